@@ -1,0 +1,184 @@
+//! The 512 bytes of a tar header, field by field.
+//!
+//! Invariant: a header is written with its checksum and read only if its checksum is right.
+
+use super::{BLOCK_BYTES, Kind, number};
+
+/// A header block.
+pub type Block = [u8; BLOCK_BYTES];
+
+/// Where a field lies in the block: offset and length.
+#[derive(Clone, Copy, Debug)]
+pub struct Field(pub usize, pub usize);
+
+/// Path, or its last part.
+pub const NAME: Field = Field(0, 100);
+/// Permission bits.
+pub const MODE: Field = Field(100, 8);
+/// Owner.
+pub const UID: Field = Field(108, 8);
+/// Group.
+pub const GID: Field = Field(116, 8);
+/// Bytes of content.
+pub const SIZE: Field = Field(124, 12);
+/// Seconds since 1970.
+pub const MTIME: Field = Field(136, 12);
+/// Sum of all bytes.
+pub const CHECKSUM: Field = Field(148, 8);
+/// Type of the entry.
+pub const TYPE: Field = Field(156, 1);
+/// Target of a link.
+pub const LINK: Field = Field(157, 100);
+/// Format and its version.
+pub const MAGIC: Field = Field(257, 8);
+/// Major number of a device.
+pub const MAJOR: Field = Field(329, 8);
+/// Minor number of a device.
+pub const MINOR: Field = Field(337, 8);
+/// First part of the path in ustar.
+pub const PREFIX: Field = Field(345, 155);
+/// First part of the path in star's own format.
+const STAR_PREFIX: Field = Field(345, 131);
+/// Star's mark.
+const STAR_MAGIC: Field = Field(508, 4);
+/// GNU keeps times where ustar has the prefix.
+const GNU_TIMES: [Field; 2] = [Field(345, 12), Field(357, 12)];
+
+const USTAR: &[u8] = b"ustar\x0000";
+const GNU: &[u8] = b"ustar  \0";
+
+/// The bytes of a field.
+#[must_use]
+pub fn field(block: &Block, Field(offset, length): Field) -> &[u8] {
+    block.get(offset..offset + length).unwrap_or_default()
+}
+
+/// The bytes of a text field up to its first NUL.
+#[must_use]
+pub fn text(block: &Block, at: Field) -> &[u8] {
+    let bytes = field(block, at);
+    bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+}
+
+fn put(block: &mut Block, Field(offset, length): Field, bytes: &[u8]) {
+    let length = length.min(bytes.len());
+    if let (Some(to), Some(from)) = (block.get_mut(offset..offset + length), bytes.get(..length)) {
+        to.copy_from_slice(from);
+    }
+}
+
+/// What a header that is written says; every number fits its field or is clamped to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain<'a> {
+    /// Path; cut at 100 bytes.
+    pub name: &'a [u8],
+    /// Target of a link; cut at 100 bytes.
+    pub link: &'a [u8],
+    /// Type flag.
+    pub type_flag: u8,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Bytes of content.
+    pub size: u64,
+    /// Seconds since 1970.
+    pub seconds: u64,
+    /// Device numbers.
+    pub device: (u32, u32),
+}
+
+/// Writes a ustar header.
+#[must_use]
+pub fn encode(plain: &Plain<'_>) -> Block {
+    let mut block = [0; BLOCK_BYTES];
+    put(&mut block, NAME, plain.name);
+    put_octal(&mut block, MODE, plain.mode.into());
+    put_octal(&mut block, UID, plain.uid.into());
+    put_octal(&mut block, GID, plain.gid.into());
+    put_octal(&mut block, SIZE, plain.size);
+    put_octal(&mut block, MTIME, plain.seconds);
+    put(&mut block, TYPE, &[plain.type_flag]);
+    put(&mut block, LINK, plain.link);
+    put(&mut block, MAGIC, USTAR);
+    put_octal(&mut block, MAJOR, plain.device.0.into());
+    put_octal(&mut block, MINOR, plain.device.1.into());
+    let (sum, _) = sums(&block);
+    // By tradition the checksum has six digits, a NUL and a space.
+    put(&mut block, CHECKSUM, &number::octal::<6>(sum.into()));
+    put(&mut block, Field(CHECKSUM.0 + 6, 2), b"\0 ");
+    block
+}
+
+fn put_octal(block: &mut Block, at: Field, value: u64) {
+    // The last byte of a field stays NUL.
+    match at.1 {
+        8 => put(block, at, &number::octal::<7>(value)),
+        _ => put(block, at, &number::octal::<11>(value)),
+    }
+}
+
+/// The sums of all bytes, those of the checksum field taken as spaces: of unsigned bytes, and of signed ones, which
+/// some old programs wrote.
+fn sums(block: &Block) -> (u32, i32) {
+    let own = CHECKSUM.0..CHECKSUM.0 + CHECKSUM.1;
+    let mut unsigned = 0u32;
+    let mut signed = 0i32;
+    for byte in block {
+        unsigned += u32::from(*byte);
+        signed += i32::from(byte.cast_signed());
+    }
+    for byte in block.get(own).unwrap_or_default() {
+        unsigned = unsigned + 32 - u32::from(*byte);
+        signed = signed + 32 - i32::from(byte.cast_signed());
+    }
+    (unsigned, signed)
+}
+
+/// Whether the checksum of a header is right.
+#[must_use]
+pub fn is_sound(block: &Block) -> bool {
+    let (unsigned, signed) = sums(block);
+    number::parse(field(block, CHECKSUM))
+        .is_some_and(|sum| sum == i64::from(unsigned) || sum == i64::from(signed))
+}
+
+/// The path of a header, with its prefix where the format has one.
+#[must_use]
+pub fn full_name(block: &Block) -> Vec<u8> {
+    let prefix = prefix(block);
+    let name = text(block, NAME);
+    if prefix.is_empty() {
+        return name.to_vec();
+    }
+    [prefix, b"/", name].concat()
+}
+
+fn prefix(block: &Block) -> &[u8] {
+    let magic = field(block, MAGIC);
+    if magic == GNU {
+        // Go before 1.8 wrote a prefix under GNU's mark; then the times there are no numbers.
+        let times = GNU_TIMES.iter().all(|at| number::parse(field(block, *at)).is_some());
+        return if times { &[] } else { text(block, PREFIX) };
+    }
+    if !magic.starts_with(b"ustar\0") {
+        return &[];
+    }
+    if field(block, STAR_MAGIC) == b"tar\0" { text(block, STAR_PREFIX) } else { text(block, PREFIX) }
+}
+
+/// The type flag of a kind.
+#[must_use]
+pub fn type_flag(kind: Kind) -> u8 {
+    match kind {
+        Kind::Regular => b'0',
+        Kind::HardLink => b'1',
+        Kind::Symlink => b'2',
+        Kind::CharacterDevice => b'3',
+        Kind::BlockDevice => b'4',
+        Kind::Directory => b'5',
+        Kind::Fifo => b'6',
+    }
+}

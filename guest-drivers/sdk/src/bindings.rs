@@ -1,0 +1,95 @@
+//! The contract in `wit/`, as Rust: one set of types, shared by every world.
+//!
+//! Invariant: nothing here is written by hand but which world reuses which types. Outside a component the types are
+//! plain data and the host functions must not be called.
+
+#![expect(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    unsafe_code,
+    clippy::allow_attributes_without_reason,
+    clippy::allow_attributes,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "generated from documented WIT"
+)]
+
+/// What the host provides.
+pub mod host_functions {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "mica:driver/host-functions",
+        generate_all,
+        additional_derives: [PartialEq, Eq],
+        additional_derives_ignore: ["mount", "staged-layer"],
+    });
+}
+
+/// Export glue of a driver without diffs.
+pub mod proto {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "mica:driver/proto",
+        pub_export_macro: true,
+        export_macro_name: "export_proto_world",
+        default_bindings_module: "::mica_sdk::bindings::proto",
+        with: {
+            "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
+            "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
+            "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
+            "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
+            "mica:host/home@0.1.0": crate::bindings::host_functions::mica::host::home,
+            "mica:host/filesystem@0.1.0": crate::bindings::host_functions::mica::host::filesystem,
+            "mica:host/log@0.1.0": crate::bindings::host_functions::mica::host::log,
+            "mica:host/config@0.1.0": crate::bindings::host_functions::mica::host::config,
+        },
+        additional_derives: [PartialEq, Eq],
+    });
+}
+
+/// Export glue of the diffs: beside `proto` for a full driver, alone for the naive-diff component.
+pub mod diff {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package mica:sdk; world diff { include mica:driver/host-functions@0.1.0; export mica:driver/diff-driver@0.1.0; }",
+        world: "mica:sdk/diff",
+        pub_export_macro: true,
+        export_macro_name: "export_diff_world",
+        default_bindings_module: "::mica_sdk::bindings::diff",
+        with: {
+            "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
+            "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
+            "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
+            "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
+            "mica:host/home@0.1.0": crate::bindings::host_functions::mica::host::home,
+            "mica:host/filesystem@0.1.0": crate::bindings::host_functions::mica::host::filesystem,
+            "mica:host/log@0.1.0": crate::bindings::host_functions::mica::host::log,
+            "mica:host/config@0.1.0": crate::bindings::host_functions::mica::host::config,
+            "mica:driver/types@0.1.0": crate::bindings::proto::mica::driver::types,
+        },
+        additional_derives: [PartialEq, Eq],
+    });
+}
+
+/// The driver that the naive-diff component is composed with, as an import.
+pub mod inner {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package mica:sdk; world inner { include mica:driver/host-functions@0.1.0; import mica:driver/proto-driver@0.1.0; }",
+        world: "mica:sdk/inner",
+        generate_all,
+        with: {
+            "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
+            "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
+            "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
+            "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
+            "mica:host/home@0.1.0": crate::bindings::host_functions::mica::host::home,
+            "mica:host/filesystem@0.1.0": crate::bindings::host_functions::mica::host::filesystem,
+            "mica:host/log@0.1.0": crate::bindings::host_functions::mica::host::log,
+            "mica:host/config@0.1.0": crate::bindings::host_functions::mica::host::config,
+            "mica:driver/types@0.1.0": crate::bindings::proto::mica::driver::types,
+        },
+        additional_derives: [PartialEq, Eq],
+    });
+}

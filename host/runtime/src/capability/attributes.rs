@@ -1,0 +1,220 @@
+//! Attributes and extended attributes, in and out.
+//!
+//! Invariant: the only place that decides which extended attributes a driver may set.
+
+use super::HostResult;
+use super::directory::Directory;
+use crate::bindings::mica::host::directory::{AttributeChanges, Attributes, Entry, NodeKind, Timestamp, Xattr};
+use crate::{Code, Failure};
+use mica_sys::node::{self, Kind};
+use mica_sys::{Name, xattr};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+/// Most names and prefixes that one listing asks for.
+const MOST_WANTED: usize = 16;
+
+/// A node that attributes are read from or set on.
+#[derive(Clone, Copy)]
+pub(super) enum Node<'a> {
+    /// What an open descriptor refers to.
+    Open(BorrowedFd<'a>),
+    /// A name in a directory; a symbolic link is itself.
+    At(BorrowedFd<'a>, &'a Name),
+}
+
+/// Extended attributes to read along: full names, and prefixes that end in a dot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    names: Vec<Vec<u8>>,
+    prefixes: Vec<Vec<u8>>,
+}
+
+impl Wanted {
+    pub(super) fn parse(wanted: Vec<String>) -> Result<Self, Failure> {
+        if wanted.len() > MOST_WANTED {
+            let text = format!("{} extended attributes are wanted; {MOST_WANTED} can be", wanted.len());
+            return Err(Failure::new(Code::Invalid, text));
+        }
+        let (prefixes, names) = wanted.into_iter().map(String::into_bytes).partition(|name| name.ends_with(b"."));
+        Ok(Self { names, prefixes })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.prefixes.is_empty()
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|wanted| wanted == name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+    }
+}
+
+/// Reads the wanted extended attributes, in byte order of their names.
+pub(super) fn read_xattrs(of: Node<'_>, kind: Kind, wanted: &Wanted) -> io::Result<Vec<Xattr>> {
+    // Links, devices, pipes and sockets can hold neither `user.*` nor a capability that counts.
+    if wanted.is_empty() || !matches!(kind, Kind::Regular | Kind::Directory) {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for name in candidates(of, wanted)? {
+        let value = match of {
+            Node::Open(fd) => xattr::get_fd(fd, &name)?,
+            Node::At(dir, at) => xattr::get(dir, at, &name)?,
+        };
+        if let Some(value) = value {
+            found.push(Xattr { name, value });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// One name is asked for directly; for more, or for prefixes, the list is one call that is mostly empty.
+fn candidates(of: Node<'_>, wanted: &Wanted) -> io::Result<Vec<Vec<u8>>> {
+    if wanted.prefixes.is_empty() && wanted.names.len() == 1 {
+        return Ok(wanted.names.clone());
+    }
+    let listed = match of {
+        Node::Open(fd) => xattr::list_fd(fd)?,
+        Node::At(dir, name) => xattr::list(dir, name)?,
+    };
+    Ok(listed.into_iter().filter(|name| wanted.matches(name)).map(Vec::from).collect())
+}
+
+/// The attributes as the contract has them.
+pub(super) fn attributes(from: &node::Attributes) -> Attributes {
+    Attributes {
+        kind: match from.kind {
+            Kind::Regular => NodeKind::Regular,
+            Kind::Directory => NodeKind::Directory,
+            Kind::Symlink => NodeKind::Symlink,
+            Kind::BlockDevice => NodeKind::BlockDevice,
+            Kind::CharacterDevice => NodeKind::CharacterDevice,
+            Kind::Fifo => NodeKind::Fifo,
+            Kind::Socket => NodeKind::Socket,
+        },
+        mode: from.mode,
+        uid: from.uid,
+        gid: from.gid,
+        size: from.size,
+        links: from.links,
+        inode: from.inode,
+        device: from.device,
+        major: from.major,
+        minor: from.minor,
+        modified: timestamp(from.modified),
+        changed: timestamp(from.changed),
+    }
+}
+
+fn timestamp(from: node::Timestamp) -> Timestamp {
+    Timestamp { seconds: from.seconds, nanoseconds: from.nanoseconds }
+}
+
+/// Reads one name with its attributes.
+pub(super) fn entry(directory: &Directory, name: &Name, wanted: &Wanted) -> io::Result<Entry> {
+    let found = node::stat(directory.fd(), name)?;
+    let xattrs = read_xattrs(Node::At(directory.fd(), name), found.kind, wanted)?;
+    Ok(Entry { name: name.as_bytes().to_vec(), attributes: attributes(&found), xattrs })
+}
+
+/// Sets what is given, in an order in which nothing undoes another: a change of owner clears set-user-id bits and
+/// capabilities, and every change but the last touches the times.
+pub(super) fn set(on: Node<'_>, changes: &AttributeChanges) -> HostResult<()> {
+    check(changes)?;
+    let failed = |what: &str, error: io::Error| Failure::from_io(what, &error);
+    if let Some(owner) = changes.owner {
+        match on {
+            Node::Open(fd) => node::set_owner_fd(fd, owner.uid, owner.gid),
+            Node::At(dir, name) => node::set_owner(dir, name, owner.uid, owner.gid),
+        }
+        .map_err(|error| failed("set owner", error))?;
+    }
+    for Xattr { name, value } in &changes.xattrs {
+        match on {
+            Node::Open(fd) => xattr::set_fd(fd, name, value),
+            Node::At(dir, at) => xattr::set(dir, at, name, value),
+        }
+        .map_err(|error| failed(&format!("set extended attribute `{}`", name.escape_ascii()), error))?;
+    }
+    if let Some(mode) = changes.mode {
+        let done = match on {
+            Node::Open(fd) => node::set_mode_fd(fd, mode),
+            Node::At(dir, name) => node::set_mode(dir, name, mode),
+        };
+        // Symbolic links have no mode; the kernel says so, and so does the contract.
+        done.or_else(|error| if error.kind() == io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })
+            .map_err(|error| failed("set mode", error))?;
+    }
+    if let Some(time) = changes.modified {
+        let time = node::Timestamp { seconds: time.seconds, nanoseconds: time.nanoseconds };
+        match on {
+            Node::Open(fd) => node::set_modified_fd(fd, time),
+            Node::At(dir, name) => node::set_modified(dir, name, time),
+        }
+        .map_err(|error| failed("set time", error))?;
+    }
+    Ok(())
+}
+
+fn check(changes: &AttributeChanges) -> Result<(), Failure> {
+    if let Some(mode) = changes.mode {
+        check_mode(mode)?;
+    }
+    if changes.modified.is_some_and(|time| time.nanoseconds > 999_999_999) {
+        return Err(Failure::new(Code::Invalid, "nanoseconds are 0 to 999,999,999"));
+    }
+    // -1 means "leave as it is" to the kernel: never what was asked for.
+    if changes.owner.is_some_and(|owner| owner.uid == u32::MAX || owner.gid == u32::MAX) {
+        return Err(Failure::new(Code::Invalid, format!("{} is no owner", u32::MAX)));
+    }
+    match changes.xattrs.iter().find(|attribute| !may_set(&attribute.name)) {
+        Some(refused) => {
+            let text = format!("extended attribute `{}` may not be set by a driver", refused.name.escape_ascii());
+            Err(Failure::new(Code::Denied, text))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Permission bits and nothing else.
+pub(super) fn check_mode(mode: u32) -> Result<(), Failure> {
+    if mode > 0o7777 {
+        return Err(Failure::new(Code::Invalid, format!("mode {mode:o} has bits beyond 7777")));
+    }
+    Ok(())
+}
+
+/// `trusted.*` and `user.overlay.*` steer overlayfs, `security.*` the kernel: only file capabilities are content.
+fn may_set(name: &[u8]) -> bool {
+    let user = name.starts_with(b"user.") && name.len() > 5 && !name.starts_with(b"user.overlay.");
+    (user || name == b"security.capability") && !name.contains(&0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlay_control_attributes_are_never_set() {
+        for (name, allowed) in [
+            ("user.comment", true),
+            ("security.capability", true),
+            ("user.", false),
+            ("user.overlay.opaque", false),
+            ("trusted.overlay.redirect", false),
+            ("security.selinux", false),
+            ("system.posix_acl_access", false),
+            ("USER.x", false),
+        ] {
+            assert_eq!(may_set(name.as_bytes()), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn prefixes_end_in_a_dot() {
+        let wanted = Wanted::parse(vec!["user.".into(), "security.capability".into()]).unwrap();
+        assert!(wanted.matches(b"user.a") && wanted.matches(b"security.capability"));
+        assert!(!wanted.matches(b"security.capability2") && !wanted.matches(b"trusted.a"));
+    }
+}

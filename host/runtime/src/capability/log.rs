@@ -1,0 +1,28 @@
+//! `mica:host/log`: the driver's log.
+//!
+//! Invariant: a line of a driver's can neither end the line nor look like the host's: it is escaped and prefixed.
+
+use super::{State, truncate};
+use crate::bindings::mica::host::log::{self as wit, Level};
+
+/// Longest line.
+const LINE_BYTES: usize = 4096;
+
+impl wit::Host for State {
+    fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.meter.count_call()?;
+        let mut line = message.escape_debug().to_string();
+        truncate(&mut line, LINE_BYTES);
+        if !self.meter.take_log(line.len()) {
+            return Ok(());
+        }
+        let (driver, store, operation) = (&*self.driver, &*self.operation.store, self.operation.name);
+        match level {
+            Level::Debug => tracing::debug!(target: "mica::driver", driver, store, operation, "{line}"),
+            Level::Info => tracing::info!(target: "mica::driver", driver, store, operation, "{line}"),
+            Level::Warn => tracing::warn!(target: "mica::driver", driver, store, operation, "{line}"),
+            Level::Error => tracing::error!(target: "mica::driver", driver, store, operation, "{line}"),
+        }
+        Ok(())
+    }
+}

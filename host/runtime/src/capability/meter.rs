@@ -1,0 +1,159 @@
+//! What one operation has used.
+//!
+//! Invariant: counts only; the numbers it counts against are `Limits`.
+
+use crate::limits::{Class, Limits};
+use std::time::{Duration, Instant};
+use wasmtime::ResourceLimiter;
+
+/// Why the sandbox ended an operation.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stop {
+    /// The caller asked for it.
+    #[error("cancelled")]
+    Cancelled,
+    /// The class's wall-clock time is over.
+    #[error("it ran longer than {0:?}")]
+    Deadline(Duration),
+    /// The guest computed without a host call.
+    #[error("it made no host call for {0:?}")]
+    Stalled(Duration),
+    /// Too many host calls.
+    #[error("it made more than {0} host calls: `short_host_calls`")]
+    Calls(u64),
+    /// Too much guest memory, or too many table elements.
+    #[error("it asked for more than {0} bytes of memory: `memory_bytes`")]
+    Memory(usize),
+}
+
+/// Host calls and time.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    calls: u64,
+    most_calls: u64,
+    started: Instant,
+    deadline: Duration,
+    stall: Duration,
+    seen_calls: u64,
+    seen_at: Instant,
+    log_left: usize,
+    log_dropped: u64,
+    listing_left: usize,
+}
+
+impl Meter {
+    pub(crate) fn new(limits: &Limits, class: Class) -> Self {
+        let now = Instant::now();
+        Self {
+            calls: 0,
+            most_calls: class.host_calls(limits),
+            started: now,
+            deadline: class.deadline(limits),
+            stall: Duration::from_secs(limits.stall_seconds),
+            seen_calls: 0,
+            seen_at: now,
+            log_left: limits.log_bytes,
+            log_dropped: 0,
+            listing_left: limits.listing_bytes,
+        }
+    }
+
+    pub(crate) fn count_call(&mut self) -> Result<(), Stop> {
+        self.calls += 1;
+        if self.calls > self.most_calls { Err(Stop::Calls(self.most_calls)) } else { Ok(()) }
+    }
+
+    /// Called at each tick while the guest computes.
+    pub(crate) fn tick(&mut self) -> Result<(), Stop> {
+        let now = Instant::now();
+        if now.duration_since(self.started) > self.deadline {
+            return Err(Stop::Deadline(self.deadline));
+        }
+        if self.calls != self.seen_calls {
+            self.seen_calls = self.calls;
+            self.seen_at = now;
+        } else if now.duration_since(self.seen_at) > self.stall {
+            return Err(Stop::Stalled(self.stall));
+        }
+        Ok(())
+    }
+
+    /// Takes a log line's bytes from the budget; false drops the line.
+    pub(crate) fn take_log(&mut self, bytes: usize) -> bool {
+        match self.log_left.checked_sub(bytes) {
+            Some(left) => self.log_left = left,
+            None => self.log_dropped += 1,
+        }
+        self.log_dropped == 0
+    }
+
+    /// Lines that were dropped.
+    pub(crate) fn log_dropped(&self) -> u64 {
+        self.log_dropped
+    }
+
+    /// Takes a listing's names from the budget.
+    pub(crate) fn take_listing(&mut self, bytes: usize) -> bool {
+        match self.listing_left.checked_sub(bytes) {
+            Some(left) => {
+                self.listing_left = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Gives them back when the listing ends.
+    pub(crate) fn give_listing(&mut self, bytes: usize) {
+        self.listing_left += bytes;
+    }
+}
+
+/// Guest memory, summed over all memories and tables of all instances of the operation.
+#[derive(Debug)]
+pub(crate) struct MemoryBudget {
+    bytes: usize,
+    most_bytes: usize,
+    elements: usize,
+    most_elements: usize,
+    refused: bool,
+}
+
+impl MemoryBudget {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: 0,
+            most_bytes: limits.memory_bytes,
+            elements: 0,
+            most_elements: limits.table_elements,
+            refused: false,
+        }
+    }
+
+    /// The limit, if the guest ever asked for more: a trap after that is about memory.
+    pub(crate) fn exceeded(&self) -> Option<Stop> {
+        self.refused.then_some(Stop::Memory(self.most_bytes))
+    }
+}
+
+impl ResourceLimiter for MemoryBudget {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.bytes.saturating_add(desired.saturating_sub(current));
+        if total > self.most_bytes {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.elements.saturating_add(desired.saturating_sub(current));
+        if total > self.most_elements {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.elements = total;
+        Ok(true)
+    }
+}

@@ -1,0 +1,156 @@
+//! The host side of `mica:host`: one file per interface.
+//!
+//! Every function turns handles into descriptors, checks rights, calls `mica-sys`, and turns an error number into a
+//! failure through the one table in `errno`.
+//!
+//! Invariant: no layer rules and no protocols; no state outside the operation's own [`State`].
+
+mod attributes;
+mod config;
+pub(crate) mod directory;
+pub(crate) mod errno;
+pub(crate) mod file;
+mod filesystem;
+pub(crate) mod home;
+pub(crate) mod listing;
+mod log;
+pub(crate) mod meter;
+pub(crate) mod mounts;
+pub(crate) mod streams;
+mod wasi;
+
+pub(crate) use wasi::link as link_wasi;
+
+use crate::bindings::mica::host::types;
+use crate::limits::{Class, Limits};
+use crate::{Code, Failure, Operation};
+use meter::{Meter, MemoryBudget};
+use std::collections::HashSet;
+use std::sync::Arc;
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+
+/// How a host call ends when it does not succeed: the guest is told, or the guest ends.
+#[derive(Debug)]
+pub enum HostError {
+    /// Told to the guest.
+    Failure(Failure),
+    /// Ends the operation.
+    Trap(wasmtime::Error),
+}
+
+/// What host functions return.
+pub(crate) type HostResult<T> = Result<T, HostError>;
+
+impl From<Failure> for HostError {
+    fn from(failure: Failure) -> Self {
+        Self::Failure(failure)
+    }
+}
+
+impl From<wasmtime::Error> for HostError {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Trap(error)
+    }
+}
+
+impl From<ResourceTableError> for HostError {
+    fn from(error: ResourceTableError) -> Self {
+        match error {
+            ResourceTableError::Full => {
+                Self::Failure(Failure::new(Code::Limit, "the operation holds as many handles as it may: `handles`"))
+            }
+            other => Self::Trap(other.into()),
+        }
+    }
+}
+
+/// What lives beside one instance for one operation.
+pub(crate) struct State {
+    pub(crate) operation: Operation,
+    pub(crate) driver: Arc<str>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) handles: ResourceTable,
+    pub(crate) meter: Meter,
+    pub(crate) memory: MemoryBudget,
+    /// Device and inode of the uppers mounted by this operation: an upper is mounted once.
+    uppers: HashSet<(u64, u64)>,
+    wasi: WasiCtx,
+    wasi_handles: ResourceTable,
+    stderr: MemoryOutputPipe,
+}
+
+impl State {
+    pub(crate) fn new(operation: Operation, driver: Arc<str>, limits: &Arc<Limits>, class: Class) -> Self {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(limits.handles);
+        let stderr = MemoryOutputPipe::new(limits.log_bytes);
+        Self {
+            driver,
+            handles,
+            meter: Meter::new(limits, class),
+            memory: MemoryBudget::new(limits),
+            uppers: HashSet::new(),
+            wasi: wasi::inert(stderr.clone()),
+            wasi_handles: ResourceTable::new(),
+            stderr,
+            limits: Arc::clone(limits),
+            operation,
+        }
+    }
+
+    /// What the guest wrote to its standard error: a panic's message.
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.contents()).trim().to_owned()
+    }
+
+    /// Begins a host call: counts it, and ends the operation when it was cancelled or calls too often.
+    fn enter(&mut self) -> HostResult<()> {
+        if self.operation.cancel.is_cancelled() {
+            return Err(HostError::Trap(meter::Stop::Cancelled.into()));
+        }
+        self.meter.count_call().map_err(|stop| HostError::Trap(stop.into()))
+    }
+
+    /// Begins a host call on a handle.
+    fn at<T: Send + 'static>(&mut self, handle: &Resource<T>) -> HostResult<&mut T> {
+        self.enter()?;
+        Ok(self.handles.get_mut(handle)?)
+    }
+
+    /// Ends a handle.
+    fn close<T: Send + 'static>(&mut self, handle: Resource<T>) -> wasmtime::Result<()> {
+        self.handles.delete(handle)?;
+        Ok(())
+    }
+
+    /// Refuses a list or buffer that is longer than one call may pass.
+    fn check_length(&self, bytes: u64) -> HostResult<()> {
+        if bytes > self.limits.page_bytes as u64 {
+            let text = format!("{bytes} bytes in one call are more than {}: `page_bytes`", self.limits.page_bytes);
+            return Err(Failure::new(Code::Limit, text).into());
+        }
+        Ok(())
+    }
+}
+
+impl types::Host for State {
+    fn convert_failure(&mut self, error: HostError) -> wasmtime::Result<Failure> {
+        match error {
+            HostError::Failure(mut failure) => {
+                truncate(&mut failure.message, 4096);
+                Ok(failure)
+            }
+            HostError::Trap(error) => Err(error),
+        }
+    }
+}
+
+/// Cuts a text at a character boundary.
+pub(crate) fn truncate(text: &mut String, bytes: usize) {
+    if text.len() > bytes {
+        let end = (0..=bytes).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}

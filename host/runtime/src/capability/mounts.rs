@@ -1,0 +1,165 @@
+//! `mica:host/mounts`: detached file system views.
+//!
+//! Invariant: built from descriptors alone, and attached nowhere: that is the engine's.
+
+use super::directory::{Directory, component};
+use super::{HostResult, State};
+use crate::bindings::mica::host::mounts as wit;
+use crate::{Access, Code, Failure};
+use mica_sys::mount::{self, DetachedMount, Overlay};
+use mica_sys::{node, xattr};
+use std::os::fd::BorrowedFd;
+use wasmtime::component::Resource;
+
+/// The kernel's own limit on lower directories.
+const MOST_LOWERS: usize = 500;
+
+/// A view that nobody else sees.
+#[derive(Debug)]
+pub struct Mount {
+    detached: DetachedMount,
+    access: Access,
+}
+
+impl Mount {
+    pub(crate) fn into_detached(self) -> DetachedMount {
+        self.detached
+    }
+}
+
+/// An SELinux context is letters, digits and `_:.,-`: nothing that could end a mount option.
+fn check_label(label: Option<&str>) -> Result<(), Failure> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_:.,-".contains(&byte);
+    match label {
+        Some(text) if text.is_empty() || text.len() > 255 || !text.bytes().all(allowed) => {
+            let shown = text.get(..64).unwrap_or(text).escape_default();
+            Err(Failure::new(Code::Invalid, format!("mount label `{shown}` is no SELinux context")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_lowers(count: usize, least: usize) -> Result<(), Failure> {
+    if (least..=MOST_LOWERS).contains(&count) {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Invalid, format!("{count} lower directories; an overlay takes {least} to {MOST_LOWERS}")))
+}
+
+impl State {
+    fn directories(&self, handles: &[Resource<Directory>]) -> HostResult<Vec<Directory>> {
+        handles.iter().map(|handle| Ok(self.handles.get(handle)?.clone())).collect()
+    }
+
+    /// Remembers an upper; the same one again is refused, as two overlays on one upper corrupt it.
+    fn claim_upper(&mut self, upper: &Directory) -> Result<(), Failure> {
+        let found = node::stat_fd(upper.fd()).map_err(|error| Failure::from_io("stat the upper", &error))?;
+        if self.uppers.insert((found.device, found.inode)) {
+            return Ok(());
+        }
+        Err(Failure::new(Code::Busy, "the upper directory is mounted already by this operation"))
+    }
+}
+
+impl wit::Host for State {
+    fn overlay(
+        &mut self,
+        lowers: Vec<Resource<Directory>>,
+        upper: Resource<Directory>,
+        work: Resource<Directory>,
+        label: Option<String>,
+    ) -> HostResult<Resource<Mount>> {
+        self.enter()?;
+        check_label(label.as_deref())?;
+        check_lowers(lowers.len(), 1)?;
+        let lowers = self.directories(&lowers)?;
+        let upper = self.handles.get(&upper)?.writable()?.clone();
+        let work = self.handles.get(&work)?.writable()?.clone();
+        self.claim_upper(&upper)?;
+        let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
+        let plan = Overlay {
+            lowers: &fds,
+            upper_and_work: Some((upper.fd(), work.fd())),
+            label: label.as_deref(),
+            read_only: false,
+        };
+        let detached = mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
+        Ok(self.handles.push(Mount { detached, access: Access::ReadWrite })?)
+    }
+
+    fn overlay_view(
+        &mut self,
+        lowers: Vec<Resource<Directory>>,
+        label: Option<String>,
+    ) -> HostResult<Resource<Mount>> {
+        self.enter()?;
+        check_label(label.as_deref())?;
+        check_lowers(lowers.len(), 2)?;
+        let lowers = self.directories(&lowers)?;
+        let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
+        let plan = Overlay { lowers: &fds, upper_and_work: None, label: label.as_deref(), read_only: true };
+        let detached = mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay view", &error))?;
+        Ok(self.handles.push(Mount { detached, access: Access::ReadOnly })?)
+    }
+
+    fn bind(&mut self, directory: Resource<Directory>, access: Access) -> HostResult<Resource<Mount>> {
+        let directory = self.at(&directory)?;
+        let wanted = match access {
+            Access::ReadOnly => mount::Access::ReadOnly,
+            Access::ReadWrite => {
+                directory.writable()?;
+                mount::Access::ReadWrite
+            }
+        };
+        let detached =
+            mount::bind(directory.fd(), wanted).map_err(|error| Failure::from_io("bind the directory", &error))?;
+        Ok(self.handles.push(Mount { detached, access })?)
+    }
+
+    fn make_opaque(&mut self, directory: Resource<Directory>) -> HostResult<()> {
+        let directory = self.at(&directory)?.writable()?;
+        Ok(xattr::set_fd(directory.fd(), mount::opaque_xattr().as_bytes(), b"y")
+            .map_err(|error| Failure::from_io("mark the directory opaque", &error))?)
+    }
+
+    fn make_whiteout(&mut self, directory: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {
+        let directory = self.at(&directory)?.writable()?;
+        let name = component(&name)?;
+        Ok(node::create_whiteout(directory.fd(), &name).map_err(|error| {
+            Failure::from_io(format!("make whiteout `{}`", name.as_bytes().escape_ascii()), &error)
+        })?)
+    }
+
+    fn opaque_xattr(&mut self) -> wasmtime::Result<String> {
+        Ok(mount::opaque_xattr().to_owned())
+    }
+}
+
+impl wit::HostMount for State {
+    fn root(&mut self, this: Resource<Mount>) -> HostResult<Resource<Directory>> {
+        let mount = self.at(&this)?;
+        let fd = mount.detached.root().map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
+        let root = Directory::new(fd, mount.access);
+        Ok(self.handles.push(root)?)
+    }
+
+    fn drop(&mut self, this: Resource<Mount>) -> wasmtime::Result<()> {
+        self.close(this)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_cannot_smuggle_mount_options() {
+        for good in ["system_u:object_r:container_file_t:s0:c1,c2", "a"] {
+            assert!(check_label(Some(good)).is_ok(), "{good}");
+        }
+        for bad in ["", "a\"b", "x,lowerdir=/etc", "a b", "a\nb", "a=b", "\u{e9}", &"x".repeat(300)] {
+            assert!(check_label(Some(bad)).is_err(), "{bad}");
+        }
+        assert!(check_label(None).is_ok());
+    }
+}

@@ -1,0 +1,92 @@
+//! What an operation in the sandbox can end with.
+//!
+//! Invariant: a variant is a decision that the caller can take; texts name the object and carry no protocol.
+
+use crate::{Code, Failure};
+use std::fmt::Display;
+
+/// Why a component could not be loaded, or an operation failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The driver cannot work on this kernel: the original's ErrNotSupported.
+    #[error("driver not supported: {0}")]
+    NotSupported(String),
+    /// Something the driver needs is missing: the original's ErrPrerequisites.
+    #[error("prerequisites for driver not satisfied: {0}")]
+    Prerequisites(String),
+    /// The driver cannot work on this file system: the original's ErrIncompatibleFS.
+    #[error("backing file system is unsupported for this driver: {0}")]
+    IncompatibleFs(String),
+    /// A layer does not exist.
+    #[error("{0}")]
+    NotFound(String),
+    /// A layer exists already.
+    #[error("{0}")]
+    Exists(String),
+    /// A layer is in use.
+    #[error("{0}")]
+    Busy(String),
+    /// An argument is wrong.
+    #[error("{0}")]
+    Invalid(String),
+    /// An archive is damaged or holds what may not be applied.
+    #[error("{0}")]
+    InvalidArchive(String),
+    /// A host call of the driver failed.
+    #[error("{doing}: {}", failure.message)]
+    Host {
+        /// What the driver did.
+        doing: String,
+        /// What the host answered.
+        failure: Failure,
+    },
+    /// The driver broke: a trap, or an answer that is not allowed.
+    #[error("driver failed: {0}")]
+    Trapped(String),
+    /// The operation passed a deadline.
+    #[error("operation timed out: {0}")]
+    TimedOut(String),
+    /// The operation reached a limit of the sandbox.
+    #[error("limit reached: {0}")]
+    LimitReached(String),
+    /// The operation was cancelled by the caller.
+    #[error("operation was cancelled")]
+    Cancelled,
+    /// The component cannot be loaded.
+    #[error("component rejected: {reason}")]
+    Rejected {
+        /// What is wrong with it.
+        reason: String,
+        /// What would help.
+        remedy: String,
+    },
+    /// The sandbox itself failed.
+    #[error("sandbox: {0}")]
+    Runtime(String),
+}
+
+impl Error {
+    /// Refuses a component.
+    pub(crate) fn rejected(reason: impl Display, remedy: impl Display) -> Self {
+        Self::Rejected { reason: reason.to_string(), remedy: remedy.to_string() }
+    }
+
+    /// Says whether the driver is to blame rather than its input: what counts against it.
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        matches!(self, Self::Trapped(_) | Self::TimedOut(_) | Self::LimitReached(_))
+    }
+}
+
+impl Failure {
+    /// A failure with a text of the host's.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A failed system call; `doing` says what was tried, on what.
+    pub fn from_io(doing: impl Display, error: &std::io::Error) -> Self {
+        Self { code: crate::capability::errno::code_of(error), message: format!("{doing}: {error}") }
+    }
+}

@@ -1,0 +1,31 @@
+//! Mica's sandbox.
+//!
+//! A driver is a WebAssembly component. [`Runtime::load`] turns its bytes into a [`Generation`]: checked, compiled,
+//! composed with naive-diff where it has no diffs of its own, and linked with exactly what was granted. Every
+//! method of a generation is one operation in one fresh instance that is dropped at its end; the host side of
+//! `mica:host` (`capability`) lives in that instance's store and sees the store's home only through [`Home`].
+//!
+//! Invariant: nothing here knows how a home lies on disk, what a lock or a reference count is, or any protocol.
+
+mod bindings;
+#[expect(unreachable_pub, reason = "the generated bindings re-export the types of the resources")]
+mod capability;
+mod error;
+mod grants;
+mod limits;
+mod operation;
+mod sandbox;
+
+pub use bindings::mica::host::filesystem::{Feature, Support};
+pub use bindings::mica::host::home::LayerKind;
+pub use bindings::mica::host::mounts::Access;
+pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
+pub use capability::home::{Home, LayerInfo, Room, Staged};
+pub use capability::streams::{ChangeSink, Sink, Source};
+pub use error::Error;
+pub use grants::{Grant, Grants, UnknownGrant};
+pub use limits::Limits;
+pub use operation::{CancelToken, CreateOptions, Operation};
+pub use sandbox::compile::compile_child;
+pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
+pub use sandbox::{Compiler, Runtime, RuntimeFacts, Settings};

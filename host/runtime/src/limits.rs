@@ -1,0 +1,126 @@
+//! Every number that bounds a guest, in one table.
+//!
+//! Invariant: no other file of the sandbox holds a limit of its own.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The limits of the sandbox. Sizes are bytes, times are seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Guest memory of one operation, summed over all its memories: a walk keeps one page per level, far below.
+    pub memory_bytes: usize,
+    /// Table elements of one operation in sum; a Rust guest has a few hundred.
+    pub table_elements: usize,
+    /// Host handles that one operation may hold: 500 lowers and what a deep walk keeps open.
+    pub handles: usize,
+    /// Handles of the component model within one operation, borrowed ones included.
+    pub component_handles: u32,
+    /// Bytes that pass in one host call or one result: a page of entries is 256 KiB.
+    pub call_bytes: usize,
+    /// Entries of one page of a listing.
+    pub page_entries: usize,
+    /// Bytes of one page of a listing, one read or one write.
+    pub page_bytes: usize,
+    /// Host calls of one short operation: `get` of 500 layers needs 1,000.
+    pub short_host_calls: u64,
+    /// Bytes of names that one operation's listings may hold in the host: a million names of 24 bytes.
+    pub listing_bytes: usize,
+    /// Wall-clock time of a short operation (exists, status, metadata, put, describe).
+    pub short_seconds: u64,
+    /// Wall-clock time of init and get, which mount and probe.
+    pub mount_seconds: u64,
+    /// Wall-clock time of create, remove, diff, changes, apply and size, which walk trees of any size.
+    pub long_seconds: u64,
+    /// Time a guest may compute without any host call before it counts as stuck.
+    pub stall_seconds: u64,
+    /// Time a stream may stand still because the other side neither reads nor writes.
+    pub stream_idle_seconds: u64,
+    /// Log bytes of one operation.
+    pub log_bytes: usize,
+    /// Stack of a guest.
+    pub stack_bytes: usize,
+    /// Size of a component.
+    pub component_bytes: usize,
+    /// Functions of a component: compiling 300,000 tiny ones takes 1.7 GB.
+    pub component_functions: u32,
+    /// Size of one function's body.
+    pub function_bytes: usize,
+    /// CPU time of the process that compiles a component.
+    pub compile_seconds: u64,
+    /// Address space of the process that compiles a component.
+    pub compile_memory_bytes: u64,
+    /// Operations that run at the same time, in all.
+    pub operations: u32,
+    /// Operations of one driver that run at the same time.
+    pub driver_operations: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 128 << 20,
+            table_elements: 100_000,
+            handles: 2048,
+            component_handles: 4096,
+            call_bytes: 4 << 20,
+            page_entries: 1024,
+            page_bytes: 256 << 10,
+            short_host_calls: 10_000,
+            listing_bytes: 64 << 20,
+            short_seconds: 2,
+            mount_seconds: 30,
+            long_seconds: 30 * 60,
+            stall_seconds: 10,
+            stream_idle_seconds: 5 * 60,
+            log_bytes: 64 << 10,
+            stack_bytes: 512 << 10,
+            component_bytes: 16 << 20,
+            component_functions: 20_000,
+            function_bytes: 512 << 10,
+            compile_seconds: 60,
+            compile_memory_bytes: 4 << 30,
+            operations: 128,
+            driver_operations: 32,
+        }
+    }
+}
+
+impl Limits {
+    /// How long a stream may stand still.
+    #[must_use]
+    pub fn stream_idle(&self) -> Duration {
+        Duration::from_secs(self.stream_idle_seconds)
+    }
+}
+
+/// Which deadlines and budgets an operation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Answers from what is at hand.
+    Short,
+    /// Mounts or probes.
+    Mount,
+    /// Walks trees; bounded by progress.
+    Long,
+}
+
+impl Class {
+    /// Wall-clock time in all.
+    pub(crate) fn deadline(self, limits: &Limits) -> Duration {
+        Duration::from_secs(match self {
+            Self::Short => limits.short_seconds,
+            Self::Mount => limits.mount_seconds,
+            Self::Long => limits.long_seconds,
+        })
+    }
+
+    /// Host calls in all.
+    pub(crate) fn host_calls(self, limits: &Limits) -> u64 {
+        match self {
+            Self::Short | Self::Mount => limits.short_host_calls,
+            Self::Long => u64::MAX,
+        }
+    }
+}

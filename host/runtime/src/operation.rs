@@ -1,0 +1,55 @@
+//! Who asks for an operation, and with what.
+//!
+//! Invariant: data only; an operation runs in `sandbox`.
+
+use crate::Home;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Ends an operation from outside: at the next 10 ms tick, or when it next waits for a stream.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Asks the operation to end.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Says whether it was asked.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// One operation of one store.
+#[derive(Clone)]
+pub struct Operation {
+    /// The store's name, for the log.
+    pub store: String,
+    /// The operation's name, for the log.
+    pub name: &'static str,
+    /// The store as this operation may see it.
+    pub home: Arc<dyn Home>,
+    /// The store's driver options.
+    pub options: Arc<[(String, String)]>,
+    /// Ends it from outside.
+    pub cancel: CancelToken,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation").field("store", &self.store).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// How a layer is created.
+#[derive(Clone, Debug, Default)]
+pub struct CreateOptions {
+    /// An SELinux context for the layer's files.
+    pub mount_label: Option<String>,
+    /// Options of this layer alone.
+    pub storage_options: Vec<(String, String)>,
+}

@@ -1,0 +1,146 @@
+//! What a component must be before anything is compiled.
+//!
+//! Invariant: reads the bytes and nothing else; a refusal says what was found and what would be right.
+
+use super::generation::World;
+use crate::{Error, Limits};
+use wasmparser::{Encoding, Parser, Payload};
+use wasmtime::Engine;
+
+/// The package and version of the interfaces that a driver exports.
+const DRIVER: &str = "mica:driver/";
+const PROTO: &str = "mica:driver/proto-driver@0.1.0";
+const DIFF: &str = "mica:driver/diff-driver@0.1.0";
+
+/// What the bytes say of a component.
+#[derive(Clone, Debug)]
+pub(super) struct ComponentFacts {
+    pub(super) world: World,
+    /// Interfaces it imports, in its own order.
+    pub(super) imports: Vec<String>,
+}
+
+/// Checks size and shape, and reads imports and exports.
+pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Error> {
+    if bytes.len() > limits.component_bytes {
+        let reason = format!("it has {} bytes; {} are allowed", bytes.len(), limits.component_bytes);
+        return Err(Error::rejected(reason, "build it with `--release` and strip it, or raise `component_bytes`"));
+    }
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(Error::rejected(
+            "it is machine code that was compiled elsewhere",
+            "give the `.wasm` component itself: code is compiled here only",
+        ));
+    }
+    let mut shape = Shape::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload.map_err(|error| {
+            Error::rejected(format!("it is no WebAssembly component: {error}"), BUILD)
+        })?;
+        shape.read(payload, limits)?;
+    }
+    shape.facts()
+}
+
+const BUILD: &str = "build it with `cargo build --release --target wasm32-wasip2`";
+
+#[derive(Default)]
+struct Shape {
+    /// How many components and modules are open around what is read.
+    depth: u32,
+    component: bool,
+    functions: u32,
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+impl Shape {
+    fn read(&mut self, payload: Payload<'_>, limits: &Limits) -> Result<(), Error> {
+        let malformed = |error| Error::rejected(format!("it is damaged: {error}"), BUILD);
+        match payload {
+            Payload::Version { encoding, .. } => {
+                if self.depth == 0 {
+                    self.component = encoding == Encoding::Component;
+                }
+                self.depth += 1;
+            }
+            Payload::End(_) => self.depth = self.depth.saturating_sub(1),
+            Payload::CodeSectionEntry(body) => self.count_function(body.as_bytes().len(), limits)?,
+            Payload::ComponentImportSection(section) if self.depth == 1 => {
+                for import in section {
+                    self.imports.push(import.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if self.depth == 1 => {
+                for export in section {
+                    self.exports.push(export.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn count_function(&mut self, bytes: usize, limits: &Limits) -> Result<(), Error> {
+        self.functions += 1;
+        if self.functions > limits.component_functions {
+            let reason = format!("it has more than {} functions", limits.component_functions);
+            return Err(Error::rejected(reason, "leave out what it does not use, or raise `component_functions`"));
+        }
+        if bytes > limits.function_bytes {
+            let reason = format!("a function of it has {bytes} bytes; {} are allowed", limits.function_bytes);
+            return Err(Error::rejected(reason, "split the function, or raise `function_bytes`"));
+        }
+        Ok(())
+    }
+
+    fn facts(self) -> Result<ComponentFacts, Error> {
+        if !self.component {
+            return Err(Error::rejected("it is a core module, not a component", BUILD));
+        }
+        let exports = |name: &str| self.exports.iter().any(|export| export == name);
+        let world = match (exports(PROTO), exports(DIFF)) {
+            (true, true) => World::Full,
+            (true, false) => World::Proto,
+            (false, _) => return Err(self.wrong_world()),
+        };
+        Ok(ComponentFacts { world, imports: self.imports })
+    }
+
+    fn wrong_world(&self) -> Error {
+        let near: Vec<_> = self.exports.iter().filter(|name| name.starts_with(DRIVER)).cloned().collect();
+        let found = if near.is_empty() { self.exports.join(", ") } else { near.join(", ") };
+        let found = if found.is_empty() { "nothing".to_owned() } else { format!("`{found}`") };
+        Error::rejected(
+            format!("it exports {found}, not `{PROTO}`"),
+            "implement the world `mica:driver/proto` or `mica:driver/full` of version 0.1.0",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(bytes: &[u8]) -> String {
+        check(bytes, &Limits::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_driver_is_refused_by_what_it_is() {
+        assert!(reason(b"#!/bin/sh\n").contains("no WebAssembly component"));
+        assert!(reason(b"").contains("no WebAssembly component"));
+        assert!(reason(b"\0asm\x01\0\0\0").contains("core module"));
+        assert!(reason(b"\0asm\x0d\0\x01\0").contains("exports nothing"));
+        assert!(reason(&vec![0; (16 << 20) + 1]).contains("16777217 bytes"));
+    }
+
+    #[test]
+    fn the_drivers_that_ship_are_admitted_with_their_worlds() {
+        for (name, bytes) in mica_artifacts::DRIVERS {
+            let facts = check(bytes, &Limits::default()).unwrap();
+            let expected = if *name == "overlay" { World::Full } else { World::Proto };
+            assert_eq!(facts.world, expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! One loaded build of a driver, and its operations.
+//!
+//! Invariant: nothing is kept between two operations but the compiled, linked component.
+
+use super::admission::ComponentFacts;
+use super::call::{Finished, refused};
+use super::{Counters, Runtime, cache};
+use crate::bindings::FullPre;
+use crate::bindings::mica::driver::types as wit;
+use crate::capability::home::NoHome;
+use crate::capability::State;
+use crate::limits::Class;
+use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation};
+use mica_sys::mount::DetachedMount;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::sync::Arc;
+
+/// What a driver's author exported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum World {
+    /// proto-driver alone; naive-diff was composed with it.
+    Proto,
+    /// proto-driver and diff-driver.
+    Full,
+}
+
+/// What a driver says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Description {
+    /// The driver's name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// One sentence.
+    pub summary: String,
+    /// The options it knows, each with one sentence.
+    pub options: Vec<(String, String)>,
+}
+
+/// What a diff wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DiffReport {
+    /// Entries of the archive.
+    pub entries: u64,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+    /// Sockets that were left out.
+    pub sockets_skipped: u64,
+}
+
+/// What applying an archive did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ApplyReport {
+    /// Sum of the sizes that the headers give.
+    pub size_bytes: u64,
+    /// Entries read.
+    pub entries: u64,
+    /// Extended attributes that were left out.
+    pub xattrs_skipped: u64,
+}
+
+/// A component that is ready to run.
+pub struct Generation {
+    digest: String,
+    size_bytes: u64,
+    world: World,
+    imports: Vec<String>,
+    description: Description,
+    pub(super) label: Arc<str>,
+    pub(super) linked: FullPre<State>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl fmt::Debug for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Generation")
+            .field("name", &self.description.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Generation {
+    pub(super) fn new(runtime: &Runtime, bytes: &[u8], facts: ComponentFacts, linked: FullPre<State>) -> Self {
+        Self {
+            digest: format!("sha256:{}", cache::hex(&Sha256::digest(bytes))),
+            size_bytes: bytes.len() as u64,
+            world: facts.world,
+            imports: facts.imports,
+            description: Description::default(),
+            label: Arc::from("?"),
+            linked,
+            limits: Arc::clone(&runtime.limits),
+            counters: Arc::clone(&runtime.counters),
+        }
+    }
+
+    /// Takes what the driver says of itself, once it was checked.
+    pub(super) fn described(mut self, description: Description) -> Result<Self, Error> {
+        let name = &description.name;
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+        let dots = name.starts_with('.') || name.ends_with('.');
+        if name.is_empty() || name.len() > 64 || dots || !name.bytes().all(allowed) {
+            let shown = name.get(..64).unwrap_or("too long").escape_debug();
+            return Err(Error::rejected(
+                format!("it calls itself `{shown}`"),
+                "a driver's name is 1 to 64 lower-case letters, digits, `-` and `.`",
+            ));
+        }
+        self.label = Arc::from(name.as_str());
+        self.description = description;
+        Ok(self)
+    }
+
+    /// `sha256:` and the hexadecimal digest of the component as it was given.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Bytes of the component as it was given.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// What the driver says of itself.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// What its author exported.
+    #[must_use]
+    pub fn world(&self) -> World {
+        self.world
+    }
+
+    /// The interfaces it imports.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    pub(super) fn describe(&self) -> Result<Description, Error> {
+        let operation = Operation {
+            store: "-".into(),
+            name: "describe",
+            home: Arc::new(NoHome),
+            options: Arc::new([]),
+            cancel: CancelToken::default(),
+        };
+        let done = self.call(operation, Class::Short, |store, driver| {
+            driver.mica_driver_proto_driver().call_describe(store)
+        })?;
+        let wit::Description { name, version, summary, options } = done.value;
+        Ok(Description { name, version, summary, options })
+    }
+
+    /// Checks that the driver can work on the store.
+    ///
+    /// # Errors
+    /// As every operation: the driver's own answer, or why the sandbox ended it.
+    pub fn init(&self, operation: Operation, options: &[(String, String)]) -> Result<(), Error> {
+        let done = self.call(operation, Class::Mount, |store, driver| {
+            driver.mica_driver_proto_driver().call_init(store, options)
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Creates a layer.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn create(
+        &self,
+        operation: Operation,
+        id: &str,
+        parent: Option<&str>,
+        kind: LayerKind,
+        options: &CreateOptions,
+    ) -> Result<(), Error> {
+        let id = id.to_owned();
+        let parent = parent.map(str::to_owned);
+        let options = wit::CreateOptions {
+            mount_label: options.mount_label.clone(),
+            storage_options: options.storage_options.clone(),
+        };
+        let done = self.call(operation, Class::Long, |store, driver| {
+            let driver = driver.mica_driver_proto_driver();
+            match kind {
+                LayerKind::Content => driver.call_create(store, &id, parent.as_ref(), &options),
+                LayerKind::ReadWrite => driver.call_create_read_write(store, &id, parent.as_ref(), &options),
+            }
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Removes a layer.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn remove(&self, operation: Operation, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        let done = self.call(operation, Class::Long, |store, driver| {
+            driver.mica_driver_proto_driver().call_remove(store, &id)
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Makes the view of a layer, attached nowhere.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn get(
+        &self,
+        operation: Operation,
+        id: &str,
+        access: Access,
+        mount_label: Option<&str>,
+    ) -> Result<DetachedMount, Error> {
+        let id = id.to_owned();
+        let done = self.call(operation, Class::Mount, |store, driver| {
+            driver.mica_driver_proto_driver().call_get(store, &id, access, mount_label)
+        })?;
+        let Finished { value, mut state } = done;
+        let mount = state.handles.delete(value.map_err(refused)?);
+        // Nothing of the guest's may keep the file system busy once it is attached.
+        Ok(mount.map_err(|error| Error::Trapped(format!("`get`: {error}")))?.into_detached())
+    }
+
+    /// Tells the driver that a view is gone.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn put(&self, operation: Operation, id: &str) -> Result<(), Error> {
+        let id = id.to_owned();
+        let done = self.call(operation, Class::Short, |store, driver| {
+            driver.mica_driver_proto_driver().call_put(store, &id)
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Says whether a layer exists.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn exists(&self, operation: Operation, id: &str) -> Result<bool, Error> {
+        let id = id.to_owned();
+        let done = self.call(operation, Class::Short, |store, driver| {
+            driver.mica_driver_proto_driver().call_exists(store, &id)
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Describes the driver's state.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn status(&self, operation: Operation) -> Result<Vec<(String, String)>, Error> {
+        let done = self.call(operation, Class::Short, |store, driver| {
+            driver.mica_driver_proto_driver().call_status(store)
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Describes a layer.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn metadata(&self, operation: Operation, id: &str) -> Result<Vec<(String, String)>, Error> {
+        let id = id.to_owned();
+        let done = self.call(operation, Class::Short, |store, driver| {
+            driver.mica_driver_proto_driver().call_metadata(store, &id)
+        })?;
+        done.value.map_err(refused)
+    }
+
+    /// Tells the driver that the store is closed.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn cleanup(&self, operation: Operation) -> Result<(), Error> {
+        let done = self.call(operation, Class::Short, |store, driver| {
+            driver.mica_driver_proto_driver().call_cleanup(store)
+        })?;
+        done.value.map_err(refused)
+    }
+}

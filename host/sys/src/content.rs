@@ -1,0 +1,183 @@
+//! The content of regular files: moved by the kernel, never through a driver.
+//!
+//! Invariant: only positions that the caller gives are used; the offset of a descriptor does not
+//! matter, so that it can be shared.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{
+    FallocateFlags, SeekFrom, copy_file_range, fallocate, ftruncate, ioctl_ficlone, seek,
+};
+use rustix::io::{Errno, pread, pwrite};
+
+use crate::node::stat_fd;
+
+/// Bytes that one step of the slow copy moves.
+const COPY_BYTES: usize = 128 * 1024;
+/// The most that one `copy_file_range` is asked for: a gigabyte, so that a signal is not kept waiting.
+const RANGE_BYTES: u64 = 1 << 30;
+
+/// How the content of a file was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// The file system shares the blocks until one copy changes.
+    Reflink,
+    /// The bytes were copied; holes stayed holes.
+    Bytes,
+}
+
+/// Makes the content of `to` a copy of the content of `from`: by reflink where the file system can,
+/// else by bytes that the kernel moves. Holes stay holes. What `to` held before is gone.
+///
+/// # Errors
+/// What reading and writing say, and `UnexpectedEof` when `from` shrinks meanwhile.
+pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Copied> {
+    let source = stat_fd(from)?;
+    if stat_fd(to)?.size != 0 {
+        ftruncate(to, 0)?;
+    }
+    if source.size == 0 {
+        return Ok(Copied::Bytes);
+    }
+    match ioctl_ficlone(to, from) {
+        Ok(()) => return Ok(Copied::Reflink),
+        Err(error) if is_unable(error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    if source.blocks_512.saturating_mul(512) >= source.size {
+        copy_range(from, to, 0, source.size)?;
+    } else {
+        copy_sparse(from, to, source.size)?;
+    }
+    Ok(Copied::Bytes)
+}
+
+/// Reads at `offset` into `buffer`; fewer bytes than it holds only near the end, 0 at the end.
+pub fn read_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match pread(fd, &mut *buffer, offset) {
+            Err(Errno::INTR) => {}
+            read => return Ok(read?),
+        }
+    }
+}
+
+/// Writes all of `bytes` at `offset`.
+///
+/// # Errors
+/// What the kernel says, and `WriteZero` when it takes nothing more. A part may have been written.
+pub fn write_all_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result<()> {
+    let mut rest = bytes;
+    let mut position = offset;
+    while !rest.is_empty() {
+        match pwrite(fd, rest, position) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                rest = rest.get(written..).unwrap_or_default();
+                position = position.saturating_add(written as u64);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Cuts or extends a file to `length` bytes; what is added is a hole.
+pub fn set_length(fd: BorrowedFd<'_>, length: u64) -> io::Result<()> {
+    Ok(ftruncate(fd, length)?)
+}
+
+/// Reserves room for `length` bytes without changing the length of the file. A file system that
+/// cannot reserve is no error.
+///
+/// # Errors
+/// ENOSPC and EDQUOT when there is no room, EFBIG when no file can be that long.
+pub fn preallocate(fd: BorrowedFd<'_>, length: u64) -> io::Result<()> {
+    if length == 0 {
+        return Ok(());
+    }
+    loop {
+        match fallocate(fd, FallocateFlags::KEEP_SIZE, 0, length) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Whether an error means that a way of copying is not there, rather than that the copy failed.
+fn is_unable(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::PERM
+    )
+}
+
+/// Copies the parts that hold data and leaves the holes.
+fn copy_sparse(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> io::Result<()> {
+    // The length first: it makes the hole at the end.
+    ftruncate(to, size)?;
+    let mut position = 0;
+    while position < size {
+        let start = match seek(from, SeekFrom::Data(position)) {
+            Ok(start) => start.min(size),
+            // Nothing but a hole up to the end.
+            Err(Errno::NXIO) => break,
+            // The file system cannot tell holes from data.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => position,
+            Err(error) => return Err(error.into()),
+        };
+        let end = match seek(from, SeekFrom::Hole(start)) {
+            Ok(end) => end.min(size),
+            Err(_no_hole_known) => size,
+        };
+        copy_range(from, to, start, end)?;
+        position = end.max(start.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// Copies the bytes from `start` to `end`.
+fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, start: u64, end: u64) -> io::Result<()> {
+    let mut position = start;
+    while position < end {
+        let length = usize::try_from((end - position).min(RANGE_BYTES)).unwrap_or(COPY_BYTES);
+        let (mut read_from, mut write_to) = (position, position);
+        match copy_file_range(from, Some(&mut read_from), to, Some(&mut write_to), length) {
+            // Some file systems say 0 although there is more; reading decides.
+            Ok(0) => return copy_by_reading(from, to, position, end),
+            Ok(copied) => position = position.saturating_add(copied as u64),
+            Err(Errno::INTR) => {}
+            Err(error) if is_unable(error) => return copy_by_reading(from, to, position, end),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Copies the bytes from `start` to `end` through memory.
+fn copy_by_reading(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    start: u64,
+    end: u64,
+) -> io::Result<()> {
+    let mut buffer = vec![0_u8; COPY_BYTES];
+    let mut position = start;
+    while position < end {
+        let wanted = usize::try_from(end - position).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        let read = read_at(from, part, position)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        write_all_at(to, part.get(..read).unwrap_or_default(), position)?;
+        position = position.saturating_add(read as u64);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! Facts about the file system below a descriptor, its locks and its durability.
+//!
+//! Invariant: a probe leaves nothing behind but a directory that [`SCRATCH_PREFIX`] names, and that
+//! only when the process is killed.
+
+mod magic;
+mod probe;
+mod scratch;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use rustix::fs::{fstatfs, statfs as statfs_path};
+
+pub use magic::{MAGICS, name_of};
+pub use probe::{probe_d_type, probe_native_diff, probe_overlay, probe_reflink};
+pub use scratch::SCRATCH_PREFIX;
+pub use sync::{sync, sync_file, try_lock_exclusive};
+
+/// Whether a kernel or file system can do something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// It can.
+    Available,
+    /// It can not: why, and what would help, for people.
+    Missing(String),
+}
+
+/// What `statfs` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statfs {
+    /// The magic number of the file system's type: the original's FsMagic.
+    pub magic: u32,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that are free for root.
+    pub free_bytes: u64,
+    /// Inodes in all; 0 where the file system does not count them.
+    pub total_inodes: u64,
+    /// Inodes that are free.
+    pub free_inodes: u64,
+}
+
+/// Reads type and room of the file system that an open node lies on.
+pub fn statfs(fd: BorrowedFd<'_>) -> io::Result<Statfs> {
+    let found = fstatfs(fd)?;
+    let block_bytes = u64::try_from(found.f_frsize).unwrap_or(0);
+    Ok(Statfs {
+        magic: magic_bits(found.f_type.into()),
+        total_bytes: found.f_blocks.saturating_mul(block_bytes),
+        free_bytes: found.f_bfree.saturating_mul(block_bytes),
+        total_inodes: found.f_files,
+        free_inodes: found.f_ffree,
+    })
+}
+
+/// Reads the magic number of the file system of a path: the original's GetFSMagic. The path is
+/// looked at if it exists, else its parent.
+///
+/// # Errors
+/// ENOENT when neither exists, and what `statfs` says.
+pub fn magic_of_path(path: &Path) -> io::Result<u32> {
+    let found = match statfs_path(path) {
+        Err(rustix::io::Errno::NOENT) => {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            statfs_path(parent.unwrap_or(Path::new(".")))?
+        }
+        found => found?,
+    };
+    Ok(magic_bits(found.f_type.into()))
+}
+
+/// The magic number is 32 bits wide; a signed machine word carries it, on some machines extended
+/// by its sign.
+fn magic_bits(word: i64) -> u32 {
+    u32::try_from(word & 0xffff_ffff).unwrap_or(0)
+}

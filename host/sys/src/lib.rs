@@ -1,0 +1,29 @@
+//! Raw Linux for Mica: every unsafe block and every system call, without policy.
+//!
+//! All functions are synchronous and act on an open descriptor and one checked [`Name`]. They return
+//! [`std::io::Result`] with the kernel's error number, so that a caller can decide by it. Kernel
+//! features are found by trying, and remembered in [`kernel_facts`].
+//!
+//! Linux 5.8 is needed at least (`openat2`, mount ids in `statx`); newer calls are used where they
+//! are there.
+//!
+//! Invariant: no text with a slash reaches a system call that resolves it from a layer, no symbolic
+//! link is followed, and no call here blocks on a pipe or opens a device. There is no path API for
+//! the inside of a layer.
+
+mod facts;
+mod name;
+mod process;
+mod raw;
+
+pub mod content;
+pub mod errno;
+pub mod filesystem;
+pub mod mount;
+pub mod node;
+pub mod tree;
+pub mod xattr;
+
+pub use facts::{KernelFacts, kernel_facts};
+pub use name::{Name, NameError};
+pub use process::{close_extra_fds, peak_and_current_rss, set_resource_limits};

@@ -1,0 +1,25 @@
+//! Operations on one node: a descriptor, or an open directory and one name in it.
+//!
+//! Invariant: nothing follows a symbolic link, crosses a mount, blocks on a pipe or opens a device.
+
+mod attributes;
+mod create;
+mod link;
+mod list;
+mod open;
+#[cfg(test)]
+mod tests;
+
+pub use attributes::{
+    Attributes, Kind, Timestamp, set_mode, set_mode_fd, set_modified, set_modified_fd, set_owner,
+    set_owner_fd, stat, stat_fd,
+};
+pub use create::{
+    create_device, create_directory, create_fifo, create_regular, create_symlink, create_whiteout,
+};
+pub use link::{link, read_link, remove_directory, remove_file, rename};
+pub use list::names;
+pub use open::{open_directory, open_regular};
+
+pub(crate) use create::create_socket;
+pub(crate) use list::{LISTING_BYTES, reopen};

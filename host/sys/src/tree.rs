@@ -1,0 +1,13 @@
+//! Whole trees, of any depth, with a bounded number of descriptors and without recursion.
+//!
+//! Invariant: the way up is checked against what was seen on the way down, so that a tree that is
+//! moved meanwhile leads nowhere else.
+
+mod clone;
+mod remove;
+mod trail;
+#[cfg(test)]
+mod tests;
+
+pub use clone::clone_linked;
+pub use remove::remove;

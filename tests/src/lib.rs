@@ -1,0 +1,23 @@
+//! The harness of Mica's black-box tests.
+//!
+//! A test enters a mount namespace of its own, makes a file system to work on, starts the real daemon and talks to it
+//! as any user does: HTTP on a unix socket, or the command line. What it sees on disk is compared as text: [`tree`]
+//! writes trees from a script, [`dump`] prints them, one node a line.
+//!
+//! Invariant: nothing here imports a crate of the host. What the tests know of Mica is what its documents say.
+
+pub mod archive;
+pub mod build;
+pub mod client;
+pub mod command;
+pub mod daemon;
+pub mod dump;
+pub mod generate;
+pub mod history;
+pub mod http;
+pub mod lab;
+pub mod listing;
+pub mod script;
+pub mod setup;
+pub mod tree;
+pub mod watch;
