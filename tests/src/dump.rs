@@ -40,7 +40,11 @@ pub struct Node {
 impl Node {
     /// The line of the node.
     pub fn line(&self) -> String {
-        let link = self.same_as.as_ref().map(|path| format!(" ={}", quote(path))).unwrap_or_default();
+        let link = self
+            .same_as
+            .as_ref()
+            .map(|path| format!(" ={}", quote(path)))
+            .unwrap_or_default();
         let (uid, gid) = self.owner;
         let (seconds, nanoseconds) = self.modified;
         let (path, kind, mode) = (quote(&self.path), self.kind, self.mode);
@@ -65,7 +69,12 @@ pub fn nodes(root: &Path) -> Vec<Node> {
     let mut nodes = Vec::new();
     for ((path, at), identity) in paths.into_iter().zip(identities) {
         let identity = identity.filter(|identity| names[identity] > 1);
-        let same_as = identity.map(|identity| first.entry(identity).or_insert_with(|| path.clone()).clone());
+        let same_as = identity.map(|identity| {
+            first
+                .entry(identity)
+                .or_insert_with(|| path.clone())
+                .clone()
+        });
         nodes.push(node(path, &at, same_as));
     }
     nodes
@@ -83,7 +92,11 @@ pub fn print(nodes: &[Node]) -> String {
 
 /// The same tree after a journey through an archive: no sockets, and no time for the root.
 pub fn as_archived(nodes: &[Node]) -> Vec<Node> {
-    let mut nodes: Vec<Node> = nodes.iter().filter(|node| node.kind != 's').cloned().collect();
+    let mut nodes: Vec<Node> = nodes
+        .iter()
+        .filter(|node| node.kind != 's')
+        .cloned()
+        .collect();
     if let Some(root) = nodes.iter_mut().find(|node| node.path == b"/") {
         root.modified = (0, 0);
     }
@@ -107,16 +120,22 @@ fn collect(at: &Path, path: &[u8], found: &mut Vec<(Vec<u8>, PathBuf)>) {
 
 /// What tells two names of one node from two nodes; directories have one name only.
 fn identity(at: &Path) -> Option<(u64, u64)> {
-    let metadata = fs::symlink_metadata(at).unwrap_or_else(|error| panic!("stat {}: {error}", at.display()));
+    let metadata =
+        fs::symlink_metadata(at).unwrap_or_else(|error| panic!("stat {}: {error}", at.display()));
     (!metadata.is_dir() && metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()))
 }
 
 fn node(path: Vec<u8>, at: &Path, same_as: Option<Vec<u8>>) -> Node {
-    let metadata = fs::symlink_metadata(at).unwrap_or_else(|error| panic!("stat {}: {error}", at.display()));
+    let metadata =
+        fs::symlink_metadata(at).unwrap_or_else(|error| panic!("stat {}: {error}", at.display()));
     let file_type = metadata.file_type();
     let device = || {
         let number = metadata.rdev();
-        format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number))
+        format!(
+            "{}:{}",
+            rustix::fs::major(number),
+            rustix::fs::minor(number)
+        )
     };
     let (kind, body) = match () {
         () if file_type.is_dir() => ('d', String::new()),
@@ -139,7 +158,11 @@ fn node(path: Vec<u8>, at: &Path, same_as: Option<Vec<u8>>) -> Node {
         body,
         xattrs: xattrs(at),
         same_as,
-        size: if file_type.is_file() { metadata.size() } else { 0 },
+        size: if file_type.is_file() {
+            metadata.size()
+        } else {
+            0
+        },
     }
 }
 
@@ -155,9 +178,14 @@ fn xattrs(at: &Path) -> String {
     let mut printed = String::new();
     for name in xattr_names(at) {
         let mut value = vec![0; 65536];
-        let length = rustix::fs::lgetxattr(at, &name[..], &mut value[..]).expect("an attribute's value");
+        let length =
+            rustix::fs::lgetxattr(at, &name[..], &mut value[..]).expect("an attribute's value");
         value.truncate(length);
-        let value = if length > 64 { format!("{length}:{:016x}", fingerprint(&value)) } else { quote(&value) };
+        let value = if length > 64 {
+            format!("{length}:{:016x}", fingerprint(&value))
+        } else {
+            quote(&value)
+        };
         printed.push_str(&format!(" x:{}={value}", quote(&name)));
     }
     printed
@@ -171,7 +199,9 @@ pub fn xattr_names(at: &Path) -> Vec<Vec<u8>> {
         Err(rustix::io::Errno::NOTSUP) => 0,
         Err(error) => panic!("list attributes of {}: {error}", at.display()),
     };
-    let names = buffer[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    let names = buffer[..length]
+        .split(|&byte| byte == 0)
+        .filter(|name| !name.is_empty());
     let mut names: Vec<_> = names.map(<[u8]>::to_vec).collect();
     names.sort();
     names

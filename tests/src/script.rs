@@ -23,28 +23,36 @@ pub struct Line {
 impl Line {
     /// The value of the first field of this name.
     pub fn field(&self, key: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|(name, _)| name == key.as_bytes()).map(|(_, value)| value.as_slice())
+        self.fields
+            .iter()
+            .find(|(name, _)| name == key.as_bytes())
+            .map(|(_, value)| value.as_slice())
     }
 
     /// A field's value as text.
     pub fn text_field(&self, key: &str) -> Option<&str> {
-        self.field(key).map(|value| std::str::from_utf8(value).unwrap_or_else(|_| self.wrong("not UTF-8")))
+        self.field(key)
+            .map(|value| std::str::from_utf8(value).unwrap_or_else(|_| self.wrong("not UTF-8")))
     }
 
     /// A field's value as a decimal number.
     pub fn number_field(&self, key: &str) -> Option<i64> {
-        self.text_field(key).map(|text| text.parse().unwrap_or_else(|_| self.wrong("not a number")))
+        self.text_field(key)
+            .map(|text| text.parse().unwrap_or_else(|_| self.wrong("not a number")))
     }
 
     /// A field's value as permission bits in octal.
     pub fn mode(&self) -> Option<u32> {
-        self.text_field("mode").map(|text| u32::from_str_radix(text, 8).unwrap_or_else(|_| self.wrong("not octal")))
+        self.text_field("mode")
+            .map(|text| u32::from_str_radix(text, 8).unwrap_or_else(|_| self.wrong("not octal")))
     }
 
     /// A field `key=A:B` as two numbers.
     pub fn pair(&self, key: &str) -> Option<(u32, u32)> {
         self.text_field(key).map(|text| {
-            let (first, second) = text.split_once(':').unwrap_or_else(|| self.wrong("wants `a:b`"));
+            let (first, second) = text
+                .split_once(':')
+                .unwrap_or_else(|| self.wrong("wants `a:b`"));
             let number = |part: &str| part.parse().unwrap_or_else(|_| self.wrong("not a number"));
             (number(first), number(second))
         })
@@ -55,8 +63,11 @@ impl Line {
         self.text_field("mtime").map(|text| {
             let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
             let nanoseconds = format!("{fraction:0<9}");
-            let wrong = || self.wrong("not a time");
-            (seconds.parse().unwrap_or_else(|_| wrong()), nanoseconds.parse().unwrap_or_else(|_| wrong()))
+            let (seconds, nanoseconds) = (seconds.parse(), nanoseconds.parse());
+            (
+                seconds.unwrap_or_else(|_| self.wrong("not a time")),
+                nanoseconds.unwrap_or_else(|_| self.wrong("not a time")),
+            )
         })
     }
 
@@ -66,14 +77,17 @@ impl Line {
             return noise(&self.path, usize::try_from(length).expect("a length"));
         }
         let data = self.field("data").unwrap_or_default();
-        data.repeat(self.number_field("repeat").map_or(1, |count| usize::try_from(count).expect("a count")))
+        data.repeat(
+            self.number_field("repeat")
+                .map_or(1, |count| usize::try_from(count).expect("a count")),
+        )
     }
 
     /// The fields whose names begin with `prefix`, without it.
     pub fn prefixed<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-        self.fields
-            .iter()
-            .filter_map(move |(name, value)| Some((name.strip_prefix(prefix.as_bytes())?, value.as_slice())))
+        self.fields.iter().filter_map(move |(name, value)| {
+            Some((name.strip_prefix(prefix.as_bytes())?, value.as_slice()))
+        })
     }
 
     fn wrong(&self, what: &str) -> ! {
@@ -84,13 +98,17 @@ impl Line {
 /// Reads a script.
 pub fn parse(text: &str) -> Vec<Line> {
     let lines = text.lines().zip(1..);
-    lines.filter_map(|(line, number)| parse_line(line, number)).collect()
+    lines
+        .filter_map(|(line, number)| parse_line(line, number))
+        .collect()
 }
 
 fn parse_line(text: &str, number: u32) -> Option<Line> {
     let mut words = words(text, number).into_iter();
     let (verb, _) = words.next()?;
-    let (path, _) = words.next().unwrap_or_else(|| panic!("line {number}: no path: {text}"));
+    let (path, _) = words
+        .next()
+        .unwrap_or_else(|| panic!("line {number}: no path: {text}"));
     let fields = words.map(|(word, split)| match split {
         Some(at) => (word[..at].to_vec(), word[at + 1..].to_vec()),
         None => (word, Vec::new()),
@@ -123,7 +141,10 @@ fn words(text: &str, number: u32) -> Vec<(Vec<u8>, Option<usize>)> {
                 word.1 = word.1.or(Some(word.0.len()));
                 word.0.push(byte);
             }
-            b'\\' => word.get_or_insert_default().0.push(escaped(&mut bytes, number)),
+            b'\\' => word
+                .get_or_insert_default()
+                .0
+                .push(escaped(&mut bytes, number)),
             other => word.get_or_insert_default().0.push(other),
         }
     }
@@ -133,14 +154,19 @@ fn words(text: &str, number: u32) -> Vec<(Vec<u8>, Option<usize>)> {
 }
 
 fn escaped(bytes: &mut std::str::Bytes<'_>, number: u32) -> u8 {
-    let mut next = || bytes.next().unwrap_or_else(|| panic!("line {number}: ends within an escape"));
+    let mut next = || {
+        bytes
+            .next()
+            .unwrap_or_else(|| panic!("line {number}: ends within an escape"))
+    };
     match next() {
         b'n' => b'\n',
         b't' => b'\t',
         b'x' => {
             let digits = [next(), next()];
             let digits = std::str::from_utf8(&digits).expect("hexadecimal digits");
-            u8::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("line {number}: `\\x{digits}`"))
+            u8::from_str_radix(digits, 16)
+                .unwrap_or_else(|_| panic!("line {number}: `\\x{digits}`"))
         }
         other => other,
     }
@@ -151,16 +177,24 @@ pub fn quote(bytes: &[u8]) -> String {
     let mut text = String::new();
     for &byte in bytes {
         match byte {
-            b'!'..=b'~' if !matches!(byte, b'"' | b'\\' | b'#' | b'=') => text.push(char::from(byte)),
+            b'!'..=b'~' if !matches!(byte, b'"' | b'\\' | b'#' | b'=') => {
+                text.push(char::from(byte))
+            }
             other => text.push_str(&format!("\\x{other:02x}")),
         }
     }
-    if text.is_empty() { "\"\"".to_owned() } else { text }
+    if text.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        text
+    }
 }
 
 /// FNV-1a, 64 bits: enough to tell two contents apart in a test.
 pub fn fingerprint(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// Bytes without structure, the same for the same seed.
@@ -172,7 +206,10 @@ pub fn noise(seed: &[u8], length: usize) -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    std::iter::repeat_with(step).flat_map(u64::to_le_bytes).take(length).collect()
+    std::iter::repeat_with(step)
+        .flat_map(u64::to_le_bytes)
+        .take(length)
+        .collect()
 }
 
 #[cfg(test)]
@@ -181,13 +218,17 @@ mod tests {
 
     #[test]
     fn words_keep_quotes_and_escapes() {
-        let lines = parse("# nothing\n\nf \"a b\"\\x2fc  data=\"x=1\\n\" x:user.a=b mtime=5.5 mode=4755\n");
+        let lines =
+            parse("# nothing\n\nf \"a b\"\\x2fc  data=\"x=1\\n\" x:user.a=b mtime=5.5 mode=4755\n");
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].path, b"a b/c");
         assert_eq!(lines[0].content(), b"x=1\n");
         assert_eq!(lines[0].mtime(), Some((5, 500_000_000)));
         assert_eq!(lines[0].mode(), Some(0o4755));
-        assert_eq!(lines[0].prefixed("x:").next(), Some((&b"user.a"[..], &b"b"[..])));
+        assert_eq!(
+            lines[0].prefixed("x:").next(),
+            Some((&b"user.a"[..], &b"b"[..]))
+        );
     }
 
     #[test]

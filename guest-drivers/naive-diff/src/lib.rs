@@ -1,1 +1,96 @@
+//! Diffs for any driver: Docker's NaiveDiffDriver. It looks at two complete views and compares them.
+//!
+//! Invariant: asks the driver for views and for nothing else.
 
+use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, DiffReport};
+use mica_sdk::bindings::inner::mica::driver::proto_driver as driver;
+use mica_sdk::driver::{apply_report, diff_report};
+use mica_sdk::host::directory::Directory;
+use mica_sdk::host::log::{self, Level};
+use mica_sdk::host::mounts::{Access, Mount};
+use mica_sdk::host::streams::{ChangeSink, Sink, Source};
+use mica_sdk::walk::Sides;
+use mica_sdk::{DiffDriver, Doing as _, Result, apply, diff};
+
+struct NaiveDiff;
+
+/// A view of a layer; the driver is told when it is gone.
+struct View {
+    id: String,
+    mount: Option<Mount>,
+}
+
+impl View {
+    fn of(id: &str, access: Access) -> Result<Self> {
+        Ok(Self {
+            id: id.to_owned(),
+            mount: Some(driver::get(id, access, None)?),
+        })
+    }
+
+    fn root(&self) -> Result<Directory> {
+        let root = self.mount.as_ref().map(Mount::root);
+        root.transpose()
+            .doing(|| format!("open the view of layer `{}`", self.id))?
+            .ok_or_else(|| {
+                mica_sdk::Error::NotFound(format!("the view of layer `{}` is gone", self.id))
+            })
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        drop(self.mount.take());
+        if let Err(error) = driver::put(&self.id) {
+            log::write(
+                Level::Warn,
+                &format!("give back the view of layer `{}`: {error:?}", self.id),
+            );
+        }
+    }
+}
+
+/// The two sides of a comparison.
+fn views(id: &str, parent: Option<&str>) -> Result<(View, Option<View>)> {
+    let new = View::of(id, Access::ReadOnly)?;
+    let old = parent
+        .map(|parent| View::of(parent, Access::ReadOnly))
+        .transpose()?;
+    Ok((new, old))
+}
+
+impl DiffDriver for NaiveDiff {
+    fn diff(id: &str, parent: Option<&str>, sink: &Sink) -> Result<DiffReport> {
+        let (new, old) = views(id, parent)?;
+        let report =
+            diff::write_archive(new.root()?, old.as_ref().map(View::root).transpose()?, sink)?;
+        Ok(diff_report(report))
+    }
+
+    fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {
+        let (new, old) = views(id, parent)?;
+        diff::list_changes(
+            new.root()?,
+            old.as_ref().map(View::root).transpose()?,
+            &Sides::Views,
+            sink,
+        )
+    }
+
+    fn apply_diff(id: &str, _parent: Option<&str>, source: &Source) -> Result<ApplyReport> {
+        let view = View::of(id, Access::ReadWrite)?;
+        let report = apply::apply(view.root()?, source)?;
+        Ok(apply_report(&report))
+    }
+
+    fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {
+        let (new, old) = views(id, parent)?;
+        diff::measure(
+            new.root()?,
+            old.as_ref().map(View::root).transpose()?,
+            &Sides::Views,
+        )
+    }
+}
+
+mica_sdk::export_diff!(NaiveDiff);

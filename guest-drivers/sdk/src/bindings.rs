@@ -3,17 +3,7 @@
 //! Invariant: nothing here is written by hand but which world reuses which types. Outside a component the types are
 //! plain data and the host functions must not be called.
 
-#![expect(
-    missing_docs,
-    missing_debug_implementations,
-    unreachable_pub,
-    unsafe_code,
-    clippy::allow_attributes_without_reason,
-    clippy::allow_attributes,
-    clippy::cast_possible_truncation,
-    clippy::indexing_slicing,
-    reason = "generated from documented WIT"
-)]
+#![expect(missing_docs, reason = "generated from documented WIT")]
 
 /// What the host provides.
 pub mod host_functions {

@@ -40,7 +40,10 @@ impl<T> Doing<T> for Result<T, Failure> {
 
 /// Makes an error of a failed host call.
 pub fn host(doing: impl fmt::Display, failure: Failure) -> Error {
-    Error::Host(HostFailure { doing: doing.to_string(), failure })
+    Error::Host(HostFailure {
+        doing: doing.to_string(),
+        failure,
+    })
 }
 
 /// Shows bytes of an archive or a layer to people: not printable bytes escaped, at most 256 bytes of them.

@@ -1,23 +1,88 @@
+//! From the traits to the exports of a component.
+//!
+//! Invariant: nothing is decided here.
+
+use crate::bindings::diff::exports::mica::driver::diff_driver::{
+    ApplyReport, DiffReport, Guest as DiffGuest,
+};
 use crate::bindings::proto::exports::mica::driver::proto_driver::Guest as ProtoGuest;
-use crate::driver::Driver;
-use crate::bindings::host_functions::mica::host::mounts::{Access, Mount};
-use crate::bindings::proto::mica::driver::types::{CreateOptions, Description, Error};
+use crate::driver::{DiffDriver, Driver};
+use crate::host::mounts::{Access, Mount};
+use crate::host::streams::{ChangeSink, Sink, Source};
+use crate::{CreateOptions, Description, Result};
+
 impl<T: Driver> ProtoGuest for T {
-    fn describe() -> Description { T::describe() }
-    fn init(_o: Vec<(String, String)>) -> Result<(), Error> { Ok(()) }
-    fn create(id: String, parent: Option<String>, options: CreateOptions) -> Result<(), Error> { T::create(&id, parent.as_deref(), &options) }
-    fn create_read_write(id: String, parent: Option<String>, options: CreateOptions) -> Result<(), Error> { T::create(&id, parent.as_deref(), &options) }
-    fn remove(_id: String) -> Result<(), Error> { Ok(()) }
-    fn get(id: String, access: Access, label: Option<String>) -> Result<Mount, Error> { T::get(&id, access, label.as_deref()) }
-    fn put(_id: String) -> Result<(), Error> { Ok(()) }
-    fn exists(id: String) -> Result<bool, Error> { T::exists(&id) }
-    fn status() -> Result<Vec<(String, String)>, Error> { Ok(vec![]) }
-    fn metadata(_id: String) -> Result<Vec<(String, String)>, Error> { Ok(vec![]) }
-    fn cleanup() -> Result<(), Error> { Ok(()) }
+    fn describe() -> Description {
+        T::describe()
+    }
+    fn init(options: Vec<(String, String)>) -> Result<()> {
+        T::init(&options)
+    }
+    fn create(id: String, parent: Option<String>, options: CreateOptions) -> Result<()> {
+        T::create(&id, parent.as_deref(), &options)
+    }
+    fn create_read_write(id: String, parent: Option<String>, options: CreateOptions) -> Result<()> {
+        T::create_read_write(&id, parent.as_deref(), &options)
+    }
+    fn remove(id: String) -> Result<()> {
+        T::remove(&id)
+    }
+    fn get(id: String, access: Access, label: Option<String>) -> Result<Mount> {
+        T::get(&id, access, label.as_deref())
+    }
+    fn put(id: String) -> Result<()> {
+        T::put(&id)
+    }
+    fn exists(id: String) -> Result<bool> {
+        T::exists(&id)
+    }
+    fn status() -> Result<Vec<(String, String)>> {
+        T::status()
+    }
+    fn metadata(id: String) -> Result<Vec<(String, String)>> {
+        T::metadata(&id)
+    }
+    fn cleanup() -> Result<()> {
+        T::cleanup()
+    }
 }
+
+impl<T: DiffDriver> DiffGuest for T {
+    fn diff(id: String, parent: Option<String>, sink: &Sink) -> Result<DiffReport> {
+        T::diff(&id, parent.as_deref(), sink)
+    }
+    fn changes(id: String, parent: Option<String>, sink: &ChangeSink) -> Result<()> {
+        T::changes(&id, parent.as_deref(), sink)
+    }
+    fn apply_diff(id: String, parent: Option<String>, source: &Source) -> Result<ApplyReport> {
+        T::apply_diff(&id, parent.as_deref(), source)
+    }
+    fn diff_size(id: String, parent: Option<String>) -> Result<u64> {
+        T::diff_size(&id, parent.as_deref())
+    }
+}
+
+/// Makes a component of a type that implements [`Driver`].
 #[macro_export]
 macro_rules! export_proto {
     ($driver:ident) => {
         $crate::bindings::proto::export_proto_world!($driver with_types_in $crate::bindings::proto);
+    };
+}
+
+/// Makes a component of a type that implements [`Driver`] and [`DiffDriver`].
+#[macro_export]
+macro_rules! export_full {
+    ($driver:ident) => {
+        $crate::bindings::proto::export_proto_world!($driver with_types_in $crate::bindings::proto);
+        $crate::bindings::diff::export_diff_world!($driver with_types_in $crate::bindings::diff);
+    };
+}
+
+/// Makes a component of a type that implements [`DiffDriver`] alone.
+#[macro_export]
+macro_rules! export_diff {
+    ($driver:ident) => {
+        $crate::bindings::diff::export_diff_world!($driver with_types_in $crate::bindings::diff);
     };
 }

@@ -9,17 +9,16 @@
 //!
 //! Invariant: no `std::fs`, no environment, no threads, no clocks, no random numbers; nothing is kept between calls.
 
-pub mod error;
-pub mod driver;
-mod export;
-pub mod options;
-pub mod tree;
-pub mod archive;
-pub mod walk;
-pub mod diff;
 pub mod apply;
-pub mod copy;
+pub mod archive;
 pub mod bindings;
+pub mod copy;
+pub mod diff;
+pub mod driver;
+pub mod error;
+mod export;
+pub mod tree;
+pub mod walk;
 
 pub use bindings::host_functions::mica::host;
 pub use bindings::proto::mica::driver::types::{CreateOptions, Description, Error, HostFailure};

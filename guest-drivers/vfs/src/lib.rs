@@ -1,9 +1,71 @@
-use mica_sdk::bindings::host_functions::mica::host::{home, mounts::{self, Access, Mount}};
-use mica_sdk::bindings::proto::mica::driver::types::*;
+//! The driver that works everywhere: each layer is a complete copy of its parent, by reflink where the file system can.
+//!
+//! ```text
+//! <room>/tree   the layer
+//! ```
+//!
+//! Invariant: a layer shares nothing with its parent that either could change.
+
+use mica_sdk::copy::copy_tree;
+use mica_sdk::driver::known_options;
+use mica_sdk::host::mounts::{self, Access, Mount};
+use mica_sdk::host::{filesystem, home};
+use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Result};
+
+/// Where a layer's tree is in its room.
+const TREE: &[u8] = b"tree";
+/// Mode of the top of an empty layer: Docker's.
+const TOP_MODE: u32 = 0o755;
+
 struct Vfs;
-impl mica_sdk::Driver for Vfs {
-    fn describe() -> Description { Description { name: "vfs".into(), version: "0".into(), summary: "".into(), options: vec![] } }
-    fn create(_id: &str, _parent: Option<&str>, _options: &CreateOptions) -> Result<(), Error> { Ok(()) }
-    fn get(id: &str, access: Access, _label: Option<&str>) -> Result<Mount, Error> { let d = home::open(id).unwrap(); Ok(mounts::bind(&d, access).unwrap()) }
+
+impl Driver for Vfs {
+    fn describe() -> Description {
+        Description {
+            name: "vfs".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Copies every layer from its parent; works on every file system.".to_owned(),
+            options: Vec::new(),
+        }
+    }
+
+    fn create(id: &str, parent: Option<&str>, options: &CreateOptions) -> Result<()> {
+        known_options(&[], &options.storage_options)?;
+        let staged = home::stage().doing(|| format!("begin layer `{id}`"))?;
+        {
+            let room = staged
+                .room()
+                .doing(|| format!("open the room of layer `{id}`"))?;
+            let tree = room
+                .create_directory(TREE, TOP_MODE)
+                .doing(|| format!("make the tree of layer `{id}`"))?;
+            if let Some(parent) = parent {
+                let room = home::open(parent).doing(|| format!("open parent `{parent}`"))?;
+                let from = room
+                    .open_directory(TREE)
+                    .doing(|| format!("open the tree of parent `{parent}`"))?;
+                copy_tree(&from, &tree)?;
+            }
+        }
+        home::publish(staged, id).doing(|| format!("publish layer `{id}`"))
+    }
+
+    fn get(id: &str, access: Access, _label: Option<&str>) -> Result<Mount> {
+        let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
+        let tree = room
+            .open_directory(TREE)
+            .doing(|| format!("open the tree of layer `{id}`"))?;
+        mounts::bind(&tree, access).doing(|| format!("mount layer `{id}`"))
+    }
+
+    fn status() -> Result<Vec<(String, String)>> {
+        let identity = filesystem::identify().doing(|| "identify the file system")?;
+        Ok(vec![("Backing Filesystem".to_owned(), identity.name)])
+    }
+
+    fn metadata(_id: &str) -> Result<Vec<(String, String)>> {
+        Ok(vec![("SourceDir".to_owned(), "tree".to_owned())])
+    }
 }
+
 mica_sdk::export_proto!(Vfs);

@@ -69,24 +69,36 @@ pub enum Error {
 impl Error {
     /// Refuses a component.
     pub(crate) fn rejected(reason: impl Display, remedy: impl Display) -> Self {
-        Self::Rejected { reason: reason.to_string(), remedy: remedy.to_string() }
+        Self::Rejected {
+            reason: reason.to_string(),
+            remedy: remedy.to_string(),
+        }
     }
 
     /// Says whether the driver is to blame rather than its input: what counts against it.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Trapped(_) | Self::TimedOut(_) | Self::LimitReached(_))
+        matches!(
+            self,
+            Self::Trapped(_) | Self::TimedOut(_) | Self::LimitReached(_)
+        )
     }
 }
 
 impl Failure {
     /// A failure with a text of the host's.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// A failed system call; `doing` says what was tried, on what.
     pub fn from_io(doing: impl Display, error: &std::io::Error) -> Self {
-        Self { code: crate::capability::errno::code_of(error), message: format!("{doing}: {error}") }
+        Self {
+            code: crate::capability::errno::code_of(error),
+            message: format!("{doing}: {error}"),
+        }
     }
 }

@@ -29,8 +29,15 @@ pub enum Grant {
 
 impl Grant {
     /// Every grant there is.
-    pub const ALL: [Self; 7] =
-        [Self::Directory, Self::Streams, Self::Mounts, Self::Home, Self::Filesystem, Self::Log, Self::Config];
+    pub const ALL: [Self; 7] = [
+        Self::Directory,
+        Self::Streams,
+        Self::Mounts,
+        Self::Home,
+        Self::Filesystem,
+        Self::Log,
+        Self::Config,
+    ];
 
     /// The interface's name, which is the grant's.
     #[must_use]
@@ -55,14 +62,19 @@ impl fmt::Display for Grant {
 
 /// A grant that does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error("no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, log and config")]
+#[error(
+    "no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, log and config"
+)]
 pub struct UnknownGrant(String);
 
 impl FromStr for Grant {
     type Err = UnknownGrant;
 
     fn from_str(text: &str) -> Result<Self, UnknownGrant> {
-        Self::ALL.into_iter().find(|grant| grant.name() == text).ok_or_else(|| UnknownGrant(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|grant| grant.name() == text)
+            .ok_or_else(|| UnknownGrant(text.to_owned()))
     }
 }
 

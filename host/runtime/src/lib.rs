@@ -8,7 +8,10 @@
 //! Invariant: nothing here knows how a home lies on disk, what a lock or a reference count is, or any protocol.
 
 mod bindings;
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types of the resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types of the resources"
+)]
 mod capability;
 mod error;
 mod grants;

@@ -41,7 +41,10 @@ pub struct Operation {
 
 impl fmt::Debug for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Operation").field("store", &self.store).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Operation")
+            .field("store", &self.store)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 

@@ -167,7 +167,8 @@ fn copy_by_reading(
     let mut buffer = vec![0_u8; COPY_BYTES];
     let mut position = start;
     while position < end {
-        let wanted = usize::try_from(end - position).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
+        let wanted =
+            usize::try_from(end - position).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
         let part = buffer.get_mut(..wanted).unwrap_or_default();
         let read = read_at(from, part, position)?;
         if read == 0 {

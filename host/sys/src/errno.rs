@@ -15,7 +15,9 @@ pub use libc::{
 /// (then [`io::Error::raw_os_error`] has none). `None` for an error that did not come from the kernel.
 pub fn of(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| {
-        let inner = error.get_ref()?.downcast_ref::<crate::mount::MountError>()?;
+        let inner = error
+            .get_ref()?
+            .downcast_ref::<crate::mount::MountError>()?;
         Some(inner.errno)
     })
 }

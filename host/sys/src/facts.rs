@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
+use nix::sys::utsname::uname;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{FsOpenFlags, fsopen};
 
@@ -61,17 +62,28 @@ fn find() -> KernelFacts {
 fn has_openat2() -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = openat2(CWD, "/", flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?;
-    openat2(root.as_fd(), ".", flags, Mode::empty(), ResolveFlags::BENEATH)?;
+    openat2(
+        root.as_fd(),
+        ".",
+        flags,
+        Mode::empty(),
+        ResolveFlags::BENEATH,
+    )?;
     Ok(())
 }
 
 fn release() -> String {
-    rustix::system::uname().release().to_string_lossy().into_owned()
+    uname()
+        .map(|found| found.release().to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// The names in a text such as `nodev\tproc\n\text4\n`.
 fn filesystems(text: &str) -> Vec<String> {
-    text.lines().filter_map(|line| line.split('\t').next_back()).map(str::to_owned).collect()
+    text.lines()
+        .filter_map(|line| line.split('\t').next_back())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -80,13 +92,20 @@ mod tests {
 
     #[test]
     fn file_system_types_are_read_with_and_without_a_device() {
-        assert_eq!(filesystems("nodev\tproc\n\text4\nnodev\toverlay\n"), ["proc", "ext4", "overlay"]);
+        assert_eq!(
+            filesystems("nodev\tproc\n\text4\nnodev\toverlay\n"),
+            ["proc", "ext4", "overlay"]
+        );
     }
 
     #[test]
     fn this_kernel_has_what_nothing_works_without() {
         let facts = kernel_facts();
-        assert!(facts.openat2, "Linux 5.6 or later is needed, this is {}", facts.release);
+        assert!(
+            facts.openat2,
+            "Linux 5.6 or later is needed, this is {}",
+            facts.release
+        );
         assert!(facts.has_filesystem("overlay"), "{:?}", facts.filesystems);
     }
 }

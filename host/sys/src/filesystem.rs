@@ -66,7 +66,9 @@ pub fn statfs(fd: BorrowedFd<'_>) -> io::Result<Statfs> {
 pub fn magic_of_path(path: &Path) -> io::Result<u32> {
     let found = match statfs_path(path) {
         Err(rustix::io::Errno::NOENT) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = path
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
             statfs_path(parent.unwrap_or(Path::new(".")))?
         }
         found => found?,

@@ -70,7 +70,9 @@ impl fmt::Debug for Name {
 impl fmt::Display for NameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Invalid => "a name must not be empty, `.` or `..`, nor hold a slash or a NUL byte",
+            Self::Invalid => {
+                "a name must not be empty, `.` or `..`, nor hold a slash or a NUL byte"
+            }
             Self::TooLong => "a name must not have more than 255 bytes",
         })
     }
@@ -103,7 +105,14 @@ mod tests {
 
     #[test]
     fn other_bytes_are_kept() {
-        for bytes in [&b"..."[..], b".a", b"a b,c:d\\e\n\"", b"\xff\xfe", b"-rf", b"\x01"] {
+        for bytes in [
+            &b"..."[..],
+            b".a",
+            b"a b,c:d\\e\n\"",
+            b"\xff\xfe",
+            b"-rf",
+            b"\x01",
+        ] {
             assert_eq!(Name::new(bytes).unwrap().as_bytes(), bytes);
         }
     }
@@ -111,7 +120,10 @@ mod tests {
     #[test]
     fn a_number_is_a_name() {
         assert_eq!(Name::from_number(0).as_bytes(), b"0");
-        assert_eq!(Name::from_number(u64::MAX).as_bytes(), b"18446744073709551615");
+        assert_eq!(
+            Name::from_number(u64::MAX).as_bytes(),
+            b"18446744073709551615"
+        );
     }
 
     #[test]

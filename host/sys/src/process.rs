@@ -41,21 +41,36 @@ pub fn peak_and_current_rss() -> io::Result<(u64, u64)> {
     let peak = kibibytes(&status, b"VmHWM:");
     let current = kibibytes(&status, b"VmRSS:");
     peak.zip(current).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "`/proc/self/status` does not tell the memory")
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "`/proc/self/status` does not tell the memory",
+        )
     })
 }
 
 fn lower(resource: Resource, wanted: u64) -> io::Result<()> {
     let hard = rustix::process::getrlimit(resource).maximum;
     let value = Some(hard.map_or(wanted, |hard| hard.min(wanted)));
-    Ok(setrlimit(resource, Rlimit { current: value, maximum: value })?)
+    Ok(setrlimit(
+        resource,
+        Rlimit {
+            current: value,
+            maximum: value,
+        },
+    )?)
 }
 
 /// The value of one line such as `VmRSS:     1234 kB`, in bytes.
 fn kibibytes(status: &[u8], field: &[u8]) -> Option<u64> {
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(field))?;
+    let line = status
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(field))?;
     let number = line.trim_ascii().strip_suffix(b"kB")?.trim_ascii();
-    std::str::from_utf8(number).ok()?.parse::<u64>().ok()?.checked_mul(1024)
+    std::str::from_utf8(number)
+        .ok()?
+        .parse::<u64>()
+        .ok()?
+        .checked_mul(1024)
 }
 
 #[cfg(test)]

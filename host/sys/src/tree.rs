@@ -5,9 +5,9 @@
 
 mod clone;
 mod remove;
-mod trail;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 pub use clone::clone_linked;
 pub use remove::remove;

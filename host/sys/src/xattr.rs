@@ -94,7 +94,11 @@ fn list_target(target: &Target<'_>) -> io::Result<Vec<Box<[u8]>>> {
     read_growing(
         |buffer| calls::list(target, buffer),
         |names| {
-            found = names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(Box::from).collect();
+            found = names
+                .split(|byte| *byte == 0)
+                .filter(|name| !name.is_empty())
+                .map(Box::from)
+                .collect();
         },
     )?;
     found.sort_unstable();
@@ -104,8 +108,10 @@ fn list_target(target: &Target<'_>) -> io::Result<Vec<Box<[u8]>>> {
 fn get_target(target: &Target<'_>, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
     let key = checked(key)?;
     let mut value = Vec::new();
-    let outcome =
-        read_growing(|buffer| calls::get(target, &key, buffer), |bytes| value = bytes.to_vec());
+    let outcome = read_growing(
+        |buffer| calls::get(target, &key, buffer),
+        |bytes| value = bytes.to_vec(),
+    );
     match outcome {
         Ok(true) => Ok(Some(value)),
         Ok(false) => Ok(None),

@@ -160,13 +160,19 @@ fn prefix(block: &Block) -> &[u8] {
     let magic = field(block, MAGIC);
     if magic == GNU {
         // Go before 1.8 wrote a prefix under GNU's mark; then the times there are no numbers.
-        let times = GNU_TIMES.iter().all(|at| number::parse(field(block, *at)).is_some());
+        let times = GNU_TIMES
+            .iter()
+            .all(|at| number::parse(field(block, *at)).is_some());
         return if times { &[] } else { text(block, PREFIX) };
     }
     if !magic.starts_with(b"ustar\0") {
         return &[];
     }
-    if field(block, STAR_MAGIC) == b"tar\0" { text(block, STAR_PREFIX) } else { text(block, PREFIX) }
+    if field(block, STAR_MAGIC) == b"tar\0" {
+        text(block, STAR_PREFIX)
+    } else {
+        text(block, PREFIX)
+    }
 }
 
 /// The type flag of a kind.

@@ -33,7 +33,9 @@ pub fn parse(field: &[u8]) -> Option<i64> {
 
 fn octal_digits(field: &[u8]) -> Option<i64> {
     let blank = |byte: &u8| *byte == b' ' || *byte == 0;
-    let Some(start) = field.iter().position(|byte| !blank(byte)) else { return Some(0) };
+    let Some(start) = field.iter().position(|byte| !blank(byte)) else {
+        return Some(0);
+    };
     let rest = field.get(start..)?;
     // What follows the first NUL or space is not part of the number.
     let end = rest.iter().position(blank).unwrap_or(rest.len());
@@ -51,7 +53,11 @@ fn octal_digits(field: &[u8]) -> Option<i64> {
 fn base_256(field: &[u8]) -> Option<i64> {
     let first = *field.first()?;
     let negative = first & 0x40 != 0;
-    let start = if negative { i128::from(first | 0x80) - 256 } else { i128::from(first & 0x3f) };
+    let start = if negative {
+        i128::from(first | 0x80) - 256
+    } else {
+        i128::from(first & 0x3f)
+    };
     let value = field.get(1..)?.iter().try_fold(start, |value, byte| {
         value.checked_mul(256)?.checked_add(i128::from(*byte))
     })?;
@@ -85,10 +91,19 @@ mod tests {
     fn base_256_keeps_its_sign_and_refuses_what_does_not_fit() {
         assert_eq!(parse(b"\x80\0\0\0\0\0\0\0\0\0\x01\0"), Some(256));
         assert_eq!(parse(b"\xff\xff\xff\xff\xff\xff\xff\xff"), Some(-1));
-        assert_eq!(parse(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe"), Some(-2));
-        assert_eq!(parse(b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff"), Some(i64::MAX));
+        assert_eq!(
+            parse(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe"),
+            Some(-2)
+        );
+        assert_eq!(
+            parse(b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff"),
+            Some(i64::MAX)
+        );
         assert_eq!(parse(b"\x80\0\0\0\x80\0\0\0\0\0\0\0"), None);
-        assert_eq!(parse(b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), None);
+        assert_eq!(
+            parse(b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+            None
+        );
     }
 
     #[test]

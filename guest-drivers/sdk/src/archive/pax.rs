@@ -53,7 +53,11 @@ pub fn format_time(time: Timestamp) -> String {
         return time.seconds.to_string();
     }
     let (sign, seconds, nanoseconds) = if time.seconds < 0 {
-        ("-", (time.seconds + 1).unsigned_abs(), 1_000_000_000 - time.nanoseconds)
+        (
+            "-",
+            (time.seconds + 1).unsigned_abs(),
+            1_000_000_000 - time.nanoseconds,
+        )
     } else {
         ("", time.seconds.unsigned_abs(), time.nanoseconds)
     };
@@ -65,7 +69,9 @@ pub fn format_time(time: Timestamp) -> String {
 #[must_use]
 pub fn parse_time(text: &[u8]) -> Option<Timestamp> {
     let text = core::str::from_utf8(text).ok()?;
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, text) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let only_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !only_digits(whole) || !only_digits(part) {
@@ -75,9 +81,18 @@ pub fn parse_time(text: &[u8]) -> Option<Timestamp> {
     let shown = part.get(..9).unwrap_or(part);
     let nanoseconds = format!("{shown:0<9}").parse::<u32>().ok()?;
     Some(match (negative, nanoseconds) {
-        (false, nanoseconds) => Timestamp { seconds, nanoseconds },
-        (true, 0) => Timestamp { seconds: -seconds, nanoseconds: 0 },
-        (true, nanoseconds) => Timestamp { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds },
+        (false, nanoseconds) => Timestamp {
+            seconds,
+            nanoseconds,
+        },
+        (true, 0) => Timestamp {
+            seconds: -seconds,
+            nanoseconds: 0,
+        },
+        (true, nanoseconds) => Timestamp {
+            seconds: -seconds - 1,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        },
     })
 }
 
@@ -112,12 +127,20 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 
 impl Records {
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let wrong = || format!("PAX `{}` is `{}`", key.escape_ascii(), crate::error::printable(value));
+        let wrong = || {
+            format!(
+                "PAX `{}` is `{}`",
+                key.escape_ascii(),
+                crate::error::printable(value)
+            )
+        };
         if let Some(name) = key.strip_prefix(XATTR.as_bytes()) {
             return self.take_xattr(name, value);
         }
         if key.starts_with(b"GNU.sparse.") {
-            return Err("sparse files are not supported; make the archive without `--sparse`".to_owned());
+            return Err(
+                "sparse files are not supported; make the archive without `--sparse`".to_owned(),
+            );
         }
         if matches!(key, b"path" | b"linkpath") && value.contains(&0) {
             return Err(wrong());
@@ -127,10 +150,34 @@ impl Records {
         match key {
             b"path" => self.path = given.then(|| value.to_vec()),
             b"linkpath" => self.link = given.then(|| value.to_vec()),
-            b"size" => self.size = if given { Some(decimal(value).ok_or_else(wrong)?) } else { None },
-            b"uid" => self.uid = if given { Some(signed(value).ok_or_else(wrong)?) } else { None },
-            b"gid" => self.gid = if given { Some(signed(value).ok_or_else(wrong)?) } else { None },
-            b"mtime" => self.modified = if given { Some(parse_time(value).ok_or_else(wrong)?) } else { None },
+            b"size" => {
+                self.size = if given {
+                    Some(decimal(value).ok_or_else(wrong)?)
+                } else {
+                    None
+                }
+            }
+            b"uid" => {
+                self.uid = if given {
+                    Some(signed(value).ok_or_else(wrong)?)
+                } else {
+                    None
+                }
+            }
+            b"gid" => {
+                self.gid = if given {
+                    Some(signed(value).ok_or_else(wrong)?)
+                } else {
+                    None
+                }
+            }
+            b"mtime" => {
+                self.modified = if given {
+                    Some(parse_time(value).ok_or_else(wrong)?)
+                } else {
+                    None
+                }
+            }
             // Access and change times, user names and programs' own records say nothing about a layer.
             _ => {}
         }
@@ -140,13 +187,28 @@ impl Records {
     fn take_xattr(&mut self, name: &[u8], value: &[u8]) -> Result<(), String> {
         /// The kernel's limit.
         const NAME_BYTES: usize = 255;
-        /// See above.
+        /// The kernel's limit.
         const VALUE_BYTES: usize = 64 << 10;
-        if name.is_empty() || name.len() > NAME_BYTES || name.contains(&0) || value.len() > VALUE_BYTES {
-            return Err(format!("extended attribute `{}` has no valid name or size", crate::error::printable(name)));
+        /// The kernel lists 64 KiB of names at most, which is about as many.
+        const XATTR_COUNT: usize = 4096;
+        if name.is_empty()
+            || name.len() > NAME_BYTES
+            || name.contains(&0)
+            || value.len() > VALUE_BYTES
+        {
+            return Err(format!(
+                "extended attribute `{}` has no valid name or size",
+                crate::error::printable(name)
+            ));
         }
         self.xattrs.retain(|xattr| xattr.name != name);
-        self.xattrs.push(Xattr { name: name.to_vec(), value: value.to_vec() });
+        if self.xattrs.len() >= XATTR_COUNT {
+            return Err(format!("more than {XATTR_COUNT} extended attributes"));
+        }
+        self.xattrs.push(Xattr {
+            name: name.to_vec(),
+            value: value.to_vec(),
+        });
         Ok(())
     }
 }

@@ -6,7 +6,6 @@
 //! Invariant: a name is one component; nothing here follows a symbolic link or knows a path.
 
 mod guest;
-pub mod memory;
 pub mod pages;
 pub mod wanted;
 

@@ -18,9 +18,15 @@ impl<L: Listing> Pages<L> {
     ///
     /// # Errors
     /// What the host answers.
-    pub fn of<D: Directory<Listing = L>>(directory: &D, wanted: &[String]) -> Result<Self, Failure> {
-        let mut pages =
-            Self { listing: Some(directory.list(wanted)?), page: Vec::new().into_iter(), after: Vec::new() };
+    pub fn of<D: Directory<Listing = L>>(
+        directory: &D,
+        wanted: &[String],
+    ) -> Result<Self, Failure> {
+        let mut pages = Self {
+            listing: Some(directory.list(wanted)?),
+            page: Vec::new().into_iter(),
+            after: Vec::new(),
+        };
         pages.after = pages.fetch()?;
         pages.turn()?;
         Ok(pages)
@@ -29,7 +35,11 @@ impl<L: Listing> Pages<L> {
     /// A listing without entries.
     #[must_use]
     pub fn empty() -> Self {
-        Self { listing: None, page: Vec::new().into_iter(), after: Vec::new() }
+        Self {
+            listing: None,
+            page: Vec::new().into_iter(),
+            after: Vec::new(),
+        }
     }
 
     /// The entry that `advance` will return.
@@ -60,7 +70,9 @@ impl<L: Listing> Pages<L> {
 
     /// Asks for one page more than is needed, so that the handle can go before the walk descends.
     fn fetch(&mut self) -> Result<Vec<Entry>, Failure> {
-        let Some(listing) = &mut self.listing else { return Ok(Vec::new()) };
+        let Some(listing) = &mut self.listing else {
+            return Ok(Vec::new());
+        };
         let page = listing.next_page()?;
         if page.is_empty() {
             self.listing = None;

@@ -21,7 +21,9 @@ pub fn of_layers() -> Vec<String> {
 #[must_use]
 pub fn belongs(name: &[u8]) -> bool {
     name == CAPABILITY.as_bytes()
-        || (name.starts_with(USER.as_bytes()) && name.len() > USER.len() && !name.starts_with(USER_OVERLAY))
+        || (name.starts_with(USER.as_bytes())
+            && name.len() > USER.len()
+            && !name.starts_with(USER_OVERLAY))
 }
 
 /// Those of the attributes that are part of the layer, in byte order of their names.

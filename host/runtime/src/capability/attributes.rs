@@ -4,7 +4,9 @@
 
 use super::HostResult;
 use super::directory::Directory;
-use crate::bindings::mica::host::directory::{AttributeChanges, Attributes, Entry, NodeKind, Timestamp, Xattr};
+use crate::bindings::mica::host::directory::{
+    AttributeChanges, Attributes, Entry, NodeKind, Timestamp, Xattr,
+};
 use crate::{Code, Failure};
 use mica_sys::node::{self, Kind};
 use mica_sys::{Name, xattr};
@@ -33,10 +35,16 @@ pub(crate) struct Wanted {
 impl Wanted {
     pub(super) fn parse(wanted: Vec<String>) -> Result<Self, Failure> {
         if wanted.len() > MOST_WANTED {
-            let text = format!("{} extended attributes are wanted; {MOST_WANTED} can be", wanted.len());
+            let text = format!(
+                "{} extended attributes are wanted; {MOST_WANTED} can be",
+                wanted.len()
+            );
             return Err(Failure::new(Code::Invalid, text));
         }
-        let (prefixes, names) = wanted.into_iter().map(String::into_bytes).partition(|name| name.ends_with(b"."));
+        let (prefixes, names) = wanted
+            .into_iter()
+            .map(String::into_bytes)
+            .partition(|name| name.ends_with(b"."));
         Ok(Self { names, prefixes })
     }
 
@@ -45,7 +53,8 @@ impl Wanted {
     }
 
     fn matches(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|wanted| wanted == name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+        self.names.iter().any(|wanted| wanted == name)
+            || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 
@@ -78,7 +87,11 @@ fn candidates(of: Node<'_>, wanted: &Wanted) -> io::Result<Vec<Vec<u8>>> {
         Node::Open(fd) => xattr::list_fd(fd)?,
         Node::At(dir, name) => xattr::list(dir, name)?,
     };
-    Ok(listed.into_iter().filter(|name| wanted.matches(name)).map(Vec::from).collect())
+    Ok(listed
+        .into_iter()
+        .filter(|name| wanted.matches(name))
+        .map(Vec::from)
+        .collect())
 }
 
 /// The attributes as the contract has them.
@@ -108,14 +121,21 @@ pub(super) fn attributes(from: &node::Attributes) -> Attributes {
 }
 
 fn timestamp(from: node::Timestamp) -> Timestamp {
-    Timestamp { seconds: from.seconds, nanoseconds: from.nanoseconds }
+    Timestamp {
+        seconds: from.seconds,
+        nanoseconds: from.nanoseconds,
+    }
 }
 
 /// Reads one name with its attributes.
 pub(super) fn entry(directory: &Directory, name: &Name, wanted: &Wanted) -> io::Result<Entry> {
     let found = node::stat(directory.fd(), name)?;
     let xattrs = read_xattrs(Node::At(directory.fd(), name), found.kind, wanted)?;
-    Ok(Entry { name: name.as_bytes().to_vec(), attributes: attributes(&found), xattrs })
+    Ok(Entry {
+        name: name.as_bytes().to_vec(),
+        attributes: attributes(&found),
+        xattrs,
+    })
 }
 
 /// Sets what is given, in an order in which nothing undoes another: a change of owner clears set-user-id bits and
@@ -135,7 +155,12 @@ pub(super) fn set(on: Node<'_>, changes: &AttributeChanges) -> HostResult<()> {
             Node::Open(fd) => xattr::set_fd(fd, name, value),
             Node::At(dir, at) => xattr::set(dir, at, name, value),
         }
-        .map_err(|error| failed(&format!("set extended attribute `{}`", name.escape_ascii()), error))?;
+        .map_err(|error| {
+            failed(
+                &format!("set extended attribute `{}`", name.escape_ascii()),
+                error,
+            )
+        })?;
     }
     if let Some(mode) = changes.mode {
         let done = match on {
@@ -143,11 +168,20 @@ pub(super) fn set(on: Node<'_>, changes: &AttributeChanges) -> HostResult<()> {
             Node::At(dir, name) => node::set_mode(dir, name, mode),
         };
         // Symbolic links have no mode; the kernel says so, and so does the contract.
-        done.or_else(|error| if error.kind() == io::ErrorKind::Unsupported { Ok(()) } else { Err(error) })
-            .map_err(|error| failed("set mode", error))?;
+        done.or_else(|error| {
+            if error.kind() == io::ErrorKind::Unsupported {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
+        .map_err(|error| failed("set mode", error))?;
     }
     if let Some(time) = changes.modified {
-        let time = node::Timestamp { seconds: time.seconds, nanoseconds: time.nanoseconds };
+        let time = node::Timestamp {
+            seconds: time.seconds,
+            nanoseconds: time.nanoseconds,
+        };
         match on {
             Node::Open(fd) => node::set_modified_fd(fd, time),
             Node::At(dir, name) => node::set_modified(dir, name, time),
@@ -161,16 +195,35 @@ fn check(changes: &AttributeChanges) -> Result<(), Failure> {
     if let Some(mode) = changes.mode {
         check_mode(mode)?;
     }
-    if changes.modified.is_some_and(|time| time.nanoseconds > 999_999_999) {
-        return Err(Failure::new(Code::Invalid, "nanoseconds are 0 to 999,999,999"));
+    if changes
+        .modified
+        .is_some_and(|time| time.nanoseconds > 999_999_999)
+    {
+        return Err(Failure::new(
+            Code::Invalid,
+            "nanoseconds are 0 to 999,999,999",
+        ));
     }
     // -1 means "leave as it is" to the kernel: never what was asked for.
-    if changes.owner.is_some_and(|owner| owner.uid == u32::MAX || owner.gid == u32::MAX) {
-        return Err(Failure::new(Code::Invalid, format!("{} is no owner", u32::MAX)));
+    if changes
+        .owner
+        .is_some_and(|owner| owner.uid == u32::MAX || owner.gid == u32::MAX)
+    {
+        return Err(Failure::new(
+            Code::Invalid,
+            format!("{} is no owner", u32::MAX),
+        ));
     }
-    match changes.xattrs.iter().find(|attribute| !may_set(&attribute.name)) {
+    match changes
+        .xattrs
+        .iter()
+        .find(|attribute| !may_set(&attribute.name))
+    {
         Some(refused) => {
-            let text = format!("extended attribute `{}` may not be set by a driver", refused.name.escape_ascii());
+            let text = format!(
+                "extended attribute `{}` may not be set by a driver",
+                refused.name.escape_ascii()
+            );
             Err(Failure::new(Code::Denied, text))
         }
         None => Ok(()),
@@ -180,7 +233,10 @@ fn check(changes: &AttributeChanges) -> Result<(), Failure> {
 /// Permission bits and nothing else.
 pub(super) fn check_mode(mode: u32) -> Result<(), Failure> {
     if mode > 0o7777 {
-        return Err(Failure::new(Code::Invalid, format!("mode {mode:o} has bits beyond 7777")));
+        return Err(Failure::new(
+            Code::Invalid,
+            format!("mode {mode:o} has bits beyond 7777"),
+        ));
     }
     Ok(())
 }

@@ -26,7 +26,10 @@ pub struct Directory {
 
 impl Directory {
     pub(crate) fn new(fd: OwnedFd, access: Access) -> Self {
-        Self { dir: Arc::new(Dir::from_std_file(fd.into())), access }
+        Self {
+            dir: Arc::new(Dir::from_std_file(fd.into())),
+            access,
+        }
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -37,7 +40,10 @@ impl Directory {
     pub(crate) fn writable(&self) -> Result<&Self, Failure> {
         match self.access {
             Access::ReadWrite => Ok(self),
-            Access::ReadOnly => Err(Failure::new(Code::ReadOnly, "the directory handle is read-only")),
+            Access::ReadOnly => Err(Failure::new(
+                Code::ReadOnly,
+                "the directory handle is read-only",
+            )),
         }
     }
 }
@@ -66,7 +72,10 @@ fn named(doing: &str, name: &Name) -> impl Display {
 /// Refuses device numbers that the kernel's `dev_t` of 12 and 20 bits would cut.
 fn check_device(major: u32, minor: u32) -> Result<(), Failure> {
     if major > 0xfff || minor > 0xf_ffff {
-        return Err(Failure::new(Code::Invalid, format!("device number {major}:{minor} is beyond 4095:1048575")));
+        return Err(Failure::new(
+            Code::Invalid,
+            format!("device number {major}:{minor} is beyond 4095:1048575"),
+        ));
     }
     Ok(())
 }
@@ -74,48 +83,83 @@ fn check_device(major: u32, minor: u32) -> Result<(), Failure> {
 impl wit::Host for State {}
 
 impl wit::HostDirectory for State {
-    fn get_attributes(&mut self, this: Resource<Directory>, wanted: Vec<String>) -> HostResult<Entry> {
+    fn get_attributes(
+        &mut self,
+        this: Resource<Directory>,
+        wanted: Vec<String>,
+    ) -> HostResult<Entry> {
         let wanted = Wanted::parse(wanted)?;
         let directory = self.at(&this)?;
         let failed = |error| Failure::from_io("read attributes of the directory", &error);
         let found = node::stat_fd(directory.fd()).map_err(failed)?;
-        let xattrs = attributes::read_xattrs(Node::Open(directory.fd()), found.kind, &wanted).map_err(failed)?;
-        Ok(Entry { name: Vec::new(), attributes: attributes::attributes(&found), xattrs })
+        let xattrs = attributes::read_xattrs(Node::Open(directory.fd()), found.kind, &wanted)
+            .map_err(failed)?;
+        Ok(Entry {
+            name: Vec::new(),
+            attributes: attributes::attributes(&found),
+            xattrs,
+        })
     }
 
-    fn set_attributes(&mut self, this: Resource<Directory>, changes: AttributeChanges) -> HostResult<()> {
+    fn set_attributes(
+        &mut self,
+        this: Resource<Directory>,
+        changes: AttributeChanges,
+    ) -> HostResult<()> {
         let directory = self.at(&this)?.writable()?;
         attributes::set(Node::Open(directory.fd()), &changes)
     }
 
-    fn list(&mut self, this: Resource<Directory>, wanted: Vec<String>) -> HostResult<Resource<Listing>> {
+    fn list(
+        &mut self,
+        this: Resource<Directory>,
+        wanted: Vec<String>,
+    ) -> HostResult<Resource<Listing>> {
         let wanted = Wanted::parse(wanted)?;
         let directory = self.at(&this)?.clone();
-        let names =
-            node::names(directory.fd()).map_err(|error| Failure::from_io("list the directory", &error))?;
+        let names = node::names(directory.fd())
+            .map_err(|error| Failure::from_io("list the directory", &error))?;
         let listing = Listing::new(directory, names, wanted);
         if !self.meter.take_listing(listing.bytes()) {
-            return Err(Failure::new(Code::Limit, "the directory has too many names: `listing_bytes`").into());
+            return Err(Failure::new(
+                Code::Limit,
+                "the directory has too many names: `listing_bytes`",
+            )
+            .into());
         }
         Ok(self.handles.push(listing)?)
     }
 
-    fn stat(&mut self, this: Resource<Directory>, name: Vec<u8>, wanted: Vec<String>) -> HostResult<Entry> {
+    fn stat(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+        wanted: Vec<String>,
+    ) -> HostResult<Entry> {
         let wanted = Wanted::parse(wanted)?;
         let directory = self.at(&this)?;
         let name = component(&name)?;
         Ok(attributes::entry(directory, &name, &wanted).map_err(on("stat", &name))?)
     }
 
-    fn open_directory(&mut self, this: Resource<Directory>, name: Vec<u8>) -> HostResult<Resource<Directory>> {
+    fn open_directory(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+    ) -> HostResult<Resource<Directory>> {
         let directory = self.at(&this)?;
         let name = component(&name)?;
-        let fd = node::open_directory(directory.fd(), &name).map_err(on("open directory", &name))?;
+        let fd =
+            node::open_directory(directory.fd(), &name).map_err(on("open directory", &name))?;
         let opened = Directory::new(fd, directory.access);
         Ok(self.handles.push(opened)?)
     }
 
-    fn open_file(&mut self, this: Resource<Directory>, name: Vec<u8>) -> HostResult<Resource<File>> {
+    fn open_file(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+    ) -> HostResult<Resource<File>> {
         let directory = self.at(&this)?;
         let name = component(&name)?;
         let fd = node::open_regular(directory.fd(), &name).map_err(on("open file", &name))?;
@@ -131,31 +175,52 @@ impl wit::HostDirectory for State {
         let directory = self.at(&this)?.writable()?;
         let name = component(&name)?;
         check_mode(mode)?;
-        let fd = node::create_directory(directory.fd(), &name, mode).map_err(on("create directory", &name))?;
+        let fd = node::create_directory(directory.fd(), &name, mode)
+            .map_err(on("create directory", &name))?;
         Ok(self.handles.push(Directory::new(fd, Access::ReadWrite))?)
     }
 
-    fn create_file(&mut self, this: Resource<Directory>, name: Vec<u8>, mode: u32) -> HostResult<Resource<File>> {
+    fn create_file(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+        mode: u32,
+    ) -> HostResult<Resource<File>> {
         let directory = self.at(&this)?.writable()?;
         let name = component(&name)?;
         check_mode(mode)?;
-        let fd = node::create_regular(directory.fd(), &name, mode).map_err(on("create file", &name))?;
+        let fd =
+            node::create_regular(directory.fd(), &name, mode).map_err(on("create file", &name))?;
         Ok(self.handles.push(File::new(fd, Access::ReadWrite))?)
     }
 
-    fn create_symlink(&mut self, this: Resource<Directory>, name: Vec<u8>, target: Vec<u8>) -> HostResult<()> {
+    fn create_symlink(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+        target: Vec<u8>,
+    ) -> HostResult<()> {
         let directory = self.at(&this)?.writable()?;
         let name = component(&name)?;
         if target.is_empty() || target.contains(&0) {
-            return Err(Failure::new(Code::Invalid, "the target is empty or has a NUL byte").into());
+            return Err(
+                Failure::new(Code::Invalid, "the target is empty or has a NUL byte").into(),
+            );
         }
         if target.len() > 4095 {
             return Err(Failure::new(Code::NameTooLong, "the target has over 4095 bytes").into());
         }
-        Ok(node::create_symlink(directory.fd(), &name, &target).map_err(on("create symbolic link", &name))?)
+        Ok(node::create_symlink(directory.fd(), &name, &target)
+            .map_err(on("create symbolic link", &name))?)
     }
 
-    fn create_node(&mut self, this: Resource<Directory>, name: Vec<u8>, made: wit::Node, mode: u32) -> HostResult<()> {
+    fn create_node(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+        made: wit::Node,
+        mode: u32,
+    ) -> HostResult<()> {
         let directory = self.at(&this)?.writable()?;
         let name = component(&name)?;
         check_mode(mode)?;
@@ -171,7 +236,14 @@ impl wit::HostDirectory for State {
             }
             wit::Node::CharacterDevice((major, minor)) => {
                 check_device(major, minor)?;
-                node::create_device(directory.fd(), &name, Kind::CharacterDevice, major, minor, mode)
+                node::create_device(
+                    directory.fd(),
+                    &name,
+                    Kind::CharacterDevice,
+                    major,
+                    minor,
+                    mode,
+                )
             }
         };
         Ok(done.map_err(on("create node", &name))?)
@@ -207,7 +279,8 @@ impl wit::HostDirectory for State {
         let target = self.at(&target)?.writable()?.clone();
         let directory = self.handles.get(&this)?.writable()?;
         let (name, new_name) = (component(&name)?, component(&new_name)?);
-        Ok(node::rename(directory.fd(), &name, target.fd(), &new_name).map_err(on("rename", &name))?)
+        Ok(node::rename(directory.fd(), &name, target.fd(), &new_name)
+            .map_err(on("rename", &name))?)
     }
 
     fn set_entry_attributes(

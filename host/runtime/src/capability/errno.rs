@@ -41,10 +41,14 @@ fn code_of_kind(kind: io::ErrorKind) -> Code {
         io::ErrorKind::AlreadyExists => Code::Exists,
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Code::Invalid,
         io::ErrorKind::UnexpectedEof => Code::Truncated,
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Code::Closed,
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ConnectionAborted => Code::Closed,
         io::ErrorKind::TimedOut => Code::TimedOut,
         io::ErrorKind::Unsupported => Code::NotSupported,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Code::NoSpace,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Code::NoSpace
+        }
         io::ErrorKind::ResourceBusy => Code::Busy,
         _ => Code::Io,
     }

@@ -20,7 +20,10 @@ pub struct File {
 
 impl File {
     pub(super) fn new(fd: OwnedFd, access: Access) -> Self {
-        Self { fd: Arc::new(fd), access }
+        Self {
+            fd: Arc::new(fd),
+            access,
+        }
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -39,12 +42,16 @@ impl File {
 impl wit::HostFile for State {
     fn get_attributes(&mut self, this: Resource<File>) -> HostResult<Attributes> {
         let file = self.at(&this)?;
-        let found =
-            node::stat_fd(file.fd()).map_err(|error| Failure::from_io("read attributes of the file", &error))?;
+        let found = node::stat_fd(file.fd())
+            .map_err(|error| Failure::from_io("read attributes of the file", &error))?;
         Ok(attributes::attributes(&found))
     }
 
-    fn set_attributes(&mut self, this: Resource<File>, changes: AttributeChanges) -> HostResult<()> {
+    fn set_attributes(
+        &mut self,
+        this: Resource<File>,
+        changes: AttributeChanges,
+    ) -> HostResult<()> {
         let file = self.at(&this)?.writable()?;
         attributes::set(Node::Open(file.fd()), &changes)
     }
@@ -73,7 +80,11 @@ impl wit::HostFile for State {
             .map_err(|error| Failure::from_io("write the file", &error))?)
     }
 
-    fn copy_content(&mut self, this: Resource<File>, original: Resource<File>) -> HostResult<Copied> {
+    fn copy_content(
+        &mut self,
+        this: Resource<File>,
+        original: Resource<File>,
+    ) -> HostResult<Copied> {
         let original = self.at(&original)?.clone();
         let file = self.handles.get(&this)?.writable()?;
         let copied = content::copy(original.fd(), file.fd())

@@ -11,7 +11,8 @@ impl State {
     fn statfs(&mut self) -> HostResult<Statfs> {
         self.enter()?;
         let home = self.operation.home.backing()?;
-        Ok(filesystem::statfs(home).map_err(|error| Failure::from_io("statfs of the home", &error))?)
+        Ok(filesystem::statfs(home)
+            .map_err(|error| Failure::from_io("statfs of the home", &error))?)
     }
 }
 

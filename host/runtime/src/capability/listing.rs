@@ -27,8 +27,16 @@ pub struct Listing {
 
 impl Listing {
     pub(super) fn new(directory: Directory, names: Vec<Box<[u8]>>, wanted: Wanted) -> Self {
-        let bytes = names.iter().map(|name| name.len() + size_of::<Box<[u8]>>()).sum();
-        Self { directory, names: names.into_iter(), wanted, bytes }
+        let bytes = names
+            .iter()
+            .map(|name| name.len() + size_of::<Box<[u8]>>())
+            .sum();
+        Self {
+            directory,
+            names: names.into_iter(),
+            wanted,
+            bytes,
+        }
     }
 
     /// Bytes that the names take in the host.
@@ -59,7 +67,11 @@ impl Listing {
 }
 
 fn cost(entry: &Entry) -> usize {
-    let xattrs: usize = entry.xattrs.iter().map(|xattr| xattr.name.len() + xattr.value.len() + 32).sum();
+    let xattrs: usize = entry
+        .xattrs
+        .iter()
+        .map(|xattr| xattr.name.len() + xattr.value.len() + 32)
+        .sum();
     ENTRY_BYTES + entry.name.len() + xattrs
 }
 

@@ -16,12 +16,21 @@ impl wit::Host for State {
         if !self.meter.take_log(line.len()) {
             return Ok(());
         }
-        let (driver, store, operation) = (&*self.driver, &*self.operation.store, self.operation.name);
+        let (driver, store, operation) =
+            (&*self.driver, &*self.operation.store, self.operation.name);
         match level {
-            Level::Debug => tracing::debug!(target: "mica::driver", driver, store, operation, "{line}"),
-            Level::Info => tracing::info!(target: "mica::driver", driver, store, operation, "{line}"),
-            Level::Warn => tracing::warn!(target: "mica::driver", driver, store, operation, "{line}"),
-            Level::Error => tracing::error!(target: "mica::driver", driver, store, operation, "{line}"),
+            Level::Debug => {
+                tracing::debug!(target: "mica::driver", driver, store, operation, "{line}")
+            }
+            Level::Info => {
+                tracing::info!(target: "mica::driver", driver, store, operation, "{line}")
+            }
+            Level::Warn => {
+                tracing::warn!(target: "mica::driver", driver, store, operation, "{line}")
+            }
+            Level::Error => {
+                tracing::error!(target: "mica::driver", driver, store, operation, "{line}")
+            }
         }
         Ok(())
     }

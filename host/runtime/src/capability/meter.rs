@@ -60,7 +60,11 @@ impl Meter {
 
     pub(crate) fn count_call(&mut self) -> Result<(), Stop> {
         self.calls += 1;
-        if self.calls > self.most_calls { Err(Stop::Calls(self.most_calls)) } else { Ok(()) }
+        if self.calls > self.most_calls {
+            Err(Stop::Calls(self.most_calls))
+        } else {
+            Ok(())
+        }
     }
 
     /// Called at each tick while the guest computes.
@@ -137,7 +141,12 @@ impl MemoryBudget {
 }
 
 impl ResourceLimiter for MemoryBudget {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
         let total = self.bytes.saturating_add(desired.saturating_sub(current));
         if total > self.most_bytes {
             self.refused = true;
@@ -147,8 +156,15 @@ impl ResourceLimiter for MemoryBudget {
         Ok(true)
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.elements.saturating_add(desired.saturating_sub(current));
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let total = self
+            .elements
+            .saturating_add(desired.saturating_sub(current));
         if total > self.most_elements {
             self.refused = true;
             return Ok(false);

@@ -24,7 +24,7 @@ pub(crate) use wasi::link as link_wasi;
 use crate::bindings::mica::host::types;
 use crate::limits::{Class, Limits};
 use crate::{Code, Failure, Operation};
-use meter::{Meter, MemoryBudget};
+use meter::{MemoryBudget, Meter};
 use std::collections::HashSet;
 use std::sync::Arc;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
@@ -58,9 +58,10 @@ impl From<wasmtime::Error> for HostError {
 impl From<ResourceTableError> for HostError {
     fn from(error: ResourceTableError) -> Self {
         match error {
-            ResourceTableError::Full => {
-                Self::Failure(Failure::new(Code::Limit, "the operation holds as many handles as it may: `handles`"))
-            }
+            ResourceTableError::Full => Self::Failure(Failure::new(
+                Code::Limit,
+                "the operation holds as many handles as it may: `handles`",
+            )),
             other => Self::Trap(other.into()),
         }
     }
@@ -82,7 +83,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(operation: Operation, driver: Arc<str>, limits: &Arc<Limits>, class: Class) -> Self {
+    pub(crate) fn new(
+        operation: Operation,
+        driver: Arc<str>,
+        limits: &Arc<Limits>,
+        class: Class,
+    ) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(limits.handles);
         let stderr = MemoryOutputPipe::new(limits.log_bytes);
@@ -102,7 +108,9 @@ impl State {
 
     /// What the guest wrote to its standard error: a panic's message.
     pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.contents()).trim().to_owned()
+        String::from_utf8_lossy(&self.stderr.contents())
+            .trim()
+            .to_owned()
     }
 
     /// Begins a host call: counts it, and ends the operation when it was cancelled or calls too often.
@@ -110,7 +118,9 @@ impl State {
         if self.operation.cancel.is_cancelled() {
             return Err(HostError::Trap(meter::Stop::Cancelled.into()));
         }
-        self.meter.count_call().map_err(|stop| HostError::Trap(stop.into()))
+        self.meter
+            .count_call()
+            .map_err(|stop| HostError::Trap(stop.into()))
     }
 
     /// Begins a host call on a handle.
@@ -128,7 +138,10 @@ impl State {
     /// Refuses a list or buffer that is longer than one call may pass.
     fn check_length(&self, bytes: u64) -> HostResult<()> {
         if bytes > self.limits.page_bytes as u64 {
-            let text = format!("{bytes} bytes in one call are more than {}: `page_bytes`", self.limits.page_bytes);
+            let text = format!(
+                "{bytes} bytes in one call are more than {}: `page_bytes`",
+                self.limits.page_bytes
+            );
             return Err(Failure::new(Code::Limit, text).into());
         }
         Ok(())
@@ -150,7 +163,10 @@ impl types::Host for State {
 /// Cuts a text at a character boundary.
 pub(crate) fn truncate(text: &mut String, bytes: usize) {
     if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let end = (0..=bytes)
+            .rev()
+            .find(|&at| text.is_char_boundary(at))
+            .unwrap_or(0);
         text.truncate(end);
     }
 }

@@ -33,7 +33,10 @@ fn check_label(label: Option<&str>) -> Result<(), Failure> {
     match label {
         Some(text) if text.is_empty() || text.len() > 255 || !text.bytes().all(allowed) => {
             let shown = text.get(..64).unwrap_or(text).escape_default();
-            Err(Failure::new(Code::Invalid, format!("mount label `{shown}` is no SELinux context")))
+            Err(Failure::new(
+                Code::Invalid,
+                format!("mount label `{shown}` is no SELinux context"),
+            ))
         }
         _ => Ok(()),
     }
@@ -43,21 +46,31 @@ fn check_lowers(count: usize, least: usize) -> Result<(), Failure> {
     if (least..=MOST_LOWERS).contains(&count) {
         return Ok(());
     }
-    Err(Failure::new(Code::Invalid, format!("{count} lower directories; an overlay takes {least} to {MOST_LOWERS}")))
+    Err(Failure::new(
+        Code::Invalid,
+        format!("{count} lower directories; an overlay takes {least} to {MOST_LOWERS}"),
+    ))
 }
 
 impl State {
     fn directories(&self, handles: &[Resource<Directory>]) -> HostResult<Vec<Directory>> {
-        handles.iter().map(|handle| Ok(self.handles.get(handle)?.clone())).collect()
+        handles
+            .iter()
+            .map(|handle| Ok(self.handles.get(handle)?.clone()))
+            .collect()
     }
 
     /// Remembers an upper; the same one again is refused, as two overlays on one upper corrupt it.
     fn claim_upper(&mut self, upper: &Directory) -> Result<(), Failure> {
-        let found = node::stat_fd(upper.fd()).map_err(|error| Failure::from_io("stat the upper", &error))?;
+        let found = node::stat_fd(upper.fd())
+            .map_err(|error| Failure::from_io("stat the upper", &error))?;
         if self.uppers.insert((found.device, found.inode)) {
             return Ok(());
         }
-        Err(Failure::new(Code::Busy, "the upper directory is mounted already by this operation"))
+        Err(Failure::new(
+            Code::Busy,
+            "the upper directory is mounted already by this operation",
+        ))
     }
 }
 
@@ -83,8 +96,12 @@ impl wit::Host for State {
             label: label.as_deref(),
             read_only: false,
         };
-        let detached = mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
-        Ok(self.handles.push(Mount { detached, access: Access::ReadWrite })?)
+        let detached =
+            mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
+        Ok(self.handles.push(Mount {
+            detached,
+            access: Access::ReadWrite,
+        })?)
     }
 
     fn overlay_view(
@@ -97,12 +114,25 @@ impl wit::Host for State {
         check_lowers(lowers.len(), 2)?;
         let lowers = self.directories(&lowers)?;
         let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
-        let plan = Overlay { lowers: &fds, upper_and_work: None, label: label.as_deref(), read_only: true };
-        let detached = mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay view", &error))?;
-        Ok(self.handles.push(Mount { detached, access: Access::ReadOnly })?)
+        let plan = Overlay {
+            lowers: &fds,
+            upper_and_work: None,
+            label: label.as_deref(),
+            read_only: true,
+        };
+        let detached = mount::overlay(&plan)
+            .map_err(|error| Failure::from_io("mount overlay view", &error))?;
+        Ok(self.handles.push(Mount {
+            detached,
+            access: Access::ReadOnly,
+        })?)
     }
 
-    fn bind(&mut self, directory: Resource<Directory>, access: Access) -> HostResult<Resource<Mount>> {
+    fn bind(
+        &mut self,
+        directory: Resource<Directory>,
+        access: Access,
+    ) -> HostResult<Resource<Mount>> {
         let directory = self.at(&directory)?;
         let wanted = match access {
             Access::ReadOnly => mount::Access::ReadOnly,
@@ -111,23 +141,30 @@ impl wit::Host for State {
                 mount::Access::ReadWrite
             }
         };
-        let detached =
-            mount::bind(directory.fd(), wanted).map_err(|error| Failure::from_io("bind the directory", &error))?;
+        let detached = mount::bind(directory.fd(), wanted)
+            .map_err(|error| Failure::from_io("bind the directory", &error))?;
         Ok(self.handles.push(Mount { detached, access })?)
     }
 
     fn make_opaque(&mut self, directory: Resource<Directory>) -> HostResult<()> {
         let directory = self.at(&directory)?.writable()?;
-        Ok(xattr::set_fd(directory.fd(), mount::opaque_xattr().as_bytes(), b"y")
-            .map_err(|error| Failure::from_io("mark the directory opaque", &error))?)
+        Ok(
+            xattr::set_fd(directory.fd(), mount::opaque_xattr().as_bytes(), b"y")
+                .map_err(|error| Failure::from_io("mark the directory opaque", &error))?,
+        )
     }
 
     fn make_whiteout(&mut self, directory: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {
         let directory = self.at(&directory)?.writable()?;
         let name = component(&name)?;
-        Ok(node::create_whiteout(directory.fd(), &name).map_err(|error| {
-            Failure::from_io(format!("make whiteout `{}`", name.as_bytes().escape_ascii()), &error)
-        })?)
+        Ok(
+            node::create_whiteout(directory.fd(), &name).map_err(|error| {
+                Failure::from_io(
+                    format!("make whiteout `{}`", name.as_bytes().escape_ascii()),
+                    &error,
+                )
+            })?,
+        )
     }
 
     fn opaque_xattr(&mut self) -> wasmtime::Result<String> {
@@ -138,7 +175,10 @@ impl wit::Host for State {
 impl wit::HostMount for State {
     fn root(&mut self, this: Resource<Mount>) -> HostResult<Resource<Directory>> {
         let mount = self.at(&this)?;
-        let fd = mount.detached.root().map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
+        let fd = mount
+            .detached
+            .root()
+            .map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
         let root = Directory::new(fd, mount.access);
         Ok(self.handles.push(root)?)
     }
@@ -157,7 +197,16 @@ mod tests {
         for good in ["system_u:object_r:container_file_t:s0:c1,c2", "a"] {
             assert!(check_label(Some(good)).is_ok(), "{good}");
         }
-        for bad in ["", "a\"b", "x,lowerdir=/etc", "a b", "a\nb", "a=b", "\u{e9}", &"x".repeat(300)] {
+        for bad in [
+            "",
+            "a\"b",
+            "x,lowerdir=/etc",
+            "a b",
+            "a\nb",
+            "a=b",
+            "\u{e9}",
+            &"x".repeat(300),
+        ] {
             assert!(check_label(Some(bad)).is_err(), "{bad}");
         }
         assert!(check_label(None).is_ok());

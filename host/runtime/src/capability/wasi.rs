@@ -14,7 +14,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.wasi_handles }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.wasi_handles,
+        }
     }
 }
 
@@ -52,7 +55,9 @@ fn wasmtime_wasi_io_link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     impl HasData for Table {
         type Data<'a> = &'a mut ResourceTable;
     }
-    wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Table>(linker, |state| &mut state.wasi_handles)?;
+    wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Table>(linker, |state| {
+        &mut state.wasi_handles
+    })?;
     sync::io::poll::add_to_linker::<State, Table>(linker, |state| &mut state.wasi_handles)?;
     sync::io::streams::add_to_linker::<State, Table>(linker, |state| &mut state.wasi_handles)
 }

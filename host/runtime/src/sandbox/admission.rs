@@ -23,8 +23,15 @@ pub(super) struct ComponentFacts {
 /// Checks size and shape, and reads imports and exports.
 pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Error> {
     if bytes.len() > limits.component_bytes {
-        let reason = format!("it has {} bytes; {} are allowed", bytes.len(), limits.component_bytes);
-        return Err(Error::rejected(reason, "build it with `--release` and strip it, or raise `component_bytes`"));
+        let reason = format!(
+            "it has {} bytes; {} are allowed",
+            bytes.len(),
+            limits.component_bytes
+        );
+        return Err(Error::rejected(
+            reason,
+            "build it with `--release` and strip it, or raise `component_bytes`",
+        ));
     }
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(Error::rejected(
@@ -65,15 +72,19 @@ impl Shape {
                 self.depth += 1;
             }
             Payload::End(_) => self.depth = self.depth.saturating_sub(1),
-            Payload::CodeSectionEntry(body) => self.count_function(body.as_bytes().len(), limits)?,
+            Payload::CodeSectionEntry(body) => {
+                self.count_function(body.as_bytes().len(), limits)?
+            }
             Payload::ComponentImportSection(section) if self.depth == 1 => {
                 for import in section {
-                    self.imports.push(import.map_err(malformed)?.name.name.to_owned());
+                    self.imports
+                        .push(import.map_err(malformed)?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if self.depth == 1 => {
                 for export in section {
-                    self.exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    self.exports
+                        .push(export.map_err(malformed)?.name.name.to_owned());
                 }
             }
             _ => {}
@@ -85,18 +96,30 @@ impl Shape {
         self.functions += 1;
         if self.functions > limits.component_functions {
             let reason = format!("it has more than {} functions", limits.component_functions);
-            return Err(Error::rejected(reason, "leave out what it does not use, or raise `component_functions`"));
+            return Err(Error::rejected(
+                reason,
+                "leave out what it does not use, or raise `component_functions`",
+            ));
         }
         if bytes > limits.function_bytes {
-            let reason = format!("a function of it has {bytes} bytes; {} are allowed", limits.function_bytes);
-            return Err(Error::rejected(reason, "split the function, or raise `function_bytes`"));
+            let reason = format!(
+                "a function of it has {bytes} bytes; {} are allowed",
+                limits.function_bytes
+            );
+            return Err(Error::rejected(
+                reason,
+                "split the function, or raise `function_bytes`",
+            ));
         }
         Ok(())
     }
 
     fn facts(self) -> Result<ComponentFacts, Error> {
         if !self.component {
-            return Err(Error::rejected("it is a core module, not a component", BUILD));
+            return Err(Error::rejected(
+                "it is a core module, not a component",
+                BUILD,
+            ));
         }
         let exports = |name: &str| self.exports.iter().any(|export| export == name);
         let world = match (exports(PROTO), exports(DIFF)) {
@@ -104,13 +127,29 @@ impl Shape {
             (true, false) => World::Proto,
             (false, _) => return Err(self.wrong_world()),
         };
-        Ok(ComponentFacts { world, imports: self.imports })
+        Ok(ComponentFacts {
+            world,
+            imports: self.imports,
+        })
     }
 
     fn wrong_world(&self) -> Error {
-        let near: Vec<_> = self.exports.iter().filter(|name| name.starts_with(DRIVER)).cloned().collect();
-        let found = if near.is_empty() { self.exports.join(", ") } else { near.join(", ") };
-        let found = if found.is_empty() { "nothing".to_owned() } else { format!("`{found}`") };
+        let near: Vec<_> = self
+            .exports
+            .iter()
+            .filter(|name| name.starts_with(DRIVER))
+            .cloned()
+            .collect();
+        let found = if near.is_empty() {
+            self.exports.join(", ")
+        } else {
+            near.join(", ")
+        };
+        let found = if found.is_empty() {
+            "nothing".to_owned()
+        } else {
+            format!("`{found}`")
+        };
         Error::rejected(
             format!("it exports {found}, not `{PROTO}`"),
             "implement the world `mica:driver/proto` or `mica:driver/full` of version 0.1.0",
@@ -139,7 +178,11 @@ mod tests {
     fn the_drivers_that_ship_are_admitted_with_their_worlds() {
         for (name, bytes) in mica_artifacts::DRIVERS {
             let facts = check(bytes, &Limits::default()).unwrap();
-            let expected = if *name == "overlay" { World::Full } else { World::Proto };
+            let expected = if *name == "overlay" {
+                World::Full
+            } else {
+                World::Proto
+            };
             assert_eq!(facts.world, expected, "{name}");
         }
     }

@@ -51,14 +51,20 @@ pub(super) fn load(engine: &Engine, code: &[u8]) -> Result<Component, Error> {
     // SAFETY: the bytes come from this program's own compiler, by way of memory, of the pipe to its own child, or of
     // a file in a directory that only this user can write (`Cache::open`), under a name that includes the engine's
     // compatibility hash.
-    unsafe { Component::deserialize(engine, code) }.map_err(|error| Error::Runtime(format!("load code: {error:#}")))
+    unsafe { Component::deserialize(engine, code) }
+        .map_err(|error| Error::Runtime(format!("load code: {error:#}")))
 }
 
 impl Cache {
     /// Opens the directory, or makes it.
     pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
-        let failed = |error: io::Error| Error::Runtime(format!("code cache `{}`: {error}", path.display()));
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
+        let failed =
+            |error: io::Error| Error::Runtime(format!("code cache `{}`: {error}", path.display()));
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&path)
+            .map_err(failed)?;
         let found = fs::symlink_metadata(&path).map_err(failed)?;
         let own = fs::metadata("/proc/self").map_err(failed)?;
         if !found.is_dir() || found.mode() & 0o077 != 0 || found.uid() != own.uid() {
@@ -77,7 +83,9 @@ impl Cache {
     /// Looks code up. What cannot be loaded is compiled anew.
     pub(super) fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
         let code = fs::read(self.path.join(key)).ok()?;
-        load(engine, &code).inspect_err(|error| tracing::warn!("compiled code `{key}` is not usable: {error}")).ok()
+        load(engine, &code)
+            .inspect_err(|error| tracing::warn!("compiled code `{key}` is not usable: {error}"))
+            .ok()
     }
 
     /// Keeps code. A cache that cannot be written only costs time.
@@ -89,7 +97,12 @@ impl Cache {
 
     fn write(&self, key: &str, code: &[u8]) -> io::Result<()> {
         let draft = self.path.join(format!("{key}.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)?;
         file.write_all(code)?;
         // A code file that a power cut left short would be loaded: it must be whole before it has its name.
         file.sync_all()?;

@@ -2,14 +2,14 @@
 //!
 //! Invariant: a store lives for one call; whatever happened in it, nothing of it is used again.
 
+use super::generation::Generation;
+use crate::Operation;
 use crate::bindings::Full;
 use crate::bindings::mica::driver::types::{Error as DriverError, HostFailure};
 use crate::capability::meter::Stop;
 use crate::capability::{State, truncate};
 use crate::limits::Class;
 use crate::{Code, Error};
-use super::generation::Generation;
-use crate::Operation;
 use std::sync::Arc;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -42,7 +42,10 @@ impl Generation {
             state.meter.tick()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        let outcome = self.linked.instantiate(&mut store).and_then(|instance| body(&mut store, &instance));
+        let outcome = self
+            .linked
+            .instantiate(&mut store)
+            .and_then(|instance| body(&mut store, &instance));
         let state = store.into_data();
         if state.meter.log_dropped() > 0 {
             let (driver, dropped) = (&*self.label, state.meter.log_dropped());
@@ -67,10 +70,16 @@ fn reason(error: &wasmtime::Error, state: &State) -> Error {
     if let Some(stop) = state.memory.exceeded() {
         return Error::LimitReached(what(&stop));
     }
-    let cause = error.downcast_ref::<Trap>().map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
+    let cause = error
+        .downcast_ref::<Trap>()
+        .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
     let said = state.stderr();
     let mut text = match said.lines().next() {
-        Some(_) => format!("`{}`: {cause}; it said: {}", state.operation.name, said.escape_debug()),
+        Some(_) => format!(
+            "`{}`: {cause}; it said: {}",
+            state.operation.name,
+            said.escape_debug()
+        ),
         None => format!("`{}`: {cause}", state.operation.name),
     };
     truncate(&mut text, 2048);
@@ -82,7 +91,10 @@ fn reason(error: &wasmtime::Error, state: &State) -> Error {
 pub(super) fn refused(error: DriverError) -> Error {
     let clean = |mut text: String| {
         truncate(&mut text, 4096);
-        text.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
+        text.escape_debug()
+            .to_string()
+            .replace("\\'", "'")
+            .replace("\\\"", "\"")
     };
     match error {
         DriverError::NotSupported(text) => Error::NotSupported(clean(text)),
@@ -99,7 +111,10 @@ pub(super) fn refused(error: DriverError) -> Error {
             if failure.code == Code::Truncated {
                 return Error::InvalidArchive(format!("{}: {}", clean(doing), failure.message));
             }
-            Error::Host { doing: clean(doing), failure }
+            Error::Host {
+                doing: clean(doing),
+                failure,
+            }
         }
     }
 }

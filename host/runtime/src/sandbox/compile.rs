@@ -13,11 +13,16 @@ use std::process::{Command, Stdio};
 use wasmtime::Engine;
 
 /// Compiles with the engine's settings.
-pub(super) fn compile(engine: &Engine, how: &Compiler, bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+pub(super) fn compile(
+    engine: &Engine,
+    how: &Compiler,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Vec<u8>, Error> {
     match how {
-        Compiler::InProcess => {
-            engine.precompile_component(bytes).map_err(|error| refused(&format!("{error:#}")))
-        }
+        Compiler::InProcess => engine
+            .precompile_component(bytes)
+            .map_err(|error| refused(&format!("{error:#}"))),
         Compiler::Child { program, arguments } => in_child(program, arguments, bytes, limits),
     }
 }
@@ -29,7 +34,12 @@ fn refused(detail: &str) -> Error {
     )
 }
 
-fn in_child(program: &Path, arguments: &[String], bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, Error> {
+fn in_child(
+    program: &Path,
+    arguments: &[String],
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Vec<u8>, Error> {
     let failed = |error: io::Error| Error::Runtime(format!("run the compiler process: {error}"));
     let mut child = Command::new(program)
         .args(arguments)
@@ -67,11 +77,20 @@ fn in_child(program: &Path, arguments: &[String], bytes: &[u8], limits: &Limits)
 /// # Errors
 /// What made it impossible, as text for standard error.
 pub fn compile_child(limits: &Limits, memory_bytes: u64, seconds: u64) -> Result<(), String> {
-    mica_sys::process::set_resource_limits(memory_bytes, seconds).map_err(|error| error.to_string())?;
+    mica_sys::set_resource_limits(memory_bytes, seconds).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
     let most = limits.component_bytes as u64 * 2;
-    io::stdin().lock().take(most).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    io::stdin()
+        .lock()
+        .take(most)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
     let engine = engine::for_compilation(limits).map_err(|error| error.to_string())?;
-    let code = engine.precompile_component(&bytes).map_err(|error| format!("{error:#}"))?;
-    io::stdout().lock().write_all(&code).map_err(|error| error.to_string())
+    let code = engine
+        .precompile_component(&bytes)
+        .map_err(|error| format!("{error:#}"))?;
+    io::stdout()
+        .lock()
+        .write_all(&code)
+        .map_err(|error| error.to_string())
 }

@@ -25,15 +25,30 @@ fn compose(driver: &[u8], naive_diff: &[u8]) -> Result<Vec<u8>, String> {
     let naive_diff = register(&mut graph, "mica:naive-diff", naive_diff)?;
     let driver = graph.instantiate(driver);
     let naive_diff = graph.instantiate(naive_diff);
-    let proto = graph.alias_instance_export(driver, PROTO).map_err(|error| error.to_string())?;
-    graph.set_instantiation_argument(naive_diff, PROTO, proto).map_err(|error| error.to_string())?;
-    let diff = graph.alias_instance_export(naive_diff, DIFF).map_err(|error| error.to_string())?;
-    graph.export(proto, PROTO).map_err(|error| error.to_string())?;
-    graph.export(diff, DIFF).map_err(|error| error.to_string())?;
-    graph.encode(EncodeOptions::default()).map_err(|error| error.to_string())
+    let proto = graph
+        .alias_instance_export(driver, PROTO)
+        .map_err(|error| error.to_string())?;
+    graph
+        .set_instantiation_argument(naive_diff, PROTO, proto)
+        .map_err(|error| error.to_string())?;
+    let diff = graph
+        .alias_instance_export(naive_diff, DIFF)
+        .map_err(|error| error.to_string())?;
+    graph
+        .export(proto, PROTO)
+        .map_err(|error| error.to_string())?;
+    graph
+        .export(diff, DIFF)
+        .map_err(|error| error.to_string())?;
+    graph
+        .encode(EncodeOptions::default())
+        .map_err(|error| error.to_string())
 }
 
 fn register(graph: &mut CompositionGraph, name: &str, bytes: &[u8]) -> Result<PackageId, String> {
-    let package = Package::from_bytes(name, None, bytes, graph.types_mut()).map_err(|error| format!("{error:#}"))?;
-    graph.register_package(package).map_err(|error| error.to_string())
+    let package = Package::from_bytes(name, None, bytes, graph.types_mut())
+        .map_err(|error| format!("{error:#}"))?;
+    graph
+        .register_package(package)
+        .map_err(|error| error.to_string())
 }

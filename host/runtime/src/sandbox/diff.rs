@@ -36,15 +36,26 @@ impl Generation {
         let done = self.call(operation, Class::Long, |store, driver| {
             let place = lend(store, sink)?;
             let driver = driver.mica_driver_diff_driver();
-            let answer = driver.call_diff(&mut *store, &id, parent.as_ref(), Resource::new_borrow(place))?;
+            let answer = driver.call_diff(
+                &mut *store,
+                &id,
+                parent.as_ref(),
+                Resource::new_borrow(place),
+            )?;
             Ok((answer, place))
         })?;
         let ((answer, place), mut state) = (done.value, done.state);
         let report = answer.map_err(refused)?;
         let sink: Resource<Sink> = Resource::new_own(place);
-        let sink = state.handles.delete(sink).map_err(|error| Error::Runtime(format!("end the archive: {error}")))?;
+        let sink = state
+            .handles
+            .delete(sink)
+            .map_err(|error| Error::Runtime(format!("end the archive: {error}")))?;
         sink.finish().map_err(|error| match error {
-            HostError::Failure(failure) => Error::Host { doing: "end the archive".into(), failure },
+            HostError::Failure(failure) => Error::Host {
+                doing: "end the archive".into(),
+                failure,
+            },
             HostError::Trap(_) => Error::Cancelled,
         })?;
         Ok(DiffReport {
@@ -70,7 +81,12 @@ impl Generation {
         let done = self.call(operation, Class::Long, |store, driver| {
             let place = lend(store, sink)?;
             let driver = driver.mica_driver_diff_driver();
-            driver.call_changes(&mut *store, &id, parent.as_ref(), Resource::new_borrow(place))
+            driver.call_changes(
+                &mut *store,
+                &id,
+                parent.as_ref(),
+                Resource::new_borrow(place),
+            )
         })?;
         done.value.map_err(refused)
     }
@@ -92,7 +108,12 @@ impl Generation {
         let done = self.call(operation, Class::Long, |store, driver| {
             let place = lend(store, source)?;
             let driver = driver.mica_driver_diff_driver();
-            driver.call_apply_diff(&mut *store, &id, parent.as_ref(), Resource::new_borrow(place))
+            driver.call_apply_diff(
+                &mut *store,
+                &id,
+                parent.as_ref(),
+                Resource::new_borrow(place),
+            )
         })?;
         let report = done.value.map_err(refused)?;
         Ok(ApplyReport {
@@ -106,11 +127,18 @@ impl Generation {
     ///
     /// # Errors
     /// As [`Generation::init`].
-    pub fn diff_size(&self, operation: Operation, id: &str, parent: Option<&str>) -> Result<u64, Error> {
+    pub fn diff_size(
+        &self,
+        operation: Operation,
+        id: &str,
+        parent: Option<&str>,
+    ) -> Result<u64, Error> {
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
         let done = self.call(operation, Class::Long, |store, driver| {
-            driver.mica_driver_diff_driver().call_diff_size(store, &id, parent.as_ref())
+            driver
+                .mica_driver_diff_driver()
+                .call_diff_size(store, &id, parent.as_ref())
         })?;
         done.value.map_err(refused)
     }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy,
+};
 
 /// The release of wasmtime that `Cargo.toml` pins.
 pub(super) const WASMTIME: &str = "48";
@@ -31,7 +33,8 @@ pub(super) fn new(limits: &Limits) -> Result<(Engine, &'static str), Error> {
             let mut config = base(limits);
             config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
             config.memory_reservation(limits.memory_bytes as u64);
-            let engine = Engine::new(&config).map_err(|error| Error::Runtime(format!("{error:#}")))?;
+            let engine =
+                Engine::new(&config).map_err(|error| Error::Runtime(format!("{error:#}")))?;
             Ok((engine, "on-demand"))
         }
     }
@@ -99,7 +102,10 @@ impl Ticker {
                 }
             })
             .map_err(|error| Error::Runtime(format!("start the epoch thread: {error}")))?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 

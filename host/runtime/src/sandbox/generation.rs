@@ -7,8 +7,8 @@ use super::call::{Finished, refused};
 use super::{Counters, Runtime, cache};
 use crate::bindings::FullPre;
 use crate::bindings::mica::driver::types as wit;
-use crate::capability::home::NoHome;
 use crate::capability::State;
+use crate::capability::home::NoHome;
 use crate::limits::Class;
 use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation};
 use mica_sys::mount::DetachedMount;
@@ -85,7 +85,12 @@ impl fmt::Debug for Generation {
 }
 
 impl Generation {
-    pub(super) fn new(runtime: &Runtime, bytes: &[u8], facts: ComponentFacts, linked: FullPre<State>) -> Self {
+    pub(super) fn new(
+        runtime: &Runtime,
+        bytes: &[u8],
+        facts: ComponentFacts,
+        linked: FullPre<State>,
+    ) -> Self {
         Self {
             digest: format!("sha256:{}", cache::hex(&Sha256::digest(bytes))),
             size_bytes: bytes.len() as u64,
@@ -102,7 +107,9 @@ impl Generation {
     /// Takes what the driver says of itself, once it was checked.
     pub(super) fn described(mut self, description: Description) -> Result<Self, Error> {
         let name = &description.name;
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+        let allowed = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
+        };
         let dots = name.starts_with('.') || name.ends_with('.');
         if name.is_empty() || name.len() > 64 || dots || !name.bytes().all(allowed) {
             let shown = name.get(..64).unwrap_or("too long").escape_debug();
@@ -157,8 +164,18 @@ impl Generation {
         let done = self.call(operation, Class::Short, |store, driver| {
             driver.mica_driver_proto_driver().call_describe(store)
         })?;
-        let wit::Description { name, version, summary, options } = done.value;
-        Ok(Description { name, version, summary, options })
+        let wit::Description {
+            name,
+            version,
+            summary,
+            options,
+        } = done.value;
+        Ok(Description {
+            name,
+            version,
+            summary,
+            options,
+        })
     }
 
     /// Checks that the driver can work on the store.
@@ -194,7 +211,9 @@ impl Generation {
             let driver = driver.mica_driver_proto_driver();
             match kind {
                 LayerKind::Content => driver.call_create(store, &id, parent.as_ref(), &options),
-                LayerKind::ReadWrite => driver.call_create_read_write(store, &id, parent.as_ref(), &options),
+                LayerKind::ReadWrite => {
+                    driver.call_create_read_write(store, &id, parent.as_ref(), &options)
+                }
             }
         })?;
         done.value.map_err(refused)
@@ -225,12 +244,16 @@ impl Generation {
     ) -> Result<DetachedMount, Error> {
         let id = id.to_owned();
         let done = self.call(operation, Class::Mount, |store, driver| {
-            driver.mica_driver_proto_driver().call_get(store, &id, access, mount_label)
+            driver
+                .mica_driver_proto_driver()
+                .call_get(store, &id, access, mount_label)
         })?;
         let Finished { value, mut state } = done;
         let mount = state.handles.delete(value.map_err(refused)?);
         // Nothing of the guest's may keep the file system busy once it is attached.
-        Ok(mount.map_err(|error| Error::Trapped(format!("`get`: {error}")))?.into_detached())
+        Ok(mount
+            .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
+            .into_detached())
     }
 
     /// Tells the driver that a view is gone.

@@ -2,8 +2,8 @@
 //!
 //! Invariant: the only place that adds a host function to a linker.
 
-use crate::bindings::mica::host;
 use crate::bindings::FullPre;
+use crate::bindings::mica::host;
 use crate::capability::State;
 use crate::{Error, Grant, Grants};
 use std::str::FromStr;
@@ -22,7 +22,9 @@ pub(super) fn check_grants(imports: &[String], grants: &Grants) -> Result<(), Er
         if import.starts_with("wasi:") || TYPES.contains(&import.as_str()) {
             continue;
         }
-        let name = import.strip_prefix(HOST).and_then(|rest| rest.strip_suffix(VERSION));
+        let name = import
+            .strip_prefix(HOST)
+            .and_then(|rest| rest.strip_suffix(VERSION));
         let Some(grant) = name.and_then(|name| Grant::from_str(name).ok()) else {
             return Err(Error::rejected(
                 format!("it imports `{import}`, which this host does not have"),
@@ -31,10 +33,16 @@ pub(super) fn check_grants(imports: &[String], grants: &Grants) -> Result<(), Er
         };
         if !grants.allows(grant) {
             let list: Vec<_> = grants.iter().map(|grant| format!("\"{grant}\"")).collect();
-            let more = list.into_iter().chain([format!("\"{grant}\"")]).collect::<Vec<_>>().join(", ");
+            let more = list
+                .into_iter()
+                .chain([format!("\"{grant}\"")])
+                .collect::<Vec<_>>()
+                .join(", ");
             return Err(Error::rejected(
                 format!("it imports `{import}`, which is not granted"),
-                format!("add `{grant}` in the configuration, under `[drivers.NAME]`: grants = [{more}]"),
+                format!(
+                    "add `{grant}` in the configuration, under `[drivers.NAME]`: grants = [{more}]"
+                ),
             ));
         }
     }
@@ -42,14 +50,19 @@ pub(super) fn check_grants(imports: &[String], grants: &Grants) -> Result<(), Er
 }
 
 /// Links a component, so that an instance of it can be made without any look-up.
-pub(super) fn link(engine: &Engine, component: &Component, grants: &Grants) -> Result<FullPre<State>, Error> {
+pub(super) fn link(
+    engine: &Engine,
+    component: &Component,
+    grants: &Grants,
+) -> Result<FullPre<State>, Error> {
     let mut linker = Linker::<State>::new(engine);
     add(&mut linker, grants).map_err(|error| Error::Runtime(format!("link: {error:#}")))?;
     let remedy = "build it against the `wit` directory of this release";
     let instance = linker
         .instantiate_pre(component)
         .map_err(|error| Error::rejected(format!("it cannot be linked: {error:#}"), remedy))?;
-    FullPre::new(instance).map_err(|error| Error::rejected(format!("its exports do not fit: {error:#}"), remedy))
+    FullPre::new(instance)
+        .map_err(|error| Error::rejected(format!("its exports do not fit: {error:#}"), remedy))
 }
 
 fn add(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
@@ -58,11 +71,15 @@ fn add(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
     host::types::add_to_linker::<State, Own>(linker, |state| state)?;
     for grant in grants.iter() {
         match grant {
-            Grant::Directory => host::directory::add_to_linker::<State, Own>(linker, |state| state)?,
+            Grant::Directory => {
+                host::directory::add_to_linker::<State, Own>(linker, |state| state)?
+            }
             Grant::Streams => host::streams::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Mounts => host::mounts::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Home => host::home::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Filesystem => host::filesystem::add_to_linker::<State, Own>(linker, |state| state)?,
+            Grant::Filesystem => {
+                host::filesystem::add_to_linker::<State, Own>(linker, |state| state)?
+            }
             Grant::Log => host::log::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Config => host::config::add_to_linker::<State, Own>(linker, |state| state)?,
         }
@@ -76,11 +93,21 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_grant_to_add() {
-        let imports = ["wasi:io/streams@0.2.6", "mica:host/types@0.1.0", "mica:host/mounts@0.1.0"].map(String::from);
+        let imports = [
+            "wasi:io/streams@0.2.6",
+            "mica:host/types@0.1.0",
+            "mica:host/mounts@0.1.0",
+        ]
+        .map(String::from);
         let error = check_grants(&imports, &[Grant::Log].into_iter().collect()).unwrap_err();
-        let Error::Rejected { reason, remedy } = error else { panic!("{error}") };
+        let Error::Rejected { reason, remedy } = error else {
+            panic!("{error}")
+        };
         assert!(reason.contains("mica:host/mounts@0.1.0"), "{reason}");
-        assert!(remedy.contains("grants = [\"log\", \"mounts\"]"), "{remedy}");
+        assert!(
+            remedy.contains("grants = [\"log\", \"mounts\"]"),
+            "{remedy}"
+        );
         check_grants(&imports, &Grants::standard()).unwrap();
     }
 

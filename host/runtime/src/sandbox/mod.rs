@@ -101,7 +101,9 @@ pub struct Runtime {
 
 impl std::fmt::Debug for Runtime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Runtime").field("facts", &self.facts()).finish_non_exhaustive()
+        f.debug_struct("Runtime")
+            .field("facts", &self.facts())
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,7 +149,11 @@ impl Runtime {
 
     fn compile(&self, bytes: &[u8]) -> Result<wasmtime::component::Component, Error> {
         let key = cache::key(&self.engine, bytes);
-        if let Some(found) = self.cache.as_ref().and_then(|cache| cache.find(&self.engine, &key)) {
+        if let Some(found) = self
+            .cache
+            .as_ref()
+            .and_then(|cache| cache.find(&self.engine, &key))
+        {
             return Ok(found);
         }
         let code = compile::compile(&self.engine, &self.compiler, bytes, &self.limits)?;

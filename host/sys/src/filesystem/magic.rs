@@ -30,5 +30,8 @@ pub const MAGICS: &[(u32, &str, &str)] = &[
 
 /// The name of a file system type: the original's FsNames. `None` for a type that it does not know.
 pub fn name_of(magic: u32) -> Option<&'static str> {
-    MAGICS.iter().find(|(known, _, _)| *known == magic).map(|(_, name, _)| *name)
+    MAGICS
+        .iter()
+        .find(|(known, _, _)| *known == magic)
+        .map(|(_, name, _)| *name)
 }

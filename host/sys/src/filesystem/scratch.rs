@@ -28,10 +28,16 @@ impl<'a> Scratch<'a> {
     /// Makes a directory of mode 0700 with a name that is not taken.
     pub(super) fn create(parent: BorrowedFd<'a>) -> io::Result<Self> {
         static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         for _ in 0..ATTEMPTS {
             let serial = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let text = format!("{SCRATCH_PREFIX}{}-{}-{serial}", std::process::id(), now.as_nanos());
+            let text = format!(
+                "{SCRATCH_PREFIX}{}-{}-{serial}",
+                std::process::id(),
+                now.as_nanos()
+            );
             let name = Name::new(text.as_bytes()).or(Err(os_error(libc::EINVAL)))?;
             match node::create_directory(parent, &name, 0o700) {
                 Ok(dir) => return Ok(Self { parent, name, dir }),

@@ -6,22 +6,33 @@
 use std::ffi::CString;
 use std::io;
 
+use nix::unistd::{SysconfVar, sysconf};
 use rustix::fs::CWD;
 use rustix::mount::{MountFlags, OpenTreeFlags, mount, open_tree};
 
+use super::DetachedMount;
 use super::error::explained;
 use super::namespace::{in_private_namespace, in_user_namespace};
 use super::overlay::{OPTIONS, Overlay};
-use super::DetachedMount;
 use crate::raw::descriptor_path;
 
 /// Mounts where no one else sees it and takes a detached clone from there. `/proc` serves as the
 /// place: it is always there, so nothing is left behind in any file system.
 pub(super) fn overlay(plan: &Overlay<'_>) -> io::Result<DetachedMount> {
-    let data = CString::new(options(plan, rustix::param::page_size())?)?;
-    let flags = if plan.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+    let data = CString::new(options(plan, page_bytes())?)?;
+    let flags = if plan.read_only {
+        MountFlags::RDONLY
+    } else {
+        MountFlags::empty()
+    };
     in_private_namespace(|| {
-        mount(c"overlay", c"/proc", c"overlay", flags, Some(data.as_c_str()))?;
+        mount(
+            c"overlay",
+            c"/proc",
+            c"overlay",
+            flags,
+            Some(data.as_c_str()),
+        )?;
         let clone_flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         Ok(DetachedMount::new(open_tree(CWD, c"/proc", clone_flags)?))
     })
@@ -30,7 +41,11 @@ pub(super) fn overlay(plan: &Overlay<'_>) -> io::Result<DetachedMount> {
 /// The options in one string. The paths of descriptors hold neither commas nor colons, so nothing
 /// needs to be escaped.
 pub(super) fn options(plan: &Overlay<'_>, page_bytes: usize) -> io::Result<String> {
-    let lowers: Vec<String> = plan.lowers.iter().map(|lower| descriptor_path(*lower)).collect();
+    let lowers: Vec<String> = plan
+        .lowers
+        .iter()
+        .map(|lower| descriptor_path(*lower))
+        .collect();
     let mut parts = vec![format!("lowerdir={}", lowers.join(":"))];
     if let Some((upper, work)) = plan.upper_and_work {
         parts.push(format!("upperdir={}", descriptor_path(upper)));
@@ -55,4 +70,12 @@ pub(super) fn options(plan: &Overlay<'_>, page_bytes: usize) -> io::Result<Strin
         return Err(explained(libc::E2BIG, message));
     }
     Ok(text)
+}
+
+/// The size of a page of memory, which is what the kernel reads of an option string.
+fn page_bytes() -> usize {
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    // The smallest page of any machine that Linux runs on.
+    page.and_then(|bytes| usize::try_from(bytes).ok())
+        .unwrap_or(4096)
 }

@@ -27,5 +27,11 @@ impl std::error::Error for MountError {}
 /// An error with a number and words.
 pub(super) fn explained(number: i32, message: impl Into<String>) -> io::Error {
     let kind = io::Error::from_raw_os_error(number).kind();
-    io::Error::new(kind, MountError { errno: number, message: message.into() })
+    io::Error::new(
+        kind,
+        MountError {
+            errno: number,
+            message: message.into(),
+        },
+    )
 }

@@ -6,7 +6,9 @@ use super::MountEntry;
 
 /// Reads all lines. A line that is no mount is left out.
 pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
-    text.split(|byte| *byte == b'\n').filter_map(parse_line).collect()
+    text.split(|byte| *byte == b'\n')
+        .filter_map(parse_line)
+        .collect()
 }
 
 /// One line: `id parent major:minor root point options [tags...] - type source options`.
@@ -21,7 +23,14 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     fields.find(|field| *field == b"-")?;
     let fs_type = unescape(fields.next()?);
     let source = unescape(fields.next()?);
-    Some(MountEntry { mount_id, parent_id, root, mount_point, fs_type, source })
+    Some(MountEntry {
+        mount_id,
+        parent_id,
+        root,
+        mount_point,
+        fs_type,
+        source,
+    })
 }
 
 fn number(field: &[u8]) -> Option<u64> {
@@ -33,9 +42,17 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let escaped = if *first == b'\\' { after.first_chunk::<3>().and_then(octal) } else { None };
+        let escaped = if *first == b'\\' {
+            after.first_chunk::<3>().and_then(octal)
+        } else {
+            None
+        };
         plain.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { after.get(3..).unwrap_or_default() } else { after };
+        rest = if escaped.is_some() {
+            after.get(3..).unwrap_or_default()
+        } else {
+            after
+        };
     }
     plain
 }

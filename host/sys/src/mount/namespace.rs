@@ -19,13 +19,18 @@ const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
 pub fn in_user_namespace() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
     *FOUND.get_or_init(|| {
-        std::fs::metadata("/proc/self/ns/user").is_ok_and(|found| found.ino() != FIRST_USER_NAMESPACE)
+        std::fs::metadata("/proc/self/ns/user")
+            .is_ok_and(|found| found.ino() != FIRST_USER_NAMESPACE)
     })
 }
 
 /// The extended attribute that marks a directory of an upper as opaque, with the value `y`.
 pub fn opaque_xattr() -> &'static str {
-    if in_user_namespace() { "user.overlay.opaque" } else { "trusted.overlay.opaque" }
+    if in_user_namespace() {
+        "user.overlay.opaque"
+    } else {
+        "trusted.overlay.opaque"
+    }
 }
 
 /// Runs `work` on a thread of its own that has a private copy of the mount table. The copy and all
@@ -37,9 +42,14 @@ pub(super) fn in_private_namespace<T: Send>(
         let builder = thread::Builder::new().name("mount".to_owned());
         let worker = builder.spawn_scoped(scope, || {
             unshare(CloneFlags::CLONE_NEWNS)?;
-            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+            mount_change(
+                "/",
+                MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+            )?;
             work()
         })?;
-        worker.join().unwrap_or_else(|_panic| Err(io::Error::other("the mount thread panicked")))
+        worker
+            .join()
+            .unwrap_or_else(|_panic| Err(io::Error::other("the mount thread panicked")))
     })
 }

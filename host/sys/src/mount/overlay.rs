@@ -29,8 +29,12 @@ use crate::raw::descriptor_path;
 pub const MAX_LOWERS: usize = 500;
 
 /// What is always said, so that the kernel's defaults do not matter.
-pub(super) const OPTIONS: &[(&str, &str)] =
-    &[("redirect_dir", "nofollow"), ("metacopy", "off"), ("index", "off"), ("xino", "off")];
+pub(super) const OPTIONS: &[(&str, &str)] = &[
+    ("redirect_dir", "nofollow"),
+    ("metacopy", "off"),
+    ("index", "off"),
+    ("xino", "off"),
+];
 
 /// The most bytes of one message of the kernel that are read.
 const MESSAGE_BYTES: usize = 512;
@@ -94,8 +98,11 @@ pub(crate) fn way() -> Way {
 fn find_way() -> Way {
     // A parameter that the kernel does not know makes the context fail, so each try has its own.
     let open = || fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC);
-    let Ok(context) = open() else { return Way::Classic };
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let Ok(context) = open() else {
+        return Way::Classic;
+    };
+    let flags =
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, rustix::fs::Mode::empty());
     if root.is_ok_and(|root| fsconfig_set_fd(&context, "lowerdir+", &root).is_ok()) {
         return Way::Descriptors;
@@ -118,12 +125,21 @@ fn check_plan(plan: &Overlay<'_>) -> io::Result<()> {
         return Err(explained(libc::EINVAL, text));
     }
     if plan.lowers.len() > MAX_LOWERS {
-        let text = format!("{} lower directories, the limit is {MAX_LOWERS}", plan.lowers.len());
+        let text = format!(
+            "{} lower directories, the limit is {MAX_LOWERS}",
+            plan.lowers.len()
+        );
         return Err(explained(libc::EINVAL, text));
     }
     let passable = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    if plan.label.is_some_and(|label| label.is_empty() || !label.bytes().all(passable)) {
-        return Err(explained(libc::EINVAL, "the mount label has bytes that no label can have"));
+    if plan
+        .label
+        .is_some_and(|label| label.is_empty() || !label.bytes().all(passable))
+    {
+        return Err(explained(
+            libc::EINVAL,
+            "the mount label has bytes that no label can have",
+        ));
     }
     Ok(())
 }
@@ -185,9 +201,15 @@ fn set_if_known(context: &OwnedFd, key: &str, value: &str) -> io::Result<()> {
 
 /// Adds the kernel's words to an error that has none yet.
 fn with_words(context: &OwnedFd, error: io::Error) -> io::Error {
-    let Some(number) = error.raw_os_error() else { return error };
+    let Some(number) = error.raw_os_error() else {
+        return error;
+    };
     let words = words(context);
-    if words.is_empty() { error } else { explained(number, words) }
+    if words.is_empty() {
+        error
+    } else {
+        explained(number, words)
+    }
 }
 
 /// What the kernel has to say about a context: one line for each read, such as
@@ -196,10 +218,15 @@ fn words(context: &OwnedFd) -> String {
     let mut all = Vec::new();
     let mut buffer = [0_u8; MESSAGE_BYTES];
     for _ in 0..MESSAGE_COUNT {
-        let Ok(length @ 1..) = read(context.as_fd(), &mut buffer) else { break };
+        let Ok(length @ 1..) = read(context.as_fd(), &mut buffer) else {
+            break;
+        };
         let line = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
         let text = line.trim_end();
-        let text = text.strip_prefix("e ").or_else(|| text.strip_prefix("w ")).unwrap_or(text);
+        let text = text
+            .strip_prefix("e ")
+            .or_else(|| text.strip_prefix("w "))
+            .unwrap_or(text);
         all.push(text.to_owned());
     }
     all.join("; ")

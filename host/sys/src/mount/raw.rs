@@ -22,8 +22,12 @@ struct MountAttr {
 /// # Errors
 /// ENOSYS before Linux 5.12.
 pub(super) fn set_private_with(mount: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
-    let attributes =
-        MountAttr { set: flags, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    let attributes = MountAttr {
+        set: flags,
+        clear: 0,
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
     // SAFETY: the path is a valid NUL-terminated string, and `attributes` has the layout and size
     // that the kernel is told; the kernel only reads both.
     let returned = unsafe {

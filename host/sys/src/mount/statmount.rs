@@ -1,7 +1,10 @@
 //! The mount table by `listmount` and `statmount` (Linux 6.8): numbers and bytes, no text to parse.
 //!
 //! Invariant: what the kernel wrote is read as bytes at checked offsets.
-#![expect(unsafe_code, reason = "neither rustix nor libc wraps listmount and statmount")]
+#![expect(
+    unsafe_code,
+    reason = "neither rustix nor libc wraps listmount and statmount"
+)]
 
 use std::io;
 use std::sync::OnceLock;
@@ -46,7 +49,12 @@ struct MountIdRequest {
 impl MountIdRequest {
     fn new(mount_id: u64, parameter: u64) -> Self {
         // Three words: what every kernel with these calls takes.
-        Self { size: 24, spare: 0, mount_id, parameter }
+        Self {
+            size: 24,
+            spare: 0,
+            mount_id,
+            parameter,
+        }
     }
 }
 
@@ -128,7 +136,11 @@ fn fill(mount_id: u64, buffer: &mut [u8]) -> io::Result<()> {
 pub(super) fn read_entry(buffer: &[u8]) -> Option<MountEntry> {
     let mask = u64_at(buffer, MASK)?;
     let string = |bit: u64, offset: usize| {
-        if mask & bit == 0 { Some(Vec::new()) } else { string_at(buffer, offset) }
+        if mask & bit == 0 {
+            Some(Vec::new())
+        } else {
+            string_at(buffer, offset)
+        }
     };
     Some(MountEntry {
         mount_id: u64_at(buffer, MOUNT_ID)?,

@@ -32,7 +32,11 @@ pub struct MountEntry {
 /// ENOENT when the path does not exist, and what reading the table says.
 pub fn mounts_below(path: &Path) -> io::Result<Vec<MountEntry>> {
     let path = path.canonicalize()?;
-    let all = if statmount::has_statmount() { statmount::all()? } else { from_mountinfo()? };
+    let all = if statmount::has_statmount() {
+        statmount::all()?
+    } else {
+        from_mountinfo()?
+    };
     Ok(select(all, &path))
 }
 
@@ -43,6 +47,7 @@ pub(super) fn from_mountinfo() -> io::Result<Vec<MountEntry>> {
 
 /// Those on `path` and below it; the kernel tells parents before children.
 pub(super) fn select(all: Vec<MountEntry>, path: &Path) -> Vec<MountEntry> {
-    let is_below = |entry: &MountEntry| Path::new(OsStr::from_bytes(&entry.mount_point)).starts_with(path);
+    let is_below =
+        |entry: &MountEntry| Path::new(OsStr::from_bytes(&entry.mount_point)).starts_with(path);
     all.into_iter().filter(is_below).collect()
 }

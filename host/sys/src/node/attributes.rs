@@ -88,7 +88,13 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Attributes> {
 /// Sets owner and group; of a symbolic link its own. The kernel clears set-user-id bits then.
 pub fn set_owner(dir: BorrowedFd<'_>, name: &Name, uid: u32, gid: u32) -> io::Result<()> {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(chownat(dir, name.as_c_str(), Some(owner(uid)?), Some(group(gid)?), flags)?)
+    Ok(chownat(
+        dir,
+        name.as_c_str(),
+        Some(owner(uid)?),
+        Some(group(gid)?),
+        flags,
+    )?)
 }
 
 /// Sets owner and group of an open node. The kernel clears set-user-id bits then.
@@ -119,7 +125,12 @@ pub fn set_mode_fd(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
 /// EINVAL for a billion nanoseconds and more.
 pub fn set_modified(dir: BorrowedFd<'_>, name: &Name, time: Timestamp) -> io::Result<()> {
     let times = both_times(time)?;
-    Ok(utimensat(dir, name.as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    Ok(utimensat(
+        dir,
+        name.as_c_str(),
+        &times,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?)
 }
 
 /// Sets the times of an open node, as [`set_modified`] does.
@@ -166,20 +177,34 @@ fn kind(file_type: FileType) -> io::Result<Kind> {
 }
 
 fn modified(found: &Statx) -> Timestamp {
-    Timestamp { seconds: found.stx_mtime.tv_sec, nanoseconds: found.stx_mtime.tv_nsec }
+    Timestamp {
+        seconds: found.stx_mtime.tv_sec,
+        nanoseconds: found.stx_mtime.tv_nsec,
+    }
 }
 
 fn changed(found: &Statx) -> Timestamp {
-    Timestamp { seconds: found.stx_ctime.tv_sec, nanoseconds: found.stx_ctime.tv_nsec }
+    Timestamp {
+        seconds: found.stx_ctime.tv_sec,
+        nanoseconds: found.stx_ctime.tv_nsec,
+    }
 }
 
 /// The kernel reads the largest number as "leave it alone", so it is refused as an id.
 fn owner(uid: u32) -> io::Result<Uid> {
-    if uid == u32::MAX { Err(os_error(libc::EINVAL)) } else { Ok(Uid::from_raw(uid)) }
+    if uid == u32::MAX {
+        Err(os_error(libc::EINVAL))
+    } else {
+        Ok(Uid::from_raw(uid))
+    }
 }
 
 fn group(gid: u32) -> io::Result<Gid> {
-    if gid == u32::MAX { Err(os_error(libc::EINVAL)) } else { Ok(Gid::from_raw(gid)) }
+    if gid == u32::MAX {
+        Err(os_error(libc::EINVAL))
+    } else {
+        Ok(Gid::from_raw(gid))
+    }
 }
 
 fn both_times(time: Timestamp) -> io::Result<Timestamps> {
@@ -187,8 +212,14 @@ fn both_times(time: Timestamp) -> io::Result<Timestamps> {
     if time.nanoseconds > 999_999_999 {
         return Err(os_error(libc::EINVAL));
     }
-    let time = Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) };
-    Ok(Timestamps { last_access: time, last_modification: time })
+    let time = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: i64::from(time.nanoseconds),
+    };
+    Ok(Timestamps {
+        last_access: time,
+        last_modification: time,
+    })
 }
 
 /// Linux 6.6 and later: `fchmodat2` has the flag that `fchmodat` lacks.
@@ -216,5 +247,10 @@ pub(super) fn set_mode_pinned(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io
         return Err(Errno::OPNOTSUPP.into());
     }
     let path = descriptor_path(pinned.as_fd());
-    Ok(chmodat(CWD, path, Mode::from_raw_mode(mode & 0o7777), AtFlags::empty())?)
+    Ok(chmodat(
+        CWD,
+        path,
+        Mode::from_raw_mode(mode & 0o7777),
+        AtFlags::empty(),
+    )?)
 }

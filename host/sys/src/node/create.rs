@@ -90,7 +90,13 @@ pub fn create_device(
 /// # Errors
 /// EEXIST when the name is taken.
 pub fn create_whiteout(dir: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
-    Ok(mknodat(dir, name.as_c_str(), FileType::CharacterDevice, Mode::empty(), 0)?)
+    Ok(mknodat(
+        dir,
+        name.as_c_str(),
+        FileType::CharacterDevice,
+        Mode::empty(),
+        0,
+    )?)
 }
 
 /// Makes a node that has no content.

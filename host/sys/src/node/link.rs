@@ -29,7 +29,13 @@ pub fn link(
     target_dir: BorrowedFd<'_>,
     new_name: &Name,
 ) -> io::Result<()> {
-    Ok(linkat(dir, name.as_c_str(), target_dir, new_name.as_c_str(), AtFlags::empty())?)
+    Ok(linkat(
+        dir,
+        name.as_c_str(),
+        target_dir,
+        new_name.as_c_str(),
+        AtFlags::empty(),
+    )?)
 }
 
 /// Moves `name` of `dir` to `new_name` in `target_dir`, atomically.
@@ -44,7 +50,13 @@ pub fn rename(
     new_name: &Name,
 ) -> io::Result<()> {
     let flags = RenameFlags::NOREPLACE;
-    Ok(renameat_with(dir, name.as_c_str(), target_dir, new_name.as_c_str(), flags)?)
+    Ok(renameat_with(
+        dir,
+        name.as_c_str(),
+        target_dir,
+        new_name.as_c_str(),
+        flags,
+    )?)
 }
 
 /// Removes a name that is not a directory.

@@ -66,5 +66,10 @@ pub fn open_regular(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
         }
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    Ok(openat(CWD, descriptor_path(pinned.as_fd()), flags, Mode::empty())?)
+    Ok(openat(
+        CWD,
+        descriptor_path(pinned.as_fd()),
+        flags,
+        Mode::empty(),
+    )?)
 }

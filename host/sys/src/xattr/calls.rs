@@ -2,7 +2,10 @@
 //!
 //! Invariant: one system call for each function, but for the first one of a process, which finds
 //! out what the kernel has.
-#![expect(unsafe_code, reason = "neither rustix nor libc wraps the *xattrat calls")]
+#![expect(
+    unsafe_code,
+    reason = "neither rustix nor libc wraps the *xattrat calls"
+)]
 
 use std::ffi::CStr;
 use std::io;
@@ -120,8 +123,11 @@ pub(super) fn get_at(
     key: &CStr,
     buffer: &mut [u8],
 ) -> io::Result<usize> {
-    let mut args =
-        XattrArgs { value: address(buffer.as_mut_ptr()), size: length(buffer)?, flags: 0 };
+    let mut args = XattrArgs {
+        value: address(buffer.as_mut_ptr()),
+        size: length(buffer)?,
+        flags: 0,
+    };
     // SAFETY: both strings end with NUL, `args` has the layout and size that the kernel is told,
     // and the kernel writes at most `args.size` bytes into the buffer, which is borrowed mutably.
     let returned = unsafe {
@@ -138,13 +144,12 @@ pub(super) fn get_at(
     check(returned)
 }
 
-pub(super) fn set_at(
-    dir: BorrowedFd<'_>,
-    name: &Name,
-    key: &CStr,
-    value: &[u8],
-) -> io::Result<()> {
-    let args = XattrArgs { value: address(value.as_ptr()), size: length(value)?, flags: 0 };
+pub(super) fn set_at(dir: BorrowedFd<'_>, name: &Name, key: &CStr, value: &[u8]) -> io::Result<()> {
+    let args = XattrArgs {
+        value: address(value.as_ptr()),
+        size: length(value)?,
+        flags: 0,
+    };
     // SAFETY: both strings end with NUL, `args` has the layout and size that the kernel is told,
     // and the kernel only reads `args.size` bytes of the value, which outlives the call.
     let returned = unsafe {
@@ -198,7 +203,12 @@ pub(super) fn set_through_path(
     key: &CStr,
     value: &[u8],
 ) -> io::Result<()> {
-    Ok(lsetxattr(entry_path(dir, name), key, value, XattrFlags::empty())?)
+    Ok(lsetxattr(
+        entry_path(dir, name),
+        key,
+        value,
+        XattrFlags::empty(),
+    )?)
 }
 
 /// A pointer as the kernel's structures carry it.

@@ -1,0 +1,41 @@
+# Everything a person needs is here; each target installs what it lacks.
+.PHONY: help demo test check bench build clean
+
+PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace
+ROOTFS ?= target/demo/rootfs.tar
+
+help:
+	@echo 'make demo    the main job on a real root file system (ROOTFS=file.tar[.gz|.zst] for another)'
+	@echo 'make test    the whole suite; as root'
+	@echo 'make check   formatting, lints, licences and advisories'
+	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root'
+	@echo 'make build   target/release/mica'
+
+build:
+	@tests/setup/packages.sh
+	cargo build --release --package mica
+
+demo:
+	@tests/setup/packages.sh debootstrap=debootstrap
+	@if [ "$(ROOTFS)" = target/demo/rootfs.tar ]; then tests/setup/rootfs.sh $(ROOTFS); fi
+	cargo build --release --package mica
+	target/release/mica demo $(if $(wildcard $(ROOTFS)),--rootfs $(ROOTFS))
+
+test:
+	@tests/setup/packages.sh $(PROGRAMS)
+	tests/setup/run.sh
+
+check:
+	@tests/setup/packages.sh
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --log-level error check; \
+	else echo 'cargo-deny is not installed: licences and advisories were not checked'; fi
+
+bench:
+	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap
+	@tests/setup/rootfs.sh target/demo/rootfs.tar
+	cargo run --release --package mica-bench
+
+clean:
+	cargo clean

@@ -1,0 +1,265 @@
+//! A difference as an archive.
+//!
+//! Entries come in the order of the walk, with two exceptions: the mark of an opaque directory comes right behind the
+//! directory, and a name that has not changed itself comes behind the first changed name of the same inode, as a hard
+//! link to it. Without the latter a new name of an old file would make two files of one.
+//!
+//! Invariant: content goes from file to sink within the host.
+
+use crate::archive::writer::Writer;
+use crate::archive::{Entry as Record, Kind, whiteout};
+use crate::error::printable;
+use crate::tree::{Directory, Sink, wanted};
+use crate::walk::{Found, Visitor, compare};
+use crate::{ChangeKind, Code, Doing as _, Entry, NodeKind, Result};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries of the archive.
+    pub entries: u64,
+    /// Bytes of the archive.
+    pub archive_bytes: u64,
+    /// Sockets that were left out.
+    pub sockets_skipped: u64,
+    /// Nodes and attributes that were left out because an archive would give them another meaning: names that begin
+    /// with `.wh.`, character devices 0:0, attribute names with `=`.
+    pub ambiguous_skipped: u64,
+}
+
+/// Writes what a walk finds. `L` says whether lower layers have a directory of a path, and is asked for opaque
+/// directories only.
+#[derive(Debug)]
+pub struct Archiver<S, L> {
+    writer: Writer<S>,
+    lower_has: L,
+    names: BTreeMap<(u64, u64), Names>,
+    report: Report,
+}
+
+/// The names of an inode that has several.
+#[derive(Debug)]
+enum Names {
+    /// The first that was written.
+    Written(Vec<u8>),
+    /// None was written yet; these have not changed.
+    Waiting(Vec<Vec<u8>>),
+}
+
+impl<S: Sink, L: FnMut(&[u8]) -> Result<bool>> Archiver<S, L> {
+    /// Begins an archive.
+    pub fn new(sink: S, lower_has: L) -> Self {
+        Self {
+            writer: Writer::new(sink),
+            lower_has,
+            names: BTreeMap::new(),
+            report: Report::default(),
+        }
+    }
+
+    /// Ends the archive.
+    ///
+    /// # Errors
+    /// [`crate::Error::Host`] if the sink fails.
+    pub fn finish(self) -> Result<Report> {
+        let (entries, archive_bytes) = self.writer.finish()?;
+        Ok(Report {
+            entries,
+            archive_bytes,
+            ..self.report
+        })
+    }
+
+    fn delete(&mut self, path: &[u8]) -> Result<()> {
+        if whiteout::is_reserved(base(path)) {
+            self.report.ambiguous_skipped += 1;
+            return Ok(());
+        }
+        self.writer.whiteout(path)
+    }
+
+    /// Leaves a node out. What it has replaced must not stay in its place.
+    fn leave_out<D>(&mut self, found: &Found<'_, D>) -> Result<()> {
+        match found.before {
+            Some(_) => self.delete(relative(found.path)),
+            None => Ok(()),
+        }
+    }
+
+    fn write<D: Directory>(&mut self, found: &Found<'_, D>, parent: &D, entry: &Entry) -> Result<()>
+    where
+        S: Sink<File = D::File>,
+    {
+        let path = relative(found.path);
+        let Some(kind) = archive_kind(entry.attributes.kind) else {
+            self.report.sockets_skipped += 1;
+            return self.leave_out(found);
+        };
+        if whiteout::is_reserved(base(path)) || compare::is_whiteout(&entry.attributes) {
+            self.report.ambiguous_skipped += 1;
+            return self.leave_out(found);
+        }
+        let identity = (entry.attributes.device, entry.attributes.inode);
+        let many = kind != Kind::Directory && entry.attributes.links > 1;
+        if many && let Some(Names::Written(first)) = self.names.get(&identity) {
+            let link = link(path, first, entry);
+            return self.writer.entry(&link);
+        }
+        if !self.write_node(path, kind, parent, entry)? {
+            return Ok(());
+        }
+        if many
+            && let Some(Names::Waiting(names)) =
+                self.names.insert(identity, Names::Written(path.to_vec()))
+        {
+            names
+                .iter()
+                .try_for_each(|name| self.writer.entry(&link(name, path, entry)))?;
+        }
+        Ok(())
+    }
+
+    /// Writes a node with its content; false if it has vanished, as files of a layer in use do.
+    fn write_node<D: Directory>(
+        &mut self,
+        path: &[u8],
+        kind: Kind,
+        parent: &D,
+        entry: &Entry,
+    ) -> Result<bool>
+    where
+        S: Sink<File = D::File>,
+    {
+        let mut record = record(path, kind, entry);
+        record.xattrs = wanted::kept(&entry.xattrs)
+            .filter(|xattr| !xattr.name.contains(&b'='))
+            .cloned()
+            .collect();
+        let left = wanted::kept(&entry.xattrs).count() - record.xattrs.len();
+        self.report.ambiguous_skipped += left as u64;
+        match kind {
+            Kind::Regular => {
+                let what = || format!("open file `{}`", printable(path));
+                let Some(file) = parent
+                    .open_file(&entry.name)
+                    .unless(Code::NotFound)
+                    .doing(what)?
+                else {
+                    return Ok(false);
+                };
+                self.writer.file(&record, &file)?;
+            }
+            Kind::Symlink => {
+                let what = || format!("read link `{}`", printable(path));
+                let Some(target) = parent
+                    .read_link(&entry.name)
+                    .unless(Code::NotFound)
+                    .doing(what)?
+                else {
+                    return Ok(false);
+                };
+                record.size = 0;
+                record.link = target;
+                self.writer.entry(&record)?;
+            }
+            _ => self.writer.entry(&record)?,
+        }
+        Ok(true)
+    }
+}
+
+impl<D, S, L> Visitor<D> for Archiver<S, L>
+where
+    D: Directory,
+    S: Sink<File = D::File>,
+    L: FnMut(&[u8]) -> Result<bool>,
+{
+    const HEEDS_UNCHANGED: bool = true;
+
+    fn change(&mut self, found: &Found<'_, D>) -> Result<ControlFlow<()>> {
+        let path = relative(found.path);
+        match (found.kind, found.entry, found.parent) {
+            (ChangeKind::Add | ChangeKind::Modify, Some(entry), Some(parent)) => {
+                self.write(found, parent, entry)?;
+                if found.opaque && (self.lower_has)(found.path)? {
+                    self.writer.opaque(path)?;
+                }
+            }
+            _ => self.delete(path)?,
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn unchanged(&mut self, found: &Found<'_, D>) -> Result<()> {
+        let Some(entry) = found.entry.filter(|entry| entry.attributes.links > 1) else {
+            return Ok(());
+        };
+        let path = relative(found.path);
+        if whiteout::is_reserved(base(path)) {
+            return Ok(());
+        }
+        let identity = (entry.attributes.device, entry.attributes.inode);
+        match self
+            .names
+            .entry(identity)
+            .or_insert_with(|| Names::Waiting(Vec::new()))
+        {
+            Names::Written(first) => self.writer.entry(&link(path, first, entry)),
+            Names::Waiting(names) => {
+                names.push(path.to_vec());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn relative(path: &[u8]) -> &[u8] {
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+fn base(path: &[u8]) -> &[u8] {
+    path.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+fn archive_kind(kind: NodeKind) -> Option<Kind> {
+    Some(match kind {
+        NodeKind::Regular => Kind::Regular,
+        NodeKind::Directory => Kind::Directory,
+        NodeKind::Symlink => Kind::Symlink,
+        NodeKind::BlockDevice => Kind::BlockDevice,
+        NodeKind::CharacterDevice => Kind::CharacterDevice,
+        NodeKind::Fifo => Kind::Fifo,
+        NodeKind::Socket => return None,
+    })
+}
+
+fn record(path: &[u8], kind: Kind, entry: &Entry) -> Record {
+    let attributes = &entry.attributes;
+    Record {
+        kind,
+        name: path.to_vec(),
+        link: Vec::new(),
+        mode: attributes.mode & 0o7777,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        size: if kind == Kind::Regular {
+            attributes.size
+        } else {
+            0
+        },
+        modified: attributes.modified,
+        device: match kind {
+            Kind::BlockDevice | Kind::CharacterDevice => (attributes.major, attributes.minor),
+            _ => (0, 0),
+        },
+        xattrs: Vec::new(),
+    }
+}
+
+fn link(path: &[u8], first: &[u8], entry: &Entry) -> Record {
+    let mut link = record(path, Kind::HardLink, entry);
+    link.link = first.to_vec();
+    link
+}

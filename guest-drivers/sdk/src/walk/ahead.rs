@@ -1,0 +1,48 @@
+//! Looks ahead, where the order of the paths does not let a walk wait.
+//!
+//! Invariant: a look ahead ends at the first change, and tells no one of it.
+
+use super::{Found, Visitor, Walk, frame, open};
+use crate::error::{host, printable};
+use crate::tree::Directory;
+use crate::{Entry, Result};
+use std::ops::ControlFlow;
+
+/// Ends the look ahead at the first change.
+struct First(bool);
+
+impl<D: Directory> Visitor<D> for First {
+    fn change(&mut self, _: &Found<'_, D>) -> Result<ControlFlow<()>> {
+        self.0 = true;
+        Ok(ControlFlow::Break(()))
+    }
+}
+
+impl<D: Directory> Walk<'_, D> {
+    /// Whether the next sibling sorts between the directory and what is in it.
+    pub(super) fn sibling_comes_between(&self, name: &[u8]) -> bool {
+        let next = self.stack.last().and_then(|frame| frame.pairs.peek_name());
+        next.is_some_and(|next| !frame::is_behind(next, name))
+    }
+
+    pub(super) fn differs_below(&mut self, entry: &Entry) -> Result<bool> {
+        let Some(frame) = self.stack.last() else {
+            return Ok(false);
+        };
+        let what = || format!("open directory `{}`", printable(&self.path));
+        let new = open(frame.new.as_ref(), &entry.name).map_err(|failure| host(what(), failure))?;
+        let old = open(frame.old.as_ref(), &entry.name).map_err(|failure| host(what(), failure))?;
+        let mut ahead = Walk {
+            sides: self.sides,
+            wanted: self.wanted,
+            path: self.path.clone(),
+            stack: Vec::new(),
+            depth: self.depth + self.stack.len(),
+            ordered: false,
+        };
+        let sparse = frame.sparse && !self.is_opaque(entry);
+        ahead.enter(new, old, sparse, None)?;
+        let mut first = First(false);
+        ahead.run(&mut first).map(|_| first.0)
+    }
+}

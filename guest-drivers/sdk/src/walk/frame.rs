@@ -1,0 +1,64 @@
+//! One directory of a walk.
+//!
+//! Invariant: `pending` holds directories whose names are prefixes of one another, so the last one comes first.
+
+use super::pairs::{Pair, Pairs};
+use crate::tree::Directory;
+use crate::{Entry, Failure, Result};
+
+/// A directory that is being walked.
+pub(super) struct Frame<D: Directory> {
+    /// It on the new side.
+    pub(super) new: Option<D>,
+    /// It on the old side.
+    pub(super) old: Option<D>,
+    /// Whether the new side says only what differs.
+    pub(super) sparse: bool,
+    /// What is in it.
+    pub(super) pairs: Pairs<D::Listing>,
+    /// Directories in it that were reported and are to be entered.
+    pub(super) pending: Vec<Pending>,
+    /// Bytes of its path.
+    pub(super) path: usize,
+    /// Its own entry, as long as nothing below it has changed.
+    pub(super) unannounced: Option<Entry>,
+}
+
+/// A directory that is to be entered.
+pub(super) struct Pending {
+    /// Its name.
+    pub(super) name: Vec<u8>,
+    /// Whether the old side has it too.
+    pub(super) old: bool,
+    /// Whether the new side says only what differs.
+    pub(super) sparse: bool,
+    /// Its entry, if it has not been reported.
+    pub(super) unannounced: Option<Entry>,
+}
+
+impl<D: Directory> Frame<D> {
+    /// Takes the directory that must be entered before the next name.
+    pub(super) fn due(&mut self) -> Option<Pending> {
+        let last = self.pending.last()?;
+        if self
+            .pairs
+            .peek_name()
+            .is_none_or(|next| is_behind(next, &last.name))
+        {
+            return self.pending.pop();
+        }
+        None
+    }
+
+    /// Takes the next name.
+    pub(super) fn next_pair(&mut self, wanted: &[String]) -> Result<Option<Pair>, Failure> {
+        self.pairs.advance(self.old.as_ref(), self.sparse, wanted)
+    }
+}
+
+/// Whether `next`, which is greater than `directory`, is also greater than `directory/`.
+pub(super) fn is_behind(next: &[u8], directory: &[u8]) -> bool {
+    next.strip_prefix(directory)
+        .and_then(<[u8]>::first)
+        .is_none_or(|byte| *byte >= b'/')
+}

@@ -1,0 +1,149 @@
+//! The names of one directory on both sides, merged.
+//!
+//! Invariant: names come in byte order, each once.
+
+use crate::tree::pages::Pages;
+use crate::tree::{Directory, Listing};
+use crate::{Code, Doing as _, Entry, Failure, Result};
+use std::cmp::Ordering;
+
+use super::compare::is_whiteout;
+
+/// A name, on one side or both.
+pub(super) struct Pair {
+    /// On the new side.
+    pub(super) new: Option<Entry>,
+    /// On the old side.
+    pub(super) old: Option<Entry>,
+}
+
+impl Pair {
+    /// The name; a pair without sides has none.
+    pub(super) fn name(&self) -> &[u8] {
+        self.new
+            .as_ref()
+            .or(self.old.as_ref())
+            .map(|entry| entry.name.as_slice())
+            .unwrap_or_default()
+    }
+}
+
+/// The names of one directory.
+pub(super) struct Pairs<L> {
+    new: Pages<L>,
+    /// Empty where the new side alone says what differs.
+    old: Pages<L>,
+    whiteouts: bool,
+}
+
+impl<L: Listing> Pairs<L> {
+    /// Begins to list both sides, or only the new one if it says what differs.
+    pub(super) fn of<D: Directory<Listing = L>>(
+        new: Option<&D>,
+        old: Option<&D>,
+        sparse: bool,
+        whiteouts: bool,
+        wanted: &[String],
+    ) -> Result<Self, Failure> {
+        let pages = |side: Option<&D>| {
+            side.map_or_else(|| Ok(Pages::empty()), |side| Pages::of(side, wanted))
+        };
+        let old = if sparse { None } else { old };
+        Ok(Self {
+            new: pages(new)?,
+            old: pages(old)?,
+            whiteouts,
+        })
+    }
+
+    /// The name that comes next.
+    pub(super) fn peek_name(&self) -> Option<&[u8]> {
+        match (self.new.peek(), self.old.peek()) {
+            (Some(new), Some(old)) => Some(new.name.as_slice().min(old.name.as_slice())),
+            (new, old) => new.or(old).map(|entry| entry.name.as_slice()),
+        }
+    }
+
+    /// Takes the next name. `below` is the old directory, asked for each name where the new side is sparse.
+    pub(super) fn advance<D: Directory<Listing = L>>(
+        &mut self,
+        below: Option<&D>,
+        sparse: bool,
+        wanted: &[String],
+    ) -> Result<Option<Pair>, Failure> {
+        loop {
+            let pair = if sparse {
+                self.advance_sparse(below, wanted)?
+            } else {
+                self.advance_merged()?
+            };
+            match pair {
+                // A whiteout of what is not there anyway.
+                Some(Pair {
+                    new: None,
+                    old: None,
+                }) => {}
+                pair => return Ok(pair),
+            }
+        }
+    }
+
+    fn advance_sparse<D: Directory>(
+        &mut self,
+        below: Option<&D>,
+        wanted: &[String],
+    ) -> Result<Option<Pair>, Failure> {
+        let Some(new) = self.new.advance()? else {
+            return Ok(None);
+        };
+        let hidden = is_whiteout(&new.attributes);
+        let Some(below) = below else {
+            // Without anything to look into, a whiteout is taken at its word.
+            let pair = if hidden {
+                Pair {
+                    new: None,
+                    old: Some(new),
+                }
+            } else {
+                Pair {
+                    new: Some(new),
+                    old: None,
+                }
+            };
+            return Ok(Some(pair));
+        };
+        let old = below
+            .stat(&new.name, wanted)
+            .unless(Code::NotFound)?
+            .map(|old| Entry {
+                name: new.name.clone(),
+                ..old
+            });
+        Ok(Some(Pair {
+            new: (!hidden).then_some(new),
+            old,
+        }))
+    }
+
+    fn advance_merged(&mut self) -> Result<Option<Pair>, Failure> {
+        let order = match (self.new.peek(), self.old.peek()) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(new), Some(old)) => new.name.cmp(&old.name),
+        };
+        let new = if order.is_le() {
+            self.new.advance()?
+        } else {
+            None
+        };
+        let old = if order.is_ge() {
+            self.old.advance()?
+        } else {
+            None
+        };
+        // In an upper that hides everything below, a whiteout says nothing more.
+        let new = new.filter(|new| !(self.whiteouts && is_whiteout(&new.attributes)));
+        Ok(Some(Pair { new, old }))
+    }
+}

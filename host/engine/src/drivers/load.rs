@@ -1,0 +1,270 @@
+//! Components become drivers.
+//!
+//! ```text
+//! <root>/drivers/<name>.wasm   a build that was loaded or swapped in; it wins over the embedded ones and those of
+//!                              the drivers directory
+//! ```
+//!
+//! Invariant: what is kept there was loaded at least once; a component that cannot be loaded hides no other.
+
+use super::{Active, Build, Slot};
+use crate::engine::Engine;
+use crate::event::News;
+use crate::settings::{DriverSource, Durability, Origin};
+use crate::stores::explained;
+use crate::view::DriverView;
+use crate::{Error, EventKind, Result, driver_error, files};
+use mica_runtime::{Error as DriverError, Generation, Grants, World};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A component that was loaded, and what it was loaded from.
+pub(super) type Loaded = (Arc<Generation>, Build);
+
+impl Engine {
+    /// Loads a component into a new slot and keeps it for later starts.
+    ///
+    /// # Errors
+    /// [`Error::DriverRejected`]; [`Error::DriverExists`] when a driver has its name: that one is to be swapped.
+    pub fn load_driver(&self, bytes: &[u8], expected_name: Option<&str>) -> Result<DriverView> {
+        self.check_open()?;
+        let (generation, build) =
+            self.load_build(Cow::Owned(bytes.to_vec()), Origin::Uploaded, expected_name)?;
+        let name = generation.description().name.clone();
+        if self.registry.get(&name).is_ok() {
+            return Err(Error::DriverExists(name));
+        }
+        self.keep_build(&name, &build)?;
+        self.add_slot(generation, build)?;
+        self.bus
+            .tell(News::new(EventKind::DriverLoaded).driver(&name));
+        for store in self
+            .all_stores()
+            .iter()
+            .filter(|store| store.description.driver == name)
+        {
+            // A store that waited for this driver; one that cannot be used says so when it is asked for.
+            let _ready = self.make_ready(store);
+        }
+        self.driver(&name)
+    }
+
+    /// Loads the drivers of the settings and those that were kept. The later of two with one name wins.
+    pub(crate) fn load_known_drivers(&self) -> Result<()> {
+        let mut found: BTreeMap<String, Loaded> = BTreeMap::new();
+        let kept = self.kept_sources()?;
+        for source in self.settings.drivers.iter().chain(&kept) {
+            let DriverSource {
+                name,
+                bytes,
+                origin,
+            } = source;
+            match self.load_build(bytes.clone(), origin.clone(), name.as_deref()) {
+                Ok(loaded) => drop(found.insert(loaded.0.description().name.clone(), loaded)),
+                Err(error) => {
+                    let shown = name.clone().unwrap_or_else(|| describe_origin(origin));
+                    let news = News::new(EventKind::DriverFailed).driver(&shown);
+                    self.report(
+                        news,
+                        None,
+                        format!("driver `{shown}` is not loaded: {}", explained(&error)),
+                    );
+                }
+            }
+        }
+        found
+            .into_values()
+            .try_for_each(|(generation, build)| self.add_slot(generation, build))
+    }
+
+    fn add_slot(&self, generation: Arc<Generation>, build: Build) -> Result<()> {
+        let name = generation.description().name.clone();
+        let permits = self.runtime.limits().driver_operations;
+        let active = Active::new(generation, build, 1);
+        self.registry.add(Arc::new(Slot::new(
+            &name,
+            self.grants_of(&name),
+            active,
+            permits,
+            &self.gate,
+        )))
+    }
+
+    fn grants_of(&self, name: &str) -> Grants {
+        self.settings.grants.get(name).cloned().unwrap_or_default()
+    }
+
+    /// Loads a component with the grants of its name, which only the component itself tells.
+    pub(super) fn load_build(
+        &self,
+        bytes: Cow<'static, [u8]>,
+        origin: Origin,
+        expected_name: Option<&str>,
+    ) -> Result<Loaded> {
+        let explain = |error| {
+            driver_error::translate(expected_name.unwrap_or("?"), "load the component", error)
+        };
+        let assumed = expected_name.map_or_else(Grants::default, |name| self.grants_of(name));
+        let mut generation = self.runtime.load(&bytes, &assumed).map_err(explain)?;
+        let name = generation.description().name.clone();
+        if let Some(expected) = expected_name.filter(|expected| *expected != name) {
+            let reason = format!("it calls itself `{name}`, not `{expected}`");
+            return Err(Error::DriverRejected {
+                reason,
+                remedy: format!("load it as `{name}`"),
+            });
+        }
+        let grants = self.grants_of(&name);
+        if grants != assumed {
+            generation = self.runtime.load(&bytes, &grants).map_err(explain)?;
+        }
+        let digest = generation.digest().to_owned();
+        Ok((
+            generation,
+            Build {
+                bytes,
+                origin,
+                digest,
+            },
+        ))
+    }
+
+    fn kept_path(&self, name: &str) -> PathBuf {
+        self.settings
+            .root
+            .join("drivers")
+            .join(format!("{name}.wasm"))
+    }
+
+    /// Lets a build survive a restart, or lets the next start find the one that it comes from.
+    pub(super) fn keep_build(&self, name: &str, build: &Build) -> Result<()> {
+        let path = self.kept_path(name);
+        let kept = match build.origin {
+            Origin::Uploaded => files::replace(&path, &build.bytes, Durability::Commit),
+            Origin::Embedded | Origin::Directory(_) => files::remove(&path),
+        };
+        kept.map_err(|error| Error::path("keep component", &path, error))
+    }
+
+    fn kept_sources(&self) -> Result<Vec<DriverSource>> {
+        let directory = self.settings.root.join("drivers");
+        files::make_directory(&directory)
+            .map_err(|error| Error::path("make", &directory, error))?;
+        let entries = std::fs::read_dir(&directory)
+            .map_err(|error| Error::path("list", &directory, error))?;
+        let mut sources = Vec::new();
+        for entry in entries {
+            let path = entry
+                .map_err(|error| Error::path("list", &directory, error))?
+                .path();
+            if path.extension().is_none_or(|extension| extension != "wasm") {
+                continue;
+            }
+            let bytes = std::fs::read(&path).map_err(|error| Error::path("read", &path, error))?;
+            let name = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .map(str::to_owned);
+            sources.push(DriverSource {
+                name,
+                bytes: Cow::Owned(bytes),
+                origin: Origin::Uploaded,
+            });
+        }
+        Ok(sources)
+    }
+
+    /// Describes every driver, in order of their names.
+    pub fn drivers(&self) -> Vec<DriverView> {
+        self.registry
+            .all()
+            .iter()
+            .map(|slot| self.driver_view(slot))
+            .collect()
+    }
+
+    /// Describes one driver.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDriver`].
+    pub fn driver(&self, name: &str) -> Result<DriverView> {
+        Ok(self.driver_view(&*self.registry.get(name)?))
+    }
+
+    fn driver_view(&self, slot: &Slot) -> DriverView {
+        let active = slot.active();
+        let description = active.generation.description();
+        let (operations, faults) = slot.totals();
+        let stores = self.all_stores();
+        let served = stores
+            .iter()
+            .filter(|store| store.description.driver == slot.name);
+        // A swap holds the lock for as long as it compiles; what it goes back to is not known meanwhile.
+        let previous = slot
+            .previous
+            .try_lock()
+            .ok()
+            .and_then(|build| Some(build.as_ref()?.digest.clone()));
+        DriverView {
+            name: slot.name.clone(),
+            version: description.version.clone(),
+            summary: description.summary.clone(),
+            digest: active.build.digest.clone(),
+            size_bytes: active.generation.size_bytes(),
+            origin: origin_word(&active.build.origin).to_owned(),
+            world: world_word(active.generation.world()).to_owned(),
+            composed: active.generation.world() == World::Proto,
+            imports: active.generation.imports().to_vec(),
+            grants: slot
+                .grants
+                .iter()
+                .map(|grant| grant.name().to_owned())
+                .collect(),
+            options: description.options.clone(),
+            stores: served.map(|store| store.name.as_str().to_owned()).collect(),
+            generation: active.number,
+            loaded: active.loaded,
+            previous,
+            running: active.running_count(),
+            operations,
+            faults,
+            quarantined: slot.quarantine.reason(),
+        }
+    }
+}
+
+/// The word for where a component came from.
+fn origin_word(origin: &Origin) -> &'static str {
+    match origin {
+        Origin::Embedded => "embedded",
+        Origin::Directory(_) => "directory",
+        Origin::Uploaded => "uploaded",
+    }
+}
+
+fn describe_origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Directory(path) => path.display().to_string(),
+        Origin::Embedded | Origin::Uploaded => origin_word(origin).to_owned(),
+    }
+}
+
+/// The word for what a component exports.
+pub(super) fn world_word(world: World) -> &'static str {
+    match world {
+        World::Proto => "proto",
+        World::Full => "full",
+    }
+}
+
+/// Says whether a driver refused a machine rather than failed.
+pub(super) fn is_refusal(error: &DriverError) -> bool {
+    matches!(
+        error,
+        DriverError::NotSupported(_)
+            | DriverError::Prerequisites(_)
+            | DriverError::IncompatibleFs(_)
+    )
+}

@@ -1,0 +1,284 @@
+//! A driver's name with the build that runs under it.
+//!
+//! Invariant: whoever entered is counted on the build that it got, so a swap knows when the old one is idle.
+
+use super::gate::{Gate, Permit};
+use super::quarantine::Quarantine;
+use crate::settings::Origin;
+use crate::{Error, Moment, Result};
+use arc_swap::ArcSwap;
+use mica_runtime::{CancelToken, Generation, Grants};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long an operation waits until others end; then the caller should know.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A component, and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Build {
+    pub(crate) bytes: Cow<'static, [u8]>,
+    pub(crate) origin: Origin,
+    pub(crate) digest: String,
+}
+
+/// A build that runs.
+#[derive(Debug)]
+pub(crate) struct Active<G = Generation> {
+    pub(crate) generation: Arc<G>,
+    pub(crate) build: Build,
+    /// How often the slot was filled, this time included.
+    pub(crate) number: u64,
+    pub(crate) loaded: Moment,
+    running: Mutex<Running>,
+    idle: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    next: u64,
+    tokens: HashMap<u64, CancelToken>,
+}
+
+impl<G> Active<G> {
+    pub(crate) fn new(generation: Arc<G>, build: Build, number: u64) -> Arc<Self> {
+        let (running, idle) = (Mutex::default(), Condvar::new());
+        Arc::new(Self {
+            generation,
+            build,
+            number,
+            loaded: Moment::now(),
+            running,
+            idle,
+        })
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Operations that run on it.
+    pub(crate) fn running_count(&self) -> u64 {
+        self.running().tokens.len() as u64
+    }
+
+    /// Waits until no operation runs on it; after `patience` the rest are cancelled. Says whether they ended by
+    /// themselves.
+    pub(crate) fn drain(&self, patience: Duration) -> bool {
+        let waited = self
+            .idle
+            .wait_timeout_while(self.running(), patience, |running| {
+                !running.tokens.is_empty()
+            });
+        let (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        running.tokens.values().for_each(CancelToken::cancel);
+        running.tokens.is_empty()
+    }
+}
+
+/// A driver's name with the build that runs under it.
+#[derive(Debug)]
+pub(crate) struct Slot<G = Generation> {
+    pub(crate) name: String,
+    pub(crate) grants: Grants,
+    active: ArcSwap<Active<G>>,
+    /// What a swap without a component goes back to; the lock is held during a swap.
+    pub(crate) previous: Mutex<Option<Build>>,
+    pub(crate) quarantine: Quarantine,
+    own_gate: Arc<Gate>,
+    common_gate: Arc<Gate>,
+    operations: AtomicU64,
+    faults: AtomicU64,
+}
+
+/// An operation that runs on a build.
+#[derive(Debug)]
+pub(crate) struct Ticket<G = Generation> {
+    active: Arc<Active<G>>,
+    key: u64,
+    _own: Permit,
+    _common: Permit,
+}
+
+impl<G> Ticket<G> {
+    /// The build that it runs on.
+    pub(crate) fn generation(&self) -> &G {
+        &self.active.generation
+    }
+}
+
+impl<G> Drop for Ticket<G> {
+    fn drop(&mut self) {
+        let mut running = self.active.running();
+        running.tokens.remove(&self.key);
+        if running.tokens.is_empty() {
+            self.active.idle.notify_all();
+        }
+    }
+}
+
+impl<G> Slot<G> {
+    /// A slot with its first build. `permits` bounds its own operations, `common_gate` those of all drivers.
+    pub(crate) fn new(
+        name: &str,
+        grants: Grants,
+        active: Arc<Active<G>>,
+        permits: u32,
+        common_gate: &Arc<Gate>,
+    ) -> Self {
+        Self {
+            name: name.to_owned(),
+            grants,
+            active: ArcSwap::new(active),
+            previous: Mutex::default(),
+            quarantine: Quarantine::default(),
+            own_gate: Gate::new(permits),
+            common_gate: Arc::clone(common_gate),
+            operations: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
+        }
+    }
+
+    /// The build that runs.
+    pub(crate) fn active(&self) -> Arc<Active<G>> {
+        self.active.load_full()
+    }
+
+    /// Puts another build in its place; operations that run stay on theirs. Gives back the old one.
+    pub(crate) fn replace(&self, active: Arc<Active<G>>) -> Arc<Active<G>> {
+        let old = self.active.swap(active);
+        self.quarantine.lift();
+        old
+    }
+
+    /// Begins an operation.
+    ///
+    /// # Errors
+    /// [`Error::Quarantined`], and [`Error::Overloaded`] when too many run for too long.
+    pub(crate) fn enter(&self, cancel: &CancelToken) -> Result<Ticket<G>> {
+        if let Some(reason) = self.quarantine.reason() {
+            return Err(Error::Quarantined {
+                driver: self.name.clone(),
+                reason,
+            });
+        }
+        let overloaded =
+            || Error::Overloaded(format!("driver `{}` is busy for {PATIENCE:?}", self.name));
+        let own = self.own_gate.enter(PATIENCE).ok_or_else(overloaded)?;
+        let common = self.common_gate.enter(PATIENCE).ok_or_else(overloaded)?;
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let (active, key) = self.register(cancel);
+        Ok(Ticket {
+            active,
+            key,
+            _own: own,
+            _common: common,
+        })
+    }
+
+    /// Counts an operation on the active build. One that was swapped out meanwhile is left again, or its drain
+    /// could have ended without us.
+    fn register(&self, cancel: &CancelToken) -> (Arc<Active<G>>, u64) {
+        loop {
+            let active = self.active();
+            let mut running = active.running();
+            let key = running.next;
+            running.next += 1;
+            running.tokens.insert(key, cancel.clone());
+            if Arc::ptr_eq(&active, &self.active()) {
+                drop(running);
+                return (active, key);
+            }
+            running.tokens.remove(&key);
+        }
+    }
+
+    /// Notes that the driver broke; says whether that was once too often.
+    pub(crate) fn fault(&self, reason: &str) -> bool {
+        self.faults.fetch_add(1, Ordering::Relaxed);
+        self.quarantine.fault(Instant::now(), reason)
+    }
+
+    /// Operations that were begun, and those that the driver broke in.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (
+            self.operations.load(Ordering::Relaxed),
+            self.faults.load(Ordering::Relaxed),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn active(name: &'static str, number: u64) -> Arc<Active<&'static str>> {
+        let build = Build {
+            bytes: Cow::Borrowed(&[]),
+            origin: Origin::Embedded,
+            digest: name.to_owned(),
+        };
+        Active::new(Arc::new(name), build, number)
+    }
+
+    fn slot() -> Slot<&'static str> {
+        Slot::new(
+            "test",
+            Grants::standard(),
+            active("old", 1),
+            8,
+            &Gate::new(8),
+        )
+    }
+
+    #[test]
+    fn a_running_operation_keeps_its_build_and_the_next_gets_the_new_one() {
+        let slot = slot();
+        let before = slot.enter(&CancelToken::default()).unwrap();
+        let old = slot.replace(active("new", 2));
+        let after = slot.enter(&CancelToken::default()).unwrap();
+        assert_eq!((*before.generation(), *after.generation()), ("old", "new"));
+        assert_eq!((old.running_count(), slot.active().running_count()), (1, 1));
+    }
+
+    #[test]
+    fn draining_ends_with_the_last_operation() {
+        let slot = slot();
+        let cancel = CancelToken::default();
+        let running = slot.enter(&cancel).unwrap();
+        let old = slot.replace(active("new", 2));
+        std::thread::scope(|scope| {
+            let drained = scope.spawn(|| old.drain(Duration::from_secs(20)));
+            drop(running);
+            assert!(drained.join().unwrap());
+        });
+        assert!(!cancel.is_cancelled());
+    }
+
+    #[test]
+    fn what_does_not_end_in_time_is_cancelled() {
+        let slot = slot();
+        let cancel = CancelToken::default();
+        let _running = slot.enter(&cancel).unwrap();
+        assert!(
+            !slot
+                .replace(active("new", 2))
+                .drain(Duration::from_millis(1))
+        );
+        assert!(cancel.is_cancelled());
+    }
+
+    #[test]
+    fn a_swap_lifts_the_quarantine() {
+        let slot = slot();
+        assert!(!slot.fault("a") && !slot.fault("b") && slot.fault("c"));
+        let refused = slot.enter(&CancelToken::default()).unwrap_err();
+        assert_eq!(refused.code(), "quarantined");
+        slot.replace(active("new", 2));
+        assert!(slot.enter(&CancelToken::default()).is_ok());
+        assert_eq!(slot.totals(), (1, 3));
+    }
+}

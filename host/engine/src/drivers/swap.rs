@@ -1,0 +1,125 @@
+//! Another build takes a driver's place while stores are in use.
+//!
+//! Load, check, probe, journal, one atomic store, drain. Until the store nothing has changed; after it nothing can
+//! fail. Mounts are never touched.
+//!
+//! Invariant: no operation sees two builds; of two swaps of one driver the second begins when the first is done.
+
+use super::load::{Loaded, world_word};
+use super::{Active, Build, Slot};
+use crate::engine::Engine;
+use crate::event::News;
+use crate::settings::Origin;
+use crate::view::SwapReport;
+use crate::{Error, EventKind, Result};
+use mica_runtime::Generation;
+use std::borrow::Cow;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+impl Engine {
+    /// Puts another build in a driver's place; without `bytes` the build before the last swap, or if there was none
+    /// the same again, read anew if it came from the drivers directory. Waits until operations of the old build
+    /// have ended; what is not done by then is cancelled. The build is kept for later starts.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDriver`]; [`Error::DriverRejected`] when the component cannot be loaded, is another driver,
+    /// exports another world, imports more, or fails in a scratch store: the old build then goes on.
+    pub fn swap_driver(&self, name: &str, bytes: Option<&[u8]>) -> Result<SwapReport> {
+        self.check_open()?;
+        let slot = self.registry.get(name)?;
+        let mut previous = slot.previous.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = slot.active();
+        let (bytes, origin) = match bytes {
+            Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
+            None => source_again(previous.as_ref().unwrap_or(&old.build))?,
+        };
+        let started = Instant::now();
+        let (generation, build) = self.load_build(bytes, origin, Some(name))?;
+        let compile_ms = milliseconds(started.elapsed());
+        self.check_successor(&slot, &old.generation, &generation)?;
+        let started = Instant::now();
+        self.probe(&generation)?;
+        let probe_ms = milliseconds(started.elapsed());
+        self.keep_build(name, &build)?;
+        let (old_digest, new_digest) = (old.build.digest.clone(), build.digest.clone());
+        if old_digest != new_digest {
+            *previous = Some(old.build.clone());
+        }
+        self.flip(&slot, (generation, build));
+        drop(previous);
+        let running_on_old = old.running_count();
+        let drained = old.drain(self.settings.drain);
+        Ok(SwapReport {
+            driver: name.to_owned(),
+            old_digest,
+            new_digest,
+            compile_ms,
+            probe_ms,
+            drained,
+            running_on_old,
+        })
+    }
+
+    fn flip(&self, slot: &Slot, (generation, build): Loaded) {
+        let number = slot.active().number + 1;
+        let detail = format!("{} replaces {}", build.digest, slot.active().build.digest);
+        slot.replace(Active::new(generation, build, number));
+        self.bus.tell(
+            News::new(EventKind::DriverSwapped)
+                .driver(&slot.name)
+                .detail(detail),
+        );
+        for store in self
+            .all_stores()
+            .iter()
+            .filter(|store| store.description.driver == slot.name)
+        {
+            // A store that the old build could not serve may be one for the new.
+            let _ready = self.make_ready(store);
+        }
+    }
+
+    /// What a build must have in common with the one that it replaces. Its name was checked when it was loaded.
+    fn check_successor(&self, slot: &Slot, old: &Generation, new: &Generation) -> Result<()> {
+        let (had, has) = (world_word(old.world()), world_word(new.world()));
+        if had != has {
+            return Err(Error::DriverRejected {
+                reason: format!("it exports the world `{has}`, the running build `{had}`"),
+                remedy: "build it for the same world".to_owned(),
+            });
+        }
+        let is_approved = self.settings.grants.contains_key(&slot.name);
+        // Only interfaces of the host are granted; what else a component imports is there for everyone and inert.
+        let mut wanted = new
+            .imports()
+            .iter()
+            .filter(|import| import.starts_with("mica:host/"));
+        let added = wanted.find(|import| !is_approved && !old.imports().contains(import));
+        if let Some(import) = added {
+            return Err(Error::DriverRejected {
+                reason: format!("it imports `{import}`, which the running build does not"),
+                remedy: format!(
+                    "grant it to the driver: `grants` of `[drivers.{}]` in the configuration",
+                    slot.name
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A build's component once more.
+fn source_again(build: &Build) -> Result<(Cow<'static, [u8]>, Origin)> {
+    let bytes = match &build.origin {
+        Origin::Directory(path) => Cow::Owned(
+            std::fs::read(path).map_err(|error| Error::path("read component", path, error))?,
+        ),
+        Origin::Embedded | Origin::Uploaded => build.bytes.clone(),
+    };
+    Ok((bytes, build.origin.clone()))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,202 @@
+//! The engine: what it consists of, how it opens and closes.
+//!
+//! What it does with layers is in `operations`, with stores in `stores`, with drivers in `drivers`.
+//!
+//! Invariant: no lock of the engine's own is held while a driver runs or a disk is waited for.
+
+use crate::drivers::{Gate, Registry};
+use crate::event::{Bus, Event, News};
+use crate::home::Reaper;
+use crate::settings::EngineSettings;
+use crate::store::Store;
+use crate::view::{EngineStatus, Problem};
+use crate::{Error, EventKind, Result, StoreName, files};
+use mica_runtime::Runtime;
+use mica_sys::filesystem;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+use tokio::sync::broadcast;
+
+/// Stores, drivers, layers and mounts of one root directory. All functions may block: call them from a thread that
+/// may.
+pub struct Engine {
+    pub(crate) settings: EngineSettings,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) registry: Registry,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) stores: RwLock<BTreeMap<StoreName, Arc<Store>>>,
+    pub(crate) reaper: Arc<Reaper>,
+    pub(crate) bus: Bus,
+    problems: Mutex<Vec<Problem>>,
+    is_closed: AtomicBool,
+    _claims: [OwnedFd; 2],
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("root", &self.settings.root)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Claims the root and run directories, loads the drivers, opens every store and puts right what an earlier
+    /// daemon left half done. Drivers and stores that cannot be used do not fail the start: `status` names them.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another daemon runs on one of the directories; [`Error::Io`].
+    pub fn open(mut settings: EngineSettings, runtime: Arc<Runtime>) -> Result<Arc<Self>> {
+        files::make_directory(&settings.root)
+            .map_err(|error| Error::path("make", &settings.root, error))?;
+        // The socket may lie in it, which others than root may use.
+        files::make_passage(&settings.run_dir)
+            .map_err(|error| Error::path("make", &settings.run_dir, error))?;
+        let root_claim = claim(&settings.root)?;
+        let run_claim = claim(&settings.run_dir)?;
+        // The kernel tells mount points as absolute paths without symbolic links.
+        for path in [&mut settings.root, &mut settings.run_dir] {
+            *path = path
+                .canonicalize()
+                .map_err(|error| Error::path("resolve", path, error))?;
+        }
+        let reaper = Reaper::start().map_err(|error| Error::io("start a thread", error))?;
+        let gate = Gate::new(runtime.limits().operations);
+        let engine = Self {
+            settings,
+            runtime,
+            registry: Registry::default(),
+            gate,
+            stores: RwLock::default(),
+            reaper,
+            bus: Bus::default(),
+            problems: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            _claims: [root_claim, run_claim],
+        };
+        engine.load_known_drivers()?;
+        engine.open_stores()?;
+        engine.clear_mounts_of_no_store();
+        Ok(Arc::new(engine))
+    }
+
+    /// What it has and does.
+    pub fn status(&self) -> EngineStatus {
+        let stores = self.all_stores();
+        let slots = self.registry.all();
+        let sum = |count: fn(&Store) -> u64| stores.iter().map(|store| count(store)).sum();
+        let (operations, faults) = slots
+            .iter()
+            .map(|slot| slot.totals())
+            .fold((0, 0), |sum, more| (sum.0 + more.0, sum.1 + more.1));
+        EngineStatus {
+            root: self.settings.root.clone(),
+            run_dir: self.settings.run_dir.clone(),
+            durability: self.settings.durability,
+            drivers: slots.len() as u64,
+            stores: stores.len() as u64,
+            layers: sum(|store| store.layers.table().len()),
+            mounts: sum(|store| store.mounts.len()),
+            running: slots.iter().map(|slot| slot.active().running_count()).sum(),
+            operations,
+            faults,
+            problems: self.problems(&stores),
+        }
+    }
+
+    /// What needs a person: what was found at the start, and stores that cannot be used now.
+    fn problems(&self, stores: &[Arc<Store>]) -> Vec<Problem> {
+        let mut problems = self
+            .problems
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for store in stores {
+            if let Some(reason) = &*store.unavailable() {
+                let store = Some(store.name.as_str().to_owned());
+                problems.push(Problem {
+                    store,
+                    detail: format!("the store cannot be used: {reason}"),
+                });
+            }
+        }
+        problems
+    }
+
+    /// Tells from now on what happens. A listener that is more than 1024 events behind misses some.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.bus.listen()
+    }
+
+    /// Ends the work: no operation begins any more, the drivers are told, the index is complete. Mounts stay where
+    /// they are, for containers use them; the next start adopts them.
+    pub fn close(&self) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        for store in self.all_stores() {
+            self.clean_up(&store);
+            store.layers.home().flush();
+        }
+        self.reaper.stop();
+    }
+
+    /// Refuses what comes after [`Engine::close`].
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::Acquire) {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Notes what needs a person.
+    pub(crate) fn report(&self, news: News, store: Option<&str>, detail: impl Into<String>) {
+        let detail = detail.into();
+        tracing::warn!(store, detail, "needs attention");
+        self.bus.tell(news.detail(detail.clone()));
+        let problem = Problem {
+            store: store.map(str::to_owned),
+            detail,
+        };
+        self.problems
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(problem);
+    }
+
+    /// Notes what needs a person in a store's home or run directory.
+    pub(crate) fn report_store(&self, store: &str, detail: impl Into<String>) {
+        self.report(
+            News::new(EventKind::LayerQuarantined).store(store),
+            Some(store),
+            detail,
+        );
+    }
+}
+
+/// How long a start waits for a daemon that was killed: the kernel first ends its system calls.
+const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Takes a directory for this process alone.
+fn claim(path: &Path) -> Result<OwnedFd> {
+    let directory =
+        files::open_directory(path).map_err(|error| Error::path("open", path, error))?;
+    let deadline = Instant::now() + CLAIM_PATIENCE;
+    while !filesystem::try_lock_exclusive(directory.as_fd())
+        .map_err(|error| Error::path("lock", path, error))?
+    {
+        if Instant::now() >= deadline {
+            return Err(Error::Locked {
+                path: path.to_owned(),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(directory)
+}

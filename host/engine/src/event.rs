@@ -1,0 +1,193 @@
+//! What happens, as it happens.
+//!
+//! Invariant: telling never waits: a listener that is too slow misses events and learns how many.
+
+use crate::Moment;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::broadcast;
+
+/// Events that a slow listener may be behind.
+const BACKLOG: usize = 1024;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A layer was published.
+    #[serde(rename = "layer.created")]
+    LayerCreated,
+    /// A layer was removed.
+    #[serde(rename = "layer.removed")]
+    LayerRemoved,
+    /// A layer got its first mount reference.
+    #[serde(rename = "layer.mounted")]
+    LayerMounted,
+    /// A layer lost its last mount reference.
+    #[serde(rename = "layer.unmounted")]
+    LayerUnmounted,
+    /// An archive was applied to a layer.
+    #[serde(rename = "layer.applied")]
+    LayerApplied,
+    /// A layer's directory makes no sense and was set aside.
+    #[serde(rename = "layer.quarantined")]
+    LayerQuarantined,
+    /// A store was made.
+    #[serde(rename = "store.created")]
+    StoreCreated,
+    /// A store was removed.
+    #[serde(rename = "store.removed")]
+    StoreRemoved,
+    /// A store cannot be used.
+    #[serde(rename = "store.failed")]
+    StoreFailed,
+    /// A driver was loaded into a new slot.
+    #[serde(rename = "driver.loaded")]
+    DriverLoaded,
+    /// A slot has another build now.
+    #[serde(rename = "driver.swapped")]
+    DriverSwapped,
+    /// A driver broke.
+    #[serde(rename = "driver.failed")]
+    DriverFailed,
+    /// A driver broke so often that it is not called any more.
+    #[serde(rename = "driver.quarantined")]
+    DriverQuarantined,
+}
+
+impl EventKind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LayerCreated => "layer.created",
+            Self::LayerRemoved => "layer.removed",
+            Self::LayerMounted => "layer.mounted",
+            Self::LayerUnmounted => "layer.unmounted",
+            Self::LayerApplied => "layer.applied",
+            Self::LayerQuarantined => "layer.quarantined",
+            Self::StoreCreated => "store.created",
+            Self::StoreRemoved => "store.removed",
+            Self::StoreFailed => "store.failed",
+            Self::DriverLoaded => "driver.loaded",
+            Self::DriverSwapped => "driver.swapped",
+            Self::DriverFailed => "driver.failed",
+            Self::DriverQuarantined => "driver.quarantined",
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its number since the start, from 1 on, without gaps.
+    pub sequence: u64,
+    /// When.
+    pub time: Moment,
+    /// What.
+    pub kind: EventKind,
+    /// The store it is about.
+    pub store: Option<String>,
+    /// The layer it is about.
+    pub layer: Option<String>,
+    /// The driver it is about.
+    pub driver: Option<String>,
+    /// More about it, for people.
+    pub detail: Option<String>,
+}
+
+/// An event before it is told: see [`Bus::tell`].
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    kind: EventKind,
+    store: Option<String>,
+    layer: Option<String>,
+    driver: Option<String>,
+    detail: Option<String>,
+}
+
+impl News {
+    pub(crate) fn new(kind: EventKind) -> Self {
+        Self {
+            kind,
+            store: None,
+            layer: None,
+            driver: None,
+            detail: None,
+        }
+    }
+
+    pub(crate) fn store(mut self, store: &str) -> Self {
+        self.store = Some(store.to_owned());
+        self
+    }
+
+    pub(crate) fn layer(mut self, layer: &str) -> Self {
+        self.layer = Some(layer.to_owned());
+        self
+    }
+
+    pub(crate) fn driver(mut self, driver: &str) -> Self {
+        self.driver = Some(driver.to_owned());
+        self
+    }
+
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+/// Where events are told.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    /// The number of the last event; held while one is told, so that their order is that of their numbers.
+    last: Mutex<u64>,
+    sender: broadcast::Sender<Event>,
+}
+
+impl Default for Bus {
+    fn default() -> Self {
+        Self {
+            last: Mutex::new(0),
+            sender: broadcast::Sender::new(BACKLOG),
+        }
+    }
+}
+
+impl Bus {
+    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
+        self.sender.subscribe()
+    }
+
+    pub(crate) fn tell(&self, news: News) {
+        let News {
+            kind,
+            store,
+            layer,
+            driver,
+            detail,
+        } = news;
+        tracing::debug!(target: "mica::event", %kind, store, layer, driver, detail);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last += 1;
+        let event = Event {
+            sequence: *last,
+            time: Moment::now(),
+            kind,
+            store,
+            layer,
+            driver,
+            detail,
+        };
+        // An error means that no one listens.
+        let _heard = self.sender.send(event);
+    }
+}

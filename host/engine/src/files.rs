@@ -1,0 +1,96 @@
+//! The engine's own small files: records of stores, numbers, mount states, driver components.
+//!
+//! Invariant: a file is there with its old or its new content, never with a part; paths lie in directories that
+//! only the operator can change.
+
+use crate::settings::Durability;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Bytes of a file that is read as a whole; a record is a few hundred.
+const MOST_BYTES: u64 = 1 << 20;
+/// The ending of a file that is not complete yet.
+const NEW: &str = ".new";
+
+/// Makes a directory, and those above it, for root alone; one that is there stays as it is.
+pub(crate) fn make_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a directory that everyone may pass through, and those above it: for what must be reached by other users.
+pub(crate) fn make_passage(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o711).create(path)
+}
+
+/// Opens a directory to act in it.
+pub(crate) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(file.into())
+}
+
+/// Reads a small file.
+///
+/// # Errors
+/// `InvalidData` when it is larger than any of ours.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_open(File::open(path)?)
+}
+
+/// Reads an open small file.
+pub(crate) fn read_open(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the file is larger than 1 MiB",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Puts a file in the place of an old one, or makes it.
+pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut new_name = name.to_owned();
+    new_name.push(NEW);
+    let new = directory.join(new_name);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&new)?;
+    file.write_all(bytes)?;
+    if durability == Durability::Commit {
+        file.sync_all()?;
+    }
+    fs::rename(&new, path)?;
+    if durability == Durability::Commit {
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Removes a file; that it is not there is no error.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+/// A name that no one can foresee and that is never made twice: 128 random bits in hexadecimal.
+pub(crate) fn random_name() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}

@@ -1,0 +1,104 @@
+//! Where things lie in a home.
+//!
+//! Invariant: no id is part of a path.
+
+use crate::files;
+use mica_sys::{Name, NameError, node};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The directories that hold layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Area {
+    /// Published ones, by number.
+    Layers,
+    /// Ones that are being made, by random names.
+    Staging,
+    /// Ones that are being deleted, by random names.
+    Trash,
+}
+
+/// The open directories of a home.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    path: PathBuf,
+    top: OwnedFd,
+    layers: OwnedFd,
+    staging: OwnedFd,
+    trash: OwnedFd,
+    pub(super) record: Name,
+    pub(super) room: Name,
+}
+
+impl Layout {
+    /// Opens a home's directories and makes those that are missing.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let area = |name: &str| {
+            let path = path.join(name);
+            files::make_directory(&path)?;
+            files::open_directory(&path)
+        };
+        Ok(Self {
+            layers: area("layers")?,
+            staging: area("staging")?,
+            trash: area("trash")?,
+            top: files::open_directory(path)?,
+            path: path.to_owned(),
+            record: name(b"record.json")?,
+            room: name(b"d")?,
+        })
+    }
+
+    /// The home's own directory.
+    pub(crate) fn top(&self) -> BorrowedFd<'_> {
+        self.top.as_fd()
+    }
+
+    /// The home's path.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a layer's room, for people and for what protocols must tell.
+    pub(crate) fn room_path(&self, number: u64) -> PathBuf {
+        self.layer_path(number).join("d")
+    }
+
+    /// The path of a layer.
+    pub(super) fn layer_path(&self, number: u64) -> PathBuf {
+        self.path.join("layers").join(number.to_string())
+    }
+
+    pub(super) fn index_path(&self) -> PathBuf {
+        self.path.join("index.redb")
+    }
+
+    pub(super) fn numbers_path(&self) -> PathBuf {
+        self.path.join("numbers")
+    }
+
+    pub(super) fn area(&self, area: Area) -> BorrowedFd<'_> {
+        match area {
+            Area::Layers => self.layers.as_fd(),
+            Area::Staging => self.staging.as_fd(),
+            Area::Trash => self.trash.as_fd(),
+        }
+    }
+
+    /// Opens the room of a published layer.
+    pub(crate) fn open_room(&self, number: u64) -> io::Result<OwnedFd> {
+        let layer = node::open_directory(self.layers.as_fd(), &Name::from_number(number))?;
+        node::open_directory(layer.as_fd(), &self.room)
+    }
+}
+
+/// Checks a name of our own.
+pub(super) fn name(text: &[u8]) -> io::Result<Name> {
+    Name::new(text).map_err(|error: NameError| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+/// A new name for staging or trash.
+pub(super) fn random_name() -> io::Result<Name> {
+    name(files::random_name()?.as_bytes())
+}

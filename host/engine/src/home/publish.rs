@@ -1,0 +1,60 @@
+//! How a layer appears and disappears.
+//!
+//! The order makes a power cut harmless: the record and everything else of the layer are on the device before the
+//! rename, and the rename is before anyone is told.
+//!
+//! Invariant: an error before the rename leaves no trace; a failed sync is not tried again, for the kernel reports
+//! lost pages once.
+
+use super::layout::{Area, random_name};
+use super::{Home, Record, StagedLayer};
+use crate::settings::Durability;
+use mica_sys::{Name, filesystem, node};
+use std::io;
+use std::os::fd::AsFd;
+
+impl Home {
+    /// Makes a staged layer a published one and says under which number.
+    pub(crate) fn publish(&self, mut staged: StagedLayer, record: &Record) -> io::Result<u64> {
+        let (file, row) = record.write(&self.layout, staged.directory.as_fd())?;
+        let row = row.to_bytes()?;
+        if self.durability == Durability::Commit {
+            filesystem::sync_file(file.as_fd())?;
+            filesystem::sync(self.layout.top())?;
+        }
+        let number = self.numbers.next()?;
+        let name = Name::from_number(number);
+        let layers = self.layout.area(Area::Layers);
+        node::rename(self.layout.area(Area::Staging), &staged.name, layers, &name)?;
+        staged.is_published = true;
+        if let Err(error) = self.sync_layers() {
+            // No one was told of it: it goes again, and if even that fails the next start finds a whole layer.
+            let _gone = self.discard(number);
+            return Err(error);
+        }
+        self.index.put(number, row);
+        Ok(number)
+    }
+
+    /// Makes a published layer disappear; its files go in the background.
+    pub(crate) fn discard(&self, number: u64) -> io::Result<()> {
+        let trashed = random_name()?;
+        let trash = self.layout.area(Area::Trash);
+        node::rename(
+            self.layout.area(Area::Layers),
+            &Name::from_number(number),
+            trash,
+            &trashed,
+        )?;
+        self.index.delete(number);
+        self.reaper.delete(&self.layout, Area::Trash, trashed);
+        self.sync_layers()
+    }
+
+    fn sync_layers(&self) -> io::Result<()> {
+        match self.durability {
+            Durability::Commit => filesystem::sync_file(self.layout.area(Area::Layers)),
+            Durability::None => Ok(()),
+        }
+    }
+}

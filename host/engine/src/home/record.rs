@@ -1,0 +1,139 @@
+//! What the host knows of a layer, as it lies in `record.json`.
+//!
+//! Invariant: a record never changes once it is written; what replaces a layer has a number of its own and a higher
+//! revision.
+
+use super::Layout;
+use crate::{LayerId, Moment, files, words};
+use mica_runtime::LayerKind;
+use mica_sys::node::{self, Attributes};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The shape of the file; a reader refuses what it does not know.
+const VERSION: u32 = 1;
+
+/// A record as the index keeps it, with what tells whether the file is still the one that was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(super) stamp: Stamp,
+    pub(super) record: Record,
+}
+
+/// Which file a record was read from. Only the kernel sets these numbers, and it does at each change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stamp {
+    inode: u64,
+    size: u64,
+    seconds: i64,
+    nanoseconds: u32,
+}
+
+impl Stamp {
+    pub(super) fn new(file: &Attributes) -> Self {
+        let (seconds, nanoseconds) = (file.changed.seconds, file.changed.nanoseconds);
+        Self {
+            inode: file.inode,
+            size: file.size,
+            seconds,
+            nanoseconds,
+        }
+    }
+}
+
+impl Row {
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// Reads a row; one of another shape is none.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let row: Self = serde_json::from_slice(bytes).ok()?;
+        (row.record.version == VERSION).then_some(row)
+    }
+}
+
+/// What the host knows of a layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    version: u32,
+    /// The id.
+    pub(crate) id: LayerId,
+    /// The layer below.
+    pub(crate) parent: Option<LayerId>,
+    /// What it was created for.
+    #[serde(with = "words::kind")]
+    pub(crate) kind: LayerKind,
+    /// When it was published first.
+    pub(crate) created: Moment,
+    /// The driver that made it.
+    pub(crate) driver: String,
+    /// How often its content was replaced; of two layers with one id the higher is the newer.
+    pub(crate) revision: u64,
+}
+
+impl Record {
+    /// The record of a new layer.
+    pub(crate) fn new(id: LayerId, parent: Option<LayerId>, kind: LayerKind, driver: &str) -> Self {
+        let created = Moment::now();
+        Self {
+            version: VERSION,
+            id,
+            parent,
+            kind,
+            created,
+            driver: driver.to_owned(),
+            revision: 0,
+        }
+    }
+
+    /// The record of what takes the layer's place.
+    pub(crate) fn next_revision(self) -> Self {
+        Self {
+            revision: self.revision.saturating_add(1),
+            ..self
+        }
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
+        let record: Self = serde_json::from_slice(bytes)?;
+        if record.version != VERSION {
+            let text = format!(
+                "the record has version {}, this program reads {VERSION}",
+                record.version
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Ok(record)
+    }
+
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Reads the record of a layer's open directory.
+    pub(super) fn read(layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<Row> {
+        let file = node::open_regular(layer, &layout.record)?;
+        let stamp = Stamp::new(&node::stat_fd(file.as_fd())?);
+        let record = Self::from_bytes(&files::read_open(File::from(file))?)?;
+        Ok(Row { stamp, record })
+    }
+
+    /// Writes the record into a layer's open directory, where none may be.
+    pub(super) fn write(&self, layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<(File, Row)> {
+        let mut file = File::from(node::create_regular(layer, &layout.record, 0o600)?);
+        file.write_all(&self.to_bytes()?)?;
+        let stamp = Stamp::new(&node::stat_fd(file.as_fd())?);
+        Ok((
+            file,
+            Row {
+                stamp,
+                record: self.clone(),
+            },
+        ))
+    }
+}

@@ -1,0 +1,186 @@
+//! The layers of a store: what is on disk and what is known of it, kept in step.
+//!
+//! Invariant: a layer is in the table exactly while it lies in the home. Who may change which layer, the locks of
+//! the store decide, not this.
+
+use super::{Entry, Table};
+use crate::home::{Home, Reaper, Record, Recovered, StagedLayer};
+use crate::settings::Durability;
+use crate::{Error, LayerId, Result};
+use mica_runtime::{Failure, Feature, Support};
+use mica_sys::filesystem;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The layers of a store, with what a driver is told of the store.
+#[derive(Debug)]
+pub(crate) struct LayerSet {
+    /// The store's name.
+    pub(crate) store: String,
+    /// The store's driver.
+    pub(crate) driver: String,
+    /// The driver's options.
+    pub(crate) options: Arc<[(String, String)]>,
+    home: Arc<Home>,
+    table: Mutex<Table>,
+    probes: Mutex<Vec<(Feature, Support)>>,
+}
+
+/// Whose layers are opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Owner {
+    pub(crate) store: String,
+    pub(crate) driver: String,
+    pub(crate) options: Vec<(String, String)>,
+}
+
+impl LayerSet {
+    /// Opens a home. What is wrong with it comes back as well: directories that are no layers, and layers whose
+    /// parent is lost.
+    pub(crate) fn open(
+        owner: Owner,
+        path: &Path,
+        durability: Durability,
+        reaper: &Arc<Reaper>,
+    ) -> Result<(Arc<Self>, Vec<String>)> {
+        let opened = Home::open(path, durability, reaper)
+            .map_err(|error| Error::path("open home", path, error))?;
+        let (
+            home,
+            Recovered {
+                layers,
+                quarantined,
+                ..
+            },
+        ) = opened;
+        let table = Table::load(layers);
+        let damaged = quarantined
+            .iter()
+            .map(|(path, reason)| format!("`{}` is no layer: {reason}", path.display()));
+        let lost = table.orphans().map(|(parent, child)| {
+            format!("layer `{parent}` is lost, but layers are built on it, for instance `{child}`")
+        });
+        let problems = damaged.chain(lost).collect();
+        let set = Self {
+            store: owner.store,
+            driver: owner.driver,
+            options: owner.options.into(),
+            home,
+            table: Mutex::new(table),
+            probes: Mutex::default(),
+        };
+        Ok((Arc::new(set), problems))
+    }
+
+    /// The table, for a short look.
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The home.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The path of a layer's room.
+    pub(crate) fn room_path(&self, number: u64) -> PathBuf {
+        self.home.layout().room_path(number)
+    }
+
+    /// Opens the room of a layer; `None` when there is no such layer.
+    pub(crate) fn open_room(&self, id: &str) -> io::Result<Option<OwnedFd>> {
+        let number = self.table().get(id).map(|entry| entry.number);
+        number
+            .map(|number| self.home.layout().open_room(number))
+            .transpose()
+    }
+
+    /// Publishes a new layer.
+    pub(crate) fn publish(&self, staged: StagedLayer, record: Record) -> Result<()> {
+        let explain = |error| self.explain("publish", &record.id, error);
+        let number = self.home.publish(staged, &record).map_err(explain)?;
+        self.table().insert(number, record);
+        Ok(())
+    }
+
+    /// Begins a private copy of a layer.
+    pub(crate) fn copy(&self, id: &LayerId, number: u64) -> Result<StagedLayer> {
+        self.home
+            .stage_copy(number)
+            .map_err(|error| self.explain("copy", id, error))
+    }
+
+    /// Puts a changed copy in the place of a layer: there is never a time without the one or the other.
+    pub(crate) fn replace(&self, staged: StagedLayer, id: &LayerId) -> Result<()> {
+        let Some(entry) = self.table().get(id.as_str()).map(Entry::facts) else {
+            return Err(self.unknown(id));
+        };
+        self.publish(staged, entry.record.next_revision())?;
+        // The newer revision counts from now on; if the old one stays here, the next start deletes it.
+        if let Err(error) = self.home.discard(entry.number) {
+            tracing::warn!(store = self.store, layer = %id, %error, "the old revision stays until the next start");
+        }
+        Ok(())
+    }
+
+    /// Removes a layer.
+    pub(crate) fn discard(&self, id: &LayerId) -> Result<()> {
+        let Some(number) = self.table().get(id.as_str()).map(|entry| entry.number) else {
+            return Err(self.unknown(id));
+        };
+        self.home
+            .discard(number)
+            .map_err(|error| self.explain("remove", id, error))?;
+        self.table().remove(id);
+        Ok(())
+    }
+
+    /// Tells whether a feature is there. The first who ask may probe at the same time: that costs a little and
+    /// harms nothing.
+    pub(crate) fn probe(&self, feature: Feature) -> std::result::Result<Support, Failure> {
+        let known = |probes: &[(Feature, Support)]| {
+            probes
+                .iter()
+                .find(|(probed, _)| *probed == feature)
+                .map(|(_, support)| support.clone())
+        };
+        if let Some(support) = known(&self.probes.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(support);
+        }
+        let top = self.home.layout().top();
+        let probed = match feature {
+            Feature::DType => filesystem::probe_d_type(top),
+            Feature::Reflink => filesystem::probe_reflink(top),
+            Feature::Overlay => filesystem::probe_overlay(top),
+            Feature::OverlayNativeDiff => filesystem::probe_native_diff(top),
+        };
+        let support = match probed
+            .map_err(|error| Failure::from_io("probe the home's file system", &error))?
+        {
+            filesystem::Support::Available => Support::Available,
+            filesystem::Support::Missing(reason) => Support::Missing(reason),
+        };
+        self.probes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((feature, support.clone()));
+        Ok(support)
+    }
+
+    /// The error for a layer that is not there.
+    pub(crate) fn unknown(&self, id: &LayerId) -> Error {
+        Error::UnknownLayer {
+            store: self.store.clone(),
+            layer: id.as_str().to_owned(),
+        }
+    }
+
+    fn explain(&self, action: &str, id: &LayerId, error: io::Error) -> Error {
+        Error::io(
+            format!("{action} layer `{id}` of store `{}`", self.store),
+            error,
+        )
+    }
+}

@@ -1,0 +1,57 @@
+//! Mica's domain: stores, the registry of drivers with its slots, layers with their locks, mounts with their
+//! references, and what of it lies on disk.
+//!
+//! Everything is synchronous and meant for threads that may block; [`Engine`] is shared behind an `Arc`. A driver is
+//! called through `mica_runtime`, which knows nothing of layers; the kernel through `mica_sys`, which knows nothing
+//! of drivers.
+//!
+//! ```text
+//! <root>/stores/<name>/store.json       driver, options, created
+//! <root>/stores/<name>/layers/<n>/      record.json and d/, the driver's room
+//! <root>/stores/<name>/staging/ trash/  what is being made, what is being deleted
+//! <root>/stores/<name>/index.redb       a cache of the records
+//! <root>/stores/<name>/numbers          below which number every one may be in use
+//! <root>/drivers/<name>.wasm            drivers that were loaded or swapped in
+//! <run>/m/<store>/<n>                   where layers are mounted
+//! <run>/state/<store>/<n>.json          who holds them
+//! ```
+//!
+//! Invariant: a layer is there whole or not at all, whatever a driver or a power cut does; while a driver runs, only
+//! the layers that it works on are locked.
+
+mod call;
+mod driver_error;
+mod drivers;
+mod engine;
+mod error;
+mod event;
+mod files;
+mod home;
+mod id;
+mod layers;
+mod moment;
+mod mounts;
+mod operations;
+mod scope;
+mod settings;
+mod store;
+mod stores;
+#[cfg(test)]
+mod tests;
+mod view;
+mod words;
+
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use event::{Event, EventKind};
+pub use id::{LayerId, StoreName};
+pub use mica_runtime::{
+    Access, ApplyReport, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant, Grants,
+    LayerKind, Limits, Runtime, RuntimeFacts, Sink, Source,
+};
+pub use moment::Moment;
+pub use settings::{DriverSource, Durability, EngineSettings, Origin};
+pub use view::{
+    Backing, DiffParent, DriverView, EngineStatus, LayerRequest, LayerView, MountRequest,
+    MountView, Problem, StoreRequest, StoreView, SwapReport, UnmountView,
+};

@@ -1,0 +1,53 @@
+//! What is remembered of a mount.
+//!
+//! Invariant: a state counts only within the boot that it was written in.
+
+use crate::{LayerId, files, settings::Durability, words};
+use mica_runtime::Access;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+use std::sync::LazyLock;
+
+/// Who holds a mounted layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The layer.
+    pub(crate) layer: LayerId,
+    /// The number of its directory.
+    pub(crate) number: u64,
+    /// How often it was asked for and not given back.
+    pub(crate) references: u64,
+    /// What processes may do.
+    #[serde(with = "words::access")]
+    pub(crate) access: Access,
+    /// The SELinux context of its files.
+    pub(crate) label: Option<String>,
+    /// The kernel's number of the mount.
+    pub(crate) mount_id: u64,
+    /// The boot that the number belongs to.
+    pub(crate) boot_id: String,
+}
+
+impl State {
+    /// Reads a state.
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        Ok(serde_json::from_slice(&files::read(path)?)?)
+    }
+
+    /// Writes it. The run directory ends with the boot, so nothing is synced.
+    pub(super) fn write(&self, path: &Path) -> io::Result<()> {
+        files::replace(path, &serde_json::to_vec(self)?, Durability::None)
+    }
+}
+
+/// The kernel's name for this boot; empty where it does not tell.
+pub(crate) fn boot_id() -> &'static str {
+    static BOOT_ID: LazyLock<String> = LazyLock::new(|| {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    });
+    &BOOT_ID
+}

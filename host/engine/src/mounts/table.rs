@@ -1,0 +1,59 @@
+//! The mounts of a store in memory.
+//!
+//! Invariant: an entry is here exactly while its mount is attached; whoever changes one holds the layer's mount lock.
+
+use super::State;
+use crate::LayerId;
+use mica_runtime::Access;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The mounts of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Mounts(Mutex<HashMap<LayerId, State>>);
+
+impl Mounts {
+    /// Takes mounts that were adopted.
+    pub(crate) fn new(adopted: Vec<State>) -> Self {
+        Self(Mutex::new(
+            adopted
+                .into_iter()
+                .map(|state| (state.layer.clone(), state))
+                .collect(),
+        ))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, HashMap<LayerId, State>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a layer is mounted.
+    pub(crate) fn get(&self, id: &LayerId) -> Option<State> {
+        self.entries().get(id).cloned()
+    }
+
+    /// How often a layer is mounted.
+    pub(crate) fn references(&self, id: &LayerId) -> u64 {
+        self.entries().get(id).map_or(0, |state| state.references)
+    }
+
+    /// Says whether processes may change a layer right now.
+    pub(crate) fn is_writable(&self, id: &LayerId) -> bool {
+        self.entries()
+            .get(id)
+            .is_some_and(|state| state.access == Access::ReadWrite)
+    }
+
+    /// Number of mounted layers.
+    pub(crate) fn len(&self) -> u64 {
+        self.entries().len() as u64
+    }
+
+    pub(crate) fn put(&self, state: State) {
+        self.entries().insert(state.layer.clone(), state);
+    }
+
+    pub(crate) fn remove(&self, id: &LayerId) {
+        self.entries().remove(id);
+    }
+}

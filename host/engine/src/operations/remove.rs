@@ -1,0 +1,41 @@
+//! Removes a layer.
+//!
+//! Invariant: the layer goes only after the driver has agreed, and then at once and whole.
+
+use crate::call::Call;
+use crate::engine::Engine;
+use crate::event::News;
+use crate::layers::{Key, Mode};
+use crate::scope::{Intent, Scope};
+use crate::{EventKind, LayerId, Result};
+use mica_runtime::Error as DriverError;
+
+impl Engine {
+    /// Removes a layer; its files are deleted in the background.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `has-children`, `mounted`; what the driver answers. The layer is then as it was.
+    pub fn remove_layer(&self, store: &str, id: &str) -> Result<()> {
+        let id = LayerId::parse(id)?;
+        let store = self.usable_store(store)?;
+        let _life = store.enter()?;
+        let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Exclusive)])?;
+        let facts = store.facts(&id)?;
+        facts.check_childless()?;
+        store.check_unmounted(&id)?;
+        let scope = Scope::layer(&store.layers, &id, Intent::Remove);
+        let call = Call::new("remove", scope.clone());
+        self.call(call, |generation, operation| {
+            generation.remove(operation, id.as_str())?;
+            let discarded = scope.is_discarded().then_some(());
+            discarded.ok_or_else(|| DriverError::Trapped("it discarded no layer".into()))
+        })?;
+        store.layers.discard(&id)?;
+        self.bus.tell(
+            News::new(EventKind::LayerRemoved)
+                .store(store.name.as_str())
+                .layer(id.as_str()),
+        );
+        Ok(())
+    }
+}

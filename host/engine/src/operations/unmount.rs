@@ -1,0 +1,86 @@
+//! Gives back a reference to a mount.
+//!
+//! Invariant: a mount that is still in use stays known with its last reference.
+
+use crate::call::Call;
+use crate::engine::Engine;
+use crate::event::News;
+use crate::layers::{Key, Mode};
+use crate::mounts::{State, Unmounted};
+use crate::scope::{Intent, Scope};
+use crate::store::Store;
+use crate::stores::explained;
+use crate::view::UnmountView;
+use crate::{Error, EventKind, LayerId, Result};
+use std::io;
+
+impl Engine {
+    /// Gives back one reference; with the last one the layer is unmounted.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `not-mounted`; `busy` when processes use it: the reference then stays.
+    pub fn unmount(&self, store: &str, id: &str) -> Result<UnmountView> {
+        let id = LayerId::parse(id)?;
+        self.check_open()?;
+        // A store whose driver is broken can still be unmounted.
+        let store = self.find_store(store)?;
+        let _life = store.enter()?;
+        let _mount = store.lock(vec![(Key::Mount(id.clone()), Mode::Exclusive)])?;
+        let Some(mut state) = store.mounts.get(&id) else {
+            store.facts(&id)?;
+            let (store, layer) = (store.name.as_str().to_owned(), id.as_str().to_owned());
+            return Err(Error::NotMounted { store, layer });
+        };
+        if state.references > 1 {
+            state.references -= 1;
+            let path = store.place.point(state.number);
+            store
+                .place
+                .remember(&state)
+                .map_err(|error| Error::path("give back a reference to", &path, error))?;
+            let references = state.references;
+            store.mounts.put(state);
+            return Ok(UnmountView { references });
+        }
+        self.detach(&store, &state)?;
+        self.bus.tell(
+            News::new(EventKind::LayerUnmounted)
+                .store(store.name.as_str())
+                .layer(id.as_str()),
+        );
+        Ok(UnmountView { references: 0 })
+    }
+
+    fn detach(&self, store: &Store, state: &State) -> Result<()> {
+        let path = store.place.point(state.number);
+        let outcome = store
+            .place
+            .detach(state)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::ResourceBusy => {
+                    let path = path.display();
+                    Error::Busy(format!(
+                        "layer `{}` is in use: processes hold files below `{path}`",
+                        state.layer
+                    ))
+                }
+                _ => Error::path("unmount", &path, error),
+            })?;
+        if let Unmounted::Leftover(detail) = outcome {
+            self.report_store(store.name.as_str(), detail);
+        }
+        let call = Call::new(
+            "put",
+            Scope::layer(&store.layers, &state.layer, Intent::Look),
+        );
+        let told = self.call(call, |generation, operation| {
+            generation.put(operation, state.layer.as_str())
+        });
+        if let Err(error) = told {
+            // The mount is gone, which is what the caller wanted; a driver keeps nothing that could leak.
+            tracing::warn!(store = %store.name, layer = %state.layer, error = explained(&error), "put failed");
+        }
+        store.mounts.remove(&state.layer);
+        Ok(())
+    }
+}

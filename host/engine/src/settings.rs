@@ -1,0 +1,88 @@
+//! What an engine is opened with.
+//!
+//! Invariant: data only.
+
+use mica_runtime::Grants;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// When a layer counts as published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Durability {
+    /// When its files and its record are on the device.
+    #[default]
+    Commit,
+    /// When the kernel has them: a power cut may take the newest layers. For scratch machines.
+    None,
+}
+
+/// Where a driver's component came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From this program.
+    Embedded,
+    /// From a file of the drivers directory.
+    Directory(PathBuf),
+    /// From a caller; kept in `<root>/drivers`.
+    Uploaded,
+}
+
+/// A component to load at the start.
+#[derive(Clone, Debug)]
+pub struct DriverSource {
+    /// The driver's name if it is known before the component is asked; another answer is an error.
+    pub name: Option<String>,
+    /// The component.
+    pub bytes: Cow<'static, [u8]>,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// What an engine is opened with.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Holds `stores/` and `drivers/`; made if it is missing.
+    pub root: PathBuf,
+    /// Holds mounts and their state; made if it is missing, best on a file system that ends with the boot.
+    pub run_dir: PathBuf,
+    /// When a layer counts as published.
+    pub durability: Durability,
+    /// Layers that a chain may have, itself included; overlay takes 500 at most.
+    pub max_depth: usize,
+    /// Layers that a chain of a driver's stores may have, by driver name; the smaller of the two limits counts.
+    pub driver_depths: BTreeMap<String, usize>,
+    /// Drivers in the order of rising precedence: of two with one name the later is used, and the earlier if the
+    /// later cannot be loaded.
+    pub drivers: Vec<DriverSource>,
+    /// Grants by driver name; drivers without an entry get [`Grants::standard`].
+    pub grants: BTreeMap<String, Grants>,
+    /// How long a swap waits for operations of the old build before it cancels them.
+    pub drain: Duration,
+}
+
+impl EngineSettings {
+    /// Settings with the usual values and no drivers.
+    #[must_use]
+    pub fn new(root: impl Into<PathBuf>, run_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            root: root.into(),
+            run_dir: run_dir.into(),
+            durability: Durability::default(),
+            max_depth: 500,
+            driver_depths: BTreeMap::new(),
+            drivers: Vec::new(),
+            grants: BTreeMap::new(),
+            drain: Duration::from_secs(30),
+        }
+    }
+
+    /// Layers that a chain of a store with this driver may have.
+    pub(crate) fn depth_of(&self, driver: &str) -> u64 {
+        let own = self.driver_depths.get(driver).copied();
+        own.map_or(self.max_depth, |own| own.min(self.max_depth)) as u64
+    }
+}

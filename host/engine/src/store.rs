@@ -1,0 +1,250 @@
+//! One store: a driver bound to a home and options.
+//!
+//! Invariant: the description on disk never changes after the store was made.
+
+use crate::home::Reaper;
+use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
+use crate::mounts::{Mounts, Place};
+use crate::settings::Durability;
+use crate::view::{Backing, LayerView, StoreView};
+use crate::{Error, LayerId, Moment, Result, StoreName, files};
+use mica_sys::filesystem;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+/// The file that describes a store.
+pub(crate) const DESCRIPTION: &str = "store.json";
+/// The shape of that file.
+const VERSION: u32 = 1;
+/// How long an operation waits for layers that others work on; a diff may take longer than anyone wants to wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A store as `store.json` describes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Description {
+    version: u32,
+    /// The driver.
+    pub(crate) driver: String,
+    /// The driver's options, in order.
+    pub(crate) options: Vec<(String, String)>,
+    /// When the store was made.
+    pub(crate) created: Moment,
+}
+
+impl Description {
+    pub(crate) fn new(driver: &str, options: Vec<(String, String)>) -> Self {
+        Self {
+            version: VERSION,
+            driver: driver.to_owned(),
+            options,
+            created: Moment::now(),
+        }
+    }
+
+    /// Reads the description of the store in a directory.
+    pub(crate) fn read(home: &Path) -> Result<Self> {
+        let path = home.join(DESCRIPTION);
+        let bytes = files::read(&path).map_err(|error| Error::path("read", &path, error))?;
+        let corrupt = |reason: String| Error::Corrupt {
+            path: path.clone(),
+            reason,
+        };
+        let read: Self =
+            serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        if read.version != VERSION {
+            return Err(corrupt(format!(
+                "it has version {}, this program reads {VERSION}",
+                read.version
+            )));
+        }
+        Ok(read)
+    }
+
+    /// Writes it into the directory of a store.
+    pub(crate) fn write(&self, home: &Path, durability: Durability) -> Result<()> {
+        let path = home.join(DESCRIPTION);
+        let write = || files::replace(&path, &serde_json::to_vec_pretty(self)?, durability);
+        write().map_err(|error| Error::path("write", &path, error))
+    }
+}
+
+/// Whether a store is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It is.
+    Here,
+    /// It was removed.
+    Gone,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) name: StoreName,
+    pub(crate) path: PathBuf,
+    pub(crate) description: Description,
+    pub(crate) layers: Arc<LayerSet>,
+    pub(crate) mounts: Mounts,
+    pub(crate) place: Place,
+    locks: Locks,
+    life: RwLock<Life>,
+    unavailable: Mutex<Option<String>>,
+}
+
+/// Where stores find what they need.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) run_dir: &'a Path,
+    pub(crate) durability: Durability,
+    pub(crate) reaper: &'a Arc<Reaper>,
+}
+
+impl Store {
+    /// Opens the store in a directory. What needs a person comes back as well.
+    pub(crate) fn open(
+        name: &StoreName,
+        path: &Path,
+        around: &Surroundings<'_>,
+    ) -> Result<(Arc<Self>, Vec<String>)> {
+        let description = Description::read(path)?;
+        let (driver, options) = (description.driver.clone(), description.options.clone());
+        let owner = Owner {
+            store: name.as_str().to_owned(),
+            driver,
+            options,
+        };
+        let (layers, mut problems) = LayerSet::open(owner, path, around.durability, around.reaper)?;
+        let place = Place::open(around.run_dir, name.as_str())
+            .map_err(|error| Error::path("use run directory", around.run_dir, error))?;
+        let is_layer = |state: &crate::mounts::State| {
+            layers
+                .table()
+                .get(state.layer.as_str())
+                .is_some_and(|entry| entry.number == state.number)
+        };
+        let adopted = place
+            .adopt(is_layer)
+            .map_err(|error| Error::path("list mounts below", around.run_dir, error))?;
+        problems.extend(adopted.problems);
+        let store = Self {
+            name: name.clone(),
+            path: path.to_owned(),
+            description,
+            layers,
+            mounts: Mounts::new(adopted.mounts),
+            place,
+            locks: Locks::default(),
+            life: RwLock::new(Life::Here),
+            // Until its driver has said that it can work on it.
+            unavailable: Mutex::new(Some("it was not tried yet".to_owned())),
+        };
+        Ok((Arc::new(store), problems))
+    }
+
+    /// Keeps the store from being removed while the guard lives.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`] when it was removed before.
+    pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, Life>> {
+        let life = self.life.read().unwrap_or_else(PoisonError::into_inner);
+        match *life {
+            Life::Here => Ok(life),
+            Life::Gone => Err(Error::UnknownStore(self.name.as_str().to_owned())),
+        }
+    }
+
+    /// Keeps everyone else out while the guard lives.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when operations run.
+    pub(crate) fn close(&self) -> Result<RwLockWriteGuard<'_, Life>> {
+        let busy = |_| Error::Busy(format!("operations run in store `{}`", self.name));
+        self.life.try_write().map_err(busy)
+    }
+
+    /// Why the driver cannot work on the store.
+    pub(crate) fn unavailable(&self) -> MutexGuard<'_, Option<String>> {
+        self.unavailable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for locks.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when they are not free for too long.
+    pub(crate) fn lock(&self, wanted: Vec<(Key, Mode)>) -> Result<Held<'_>> {
+        self.locks
+            .acquire(wanted, PATIENCE)
+            .map_err(|(Key::Layer(id) | Key::Mount(id))| {
+                Error::Busy(format!(
+                    "another operation works on layer `{id}` of store `{}` for {PATIENCE:?}",
+                    self.name
+                ))
+            })
+    }
+
+    /// What is known of a layer.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`].
+    pub(crate) fn facts(&self, id: &LayerId) -> Result<Facts> {
+        self.layers
+            .table()
+            .get(id.as_str())
+            .map(Entry::facts)
+            .ok_or_else(|| self.layers.unknown(id))
+    }
+
+    /// What is told of a layer.
+    pub(crate) fn layer_view(&self, facts: Facts) -> LayerView {
+        let Facts {
+            number,
+            record,
+            depth,
+            children,
+            child: _,
+        } = facts;
+        LayerView {
+            mounts: self.mounts.references(&record.id),
+            id: record.id.into(),
+            parent: record.parent.map(String::from),
+            kind: record.kind,
+            created: record.created,
+            children,
+            depth,
+            number,
+            store: self.name.as_str().to_owned(),
+            driver: record.driver,
+        }
+    }
+
+    /// What is told of the store, without the driver's own words.
+    pub(crate) fn view(&self) -> Result<StoreView> {
+        let found = filesystem::statfs(self.layers.home().layout().top())
+            .map_err(|error| Error::path("measure file system of", &self.path, error))?;
+        Ok(StoreView {
+            name: self.name.as_str().to_owned(),
+            driver: self.description.driver.clone(),
+            options: self.description.options.clone(),
+            created: self.description.created,
+            path: self.path.clone(),
+            backing: Backing {
+                magic: found.magic,
+                name: filesystem::name_of(found.magic)
+                    .unwrap_or("<unknown>")
+                    .to_owned(),
+                total_bytes: found.total_bytes,
+                free_bytes: found.free_bytes,
+                total_inodes: found.total_inodes,
+                free_inodes: found.free_inodes,
+            },
+            layers: self.layers.table().len(),
+            mounts: self.mounts.len(),
+            status: Vec::new(),
+            unavailable: self.unavailable().clone(),
+        })
+    }
+}

@@ -1,0 +1,186 @@
+//! Where archives go: recycled chunks through a bounded channel, or a writer.
+//!
+//! Invariant: a chunk is handed on full, but for the last one, which is handed on only at the end of a complete stream.
+
+use super::super::HostError;
+use super::super::file::File;
+use super::CHUNK_BYTES;
+use super::channel::{Refusal, send};
+use crate::{CancelToken, Code, Failure};
+use bytes::Bytes;
+use mica_sys::content;
+use std::fmt;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Buffers that come back when their reader is done with them.
+#[derive(Debug, Default)]
+struct Pool(Mutex<Vec<Box<[u8]>>>);
+
+impl Pool {
+    fn take(&self) -> Box<[u8]> {
+        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        free.unwrap_or_else(|| vec![0; CHUNK_BYTES].into_boxed_slice())
+    }
+
+    fn give(&self, buffer: Box<[u8]>) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(buffer);
+    }
+}
+
+/// The filled part of a pooled buffer.
+struct Filled {
+    buffer: Box<[u8]>,
+    length: usize,
+    pool: Arc<Pool>,
+}
+
+impl AsRef<[u8]> for Filled {
+    fn as_ref(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or(&self.buffer)
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        self.pool.give(std::mem::take(&mut self.buffer));
+    }
+}
+
+enum Target {
+    Channel(mpsc::Sender<Bytes>),
+    Writer(Box<dyn Write + Send>),
+}
+
+/// Where an archive goes.
+pub struct Sink {
+    target: Target,
+    pool: Arc<Pool>,
+    buffer: Box<[u8]>,
+    filled: usize,
+    idle: Duration,
+    cancel: CancelToken,
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink")
+            .field("filled", &self.filled)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sink {
+    /// A sink that hands chunks of up to 256 KiB to a channel which holds `chunks` of them.
+    #[must_use]
+    pub fn channel(chunks: usize) -> (Self, mpsc::Receiver<Bytes>) {
+        let (sender, receiver) = mpsc::channel(chunks);
+        (Self::new(Target::Channel(sender)), receiver)
+    }
+
+    /// A sink that writes to `writer`.
+    #[must_use]
+    pub fn to_writer(writer: Box<dyn Write + Send>) -> Self {
+        Self::new(Target::Writer(writer))
+    }
+
+    fn new(target: Target) -> Self {
+        let pool = Arc::new(Pool::default());
+        let buffer = pool.take();
+        Self {
+            target,
+            pool,
+            buffer,
+            filled: 0,
+            idle: Duration::from_secs(300),
+            cancel: CancelToken::default(),
+        }
+    }
+
+    /// Tells the sink whose operation it serves and how long it may wait.
+    pub(crate) fn bind(&mut self, idle: Duration, cancel: CancelToken) {
+        self.idle = idle;
+        self.cancel = cancel;
+    }
+
+    /// Hands on what was collected: the end of a stream that is complete.
+    pub(crate) fn finish(mut self) -> Result<(), HostError> {
+        self.flush()?;
+        if let Target::Writer(writer) = &mut self.target {
+            writer.flush().map_err(Refusal::Io)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Refusal> {
+        if self.filled == 0 {
+            return Ok(());
+        }
+        let length = std::mem::take(&mut self.filled);
+        match &mut self.target {
+            Target::Channel(sender) => {
+                let buffer = std::mem::replace(&mut self.buffer, self.pool.take());
+                let chunk = Bytes::from_owner(Filled {
+                    buffer,
+                    length,
+                    pool: Arc::clone(&self.pool),
+                });
+                send(sender, chunk, self.idle, &self.cancel)
+            }
+            Target::Writer(writer) => writer
+                .write_all(self.buffer.get(..length).unwrap_or_default())
+                .map_err(Refusal::Io),
+        }
+    }
+
+    /// The free part of the buffer, at least one byte.
+    fn room(&mut self) -> Result<&mut [u8], Refusal> {
+        if self.filled == self.buffer.len() {
+            self.flush()?;
+        }
+        Ok(self.buffer.get_mut(self.filled..).unwrap_or_default())
+    }
+
+    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
+        while !bytes.is_empty() {
+            let room = self.room()?;
+            let (now, later) = bytes.split_at(bytes.len().min(room.len()));
+            if let Some(place) = room.get_mut(..now.len()) {
+                place.copy_from_slice(now);
+            }
+            self.filled += now.len();
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    pub(super) fn append_file(
+        &mut self,
+        file: &File,
+        offset: u64,
+        length: u64,
+    ) -> Result<(), HostError> {
+        let mut done = 0;
+        while done < length {
+            let room = self.room()?;
+            let most = usize::try_from(length - done)
+                .unwrap_or(usize::MAX)
+                .min(room.len());
+            let part = room.get_mut(..most).unwrap_or_default();
+            let read = content::read_at(file.fd(), part, offset.saturating_add(done))
+                .map_err(|error| Failure::from_io("read the file", &error))?;
+            if read == 0 {
+                let text = format!("the file ended {} bytes before its size", length - done);
+                return Err(Failure::new(Code::Truncated, text).into());
+            }
+            self.filled += read;
+            done += read as u64;
+        }
+        Ok(())
+    }
+}

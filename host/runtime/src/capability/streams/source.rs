@@ -1,0 +1,93 @@
+//! Where archives come from.
+//!
+//! Invariant: what is asked for is given whole, or the end of the stream is an error.
+
+use super::CHUNK_BYTES;
+use crate::{Code, Failure};
+use std::fmt;
+use std::io::{self, Read};
+
+/// Where an archive comes from.
+pub struct Source {
+    reader: Box<dyn Read + Send>,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("buffered", &(self.end - self.start))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Source {
+    /// A source that gives out what `reader` gives. The reader bounds its own waiting.
+    #[must_use]
+    pub fn from_reader(reader: Box<dyn Read + Send>) -> Self {
+        Self {
+            reader,
+            buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            start: 0,
+            end: 0,
+        }
+    }
+
+    /// At most `most` bytes that are next; empty at the end of the stream.
+    fn peek(&mut self, most: u64) -> Result<&[u8], Failure> {
+        while self.start == self.end && most > 0 {
+            match self.reader.read(&mut self.buffer) {
+                Ok(read) => {
+                    self.start = 0;
+                    self.end = read.min(self.buffer.len());
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Failure::from_io("read the stream", &error)),
+            }
+        }
+        let length = usize::try_from(most)
+            .unwrap_or(usize::MAX)
+            .min(self.end - self.start);
+        Ok(self
+            .buffer
+            .get(self.start..self.start + length)
+            .unwrap_or_default())
+    }
+
+    pub(super) fn read(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let part = self.peek((length - bytes.len()) as u64)?;
+            if part.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(part);
+            self.start += part.len();
+        }
+        Ok(bytes)
+    }
+
+    /// Gives exactly `length` bytes, in parts, to `take`.
+    pub(super) fn consume(
+        &mut self,
+        length: u64,
+        mut take: impl FnMut(&[u8], u64) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut done = 0;
+        while done < length {
+            let part = self.peek(length - done)?;
+            if part.is_empty() {
+                let text = format!("the stream ended {} bytes too early", length - done);
+                return Err(Failure::new(Code::Truncated, text));
+            }
+            take(part, done).map_err(|error| Failure::from_io("write the file", &error))?;
+            let taken = part.len();
+            self.start += taken;
+            done += taken as u64;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! `GET /v1/stores/{store}/layers/{id}/changes`.
+//!
+//! Invariant: the list streams; it is valid JSON only if it is whole.
+
+use super::differences::ParentQuery;
+use super::extract::{Asked, At};
+use super::stream::{self, CancelOnDrop, Encoder};
+use super::{Answer, Shared};
+use crate::api::types::{ChangeList, ChangeView, Problem};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse as _;
+use mica_engine::{Change, ChangeSink};
+
+/// Pages of up to 1024 changes that lie ready for a client.
+const PAGES: usize = 4;
+
+/// Lists the paths that differ between a layer and another, in byte order.
+///
+/// An error after the first bytes breaks the body off: the connection closes without the last chunk.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/changes", tag = "differences",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("parent" = Option<String>, Query,
+            description = "Compares with this layer; if absent with the layer's parent, if empty with nothing."),
+    ),
+    responses(
+    (status = 200, description = "The changes.", body = ChangeList),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn changes(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    Asked(query): Asked<ParentQuery>,
+) -> Answer {
+    let (sink, pages) = ChangeSink::channel(PAGES);
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
+    let work = move || {
+        shared
+            .engine
+            .changes(&store, &id, query.into(), sink, token)
+    };
+    let result = tokio::task::spawn_blocking(work);
+    let body = stream::body(Json { is_first: true }, pages, result, cancel).await?;
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+/// Writes `{"changes":[…]}` page by page.
+struct Json {
+    is_first: bool,
+}
+
+impl Json {
+    fn separate(&mut self, text: &mut Vec<u8>) {
+        let before: &[u8] = if self.is_first {
+            br#"{"changes":["#
+        } else {
+            b","
+        };
+        self.is_first = false;
+        text.extend_from_slice(before);
+    }
+}
+
+impl Encoder for Json {
+    type Piece = Vec<Change>;
+
+    fn encode(&mut self, page: Vec<Change>) -> Bytes {
+        let mut text = Vec::with_capacity(page.len() * 64);
+        for change in page {
+            self.separate(&mut text);
+            // Writing strings to memory does not fail; a change that were left out would break the JSON's commas.
+            if let Err(error) = serde_json::to_writer(&mut text, &view(change)) {
+                tracing::error!(%error, "a change cannot be written");
+            }
+        }
+        text.into()
+    }
+
+    fn finish(&mut self) -> Bytes {
+        Bytes::from_static(if self.is_first {
+            br#"{"changes":[]}"#
+        } else {
+            b"]}"
+        })
+    }
+}
+
+fn view(change: Change) -> ChangeView {
+    let kind = change.kind.into();
+    match String::from_utf8(change.path) {
+        Ok(path) => ChangeView {
+            path,
+            kind,
+            path_base64: None,
+        },
+        Err(error) => ChangeView {
+            path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            kind,
+            path_base64: Some(base64(error.as_bytes())),
+        },
+    }
+}
+
+/// RFC 4648, with padding.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for position in 0..4_usize {
+            let digit = (bits >> (18 - 6 * position)) & 63;
+            let digit = DIGITS
+                .get(digit as usize)
+                .filter(|_| position <= chunk.len());
+            text.push(digit.map_or('=', |digit| char::from(*digit)));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mica_engine::ChangeKind;
+
+    fn change(path: &[u8]) -> Change {
+        Change {
+            path: path.to_vec(),
+            kind: ChangeKind::Add,
+        }
+    }
+
+    #[test]
+    fn pages_become_one_list() {
+        for pages in [
+            vec![],
+            vec![vec!["/a"]],
+            vec![vec!["/a", "/b"], vec![], vec!["/c"]],
+        ] {
+            let mut json = Json { is_first: true };
+            let mut text = Vec::new();
+            let all: Vec<_> = pages.concat();
+            for page in pages {
+                text.extend(json.encode(page.iter().map(|path| change(path.as_bytes())).collect()));
+            }
+            text.extend(json.finish());
+            let list: ChangeList = serde_json::from_slice(&text).unwrap();
+            assert_eq!(
+                list.changes
+                    .iter()
+                    .map(|change| change.path.as_str())
+                    .collect::<Vec<_>>(),
+                all
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_keeps_its_bytes() {
+        let view = view(change(b"/caf\xe9"));
+        assert_eq!(view.path_base64.as_deref(), Some("L2NhZuk="));
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}

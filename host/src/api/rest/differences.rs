@@ -1,0 +1,203 @@
+//! Archives of layers: out, in, and their size.
+//!
+//! Invariant: an archive streams; no size of it is held in memory.
+
+use super::archive::{Coding, Fault, Wanted, bridge, decode, drain};
+use super::extract::{Asked, At};
+use super::problem::{Refusal, RequestError};
+use super::stream::{self, CancelOnDrop, Raw};
+use super::{Answer, Shared, answer, call};
+use crate::api::types::{ApplyReport, Problem, SizeView};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse as _;
+use mica_engine::{DiffParent, Error, Sink, Source};
+use serde::Deserialize;
+use std::io;
+
+/// Chunks of 256 KiB that lie ready for a client.
+const CHUNKS: usize = 8;
+
+/// What a layer is compared with.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ParentQuery {
+    parent: Option<String>,
+}
+
+impl From<ParentQuery> for DiffParent {
+    fn from(query: ParentQuery) -> Self {
+        match query.parent {
+            None => Self::Own,
+            Some(parent) if parent.is_empty() => Self::None,
+            Some(parent) => Self::Layer(parent),
+        }
+    }
+}
+
+/// Writes the difference between a layer and another as a tar archive.
+///
+/// PAX, entries in byte order, deletions as whiteouts; the same layers give the same bytes. An error after the first
+/// bytes breaks the body off: the connection closes without the last chunk.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("parent" = Option<String>, Query,
+            description = "Compares with this layer; if absent with the layer's parent, if empty with nothing."),
+    ),
+    responses(
+    (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar"),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn diff(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    Asked(query): Asked<ParentQuery>,
+) -> Answer {
+    let (sink, chunks) = Sink::channel(CHUNKS);
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
+    let work = move || {
+        let report = shared.engine.diff(&store, &id, query.into(), sink, token);
+        report.map(drop)
+    };
+    let result = tokio::task::spawn_blocking(work);
+    let body = stream::body(Raw, chunks, result, cancel).await?;
+    let kind = HeaderValue::from_static("application/x-tar");
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+}
+
+/// Applies a tar archive to a layer, whole or not at all.
+///
+/// Compression by gzip or zstd is found by the first bytes, or told by `Content-Encoding`.
+#[utoipa::path(put, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/x-tar", description = "The archive."),
+    responses(
+    (status = 200, description = "What was applied.", body = ApplyReport),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn apply(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Answer {
+    let wanted = told(&headers)?;
+    let doing = format!("apply an archive to layer `{id}` in store `{store}`");
+    let (feeder, reader) = bridge(shared.runtime.limits().stream_idle());
+    let (reader, fault) = decode(reader, wanted, &shared.limits);
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
+    let work = move || {
+        shared
+            .engine
+            .apply(&store, &id, Source::from_reader(reader), token)
+    };
+    let mut result = tokio::task::spawn_blocking(work);
+    let outcome = tokio::select! {
+        outcome = &mut result => outcome,
+        () = feeder.feed(&mut body) => result.await,
+    };
+    drain(&mut body).await;
+    let report = stream::ended(outcome).map_err(|refusal| better(refusal, &fault, doing))?;
+    answer(StatusCode::OK, &ApplyReport::from(report))
+}
+
+/// Sums the sizes of what a layer adds to another, or changes.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/size", tag = "differences",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("parent" = Option<String>, Query,
+            description = "Compares with this layer; if absent with the layer's parent, if empty with nothing."),
+    ),
+    responses(
+    (status = 200, description = "The size.", body = SizeView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn size(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    Asked(query): Asked<ParentQuery>,
+) -> Answer {
+    let size_bytes = call(shared, move |engine| engine.size(&store, &id, query.into())).await?;
+    answer(StatusCode::OK, &SizeView { size_bytes })
+}
+
+/// What the request says of the archive's compression.
+fn told(headers: &HeaderMap) -> Result<Wanted, RequestError> {
+    let Some(value) = headers.get(header::CONTENT_ENCODING) else {
+        return Ok(Wanted::Found);
+    };
+    match value.as_bytes().to_ascii_lowercase().as_slice() {
+        b"identity" | b"" => Ok(Wanted::Found),
+        b"gzip" | b"x-gzip" => Ok(Wanted::Told(Coding::Gzip)),
+        b"zstd" => Ok(Wanted::Told(Coding::Zstd)),
+        _ => Err(RequestError::Encoding(
+            String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        )),
+    }
+}
+
+/// The driver learns only that its source broke; what was noted on the way says why.
+fn better(refusal: Refusal, fault: &Fault, doing: String) -> Refusal {
+    // What the engine knew before it read anything, or about the room, goes first.
+    let is_vague = matches!(
+        refusal,
+        Refusal::Engine(
+            Error::Io { .. }
+                | Error::InvalidArchive(_)
+                | Error::DriverFailed { .. }
+                | Error::TimedOut(_)
+        )
+    );
+    let Some(error) = fault.take().filter(|_| is_vague) else {
+        return refusal;
+    };
+    let reason = error.to_string();
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => RequestError::Archive {
+            doing,
+            reason,
+            remedy: None,
+        }
+        .into(),
+        io::ErrorKind::TimedOut | io::ErrorKind::ConnectionAborted => {
+            RequestError::BrokeOff(reason).into()
+        }
+        _ => refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compared_with_is_told_by_absence_emptiness_or_name() {
+        for (parent, expected) in [
+            (None, DiffParent::Own),
+            (Some(""), DiffParent::None),
+            (Some("a"), DiffParent::Layer("a".to_owned())),
+        ] {
+            let parent = parent.map(str::to_owned);
+            assert_eq!(DiffParent::from(ParentQuery { parent }), expected);
+        }
+    }
+
+    #[test]
+    fn an_encoding_that_is_not_known_is_refused_by_name() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(told(&headers).unwrap(), Wanted::Found);
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("GZIP"));
+        assert_eq!(told(&headers).unwrap(), Wanted::Told(Coding::Gzip));
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
+        assert!(told(&headers).unwrap_err().to_string().contains("`br`"));
+    }
+}

@@ -1,0 +1,91 @@
+//! `/v1/drivers`.
+//!
+//! Invariant: parses, calls the engine, prints.
+
+use super::extract::{Asked, At, whole};
+use super::problem::RequestError;
+use super::{Answer, Shared, answer, call};
+use crate::api::types::{DriverList, DriverView, Problem, SwapReport};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+/// What a component is expected to be.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NameQuery {
+    name: Option<String>,
+}
+
+/// Lists the drivers.
+#[utoipa::path(get, path = "/v1/drivers", tag = "drivers", responses(
+    (status = 200, description = "All drivers, by name.", body = DriverList),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(shared): State<Shared>) -> Answer {
+    let drivers = call(shared, |engine| Ok(engine.drivers())).await?;
+    let drivers = drivers.into_iter().map(DriverView::from).collect();
+    answer(StatusCode::OK, &DriverList { drivers })
+}
+
+/// Describes a driver.
+#[utoipa::path(get, path = "/v1/drivers/{driver}", tag = "drivers",
+    params(("driver" = String, Path, description = "The driver.")),
+    responses(
+    (status = 200, description = "The driver.", body = DriverView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>) -> Answer {
+    let view = call(shared, move |engine| engine.driver(&driver)).await?;
+    answer(StatusCode::OK, &DriverView::from(view))
+}
+
+/// Loads a component as a new driver; it is there after a restart, too.
+#[utoipa::path(post, path = "/v1/drivers", tag = "drivers",
+    params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
+    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
+    responses(
+    (status = 201, description = "The new driver.", body = DriverView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn load(
+    State(shared): State<Shared>,
+    Asked(query): Asked<NameQuery>,
+    body: Body,
+) -> Answer {
+    let component = whole(body, shared.runtime.limits().component_bytes).await?;
+    if component.is_empty() {
+        return Err(
+            RequestError::Invalid("the body is empty; it must be a component".to_owned()).into(),
+        );
+    }
+    let view = call(shared, move |engine| {
+        engine.load_driver(&component, query.name.as_deref())
+    })
+    .await?;
+    answer(StatusCode::CREATED, &DriverView::from(view))
+}
+
+/// Replaces the build of a driver while its layers are mounted. Without a body the build before is loaded anew.
+///
+/// The new build is probed in a scratch store first; whatever fails leaves the old one in place.
+#[utoipa::path(post, path = "/v1/drivers/{driver}/swap", tag = "drivers",
+    params(("driver" = String, Path, description = "The driver.")),
+    request_body(content = Option<Vec<u8>>, content_type = "application/wasm", description = "The component."),
+    responses(
+    (status = 200, description = "What was done.", body = SwapReport),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn swap(
+    State(shared): State<Shared>,
+    At(driver): At<String>,
+    body: Body,
+) -> Answer {
+    let component = whole(body, shared.runtime.limits().component_bytes).await?;
+    let report = call(shared, move |engine| {
+        let component = (!component.is_empty()).then_some(&*component);
+        engine.swap_driver(&driver, component)
+    });
+    answer(StatusCode::OK, &SwapReport::from(report.await?))
+}

@@ -1,0 +1,181 @@
+//! `/v1/stores/{store}/layers`: layers and their mounts.
+//!
+//! Invariant: parses, calls the engine, prints.
+
+use super::extract::{Asked, At, json};
+use super::{Answer, Shared, answer, call};
+use crate::api::types::{
+    LayerList, LayerRequest, LayerView, MetadataView, MountRequest, MountView, Pairs, Problem,
+    UnmountView,
+};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+use serde::Deserialize;
+
+/// Layers of a page when nothing else is asked for, and at most.
+const PAGE: usize = 1000;
+const LARGEST_PAGE: usize = 10_000;
+
+/// Which page of layers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PageQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Lists layers in byte order of their ids, in pages.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers", tag = "layers",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("after" = Option<String>, Query, description = "Begins after this id: `next` of the page before."),
+        ("limit" = Option<usize>, Query, description = "Layers of a page: 1000 unless given, 10000 at most."),
+    ),
+    responses(
+    (status = 200, description = "The page.", body = LayerList),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    At(store): At<String>,
+    Asked(page): Asked<PageQuery>,
+) -> Answer {
+    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let list = call(shared, move |engine| {
+        // One more tells whether there is a next page.
+        let mut layers = engine.layers(&store, page.after.as_deref(), limit + 1)?;
+        let is_last = layers.len() <= limit;
+        layers.truncate(limit);
+        let next = layers
+            .last()
+            .filter(|_| !is_last)
+            .map(|layer| layer.id.clone());
+        let layers = layers.into_iter().map(LayerView::from).collect();
+        Ok(LayerList { layers, next })
+    });
+    answer(StatusCode::OK, &list.await?)
+}
+
+/// Creates a layer of the content of its parent, or an empty one.
+#[utoipa::path(post, path = "/v1/stores/{store}/layers", tag = "layers", request_body = LayerRequest,
+    params(("store" = String, Path, description = "The store.")),
+    responses(
+    (status = 201, description = "The new layer.", body = LayerView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn create(
+    State(shared): State<Shared>,
+    At(store): At<String>,
+    body: Body,
+) -> Answer {
+    let request: LayerRequest = json(body, shared.limits.json_bytes, None).await?;
+    let view = call(shared, move |engine| {
+        engine.create_layer(&store, request.into())
+    })
+    .await?;
+    answer(StatusCode::CREATED, &LayerView::from(view))
+}
+
+/// Describes a layer.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}", tag = "layers",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    responses(
+    (status = 200, description = "The layer.", body = LayerView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn inspect(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+) -> Answer {
+    let view = call(shared, move |engine| engine.layer(&store, &id)).await?;
+    answer(StatusCode::OK, &LayerView::from(view))
+}
+
+/// Removes a layer that has no children and is not mounted.
+#[utoipa::path(delete, path = "/v1/stores/{store}/layers/{id}", tag = "layers",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    responses(
+    (status = 204, description = "It is gone."),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn remove(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+) -> Answer {
+    call(shared, move |engine| engine.remove_layer(&store, &id)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Mounts a layer and says where. A layer that is mounted already gets one more reference.
+#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/mount", tag = "layers", request_body = MountRequest,
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    responses(
+    (status = 200, description = "The mount.", body = MountView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn mount(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    body: Body,
+) -> Answer {
+    let request = json(
+        body,
+        shared.limits.json_bytes,
+        Some(MountRequest::default()),
+    )
+    .await?;
+    let view = call(shared, move |engine| {
+        engine.mount(&store, &id, request.into())
+    })
+    .await?;
+    answer(StatusCode::OK, &MountView::from(view))
+}
+
+/// Gives one reference back; with the last one the layer is unmounted.
+#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/unmount", tag = "layers",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    responses(
+    (status = 200, description = "What is left.", body = UnmountView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn unmount(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+) -> Answer {
+    let left = call(shared, move |engine| engine.unmount(&store, &id)).await?;
+    let references = left.references;
+    answer(StatusCode::OK, &UnmountView { references })
+}
+
+/// Tells what the driver knows of a layer, in the driver's order.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/metadata", tag = "layers",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    responses(
+    (status = 200, description = "Keys and values.", body = MetadataView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn metadata(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+) -> Answer {
+    let told = call(shared, move |engine| engine.metadata(&store, &id)).await?;
+    let metadata = Pairs(told);
+    answer(StatusCode::OK, &MetadataView { metadata })
+}

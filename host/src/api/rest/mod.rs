@@ -1,0 +1,141 @@
+//! REST: `/v1` over HTTP/1.1.
+//!
+//! Invariant: every answer that is no success is a problem document; every call of the engine runs on a thread that
+//! may block, one for each request.
+
+mod archive;
+mod changes;
+mod differences;
+mod drivers;
+mod events;
+mod extract;
+mod host;
+mod layers;
+mod openapi;
+mod problem;
+mod status;
+mod stores;
+mod stream;
+
+use crate::api::types::{KernelView, MemoryView};
+use crate::config::ApiLimits;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use mica_engine::{Engine, Runtime};
+use problem::{Refusal, RequestError};
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::watch;
+
+/// What every request needs.
+pub(crate) struct Api {
+    /// The domain.
+    pub(crate) engine: Arc<Engine>,
+    /// The sandbox, for its facts and its limits.
+    pub(crate) runtime: Arc<Runtime>,
+    /// What the kernel can do.
+    pub(crate) kernel: KernelView,
+    /// Asks for the daemon's memory.
+    pub(crate) memory: fn() -> Option<MemoryView>,
+    /// Limits of this interface.
+    pub(crate) limits: ApiLimits,
+    /// When the daemon was started.
+    pub(crate) started: Instant,
+    /// Becomes true when the daemon is to end.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+type Shared = Arc<Api>;
+type Answer = Result<Response, Refusal>;
+
+/// The interface for the unix socket, whose mode says who may use it.
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::status))
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/v1/events", get(events::events))
+        .route("/v1/drivers", get(drivers::list).post(drivers::load))
+        .route("/v1/drivers/{driver}", get(drivers::inspect))
+        .route("/v1/drivers/{driver}/swap", post(drivers::swap))
+        .route("/v1/stores", get(stores::list).post(stores::create))
+        .route(
+            "/v1/stores/{store}",
+            get(stores::inspect).delete(stores::remove),
+        )
+        .route(
+            "/v1/stores/{store}/layers",
+            get(layers::list).post(layers::create),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}",
+            get(layers::inspect).delete(layers::remove),
+        )
+        .route("/v1/stores/{store}/layers/{id}/mount", post(layers::mount))
+        .route(
+            "/v1/stores/{store}/layers/{id}/unmount",
+            post(layers::unmount),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}/metadata",
+            get(layers::metadata),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}/diff",
+            get(differences::diff).put(differences::apply),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}/changes",
+            get(changes::changes),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}/size",
+            get(differences::size),
+        )
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(api)
+}
+
+/// The interface for TCP: the same, for requests that name this machine.
+pub(crate) fn tcp_router(api: Arc<Api>) -> Router {
+    router(api).layer(middleware::from_fn(host::check))
+}
+
+async fn unknown_path(request: Request) -> Refusal {
+    RequestError::UnknownPath(request.uri().path().to_owned()).into()
+}
+
+async fn method_not_allowed(request: Request) -> Refusal {
+    let path = request.uri().path().to_owned();
+    let method = request.method().to_string();
+    RequestError::Method { path, method }.into()
+}
+
+/// Calls the engine on a thread that may block.
+async fn call<T: Send + 'static>(
+    shared: Shared,
+    work: impl FnOnce(&Engine) -> mica_engine::Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    stream::ended(tokio::task::spawn_blocking(move || work(&shared.engine)).await)
+}
+
+/// A JSON answer.
+fn answer<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    let body =
+        serde_json::to_vec(value).map_err(|error| RequestError::Internal(error.to_string()))?;
+    let kind = HeaderValue::from_static("application/json");
+    Ok((status, [(header::CONTENT_TYPE, kind)], body).into_response())
+}

@@ -1,0 +1,54 @@
+//! `GET /v1/openapi.json`: generated from the handlers.
+//!
+//! Invariant: made once; a handler that is not listed here is not documented, so the tests compare the list with the
+//! routes.
+
+use super::problem::{Refusal, RequestError};
+use super::{changes, differences, drivers, events, layers, status, stores};
+use axum::body::Bytes;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use std::sync::OnceLock;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Mica",
+        description = "Layered-filesystem drivers as WebAssembly components: stores, layers, mounts and differences."
+    ),
+    paths(
+        status::status, events::events, document,
+        drivers::list, drivers::load, drivers::inspect, drivers::swap,
+        stores::list, stores::create, stores::inspect, stores::remove,
+        layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
+        layers::metadata,
+        differences::diff, differences::apply, differences::size, changes::changes,
+    ),
+    tags(
+        (name = "daemon", description = "The daemon itself."),
+        (name = "drivers", description = "Drivers and their builds."),
+        (name = "stores", description = "Stores: a driver with a home."),
+        (name = "layers", description = "Layers and their mounts."),
+        (name = "differences", description = "What layers differ in."),
+    )
+)]
+struct Document;
+
+/// Describes this interface.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "daemon", responses(
+    (status = 200, description = "An OpenAPI document.", body = serde_json::Value),
+))]
+pub(super) async fn document() -> Result<Response, Refusal> {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    let text = match TEXT.get() {
+        Some(text) => text.clone(),
+        None => {
+            let text = Document::openapi().to_pretty_json();
+            let text = text.map_err(|error| RequestError::Internal(error.to_string()))?;
+            TEXT.get_or_init(|| text.into()).clone()
+        }
+    };
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

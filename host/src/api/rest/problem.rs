@@ -1,0 +1,536 @@
+//! Errors on their way out: one table, RFC 9457 documents.
+//!
+//! Invariant: the match over the engine's errors is exhaustive; a new variant does not compile before it has a status.
+
+use crate::api::types::Problem;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use mica_engine::Error;
+
+/// Bytes of a detail: a driver may put anything into it.
+const DETAIL_BYTES: usize = 4096;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// The engine refused it.
+    Engine(Error),
+    /// It is wrong in itself.
+    Request(RequestError),
+}
+
+/// What can be wrong with a request in itself.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RequestError {
+    /// Body, query or path cannot be read.
+    #[error("{0}")]
+    Invalid(String),
+    /// An id in the path is no UTF-8.
+    #[error("a layer id in the path is no UTF-8")]
+    NotUtf8,
+    /// There is nothing at this path.
+    #[error("there is nothing at `{0}`")]
+    UnknownPath(String),
+    /// The path does not take this method.
+    #[error("`{path}` does not take {method}")]
+    Method {
+        /// The path.
+        path: String,
+        /// The method.
+        method: String,
+    },
+    /// The body is too large.
+    #[error("the body is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// Bytes that are allowed.
+        limit_bytes: usize,
+    },
+    /// The client takes too long.
+    #[error("nothing of the body came for {seconds} s")]
+    Slow {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The body ended before its end.
+    #[error("the body broke off: {0}")]
+    BrokeOff(String),
+    /// A body is encoded in a way that is not known.
+    #[error("content encoding `{0}` is not known")]
+    Encoding(String),
+    /// The archive cannot be decompressed, or expands too much.
+    #[error("{doing}: {reason}")]
+    Archive {
+        /// What was being done, and to what.
+        doing: String,
+        /// What is wrong.
+        reason: String,
+        /// What would help.
+        remedy: Option<&'static str>,
+    },
+    /// The request is meant for another host, or comes from a page of one.
+    #[error("{0}")]
+    Foreign(String),
+    /// The daemon itself broke.
+    #[error("the daemon broke: {0}")]
+    Internal(String),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+/// Status code and title of an engine's error.
+fn engine_row(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::InvalidId { .. } => (StatusCode::BAD_REQUEST, "the id is not allowed"),
+        Error::InvalidName { .. } => (StatusCode::BAD_REQUEST, "the name is not allowed"),
+        Error::Invalid(_) => (StatusCode::BAD_REQUEST, "an option or argument is wrong"),
+        Error::UnknownStore(_) => (StatusCode::NOT_FOUND, "no such store"),
+        Error::UnknownDriver { .. } => (StatusCode::NOT_FOUND, "no such driver"),
+        Error::UnknownLayer { .. } => (StatusCode::NOT_FOUND, "no such layer"),
+        Error::UnknownParent { .. } => (StatusCode::NOT_FOUND, "no such parent"),
+        Error::LayerExists { .. } => (StatusCode::CONFLICT, "the layer exists already"),
+        Error::StoreExists(_) => (StatusCode::CONFLICT, "the store exists already"),
+        Error::DriverExists(_) => (StatusCode::CONFLICT, "the driver exists already"),
+        Error::HasChildren { .. } => (StatusCode::CONFLICT, "other layers are built on it"),
+        Error::Mounted { .. } | Error::MountedOtherwise { .. } => {
+            (StatusCode::CONFLICT, "the layer is mounted")
+        }
+        Error::NotMounted { .. } => (StatusCode::CONFLICT, "the layer is not mounted"),
+        Error::Busy(_) => (StatusCode::CONFLICT, "it is in use"),
+        Error::Locked { .. } => (StatusCode::CONFLICT, "another daemon uses the directory"),
+        Error::TooDeep { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "the chain is too long"),
+        Error::InvalidArchive(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the archive cannot be applied",
+        ),
+        Error::DriverRejected { .. } => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "the component cannot be loaded",
+        ),
+        Error::LimitReached(_) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "a limit of the sandbox is reached",
+        ),
+        Error::NotSupported(_) => (StatusCode::NOT_IMPLEMENTED, "driver not supported"),
+        Error::Prerequisites(_) => (
+            StatusCode::PRECONDITION_FAILED,
+            "prerequisites for driver not satisfied",
+        ),
+        Error::IncompatibleFs(_) => (
+            StatusCode::PRECONDITION_FAILED,
+            "backing file system is unsupported",
+        ),
+        Error::NoSpace(_) => (StatusCode::INSUFFICIENT_STORAGE, "no space left"),
+        Error::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "the operation timed out"),
+        Error::Overloaded(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many operations run at once",
+        ),
+        Error::Cancelled => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the operation was cancelled",
+        ),
+        Error::Quarantined { .. } => (StatusCode::SERVICE_UNAVAILABLE, "the driver is quarantined"),
+        Error::DriverFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "the driver failed"),
+        Error::Io { .. } | Error::Sandbox(_) => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "the host failed")
+        }
+        Error::Corrupt { .. } => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "what lies on disk is damaged",
+        ),
+    }
+}
+
+/// Status code, stable code and title of what is wrong with a request in itself.
+fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        RequestError::Invalid(_) => (
+            StatusCode::BAD_REQUEST,
+            "invalid-request",
+            "the request is wrong",
+        ),
+        RequestError::NotUtf8 => (
+            StatusCode::BAD_REQUEST,
+            "invalid-id",
+            "the id is not allowed",
+        ),
+        RequestError::UnknownPath(_) => (StatusCode::NOT_FOUND, "unknown-path", "no such path"),
+        RequestError::Method { .. } => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "the method is not allowed",
+        ),
+        RequestError::TooLarge { .. } => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "the body is too large",
+        ),
+        RequestError::Slow { .. } => (
+            StatusCode::REQUEST_TIMEOUT,
+            "request-timeout",
+            "the client is too slow",
+        ),
+        RequestError::BrokeOff(_) => (
+            StatusCode::BAD_REQUEST,
+            "body-broke-off",
+            "the body broke off",
+        ),
+        RequestError::Encoding(_) => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-encoding",
+            "the encoding is not known",
+        ),
+        RequestError::Archive { .. } => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid-archive",
+            "the archive cannot be applied",
+        ),
+        RequestError::Foreign(_) => (
+            StatusCode::FORBIDDEN,
+            "foreign-host",
+            "the request is meant for another host",
+        ),
+        RequestError::Internal(_) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the daemon broke",
+        ),
+    }
+}
+
+fn request_remedy(error: &RequestError) -> Option<&'static str> {
+    Some(match error {
+        RequestError::NotUtf8 => {
+            "use 1 to 255 bytes without `/`, NUL and control characters, not `.` or `..`"
+        }
+        RequestError::UnknownPath(_) => "see `/v1/openapi.json` for what there is",
+        RequestError::Encoding(_) => "send the archive as it is, or compressed by gzip or zstd",
+        RequestError::Foreign(_) => "use the unix socket, or `localhost` as the host",
+        RequestError::Archive { remedy, .. } => return *remedy,
+        _ => return None,
+    })
+}
+
+/// What an engine's error is about.
+fn object(error: &Error) -> Option<String> {
+    match error {
+        Error::InvalidId { id, .. } => Some(id.clone()),
+        Error::InvalidName { name, .. }
+        | Error::UnknownStore(name)
+        | Error::StoreExists(name)
+        | Error::DriverExists(name) => Some(name.clone()),
+        Error::UnknownDriver { driver, .. }
+        | Error::DriverFailed { driver, .. }
+        | Error::Quarantined { driver, .. } => Some(driver.clone()),
+        Error::UnknownParent { parent, .. } => Some(parent.clone()),
+        Error::UnknownLayer { layer, .. }
+        | Error::LayerExists { layer, .. }
+        | Error::HasChildren { layer, .. }
+        | Error::Mounted { layer, .. }
+        | Error::MountedOtherwise { layer, .. }
+        | Error::NotMounted { layer, .. }
+        | Error::TooDeep { layer, .. } => Some(layer.clone()),
+        Error::Locked { path } | Error::Corrupt { path, .. } => Some(path.display().to_string()),
+        _ => None,
+    }
+}
+
+/// The text of an error with its causes.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Text that harms neither a terminal nor a log: control characters are written out, and it ends somewhere.
+fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if safe.len() >= DETAIL_BYTES {
+            safe.push('…');
+            break;
+        }
+        if character.is_control() {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+impl Refusal {
+    /// The document.
+    pub(super) fn problem(&self) -> Problem {
+        let (status, code, title, detail, remedy, object) = match self {
+            Self::Engine(error) => {
+                let (status, title) = engine_row(error);
+                (
+                    status,
+                    error.code(),
+                    title,
+                    told(error),
+                    error.remedy(),
+                    object(error),
+                )
+            }
+            Self::Request(error) => {
+                let (status, code, title) = request_row(error);
+                (
+                    status,
+                    code,
+                    title,
+                    told(error),
+                    request_remedy(error).map(str::to_owned),
+                    None,
+                )
+            }
+        };
+        Problem {
+            kind: format!("urn:mica:problem:{code}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            detail: harmless(&detail),
+            remedy: remedy.as_deref().map(harmless),
+            object: object.as_deref().map(harmless),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        if problem.status >= 500 {
+            tracing::warn!(
+                code = problem.code,
+                detail = problem.detail,
+                "a request failed"
+            );
+        } else {
+            tracing::debug!(
+                code = problem.code,
+                detail = problem.detail,
+                "a request is refused"
+            );
+        }
+        let status =
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let kind = HeaderValue::from_static("application/problem+json");
+        (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::io;
+
+    /// One of every variant, with its status and code.
+    fn every_error() -> Vec<(Error, u16, &'static str)> {
+        let text = || "x".to_owned();
+        vec![
+            (
+                Error::InvalidId {
+                    id: text(),
+                    reason: "r",
+                },
+                400,
+                "invalid-id",
+            ),
+            (
+                Error::InvalidName {
+                    name: text(),
+                    reason: "r",
+                },
+                400,
+                "invalid-name",
+            ),
+            (Error::Invalid(text()), 400, "invalid-option"),
+            (Error::UnknownStore(text()), 404, "unknown-store"),
+            (
+                Error::UnknownDriver {
+                    driver: text(),
+                    known: vec![],
+                },
+                404,
+                "unknown-driver",
+            ),
+            (
+                Error::UnknownLayer {
+                    store: text(),
+                    layer: text(),
+                },
+                404,
+                "unknown-layer",
+            ),
+            (
+                Error::UnknownParent {
+                    store: text(),
+                    parent: text(),
+                },
+                404,
+                "unknown-parent",
+            ),
+            (
+                Error::LayerExists {
+                    store: text(),
+                    layer: text(),
+                },
+                409,
+                "layer-exists",
+            ),
+            (Error::StoreExists(text()), 409, "store-exists"),
+            (Error::DriverExists(text()), 409, "driver-exists"),
+            (
+                Error::HasChildren {
+                    layer: text(),
+                    child: text(),
+                    children: 1,
+                },
+                409,
+                "has-children",
+            ),
+            (
+                Error::Mounted {
+                    layer: text(),
+                    path: "/".into(),
+                    references: 1,
+                },
+                409,
+                "mounted",
+            ),
+            (
+                Error::MountedOtherwise {
+                    layer: text(),
+                    what: text(),
+                },
+                409,
+                "mounted",
+            ),
+            (
+                Error::NotMounted {
+                    store: text(),
+                    layer: text(),
+                },
+                409,
+                "not-mounted",
+            ),
+            (Error::Busy(text()), 409, "busy"),
+            (
+                Error::TooDeep {
+                    layer: text(),
+                    depth: 2,
+                    limit: 1,
+                },
+                422,
+                "too-deep",
+            ),
+            (Error::NotSupported(text()), 501, "not-supported"),
+            (Error::Prerequisites(text()), 412, "prerequisites"),
+            (Error::IncompatibleFs(text()), 412, "incompatible-fs"),
+            (Error::InvalidArchive(text()), 422, "invalid-archive"),
+            (Error::NoSpace(text()), 507, "no-space"),
+            (
+                Error::DriverRejected {
+                    reason: text(),
+                    remedy: text(),
+                },
+                422,
+                "driver-rejected",
+            ),
+            (
+                Error::DriverFailed {
+                    driver: text(),
+                    reason: text(),
+                },
+                500,
+                "driver-failed",
+            ),
+            (
+                Error::Quarantined {
+                    driver: text(),
+                    reason: text(),
+                },
+                503,
+                "quarantined",
+            ),
+            (Error::TimedOut(text()), 504, "timed-out"),
+            (Error::LimitReached(text()), 422, "limit-reached"),
+            (Error::Cancelled, 503, "cancelled"),
+            (Error::Overloaded(text()), 503, "overloaded"),
+            (Error::Locked { path: "/".into() }, 409, "locked"),
+            (
+                Error::Io {
+                    doing: text(),
+                    source: io::ErrorKind::BrokenPipe.into(),
+                },
+                500,
+                "io",
+            ),
+            (
+                Error::Corrupt {
+                    path: "/".into(),
+                    reason: text(),
+                },
+                500,
+                "corrupt",
+            ),
+            (Error::Sandbox(text()), 500, "io"),
+        ]
+    }
+
+    #[test]
+    fn every_error_of_the_engine_has_its_status_and_code() {
+        let mut titles = BTreeMap::new();
+        for (error, status, code) in every_error() {
+            let problem = Refusal::from(error).problem();
+            assert_eq!(
+                (problem.status, problem.code.as_str()),
+                (status, code),
+                "{problem:?}"
+            );
+            assert_eq!(problem.kind, format!("urn:mica:problem:{code}"));
+            assert!(
+                !problem.detail.is_empty() && !problem.detail.ends_with('.'),
+                "{problem:?}"
+            );
+            let title = titles.entry(code).or_insert_with(|| problem.title.clone());
+            assert_eq!(*title, problem.title, "one title for `{code}`");
+        }
+        let distinct: std::collections::BTreeSet<_> = titles.values().collect();
+        assert_eq!(distinct.len(), titles.len(), "two codes share a title");
+    }
+
+    #[test]
+    fn a_cause_is_told_and_control_characters_are_written_out() {
+        let error = Error::Io {
+            doing: "read `\u{1b}[31m`".into(),
+            source: io::Error::other("no\nluck"),
+        };
+        assert_eq!(
+            Refusal::from(error).problem().detail,
+            r"read `\u{1b}[31m`: no\nluck"
+        );
+        let long = Refusal::from(Error::Busy("é".repeat(100_000)))
+            .problem()
+            .detail;
+        assert!(long.len() < DETAIL_BYTES + 8 && long.ends_with('…'));
+    }
+}

@@ -1,0 +1,49 @@
+//! `GET /v1/status`.
+//!
+//! Invariant: tells what is there; changes nothing.
+
+use super::{Answer, Shared, answer, call};
+use crate::api::types::{Attention, Problem, StatusView};
+use axum::extract::State;
+use axum::http::StatusCode;
+use mica_engine::{Durability, EngineStatus};
+
+/// Tells what the daemon is, has and does.
+#[utoipa::path(get, path = "/v1/status", tag = "daemon", responses(
+    (status = 200, description = "The state.", body = StatusView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn status(State(shared): State<Shared>) -> Answer {
+    let engine = call(shared.clone(), |engine| Ok(engine.status())).await?;
+    answer(StatusCode::OK, &view(&shared, engine))
+}
+
+fn view(shared: &Shared, engine: EngineStatus) -> StatusView {
+    let problem = |problem: mica_engine::Problem| Attention {
+        store: problem.store,
+        detail: problem.detail,
+    };
+    StatusView {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_seconds: shared.started.elapsed().as_secs(),
+        root: engine.root.display().to_string(),
+        run_dir: engine.run_dir.display().to_string(),
+        durability: match engine.durability {
+            Durability::Commit => "commit",
+            Durability::None => "none",
+        }
+        .to_owned(),
+        stores: engine.stores,
+        drivers: engine.drivers,
+        layers: engine.layers,
+        mounts: engine.mounts,
+        running: engine.running,
+        operations: engine.operations,
+        faults: engine.faults,
+        kernel: shared.kernel.clone(),
+        runtime: shared.runtime.facts().into(),
+        memory: (shared.memory)(),
+        problems: engine.problems.into_iter().map(problem).collect(),
+    }
+}

@@ -1,0 +1,57 @@
+//! `/v1/stores`.
+//!
+//! Invariant: parses, calls the engine, prints.
+
+use super::extract::{At, json};
+use super::{Answer, Shared, answer, call};
+use crate::api::types::{Problem, StoreList, StoreRequest, StoreView};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
+
+/// Lists the stores.
+#[utoipa::path(get, path = "/v1/stores", tag = "stores", responses(
+    (status = 200, description = "All stores, by name.", body = StoreList),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(shared): State<Shared>) -> Answer {
+    let stores = call(shared, |engine| Ok(engine.stores())).await?;
+    let stores = stores.into_iter().map(StoreView::from).collect();
+    answer(StatusCode::OK, &StoreList { stores })
+}
+
+/// Makes a store: a home on disk, served by a driver.
+#[utoipa::path(post, path = "/v1/stores", tag = "stores", request_body = StoreRequest, responses(
+    (status = 201, description = "The new store.", body = StoreView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
+    let request: StoreRequest = json(body, shared.limits.json_bytes, None).await?;
+    let view = call(shared, |engine| engine.create_store(request.into())).await?;
+    answer(StatusCode::CREATED, &StoreView::from(view))
+}
+
+/// Describes a store, with what its driver says of its state.
+#[utoipa::path(get, path = "/v1/stores/{store}", tag = "stores",
+    params(("store" = String, Path, description = "The store.")),
+    responses(
+    (status = 200, description = "The store.", body = StoreView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn inspect(State(shared): State<Shared>, At(store): At<String>) -> Answer {
+    let view = call(shared, move |engine| engine.store(&store)).await?;
+    answer(StatusCode::OK, &StoreView::from(view))
+}
+
+/// Removes a store that has no layers.
+#[utoipa::path(delete, path = "/v1/stores/{store}", tag = "stores",
+    params(("store" = String, Path, description = "The store.")),
+    responses(
+    (status = 204, description = "It is gone."),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn remove(State(shared): State<Shared>, At(store): At<String>) -> Answer {
+    call(shared, move |engine| engine.remove_store(&store)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}

@@ -1,0 +1,196 @@
+//! Answers that are written while the engine still works on them.
+//!
+//! Nothing is answered before the first piece or the result is there, so that an error has its status code. After
+//! that an error can only break the body off: the connection closes without the last chunk.
+//!
+//! Invariant: a body ends properly only after the operation has succeeded; a client that goes away cancels it.
+
+use super::problem::{Refusal, RequestError};
+use axum::body::{Body, Bytes};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use mica_engine::{CancelToken, Error};
+use std::future::Future as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::sync::mpsc::Receiver;
+use tokio::task::JoinHandle;
+
+/// Cancels an operation when it goes.
+#[derive(Debug, Default)]
+pub(super) struct CancelOnDrop(CancelToken);
+
+impl CancelOnDrop {
+    /// The token for the operation.
+    pub(super) fn token(&self) -> CancelToken {
+        self.0.clone()
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// How pieces become bytes.
+pub(super) trait Encoder: Send + Unpin + 'static {
+    /// What the engine hands out.
+    type Piece: Send;
+
+    /// The bytes of one piece.
+    fn encode(&mut self, piece: Self::Piece) -> Bytes;
+
+    /// What comes after the last piece.
+    fn finish(&mut self) -> Bytes;
+}
+
+/// Pieces as they are.
+pub(super) struct Raw;
+
+impl Encoder for Raw {
+    type Piece = Bytes;
+
+    fn encode(&mut self, piece: Bytes) -> Bytes {
+        piece
+    }
+
+    fn finish(&mut self) -> Bytes {
+        Bytes::new()
+    }
+}
+
+/// Waits for the first piece or the result, and makes the body.
+///
+/// # Errors
+/// Those of the operation, if it ends before the first piece.
+pub(super) async fn body<E: Encoder>(
+    mut encoder: E,
+    mut pieces: Receiver<E::Piece>,
+    result: JoinHandle<Result<(), Error>>,
+    cancel: CancelOnDrop,
+) -> Result<Body, Refusal> {
+    let Some(first) = pieces.recv().await else {
+        ended(result.await)?;
+        return Ok(Body::from(encoder.finish()));
+    };
+    let first = encoder.encode(first);
+    Ok(Body::new(Streamed {
+        first: Some(first),
+        encoder,
+        pieces,
+        result: Some(result),
+        _cancel: cancel,
+    }))
+}
+
+/// The outcome of an operation that ran on a blocking thread.
+pub(super) fn ended<T>(
+    result: Result<Result<T, Error>, tokio::task::JoinError>,
+) -> Result<T, Refusal> {
+    match result {
+        Ok(result) => result.map_err(Refusal::Engine),
+        Err(error) => Err(RequestError::Internal(error.to_string()).into()),
+    }
+}
+
+struct Streamed<E: Encoder> {
+    first: Option<Bytes>,
+    encoder: E,
+    pieces: Receiver<E::Piece>,
+    result: Option<JoinHandle<Result<(), Error>>>,
+    _cancel: CancelOnDrop,
+}
+
+/// Breaks a body off.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Broken(String);
+
+impl<E: Encoder> HttpBody for Streamed<E> {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        if let Some(piece) = std::task::ready!(this.pieces.poll_recv(context)) {
+            return Poll::Ready(Some(Ok(Frame::data(this.encoder.encode(piece)))));
+        }
+        let Some(result) = &mut this.result else {
+            return Poll::Ready(None);
+        };
+        let result = std::task::ready!(Pin::new(result).poll(context));
+        this.result = None;
+        if let Err(refusal) = ended(result) {
+            let detail = refusal.problem().detail;
+            tracing::warn!(detail, "a stream broke off");
+            return Poll::Ready(Some(Err(Broken(detail))));
+        }
+        let last = this.encoder.finish();
+        Poll::Ready((!last.is_empty()).then(|| Ok(Frame::data(last))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.result.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+    use tokio::sync::mpsc;
+
+    type Outcome = Result<Vec<u8>, String>;
+
+    /// What a client gets of pieces and a result: the refusal's code, or the body, or what broke it off.
+    fn answer(pieces: &[&'static str], result: Result<(), Error>) -> Result<Outcome, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (sender, receiver) = mpsc::channel(8);
+            for piece in pieces {
+                sender
+                    .try_send(Bytes::from_static(piece.as_bytes()))
+                    .unwrap();
+            }
+            drop(sender);
+            let result = tokio::spawn(async { result });
+            let body = body(Raw, receiver, result, CancelOnDrop::default()).await;
+            let body = body.map_err(|refusal| refusal.problem().code)?;
+            let collected = body.collect().await.map_err(|error| error.to_string());
+            Ok(collected.map(|all| all.to_bytes().to_vec()))
+        })
+    }
+
+    #[test]
+    fn a_stream_that_succeeds_is_whole() {
+        assert_eq!(answer(&["a", "b"], Ok(())).unwrap().unwrap(), b"ab");
+        assert_eq!(answer(&[], Ok(())).unwrap().unwrap(), b"");
+    }
+
+    #[test]
+    fn an_early_error_is_a_problem_and_a_late_one_breaks_the_body_off() {
+        assert_eq!(answer(&[], Err(Error::Cancelled)).unwrap_err(), "cancelled");
+        assert!(answer(&["a"], Err(Error::Cancelled)).unwrap().is_err());
+    }
+
+    #[test]
+    fn a_body_that_is_dropped_cancels_the_operation() {
+        let cancel = CancelOnDrop::default();
+        let token = cancel.token();
+        assert!(!token.is_cancelled());
+        drop(cancel);
+        assert!(token.is_cancelled());
+    }
+}

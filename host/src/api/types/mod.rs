@@ -1,0 +1,20 @@
+//! Requests and answers of the REST interface, shared with the command line.
+//!
+//! Invariant: data only. Requests refuse fields they do not know; answers may gain fields.
+
+mod driver;
+mod layer;
+mod pairs;
+mod problem;
+mod status;
+mod store;
+
+pub(crate) use driver::{DriverList, DriverView, SwapReport};
+pub(crate) use layer::{
+    ApplyReport, ChangeList, ChangeView, LayerList, LayerRequest, LayerView, MetadataView,
+    MountRequest, MountView, SizeView, UnmountView,
+};
+pub(crate) use pairs::Pairs;
+pub(crate) use problem::Problem;
+pub(crate) use status::{Attention, EventView, KernelView, MemoryView, StatusView};
+pub(crate) use store::{StoreList, StoreRequest, StoreView};

@@ -1,0 +1,151 @@
+//! The daemon's state and its events on the wire.
+//!
+//! Invariant: data only.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What the running kernel can do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct KernelView {
+    /// The release, as `uname -r` tells it.
+    pub(crate) release: String,
+    /// `openat2` is there. Nothing works without it.
+    pub(crate) openat2: bool,
+    /// Mounts can be made through descriptors.
+    pub(crate) mount_api: bool,
+    /// The layers of an overlay can be given as descriptors.
+    pub(crate) overlay_fds: bool,
+    /// Mounts have unique ids that can be asked for.
+    pub(crate) statmount: bool,
+    /// Extended attributes can be reached through descriptors.
+    pub(crate) xattrat: bool,
+    /// Types of file systems that the kernel has loaded.
+    pub(crate) filesystems: Vec<String>,
+}
+
+/// The sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct RuntimeView {
+    /// `pooling` or `on-demand`.
+    pub(crate) allocator: String,
+    /// The wasmtime release.
+    pub(crate) wasmtime: String,
+    /// Where compiled code is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_dir: Option<String>,
+    /// Operations in the sandbox now.
+    pub(crate) live_operations: u64,
+    /// Operations in the sandbox since the start.
+    pub(crate) operations: u64,
+}
+
+/// Memory of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MemoryView {
+    /// Resident bytes now.
+    pub(crate) resident_bytes: u64,
+    /// Most resident bytes since the start.
+    pub(crate) peak_bytes: u64,
+}
+
+/// Something that needs a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Attention {
+    /// The store, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
+    /// What is wrong.
+    pub(crate) detail: String,
+}
+
+/// What the daemon is, has and does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct StatusView {
+    /// Mica's version.
+    pub(crate) version: String,
+    /// The daemon's process.
+    pub(crate) pid: u32,
+    /// Seconds since the start.
+    pub(crate) uptime_seconds: u64,
+    /// The root directory.
+    pub(crate) root: String,
+    /// The run directory.
+    pub(crate) run_dir: String,
+    /// When a layer counts as published: `commit` or `none`.
+    pub(crate) durability: String,
+    /// Stores.
+    pub(crate) stores: u64,
+    /// Drivers.
+    pub(crate) drivers: u64,
+    /// Layers of all stores.
+    pub(crate) layers: u64,
+    /// Mounted layers of all stores.
+    pub(crate) mounts: u64,
+    /// Driver operations that run now.
+    pub(crate) running: u64,
+    /// Driver operations since the start.
+    pub(crate) operations: u64,
+    /// Driver operations that a driver broke in.
+    pub(crate) faults: u64,
+    /// The kernel.
+    pub(crate) kernel: KernelView,
+    /// The sandbox.
+    pub(crate) runtime: RuntimeView,
+    /// The daemon's memory; absent where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) memory: Option<MemoryView>,
+    /// What needs a person.
+    pub(crate) problems: Vec<Attention>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct EventView {
+    /// Its number since the start, from 1 on, without gaps.
+    pub(crate) sequence: u64,
+    /// When: RFC 3339, UTC.
+    pub(crate) time: String,
+    /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
+    /// `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
+    /// `driver.failed` or `driver.quarantined`.
+    pub(crate) kind: String,
+    /// The store it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
+    /// The layer it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) layer: Option<String>,
+    /// The driver it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) driver: Option<String>,
+    /// More about it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<String>,
+}
+
+impl From<mica_engine::Event> for EventView {
+    fn from(event: mica_engine::Event) -> Self {
+        Self {
+            sequence: event.sequence,
+            time: event.time.to_string(),
+            kind: event.kind.as_str().to_owned(),
+            store: event.store,
+            layer: event.layer,
+            driver: event.driver,
+            detail: event.detail,
+        }
+    }
+}
+
+impl From<mica_engine::RuntimeFacts> for RuntimeView {
+    fn from(facts: mica_engine::RuntimeFacts) -> Self {
+        Self {
+            allocator: facts.allocator.to_owned(),
+            wasmtime: facts.wasmtime.to_owned(),
+            cache_dir: facts.cache_dir.map(|path| path.display().to_string()),
+            live_operations: facts.live_operations,
+            operations: facts.operations,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What can be written on the command line.
+//!
+//! Invariant: arguments only; what they do is in the file of their group.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::demo::DemoArguments;
+use super::driver::DriverCommand;
+use super::exit;
+use super::layer::LayerCommand;
+use super::serve::ServeArguments;
+use super::store::StoreCommand;
+
+const EXAMPLES: &str = "\
+Examples:
+  mica serve --root /var/lib/mica &         start the daemon; the first start makes the store `default`
+  mica layer create base                    make a layer
+  mica layer apply base rootfs.tar.zst      fill it from an archive
+  mica layer create box --parent base --read-write
+  root=$(mica layer mount box)              mount it; prints where
+  chroot \"$root\" /bin/sh                    work in it
+  mica layer changes box                    see what is different from `base`
+  mica layer diff box -o box.tar            take the difference as an archive
+  mica layer umount box && mica layer rm box base";
+
+/// Runs layered-filesystem drivers as WebAssembly components
+///
+/// Layers, stores and drivers belong to a daemon, `mica serve`; the other commands talk to it over its socket.
+/// `fsmagic`, `doctor` and `demo` need no daemon.
+#[derive(Debug, Parser)]
+#[command(name = "mica", version, max_term_width = 100, after_help = after_help(), propagate_version = false)]
+pub(crate) struct Arguments {
+    /// The daemon's socket [default: /run/mica/mica.sock]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "MICA_SOCKET",
+        hide_env_values = true
+    )]
+    pub(crate) socket: Option<PathBuf>,
+    /// The store that layer commands are about
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "MICA_STORE",
+        default_value = "default",
+        hide_env_values = true
+    )]
+    pub(crate) store: String,
+    /// Print results and errors for people or for programs
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "table",
+        value_enum
+    )]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::HELP)
+}
+
+/// For whom results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+/// A command or a group of commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the daemon
+    Serve(Box<ServeArguments>),
+    /// Make, list and remove stores: a driver bound to a directory and options
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Make, mount, compare, fill and remove layers
+    #[command(subcommand)]
+    Layer(LayerCommand),
+    /// List, load and swap drivers
+    #[command(subcommand)]
+    Driver(DriverCommand),
+    /// Tell what the daemon has and does
+    Status,
+    /// Follow what happens, one line each, until interrupted
+    Events,
+    /// Tell the type of the file system below a path
+    Fsmagic(FsmagicArguments),
+    /// Tell what this kernel and file system offer to drivers, and what is missing
+    Doctor(DoctorArguments),
+    /// Run the main job on a real root file system, and prove that it worked
+    Demo(DemoArguments),
+    /// Print a script that completes commands in a shell
+    Completion(CompletionArguments),
+    /// Print the manual page
+    Man(ManArguments),
+}
+
+/// Arguments of `mica fsmagic`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Prints the name, the magic number and the constant of the Docker graphdriver package. A path that does not
+exist yet is answered by its parent.
+
+Examples:
+  mica fsmagic /var/lib
+  mica --output json fsmagic /var/lib/mica")]
+pub(crate) struct FsmagicArguments {
+    /// A path, or one whose parent exists
+    pub(crate) path: PathBuf,
+}
+
+/// Arguments of `mica doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Tries each thing out in a scratch directory below PATH, which it removes again. Needs no daemon. Ends with 5 if
+no driver could work.
+
+Examples:
+  mica doctor /var/lib/mica
+  mica --output json doctor /mnt/disk")]
+pub(crate) struct DoctorArguments {
+    /// Where a store would be; by default the working directory
+    pub(crate) path: Option<PathBuf>,
+}
+
+/// Arguments of `mica completion`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mica completion bash > /etc/bash_completion.d/mica
+  mica completion zsh > /usr/local/share/zsh/site-functions/_mica
+  mica completion fish > ~/.config/fish/completions/mica.fish")]
+pub(crate) struct CompletionArguments {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Arguments of `mica man`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  mica man | man -l -
+  mica man --directory /usr/local/share/man/man1")]
+pub(crate) struct ManArguments {
+    /// Write the pages of all commands to files here instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}

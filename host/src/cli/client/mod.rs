@@ -1,0 +1,232 @@
+//! A client of the daemon: HTTP over its unix socket.
+//!
+//! Invariant: one connection for each call; bodies stream in both directions and are never held whole in memory, but
+//! for JSON documents.
+
+mod body;
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::runtime::{Builder, Runtime};
+
+use super::failure::{Failure, Problem};
+use body::Body;
+
+/// Bytes of a JSON answer that are read: more than any page of a list, less than memory.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// A client of the daemon on one socket.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: PathBuf,
+    runtime: Runtime,
+}
+
+impl Client {
+    /// A client; connects at each call.
+    ///
+    /// # Errors
+    /// What making an event loop says.
+    pub(crate) fn new(socket: PathBuf) -> Result<Self, Failure> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        Ok(Self {
+            socket,
+            runtime: runtime.map_err(Failure::io("make an event loop"))?,
+        })
+    }
+
+    /// Asks for a document.
+    pub(crate) fn get(&self, target: &str) -> Result<Value, Failure> {
+        self.document(Method::GET, target, Body::empty())
+    }
+
+    /// Sends a document, if there is one, and gets one.
+    pub(crate) fn post(&self, target: &str, document: Option<&Value>) -> Result<Value, Failure> {
+        let body = document.map_or_else(Body::empty, Body::json);
+        self.document(Method::POST, target, body)
+    }
+
+    /// Removes a thing.
+    pub(crate) fn delete(&self, target: &str) -> Result<(), Failure> {
+        self.document(Method::DELETE, target, Body::empty())
+            .map(drop)
+    }
+
+    /// Sends a component, gets a document.
+    pub(crate) fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
+        self.document(Method::POST, target, Body::bytes(bytes))
+    }
+
+    /// Sends what `source` has until its end, gets a document.
+    pub(crate) fn put_stream(
+        &self,
+        target: &str,
+        source: impl Read + Send + 'static,
+    ) -> Result<Value, Failure> {
+        let (body, error) = Body::stream(source);
+        let answer = self.document(Method::PUT, target, body);
+        // The daemon sees only that the body broke off; the reason is known here.
+        match error.take() {
+            Some(source) if answer.is_err() => Err(Failure::Io {
+                doing: "read what is to be sent".to_owned(),
+                source,
+            }),
+            _ => answer,
+        }
+    }
+
+    /// Writes an answer's body to `sink` as it comes, and returns how many bytes it had.
+    ///
+    /// # Errors
+    /// [`Failure::Connection`] when the body breaks off: what was written until then is not complete.
+    pub(crate) fn get_stream(&self, target: &str, sink: &mut dyn Write) -> Result<u64, Failure> {
+        self.runtime.block_on(async {
+            let response = self.send(Method::GET, target, Body::empty()).await?;
+            let mut body = response.into_body();
+            let mut count_bytes = 0;
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(self.broken("read the answer"))?;
+                if let Some(bytes) = frame.data_ref() {
+                    let written = sink.write_all(bytes).and_then(|()| sink.flush());
+                    written.map_err(Failure::io("write what was received"))?;
+                    count_bytes += bytes.len() as u64;
+                }
+            }
+            Ok(count_bytes)
+        })
+    }
+
+    fn document(&self, method: Method, target: &str, body: Body) -> Result<Value, Failure> {
+        self.runtime.block_on(async {
+            let response = self.send(method, target, body).await?;
+            let bytes = self.collect(response).await?;
+            if bytes.is_empty() {
+                return Ok(Value::Null);
+            }
+            serde_json::from_slice(&bytes).map_err(self.broken_by("understand the answer"))
+        })
+    }
+
+    /// Sends a request and sorts its answer; an error status is a [`Failure::Problem`].
+    async fn send(
+        &self,
+        method: Method,
+        target: &str,
+        body: Body,
+    ) -> Result<Response<Incoming>, Failure> {
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|source| Failure::Unreachable {
+            socket: self.socket.clone(),
+            source,
+        })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(self.broken("greet the daemon"))?;
+        tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(target)
+            .header(HOST, "mica");
+        if let Some(content_type) = body.content_type() {
+            request = request.header(CONTENT_TYPE, content_type);
+        }
+        if let Some(length) = body.length() {
+            request = request.header(CONTENT_LENGTH, length);
+        }
+        let request = request
+            .body(body)
+            .map_err(self.broken_by("ask the daemon"))?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(self.broken("ask the daemon"))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let bytes = self.collect(response).await?;
+        let problem: Result<Problem, _> = serde_json::from_slice(&bytes);
+        match problem {
+            Ok(problem) => Err(Failure::Problem(Box::new(problem))),
+            Err(error) => Err(Failure::Connection {
+                doing: format!("understand the daemon's answer {status}"),
+                source: error.into(),
+            }),
+        }
+    }
+
+    async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, Failure> {
+        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES);
+        let collected = body.collect().await;
+        Ok(collected
+            .map_err(self.broken_boxed("read the answer"))?
+            .to_bytes())
+    }
+
+    fn broken(&self, doing: &str) -> impl FnOnce(hyper::Error) -> Failure {
+        self.broken_by(doing)
+    }
+
+    fn broken_by<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        doing: &str,
+    ) -> impl FnOnce(E) -> Failure + use<E> {
+        let doing = format!("{doing} at `{}`", self.socket.display());
+        move |source| Failure::Connection {
+            doing,
+            source: source.into(),
+        }
+    }
+
+    fn broken_boxed(
+        &self,
+        doing: &str,
+    ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Failure {
+        self.broken_by(doing)
+    }
+}
+
+/// A segment of a target: everything but letters, digits and `-_~` is percent-encoded, and so are the names `.` and
+/// `..`, which would be resolved on the way.
+pub(crate) fn segment(text: &str) -> String {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.');
+    let is_dots = matches!(text, "." | "..");
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if plain(byte) && !is_dots {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_stay_one_segment() {
+        for (text, encoded) in [
+            ("base", "base"),
+            ("sha256:ab", "sha256%3Aab"),
+            ("a/b?c#d", "a%2Fb%3Fc%23d"),
+            ("..", "%2E%2E"),
+            ("v1.2", "v1.2"),
+            ("é", "%C3%A9"),
+        ] {
+            assert_eq!(segment(text), encoded);
+        }
+    }
+}

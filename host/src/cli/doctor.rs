@@ -1,0 +1,96 @@
+//! `mica doctor`: what this kernel and file system offer.
+//!
+//! Invariant: needs no daemon; what it makes on disk for a try, it removes.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::failure::Failure;
+use super::print::Printer;
+use super::words;
+use crate::machine::{self, Check, Need};
+
+/// Prints every check, and fails if no driver could work.
+pub(crate) fn run(printer: &Printer, path: Option<&Path>) -> Result<(), Failure> {
+    let path = path.unwrap_or(Path::new("."));
+    let doing = format!("look at `{}`", path.display());
+    let report = machine::examine(path).map_err(Failure::io(doing))?;
+    let document = json!({
+        "path": report.path.display().to_string(),
+        "kernel": report.kernel,
+        "file_system": report.file_system,
+        "free_bytes": report.room.free_bytes,
+        "free_inodes": report.room.free_inodes,
+        "drivers": report.drivers.iter().map(|(name, works)| (name.to_string(), json!(works))).collect::<serde_json::Map<_, _>>(),
+        "checks": report.checks.iter().map(check_document).collect::<Vec<_>>(),
+    });
+    printer.result(&document, || render(&report))?;
+    if report.drivers.iter().any(|(_, works)| *works) {
+        return Ok(());
+    }
+    Err(Failure::NotSupported {
+        what: format!("no driver can work on `{}`", report.path.display()),
+        remedy: "what is missing is listed above, each with its remedy".to_owned(),
+    })
+}
+
+fn check_document(check: &Check) -> serde_json::Value {
+    json!({
+        "name": check.name,
+        "ok": check.missing.is_none(),
+        "for": check.need.words(),
+        "detail": check.detail,
+        "missing": check.missing,
+    })
+}
+
+fn render(report: &machine::Report) -> String {
+    let mut text = format!(
+        "kernel       {}\npath         {}\nfile system  {}, {} free, {} inodes free\n\n",
+        report.kernel,
+        report.path.display(),
+        report.file_system,
+        words::bytes(report.room.free_bytes),
+        if report.room.total_inodes == 0 {
+            "unlimited".to_owned()
+        } else {
+            report.room.free_inodes.to_string()
+        },
+    );
+    for check in &report.checks {
+        text.push_str(&line(check));
+    }
+    text.push('\n');
+    for (driver, works) in &report.drivers {
+        let verdict = if *works {
+            "works here"
+        } else {
+            "does not work here"
+        };
+        text.push_str(&format!("{driver:8} {verdict}\n"));
+    }
+    text
+}
+
+fn line(check: &Check) -> String {
+    match &check.missing {
+        None => {
+            let line = format!("  ok       {:20} {}", check.name, check.detail);
+            format!("{}\n", line.trim_end())
+        }
+        Some(remedy) => {
+            let mark = if check.need == Need::Nice {
+                "absent "
+            } else {
+                "MISSING"
+            };
+            format!(
+                "  {mark}  {:20} {}\n{:31}try: {remedy}\n",
+                check.name,
+                check.need.words(),
+                ""
+            )
+        }
+    }
+}

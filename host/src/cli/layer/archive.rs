@@ -1,0 +1,176 @@
+//! Layers as archives, out and in.
+//!
+//! Invariant: an output file is complete or not there: it is written under another name and renamed at the end.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal as _, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{ApplyArguments, DiffArguments, target};
+use crate::cli::failure::Failure;
+use crate::cli::progress::{Watched, bytes_bar};
+use crate::cli::{Context, words};
+
+pub(super) const DIFF_EXAMPLES: &str = "\
+The archive is PAX tar with whiteouts as in the OCI image layer format. The same layer gives the same bytes every time.
+
+Examples:
+  mica layer diff box -o box.tar
+  mica layer diff box --whole | zstd > box.tar.zst
+  mica layer diff box --parent base | tar -tv";
+
+pub(super) const APPLY_EXAMPLES: &str = "\
+The layer gets all of the archive or, if anything fails, nothing of it. Gzip and zstd are recognised.
+
+Examples:
+  mica layer apply base rootfs.tar.zst
+  mica layer diff box | mica layer apply copy";
+
+/// Bytes that are gathered before a write: a pipe's and a disk's favourite.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// Writes the difference to a file or to standard output.
+pub(super) fn diff(context: &Context, arguments: &DiffArguments) -> Result<(), Failure> {
+    let target = arguments.compare.target(context, "diff");
+    match &arguments.file {
+        Some(file) if file != Path::new("-") => diff_to_file(context, &target, file),
+        _ if io::stdout().is_terminal() => Err(Failure::Usage {
+            what: "an archive is not for a terminal".to_owned(),
+            remedy: "name a file with `-o FILE`, or send it through a pipe",
+        }),
+        _ => context
+            .client
+            .get_stream(&target, &mut io::stdout().lock())
+            .map(drop),
+    }
+}
+
+fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Failure> {
+    let doing = || format!("write `{}`", file.display());
+    let bar = bytes_bar(format!("{}", file.display()), None);
+    // A pipe or device cannot be renamed over; neither shall it.
+    let special = fs::metadata(file).is_ok_and(|found| !found.is_file());
+    let partial = if special {
+        Partial::direct(file)
+    } else {
+        Partial::beside(file)
+    };
+    let output = File::create(&partial.path).map_err(Failure::io(doing()))?;
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, Watched::new(output, &bar));
+    let count_bytes = context
+        .client
+        .get_stream(target, &mut Unflushed(&mut writer))?;
+    writer.flush().map_err(Failure::io(doing()))?;
+    bar.finish_and_clear();
+    partial.complete(file).map_err(Failure::io(doing()))?;
+    let document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
+    context.printer.result(&document, || {
+        format!("{}  {}", file.display(), words::bytes(count_bytes))
+    })
+}
+
+/// A writer that is flushed only by its owner: pieces of a stream are gathered.
+struct Unflushed<'a, W: io::Write>(&'a mut W);
+
+impl<W: io::Write> io::Write for Unflushed<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file that is being written; removed unless it is completed.
+struct Partial {
+    path: PathBuf,
+    is_beside: bool,
+}
+
+impl Partial {
+    fn beside(file: &Path) -> Self {
+        let mut name = file.as_os_str().to_owned();
+        name.push(format!(".partial-{}", std::process::id()));
+        Self {
+            path: name.into(),
+            is_beside: true,
+        }
+    }
+
+    fn direct(file: &Path) -> Self {
+        Self {
+            path: file.to_owned(),
+            is_beside: false,
+        }
+    }
+
+    fn complete(mut self, file: &Path) -> io::Result<()> {
+        if self.is_beside {
+            fs::rename(&self.path, file)?;
+            self.is_beside = false;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.is_beside {
+            fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// Applies an archive.
+pub(super) fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Failure> {
+    let (source, total_bytes) = open(&arguments.file)?;
+    let bar = bytes_bar(format!("apply to {}", arguments.id), total_bytes);
+    let answer = context.client.put_stream(
+        &target(context, &arguments.id, "/diff"),
+        Watched::new(source, &bar),
+    );
+    bar.finish_and_clear();
+    let report = answer?;
+    context
+        .printer
+        .result(&report, || applied(&arguments.id, &report))
+}
+
+/// The archive, and its bytes where they are known.
+fn open(file: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
+    if file == Path::new("-") {
+        if io::stdin().is_terminal() {
+            return Err(Failure::Usage {
+                what: "a terminal is no archive".to_owned(),
+                remedy: "name a file, or send the archive through a pipe",
+            });
+        }
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let doing = || format!("read `{}`", file.display());
+    let opened = File::open(file).map_err(Failure::io(doing()))?;
+    let found = opened.metadata().map_err(Failure::io(doing()))?;
+    if found.is_dir() {
+        return Err(Failure::Usage {
+            what: format!("`{}` is a directory", file.display()),
+            remedy: "make an archive of it: `tar -C DIR -c . | mica layer apply ID`",
+        });
+    }
+    Ok((Box::new(opened), found.is_file().then_some(found.len())))
+}
+
+fn applied(id: &str, report: &Value) -> String {
+    let (entries, size) = (
+        words::number(report, "entries"),
+        words::number(report, "size_bytes"),
+    );
+    let mut text = format!("{id}: {entries} entries, {}", words::bytes(size));
+    match words::number(report, "xattrs_skipped") {
+        0 => {}
+        skipped => text.push_str(&format!(", {skipped} extended attributes skipped")),
+    }
+    text
+}

@@ -1,0 +1,62 @@
+//! Layers come and go.
+//!
+//! Invariant: removing several layers stops at none of them; all failures are told.
+
+use serde_json::json;
+
+use super::{CreateArguments, layers_target, target};
+use crate::cli::arguments::Output;
+use crate::cli::failure::Failure;
+use crate::cli::store::object;
+use crate::cli::{Context, words};
+
+pub(super) const CREATE_EXAMPLES: &str = "\
+Examples:
+  mica layer create base
+  mica layer create box --parent base --read-write
+  mica --store scratch layer create tmp";
+
+/// Makes a layer and prints its id.
+pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(), Failure> {
+    let mut request = json!({
+        "id": arguments.id,
+        "kind": if arguments.read_write { "read-write" } else { "content" },
+    });
+    if let Some(parent) = &arguments.parent {
+        request["parent"] = json!(parent);
+    }
+    if let Some(label) = &arguments.mount_label {
+        request["mount_label"] = json!(label);
+    }
+    if !arguments.storage_options.is_empty() {
+        request["storage_options"] = object(&arguments.storage_options);
+    }
+    let document = context
+        .client
+        .post(&layers_target(context), Some(&request))?;
+    context
+        .printer
+        .result(&document, || words::field(&document, "id"))
+}
+
+/// Removes layers, one after another, and prints the id of each that is gone.
+///
+/// # Errors
+/// The first failure; the others are told as they happen.
+pub(super) fn remove(context: &Context, ids: &[String]) -> Result<(), Failure> {
+    let mut first = None;
+    for id in ids {
+        match context.client.delete(&target(context, id, "")) {
+            Ok(()) => context
+                .printer
+                .result(&json!({ "removed": id }), || id.clone())?,
+            Err(failure) if first.is_none() => first = Some(failure),
+            Err(failure) => failure.tell(if context.printer.is_json() {
+                Output::Json
+            } else {
+                Output::Table
+            }),
+        }
+    }
+    first.map_or(Ok(()), Err)
+}

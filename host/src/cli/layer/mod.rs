@@ -1,0 +1,167 @@
+//! `mica layer`.
+//!
+//! Invariant: talks REST and prints; each file is one kind of work.
+
+mod archive;
+mod change;
+mod life;
+mod list;
+mod mount;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::Context;
+use super::client::segment;
+use super::failure::Failure;
+use super::store::key_value;
+
+pub(crate) use change::line as change_line;
+
+/// A command of `mica layer`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LayerCommand {
+    /// Make a layer, empty or on top of another
+    #[command(after_help = life::CREATE_EXAMPLES)]
+    Create(CreateArguments),
+    /// List the layers of the store
+    #[command(visible_alias = "list")]
+    Ls,
+    /// Show which layer lies on which
+    Tree,
+    /// Tell all about a layer
+    Inspect {
+        /// The layer
+        id: String,
+    },
+    /// Remove layers in this order; children go before their parents
+    Rm {
+        /// The layers
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Mount a layer and print where its files are
+    #[command(after_help = mount::EXAMPLES)]
+    Mount(MountArguments),
+    /// Give a mount back; the last reference unmounts
+    #[command(visible_alias = "unmount")]
+    Umount {
+        /// The layer
+        id: String,
+    },
+    /// Write what is different from the parent as a tar archive
+    #[command(after_help = archive::DIFF_EXAMPLES)]
+    Diff(DiffArguments),
+    /// Apply a tar archive to a layer; whiteouts remove
+    #[command(after_help = archive::APPLY_EXAMPLES)]
+    Apply(ApplyArguments),
+    /// List what is different from the parent: A added, C changed, D deleted
+    Changes(CompareArguments),
+    /// Tell how many bytes the difference from the parent has
+    Size(CompareArguments),
+}
+
+/// Arguments of `mica layer create`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CreateArguments {
+    /// The new id: any text up to 255 bytes without slashes and control characters
+    id: String,
+    /// The layer to build on
+    #[arg(long, value_name = "ID")]
+    parent: Option<String>,
+    /// For a container to write to, not for content
+    #[arg(long)]
+    read_write: bool,
+    /// An option of this layer alone; may be given more than once
+    #[arg(long = "storage-opt", value_name = "KEY=VALUE", value_parser = key_value)]
+    storage_options: Vec<(String, String)>,
+    /// An SELinux context for its files
+    #[arg(long, value_name = "CONTEXT")]
+    mount_label: Option<String>,
+}
+
+/// Arguments of `mica layer mount`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MountArguments {
+    /// The layer
+    id: String,
+    /// Refuse every write; without it a layer that has no children can be written to
+    #[arg(long)]
+    read_only: bool,
+    /// An SELinux context for all files of the mount
+    #[arg(long, value_name = "CONTEXT")]
+    mount_label: Option<String>,
+}
+
+/// Arguments of `mica layer diff`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiffArguments {
+    #[command(flatten)]
+    compare: CompareArguments,
+    /// Write to this file, not to standard output
+    #[arg(short = 'o', long = "file", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// Arguments of `mica layer apply`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyArguments {
+    /// The layer
+    id: String,
+    /// The archive, plain, gzip or zstd; `-` is standard input
+    #[arg(default_value = "-")]
+    file: PathBuf,
+}
+
+/// A layer, and what it is compared with.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompareArguments {
+    /// The layer
+    id: String,
+    /// Compare with this layer, not with its own parent
+    #[arg(long, value_name = "ID")]
+    parent: Option<String>,
+    /// Compare with nothing: the whole layer
+    #[arg(long, conflicts_with = "parent")]
+    whole: bool,
+}
+
+impl CompareArguments {
+    /// The target of a comparison of the layer.
+    fn target(&self, context: &Context, what: &str) -> String {
+        let query = match &self.parent {
+            Some(parent) => format!("?parent={}", segment(parent)),
+            None if self.whole => "?parent=".to_owned(),
+            None => String::new(),
+        };
+        target(context, &self.id, &format!("/{what}{query}"))
+    }
+}
+
+/// Runs a command of `mica layer`.
+pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failure> {
+    match command {
+        LayerCommand::Create(arguments) => life::create(context, &arguments),
+        LayerCommand::Ls => list::ls(context),
+        LayerCommand::Tree => list::tree(context),
+        LayerCommand::Inspect { id } => list::inspect(context, &id),
+        LayerCommand::Rm { ids } => life::remove(context, &ids),
+        LayerCommand::Mount(arguments) => mount::mount(context, &arguments),
+        LayerCommand::Umount { id } => mount::unmount(context, &id),
+        LayerCommand::Diff(arguments) => archive::diff(context, &arguments),
+        LayerCommand::Apply(arguments) => archive::apply(context, &arguments),
+        LayerCommand::Changes(arguments) => change::changes(context, &arguments),
+        LayerCommand::Size(arguments) => change::size(context, &arguments),
+    }
+}
+
+/// The target of the store's layers.
+fn layers_target(context: &Context) -> String {
+    format!("/v1/stores/{}/layers", segment(&context.store))
+}
+
+/// The target of a layer, with more after it.
+fn target(context: &Context, id: &str, rest: &str) -> String {
+    format!("{}/{}{rest}", layers_target(context), segment(id))
+}

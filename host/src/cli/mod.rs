@@ -1,0 +1,82 @@
+//! The command line: one file for each group of commands.
+//!
+//! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine, and
+//! only `fsmagic` and `doctor` look at the machine itself.
+
+mod arguments;
+mod client;
+mod demo;
+mod doctor;
+mod documents;
+mod driver;
+mod events;
+mod exit;
+mod failure;
+mod fsmagic;
+mod layer;
+mod print;
+mod progress;
+mod serve;
+mod status;
+mod store;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::{Arguments, Command};
+use client::Client;
+use exit::Exit;
+use failure::Failure;
+use print::Printer;
+
+/// What a command needs beside its own arguments.
+struct Context {
+    /// The daemon; nothing is connected before the first call.
+    client: Client,
+    /// The store that layer commands are about.
+    store: String,
+    /// Where results go.
+    printer: Printer,
+}
+
+/// Runs the command of this process's arguments, tells failures on standard error, and returns the exit code.
+pub(crate) fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let output = arguments.output;
+    match command(arguments) {
+        Ok(()) => Exit::Worked.into(),
+        Err(failure) => {
+            failure.tell(output);
+            failure.exit().into()
+        }
+    }
+}
+
+/// Where the daemon listens unless it is told otherwise.
+const DEFAULT_SOCKET: &str = "/run/mica/mica.sock";
+
+fn command(arguments: Arguments) -> Result<(), Failure> {
+    let socket = arguments.socket.clone();
+    let context = Context {
+        client: Client::new(socket.unwrap_or_else(|| DEFAULT_SOCKET.into()))?,
+        store: arguments.store,
+        printer: Printer::new(arguments.output),
+    };
+    match arguments.command {
+        Command::Serve(serve) => serve::run(*serve, arguments.socket),
+        Command::Store(command) => store::run(&context, command),
+        Command::Layer(command) => layer::run(&context, command),
+        Command::Driver(command) => driver::run(&context, command),
+        Command::Status => status::run(&context),
+        Command::Events => events::run(&context),
+        Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
+        Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
+        Command::Demo(demo) => demo::run(&demo),
+        Command::Completion(completion) => {
+            documents::completion(&context.printer, completion.shell)
+        }
+        Command::Man(man) => documents::manual(&context.printer, man.directory.as_deref()),
+    }
+}

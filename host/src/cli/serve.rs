@@ -1,0 +1,75 @@
+//! `mica serve`.
+//!
+//! Invariant: reads flags and starts the daemon; nothing of the daemon is here.
+
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use crate::config::{Config, Flags};
+use crate::daemon;
+
+/// Arguments of `mica serve`. Each goes before the same key of the configuration file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The first start makes the store `default`, with --driver or the first of overlay and vfs that works on the root's file
+system. SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them.
+
+The configuration is one TOML file. An unknown key is an error that names it:
+  root = \"/var/lib/mica\"
+  run_dir = \"/run/mica\"
+  durability = \"commit\"          # or \"none\": faster, and a power cut may lose the last layers
+  [limits]                       # of the sandbox: memory, time, handles
+  [drivers.hello]
+  grants = [\"directory\", \"home\"]
+
+Examples:
+  mica serve
+  mica serve --root /mnt/disk/mica --run-dir /run/mica --driver overlay
+  mica --socket /tmp/m/mica.sock serve --root /tmp/m/root --run-dir /tmp/m/run --log debug")]
+pub(crate) struct ServeArguments {
+    /// A configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where stores and drivers are kept [default: /var/lib/mica]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Where mounts are; best on a file system that ends with the boot [default: /run/mica]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// The driver of the store `default`, when it is made
+    #[arg(long, value_name = "NAME")]
+    driver: Option<String>,
+    /// Listen here as well; only loopback addresses are accepted
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    tcp: Option<String>,
+    /// A directory whose *.wasm files add or override drivers
+    #[arg(long, value_name = "DIR")]
+    drivers_dir: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or directives [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log: Option<String>,
+}
+
+/// Runs the daemon until it is told to end.
+pub(crate) fn run(arguments: ServeArguments, socket: Option<PathBuf>) -> Result<(), Failure> {
+    let config = Config::load(Flags {
+        config: arguments.config,
+        root: arguments.root,
+        run_dir: arguments.run_dir,
+        socket,
+        tcp: arguments.tcp,
+        driver: arguments.driver,
+        drivers_dir: arguments.drivers_dir,
+        log: arguments.log,
+    });
+    let config = config.map_err(|error| Failure::Serve {
+        what: error.to_string(),
+        remedy: None,
+        code: Some("invalid-option"),
+    })?;
+    daemon::serve(config).map_err(|error| Failure::Serve {
+        what: error.to_string(),
+        remedy: error.remedy(),
+        code: error.code(),
+    })
+}

@@ -1,0 +1,59 @@
+//! `mica status`.
+//!
+//! Invariant: prints what the daemon says, whatever fields it has.
+
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::{Context, words};
+
+/// Prints what the daemon has and does.
+pub(crate) fn run(context: &Context) -> Result<(), Failure> {
+    let document = context.client.get("/v1/status")?;
+    context.printer.result(&document, || {
+        let mut text = String::new();
+        write(&document, 0, &mut text);
+        text
+    })
+}
+
+/// Fields one a line, those of an object below its name and indented.
+fn write(document: &Value, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    let Some(fields) = document.as_object() else {
+        text.push_str(&format!("{indent}{}\n", words::text(document)));
+        return;
+    };
+    let width = fields.keys().map(String::len).max().unwrap_or(0) + 2;
+    for (name, value) in fields {
+        let title = name.replace('_', " ");
+        match value {
+            Value::Object(below) if !below.is_empty() => {
+                text.push_str(&format!("{indent}{title}\n"));
+                write(value, depth + 1, text);
+            }
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                text.push_str(&format!("{indent}{title}\n"));
+                for item in items {
+                    write(item, depth + 1, text);
+                }
+            }
+            value => {
+                let line = format!("{indent}{title:width$}{}", in_words(name, value));
+                text.push_str(line.trim_end());
+                text.push('\n');
+            }
+        }
+    }
+}
+
+/// A value, with a unit where the name tells one.
+fn in_words(name: &str, value: &Value) -> String {
+    match (value.as_u64(), name) {
+        (Some(count), _) if name.ends_with("_bytes") => words::bytes(count),
+        _ => match words::text(value) {
+            text if text.is_empty() => "-".to_owned(),
+            text => text,
+        },
+    }
+}

@@ -1,0 +1,134 @@
+//! Values of documents as words for tables.
+//!
+//! Invariant: what is absent is a dash, never an error: an older or newer daemon still gets its table.
+
+use serde_json::Value;
+use std::time::Duration;
+
+/// A field of a document as text; `-` if it is absent, null or empty.
+pub(crate) fn field(document: &Value, name: &str) -> String {
+    let text = document.get(name).map(text).unwrap_or_default();
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
+    }
+}
+
+/// A number of a document; 0 if it is absent.
+pub(crate) fn number(document: &Value, name: &str) -> u64 {
+    document.get(name).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// A list of a document; empty if it is absent.
+pub(crate) fn list<'a>(document: &'a Value, name: &str) -> &'a [Value] {
+    let items = document.get(name).and_then(Value::as_array);
+    items.map_or(&[], Vec::as_slice)
+}
+
+/// Name and value of each pair, whether the document has them as an object or as a list of pairs.
+pub(crate) fn pairs(document: &Value, name: &str) -> Vec<(String, String)> {
+    match document.get(name) {
+        Some(Value::Object(fields)) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| {
+                let part = |index| item.get(index).map(text).unwrap_or_default();
+                (part(0), part(1))
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value as text without quotes.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A time to the second, without the fraction.
+pub(crate) fn moment(document: &Value, name: &str) -> String {
+    let text = field(document, name);
+    match text.split_once('.') {
+        Some((seconds, rest)) if rest.ends_with('Z') => format!("{seconds}Z"),
+        _ => text,
+    }
+}
+
+/// The beginning of a digest.
+pub(crate) fn short_digest(digest: &str) -> String {
+    let (algorithm, hexadecimal) = digest.split_once(':').unwrap_or(("", digest));
+    match hexadecimal.get(..12) {
+        Some(short) if !algorithm.is_empty() => format!("{algorithm}:{short}"),
+        Some(short) => short.to_owned(),
+        None => digest.to_owned(),
+    }
+}
+
+/// Bytes with a decimal unit: `1.5 MB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    // Tenths of the unit, rounded; the first unit in which it stays below 1000.
+    let mut tenths = bytes.saturating_add(50) / 100;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while tenths >= 10_000 {
+        let Some(next) = units.next() else { break };
+        tenths = (tenths + 500) / 1000;
+        unit = Some(next);
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, unit.unwrap_or(&"B"))
+}
+
+/// A time that passed: `1.25 s`, `3m 20s`.
+pub(crate) fn duration(passed: Duration) -> String {
+    let seconds = passed.as_secs();
+    match seconds {
+        0 if passed.as_millis() < 10 => format!("{:.1} ms", passed.as_secs_f64() * 1000.0),
+        0 => format!("{} ms", passed.as_millis()),
+        1..60 => format!("{:.2} s", passed.as_secs_f64()),
+        60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded_to_a_unit() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (1_549_000, "1.6 MB"),
+            (999_999, "1.0 MB"),
+            (252_000_000_000, "252.0 GB"),
+        ] {
+            assert_eq!(bytes(count), text, "{count}");
+        }
+    }
+
+    #[test]
+    fn digests_are_cut() {
+        assert_eq!(
+            short_digest("sha256:0123456789abcdef"),
+            "sha256:0123456789ab"
+        );
+        assert_eq!(short_digest("short"), "short");
+    }
+}

@@ -1,0 +1,71 @@
+//! The configuration file, as it is written.
+//!
+//! Invariant: shape only; what a value means is checked where the flags are merged in.
+
+use super::ApiLimits;
+use mica_engine::{Durability, Grant, Limits};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The whole file. All keys may be left out.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    /// Holds stores and drivers. Default: `/var/lib/mica`.
+    pub(super) root: Option<PathBuf>,
+    /// Holds mounts and their state; best on a file system that ends with the boot. Default: `/run/mica`.
+    pub(super) run_dir: Option<PathBuf>,
+    /// The unix socket. Default: `mica.sock` in the run directory.
+    pub(super) socket: Option<PathBuf>,
+    /// A loopback address and port to listen on as well. Default: none.
+    pub(super) tcp: Option<String>,
+    /// The driver of the store that the first start makes. Default: the first of overlay, vfs that works.
+    pub(super) driver: Option<String>,
+    /// A directory whose `*.wasm` files add or override drivers. Default: none.
+    pub(super) drivers_dir: Option<PathBuf>,
+    /// `commit`: a layer counts as published when it is on the device. `none`: when the kernel has it.
+    pub(super) durability: Durability,
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or directives as `mica_engine=debug,info`.
+    pub(super) log: Option<String>,
+    /// Layers that a chain may have, itself included: 1 to 500. Default: 500.
+    pub(super) max_depth: Option<usize>,
+    /// Seconds that a swap waits for operations of the old build before it ends them. Default: 30.
+    pub(super) drain_seconds: u64,
+    /// Limits of the sandbox: every field of `mica_runtime::Limits`.
+    pub(super) limits: Limits,
+    /// Limits of the REST interface.
+    pub(super) api: ApiLimits,
+    /// What is said of single drivers, by name.
+    pub(super) drivers: BTreeMap<String, Driver>,
+}
+
+/// What is said of one driver.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Driver {
+    /// Interfaces of `mica:host` that it may import. Default: the standard grants.
+    pub(super) grants: Option<Vec<Grant>>,
+    /// Layers that a chain of its stores may have; the smaller of this and the general `max_depth` counts.
+    pub(super) max_depth: Option<usize>,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            root: None,
+            run_dir: None,
+            socket: None,
+            tcp: None,
+            driver: None,
+            drivers_dir: None,
+            durability: Durability::default(),
+            log: None,
+            max_depth: None,
+            drain_seconds: 30,
+            limits: Limits::default(),
+            api: ApiLimits::default(),
+            drivers: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! The daemon's settings: one TOML file, and flags that go before it.
+//!
+//! Invariant: a [`Config`] was checked as a whole; nothing reads a setting from anywhere else. A key that is not
+//! known is an error that names it.
+
+mod file;
+
+use file::File;
+use mica_engine::{Durability, Grants, Limits};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Where stores and drivers are kept unless something else is said.
+pub(crate) const DEFAULT_ROOT: &str = "/var/lib/mica";
+/// Where mounts and the socket are unless something else is said: it ends with the boot, as mounts do.
+pub(crate) const DEFAULT_RUN_DIR: &str = "/run/mica";
+/// The socket's name in the run directory.
+const SOCKET_NAME: &str = "mica.sock";
+/// Layers of a chain that overlay can mount.
+const MOST_DEPTH: usize = 500;
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The file cannot be read.
+    #[error("read the configuration `{}`: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The file is no TOML, or a key or value in it is not known.
+    #[error("configuration `{}`: {reason}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The parser's words, with line and column.
+        reason: String,
+    },
+    /// A setting's value cannot be used.
+    #[error("setting `{setting}`: {reason}")]
+    Invalid {
+        /// The setting.
+        setting: String,
+        /// What is wrong with its value.
+        reason: String,
+    },
+}
+
+/// What the flags of `mica serve` say; each goes before the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Flags {
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// The root directory.
+    pub(crate) root: Option<PathBuf>,
+    /// The run directory.
+    pub(crate) run_dir: Option<PathBuf>,
+    /// The socket.
+    pub(crate) socket: Option<PathBuf>,
+    /// A loopback address to listen on as well.
+    pub(crate) tcp: Option<String>,
+    /// The driver of the default store.
+    pub(crate) driver: Option<String>,
+    /// A directory of components.
+    pub(crate) drivers_dir: Option<PathBuf>,
+    /// What is logged.
+    pub(crate) log: Option<String>,
+}
+
+/// Limits of the REST interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ApiLimits {
+    /// Connections at the same time; more wait until one ends.
+    pub(crate) connections: usize,
+    /// Bytes of a JSON request; the largest that makes sense has some kilobytes.
+    pub(crate) json_bytes: usize,
+    /// Seconds that a client may take for the head of a request, and that an idle connection is kept.
+    pub(crate) header_seconds: u64,
+    /// Seconds that a running request may take to end when the daemon is told to stop.
+    pub(crate) stop_seconds: u64,
+    /// Bytes of an archive after decompression: 1 TiB is far above any layer.
+    pub(crate) archive_bytes: u64,
+    /// How many times larger than its compressed form an archive may be; the first 256 MiB are free. File systems
+    /// compress to a third or a fifth; zeros by gzip to a thousandth.
+    pub(crate) expansion: u64,
+    /// Bytes of a zstd window: 128 MiB is what the zstd command accepts without a flag.
+    pub(crate) zstd_window_bytes: u64,
+}
+
+impl Default for ApiLimits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            json_bytes: 1 << 20,
+            header_seconds: 60,
+            stop_seconds: 10,
+            archive_bytes: 1 << 40,
+            expansion: 500,
+            zstd_window_bytes: 128 << 20,
+        }
+    }
+}
+
+impl ApiLimits {
+    /// How long a client may take for a head.
+    pub(crate) fn header_timeout(&self) -> Duration {
+        Duration::from_secs(self.header_seconds)
+    }
+
+    /// How long running requests may take to end at a stop.
+    pub(crate) fn stop_timeout(&self) -> Duration {
+        Duration::from_secs(self.stop_seconds)
+    }
+}
+
+/// The daemon's settings, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Holds stores and drivers.
+    pub(crate) root: PathBuf,
+    /// Holds mounts and their state.
+    pub(crate) run_dir: PathBuf,
+    /// The unix socket.
+    pub(crate) socket: PathBuf,
+    /// A loopback address to listen on as well.
+    pub(crate) tcp: Option<SocketAddr>,
+    /// The driver of the default store; without one the first that works.
+    pub(crate) driver: Option<String>,
+    /// A directory whose `*.wasm` add or override drivers.
+    pub(crate) drivers_dir: Option<PathBuf>,
+    /// When a layer counts as published.
+    pub(crate) durability: Durability,
+    /// What is logged: a level, or directives as `mica=debug,info`.
+    pub(crate) log: String,
+    /// Layers that a chain may have.
+    pub(crate) max_depth: usize,
+    /// Layers that a chain may have, by driver.
+    pub(crate) driver_depths: BTreeMap<String, usize>,
+    /// How long a swap waits for operations of the old build.
+    pub(crate) drain: Duration,
+    /// Limits of the sandbox.
+    pub(crate) limits: Limits,
+    /// Limits of the REST interface.
+    pub(crate) api: ApiLimits,
+    /// What drivers may import, by driver; others get the standard grants.
+    pub(crate) grants: BTreeMap<String, Grants>,
+}
+
+impl Config {
+    /// Reads the file that the flags name, lets the flags go before it, and checks the whole.
+    ///
+    /// # Errors
+    /// [`Error`], which names the file and the key.
+    pub(crate) fn load(flags: Flags) -> Result<Self, Error> {
+        let file = match &flags.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        merge(flags, file)
+    }
+}
+
+fn read(path: &Path) -> Result<File, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(path, &text)
+}
+
+fn parse(path: &Path, text: &str) -> Result<File, Error> {
+    toml::from_str(text).map_err(|error| Error::Parse {
+        path: path.to_owned(),
+        reason: error.to_string().trim_end().to_owned(),
+    })
+}
+
+fn merge(flags: Flags, file: File) -> Result<Config, Error> {
+    let mut grants = BTreeMap::new();
+    let mut driver_depths = BTreeMap::new();
+    for (name, driver) in file.drivers {
+        if let Some(granted) = driver.grants {
+            grants.insert(name.clone(), granted.into_iter().collect());
+        }
+        if let Some(depth) = driver.max_depth {
+            check_depth(&format!("drivers.{name}.max_depth"), depth)?;
+            driver_depths.insert(name, depth);
+        }
+    }
+    let max_depth = file.max_depth.unwrap_or(MOST_DEPTH);
+    check_depth("max_depth", max_depth)?;
+    check_api(&file.api)?;
+    let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
+    let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
+    let socket = flags.socket.or(file.socket);
+    Ok(Config {
+        socket: socket.map_or_else(
+            || Ok(run_dir.join(SOCKET_NAME)),
+            |path| full("socket", &path),
+        )?,
+        tcp: flags
+            .tcp
+            .or(file.tcp)
+            .as_deref()
+            .map(loopback)
+            .transpose()?,
+        driver: flags.driver.or(file.driver),
+        drivers_dir: flags.drivers_dir.or(file.drivers_dir),
+        durability: file.durability,
+        log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+        drain: Duration::from_secs(file.drain_seconds),
+        limits: file.limits,
+        api: file.api,
+        root,
+        run_dir,
+        max_depth,
+        driver_depths,
+        grants,
+    })
+}
+
+fn invalid(setting: &str, reason: impl Into<String>) -> Error {
+    Error::Invalid {
+        setting: setting.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+fn directory(setting: &str, given: Option<PathBuf>, default: &str) -> Result<PathBuf, Error> {
+    full(setting, &given.unwrap_or_else(|| default.into()))
+}
+
+/// A path that does not change its meaning with the working directory.
+fn full(setting: &str, path: &Path) -> Result<PathBuf, Error> {
+    std::path::absolute(path)
+        .map_err(|error| invalid(setting, format!("`{}`: {error}", path.display())))
+}
+
+fn check_depth(setting: &str, depth: usize) -> Result<(), Error> {
+    if (1..=MOST_DEPTH).contains(&depth) {
+        return Ok(());
+    }
+    Err(invalid(
+        setting,
+        format!("{depth} is not from 1 to {MOST_DEPTH}, the most that overlay can mount"),
+    ))
+}
+
+fn check_api(api: &ApiLimits) -> Result<(), Error> {
+    for (name, is_zero) in [
+        ("connections", api.connections == 0),
+        ("json_bytes", api.json_bytes == 0),
+        ("header_seconds", api.header_seconds == 0),
+        ("archive_bytes", api.archive_bytes == 0),
+        ("expansion", api.expansion == 0),
+        ("zstd_window_bytes", api.zstd_window_bytes == 0),
+    ] {
+        if is_zero {
+            return Err(invalid(&format!("api.{name}"), "0 would refuse everything"));
+        }
+    }
+    Ok(())
+}
+
+/// An address of this machine alone: whoever reaches the socket may do everything.
+fn loopback(text: &str) -> Result<SocketAddr, Error> {
+    let address: SocketAddr = text.parse().map_err(|error| {
+        invalid(
+            "tcp",
+            format!("`{text}`: {error}; give an address such as 127.0.0.1:7777"),
+        )
+    })?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    Err(invalid(
+        "tcp",
+        format!("`{text}` is no loopback address: everyone who reaches it could do everything"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: Flags, text: &str) -> Result<Config, Error> {
+        parse(Path::new("mica.toml"), text).and_then(|file| merge(flags, file))
+    }
+
+    fn refusal(text: &str) -> String {
+        config(Flags::default(), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn without_file_and_flags_the_usual_places_are_used() {
+        let config = Config::load(Flags::default()).unwrap();
+        assert_eq!(config.root, Path::new(DEFAULT_ROOT));
+        assert_eq!(config.socket, Path::new("/run/mica/mica.sock"));
+        assert_eq!((config.tcp, config.driver), (None, None));
+        assert_eq!((config.log.as_str(), config.max_depth), ("info", 500));
+        assert_eq!(config.durability, Durability::Commit);
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.api, ApiLimits::default());
+    }
+
+    #[test]
+    fn flags_go_before_the_file() {
+        let flags = Flags {
+            root: Some("/flag".into()),
+            ..Flags::default()
+        };
+        let text = "root = '/file'\nrun_dir = '/run/file'\ntcp = '[::1]:80'\nlog = 'debug'";
+        let config = config(flags, text).unwrap();
+        assert_eq!(config.root, Path::new("/flag"));
+        assert_eq!(config.socket, Path::new("/run/file/mica.sock"));
+        assert_eq!(config.tcp.unwrap().port(), 80);
+        assert_eq!(config.log, "debug");
+    }
+
+    #[test]
+    fn every_setting_can_be_given() {
+        let text = "
+            root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ndriver = 'vfs'
+            drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3
+            [limits]\nshort_seconds = 5\n[api]\nconnections = 7
+            [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
+        let config = config(Flags::default(), text).unwrap();
+        assert_eq!(config.durability, Durability::None);
+        assert_eq!((config.max_depth, config.drain.as_secs()), (9, 3));
+        assert_eq!(
+            (config.limits.short_seconds, config.api.connections),
+            (5, 7)
+        );
+        assert_eq!(config.grants["overlay"].iter().count(), 2);
+        assert_eq!(config.driver_depths["overlay"], 4);
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        for (text, names) in [
+            ("bogus_key = 1", "bogus_key"),
+            ("[limits]\nbogus_limit = 1", "bogus_limit"),
+            ("[api]\nbogus = 1", "bogus"),
+            ("[drivers.vfs]\nbogus = 1", "bogus"),
+            ("[drivers.vfs]\ngrants = ['everything']", "everything"),
+            ("durability = 'sometimes'", "sometimes"),
+            ("root = [1", "line 1"),
+            ("tcp = '0.0.0.0:1'", "0.0.0.0"),
+            ("tcp = 'localhost'", "localhost"),
+            ("max_depth = 501", "max_depth"),
+            ("[drivers.vfs]\nmax_depth = 0", "drivers.vfs.max_depth"),
+            ("[api]\nexpansion = 0", "api.expansion"),
+        ] {
+            let refusal = refusal(text);
+            assert!(refusal.contains(names), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_missing_is_named() {
+        let flags = Flags {
+            config: Some("/nonexistent/mica.toml".into()),
+            ..Flags::default()
+        };
+        let error = Config::load(flags).unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/mica.toml"), "{error}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Connections: taking them, answering on them, ending them.
+//!
+//! Invariant: their number is bounded, and so is the time that a client may take for the head of a request.
+
+use super::Error;
+use crate::config::ApiLimits;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How long taking connections rests when the kernel has none to give: descriptors may be free again then.
+const REST: Duration = Duration::from_millis(100);
+
+/// Takes connections.
+pub(super) trait Listener: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listener for UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn next(&self) -> io::Result<Self::Stream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = tokio::net::TcpStream;
+
+    async fn next(&self) -> io::Result<Self::Stream> {
+        let (stream, _) = self.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Listens on a loopback address.
+pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address).await;
+    listener.map_err(|source| Error::Tcp { address, source })
+}
+
+/// What all listeners share.
+#[derive(Clone, Debug)]
+pub(super) struct Door {
+    /// Limits of the interface.
+    pub(super) limits: ApiLimits,
+    /// One for each connection that may be open.
+    pub(super) places: Arc<Semaphore>,
+    /// Becomes true when the daemon is to end.
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Door {
+    /// Takes connections until the daemon is to end, then waits for those that are open, up to the limit.
+    pub(super) async fn serve<L: Listener>(self, listener: L, router: Router) {
+        let mut open = JoinSet::new();
+        let mut stop = self.stop.clone();
+        loop {
+            let (stream, place) = tokio::select! {
+                taken = self.take(&listener) => taken,
+                Some(_ended) = open.join_next() => continue,
+                _stopped = stop.wait_for(|stopped| *stopped) => break,
+            };
+            let (stop, limits, router) = (self.stop.clone(), self.limits.clone(), router.clone());
+            open.spawn(async move {
+                answer(stream, router, &limits, stop).await;
+                drop(place);
+            });
+        }
+        drop(listener);
+        let all = async { while open.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.limits.stop_timeout(), all)
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                connections = open.len(),
+                "requests do not end, they are cut off"
+            );
+            open.shutdown().await;
+        }
+    }
+
+    async fn take<L: Listener>(&self, listener: &L) -> (L::Stream, Option<OwnedSemaphorePermit>) {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        loop {
+            match listener.next().await {
+                Ok(stream) => return (stream, place),
+                Err(error) => {
+                    tracing::warn!(%error, "take a connection");
+                    tokio::time::sleep(REST).await;
+                }
+            }
+        }
+    }
+}
+
+async fn answer<S>(stream: S, router: Router, limits: &ApiLimits, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout())
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Waits until the daemon is to end; nothing of the channel is borrowed afterwards.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that the daemon has ended.
+    let _ended = stop.wait_for(|stopped| *stopped).await.map(drop);
+}

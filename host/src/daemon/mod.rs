@@ -1,0 +1,265 @@
+//! `mica serve`: the process that holds the engine and answers on its sockets.
+//!
+//! Start: log, directories, sandbox, engine, default store, sockets. Stop, on SIGTERM or SIGINT: no new connection, the
+//! running requests get some time, the engine is closed. Mounts stay; the next start adopts them.
+//!
+//! Invariant: nothing answers before the engine is whole, and the socket goes before the engine does.
+
+pub(crate) mod compiler;
+mod connections;
+mod directories;
+mod drivers;
+mod facts;
+mod socket;
+mod store;
+
+use crate::api::rest::{self, Api};
+use crate::config::Config;
+use connections::Door;
+use mica_engine::{Engine, EngineSettings, Runtime};
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tracing_subscriber::EnvFilter;
+
+/// Threads for calls of the engine: more than operations may run, for calls that only wait need one, too.
+const BLOCKING_THREADS: usize = 1024;
+/// How long calls of the engine that do not end are waited for after everything else has ended.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The log's directives make no sense.
+    #[error("setting `log`: `{directives}`: {reason}")]
+    Log {
+        /// What was given.
+        directives: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Something about a directory or a file failed.
+    #[error("{doing} `{}`: {source}", path.display())]
+    Path {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// Another daemon answers on the socket.
+    #[error("another daemon listens on `{}`", .0.display())]
+    SocketInUse(PathBuf),
+    /// Something else is where the socket should be.
+    #[error("`{}` is there and is no socket", .0.display())]
+    NoSocket(PathBuf),
+    /// The TCP address cannot be used.
+    #[error("listen on `{address}`: {source}")]
+    Tcp {
+        /// The address.
+        address: SocketAddr,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// No driver works on the root's file system.
+    #[error("no driver works on `{}`: {reasons}", root.display())]
+    NoDriver {
+        /// The root.
+        root: PathBuf,
+        /// Each driver's reason.
+        reasons: String,
+    },
+    /// The default store cannot be made with the driver that was asked for.
+    #[error("make the store `default` with driver `{driver}`: {source}")]
+    DefaultStore {
+        /// The driver.
+        driver: String,
+        /// Why.
+        source: mica_engine::Error,
+    },
+    /// The engine does not open.
+    #[error("{}", whole(.0))]
+    Engine(mica_engine::Error),
+    /// The sandbox does not start.
+    #[error("start the sandbox: {0}")]
+    Sandbox(String),
+    /// Threads or signals failed.
+    #[error("{doing}: {source}")]
+    Process {
+        /// What was being done.
+        doing: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// What would help.
+    pub(crate) fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::Engine(error) | Self::DefaultStore { source: error, .. } => {
+                return error.remedy();
+            }
+            Self::Log { .. } => {
+                "use `info`, `debug`, or directives such as `mica_engine=debug,info`"
+            }
+            Self::SocketInUse(_) => "stop the other daemon, or choose another --socket and --root",
+            Self::NoSocket(_) => "move it away, or choose another --socket",
+            Self::NoDriver { .. } => {
+                "see `mica doctor` for what the file system lacks, or choose another --root"
+            }
+            Self::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "run as root, or choose other directories with --root and --run-dir"
+            }
+            _ => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// The stable word for it, where it is one of the interface's.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Engine(error) | Self::DefaultStore { source: error, .. } => Some(error.code()),
+            Self::SocketInUse(_) => Some("locked"),
+            Self::NoDriver { .. } => Some("not-supported"),
+            Self::Log { .. } => Some("invalid-option"),
+            _ => None,
+        }
+    }
+
+    fn path(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        Self::Path {
+            doing,
+            path,
+            source,
+        }
+    }
+}
+
+/// The text of an engine's error with its cause, which its own text leaves out.
+fn whole(error: &mica_engine::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// [`Error`], when it cannot start.
+pub(crate) fn serve(config: Config) -> Result<(), Error> {
+    log(&config.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|source| Error::Process {
+            doing: "start threads",
+            source,
+        })?;
+    let result =
+        open(&config).and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox)));
+    runtime.shutdown_timeout(LAST_WAIT);
+    result
+}
+
+fn log(directives: &str) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(directives).map_err(|error| Error::Log {
+        directives: directives.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let is_colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(is_colored)
+        .init();
+    Ok(())
+}
+
+/// Makes the directories, starts the sandbox, opens the engine, and makes the default store if there is none.
+fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
+    directories::make(&config.root, directories::PRIVATE)?;
+    directories::make(&config.run_dir, directories::PASSABLE)?;
+    let sandbox = Runtime::new(mica_runtime::Settings {
+        limits: config.limits.clone(),
+        cache_dir: Some(config.root.join("code-cache")),
+        compiler: compiler::child(&config.limits)?,
+    })
+    .map_err(|error| Error::Sandbox(error.to_string()))?;
+    let settings = EngineSettings {
+        durability: config.durability,
+        max_depth: config.max_depth,
+        driver_depths: config.driver_depths.clone(),
+        drivers: drivers::sources(config.drivers_dir.as_deref())?,
+        grants: config.grants.clone(),
+        drain: config.drain,
+        ..EngineSettings::new(&config.root, &config.run_dir)
+    };
+    let engine = Engine::open(settings, Arc::clone(&sandbox)).map_err(Error::Engine)?;
+    let made = store::make_default(&engine, config);
+    if made.is_err() {
+        engine.close();
+    }
+    made.map(|()| (engine, sandbox))
+}
+
+/// Answers until a signal comes.
+async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Result<(), Error> {
+    let signals = |source| Error::Process {
+        doing: "wait for signals",
+        source,
+    };
+    let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+    let (stop, stopped) = watch::channel(false);
+    let api = Arc::new(Api {
+        engine: Arc::clone(&engine),
+        runtime: sandbox,
+        kernel: facts::kernel(),
+        memory: facts::memory,
+        limits: config.api.clone(),
+        started: Instant::now(),
+        stop: stopped.clone(),
+    });
+    let door = Door {
+        limits: config.api.clone(),
+        places: Arc::new(Semaphore::new(config.api.connections)),
+        stop: stopped,
+    };
+    let socket = socket::bind(&config.socket)?;
+    let tcp = match config.tcp {
+        Some(address) => Some(connections::bind_tcp(address).await?),
+        None => None,
+    };
+    tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
+    let local = tokio::spawn(
+        door.clone()
+            .serve(socket.listener, rest::router(Arc::clone(&api))),
+    );
+    let remote = tcp.map(|listener| tokio::spawn(door.serve(listener, rest::tcp_router(api))));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    socket.place.remove();
+    // An error means that no one listens any more.
+    let _heard = stop.send(true);
+    for task in [Some(local), remote].into_iter().flatten() {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "a listener broke");
+        }
+    }
+    if let Err(error) = tokio::task::spawn_blocking(move || engine.close()).await {
+        tracing::error!(%error, "close the engine");
+    }
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! Everything that a store on a path would need, tried out.
+//!
+//! Invariant: a thing that is missing is an answer; an error means that the path cannot be looked at.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use mica_sys::filesystem::{self, Statfs, Support};
+use mica_sys::{KernelFacts, kernel_facts, mount};
+
+use super::{Check, Need, Report, capabilities, file_system};
+
+/// Bytes that should be free: a root file system and one copy of it.
+const ROOM_BYTES: u64 = 2 << 30;
+/// Inodes that should be free: a root file system of a distribution and one copy of it.
+const ROOM_INODES: u64 = 200_000;
+
+/// Tries out what drivers need, on the directory `path` or the nearest above it that exists.
+///
+/// # Errors
+/// What opening the directory says.
+pub(crate) fn examine(path: &Path) -> io::Result<Report> {
+    let path = nearest(path)?;
+    let directory = File::open(&path)?;
+    let room = filesystem::statfs(directory.as_fd())?;
+    let facts = kernel_facts();
+    let mut checks = kernel(facts);
+    checks.extend(rights());
+    checks.extend(places(directory.as_fd()));
+    checks.extend(enough(&room));
+    let works = |needs: &[Need]| {
+        checks
+            .iter()
+            .all(|check| check.missing.is_none() || !needs.contains(&check.need))
+    };
+    Ok(Report {
+        kernel: facts.release.clone(),
+        file_system: file_system(&path)?.name,
+        room,
+        drivers: vec![
+            ("overlay", works(&[Need::All, Need::Overlay])),
+            ("vfs", works(&[Need::All])),
+        ],
+        path,
+        checks,
+    })
+}
+
+/// The path if it is a directory, else the nearest directory above it.
+fn nearest(path: &Path) -> io::Result<PathBuf> {
+    let full = std::path::absolute(path)?;
+    let found = full.ancestors().find(|path| path.is_dir());
+    found
+        .map(Path::to_owned)
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn check(name: &'static str, need: Need, detail: &'static str, missing: Option<String>) -> Check {
+    Check {
+        name,
+        need,
+        detail,
+        missing,
+    }
+}
+
+/// `None` if it is there, else the remedy.
+fn unless(is_there: bool, remedy: &str) -> Option<String> {
+    (!is_there).then(|| remedy.to_owned())
+}
+
+fn kernel(facts: &KernelFacts) -> Vec<Check> {
+    vec![
+        check(
+            "openat2",
+            Need::All,
+            "confined paths",
+            unless(
+                facts.openat2,
+                "Linux 5.6 or later; a container's seccomp profile may forbid it",
+            ),
+        ),
+        check(
+            "overlay",
+            Need::Overlay,
+            "the kernel's overlay file system",
+            unless(facts.has_filesystem("overlay"), "`modprobe overlay`"),
+        ),
+        check(
+            "mount API",
+            Need::Nice,
+            "mounts as handles",
+            unless(
+                facts.mount_api,
+                "Linux 5.2 or later; mount(2) is used instead, with at most a page of options",
+            ),
+        ),
+        check(
+            "overlay by handles",
+            Need::Nice,
+            "500 layers without a path",
+            unless(
+                facts.overlay_fds,
+                "Linux 6.13 or later; paths below /proc/self/fd are used instead",
+            ),
+        ),
+        check(
+            "statmount",
+            Need::Nice,
+            "mounts listed by the kernel",
+            unless(
+                facts.statmount,
+                "Linux 6.8 or later; /proc/self/mountinfo is read instead",
+            ),
+        ),
+        check(
+            "xattrs by handle",
+            Need::Nice,
+            "xattrs of symbolic links",
+            unless(
+                facts.xattrat,
+                "Linux 6.13 or later; paths below /proc/self/fd are used instead",
+            ),
+        ),
+        check(
+            "btrfs",
+            Need::Nice,
+            "snapshots and shared blocks",
+            unless(
+                facts.has_filesystem("btrfs"),
+                "`modprobe btrfs`, if a store shall lie on btrfs",
+            ),
+        ),
+    ]
+}
+
+fn rights() -> Vec<Check> {
+    let in_namespace = mount::in_user_namespace();
+    let remedy = "run as root of the machine; in a user namespace overlay marks files with user xattrs, and device nodes cannot be made";
+    let bits = capabilities::effective();
+    let mut checks = vec![check(
+        "user namespace",
+        Need::Nice,
+        "this is the machine's own",
+        unless(!in_namespace, remedy),
+    )];
+    for capability in &capabilities::NEEDED {
+        let remedy = format!(
+            "give this process CAP_{}: run as root, or with `setpriv` or a service manager",
+            capability.name
+        );
+        checks.push(check(
+            capability.name,
+            Need::All,
+            capability.reason,
+            unless(capability.is_in(bits), &remedy),
+        ));
+    }
+    checks
+}
+
+fn places(directory: BorrowedFd<'_>) -> Vec<Check> {
+    let answer = |found: io::Result<Support>| match found {
+        Ok(Support::Available) => None,
+        Ok(Support::Missing(why)) => Some(why),
+        Err(error) => Some(format!(
+            "try it as root on a file system that can be written: {error}"
+        )),
+    };
+    vec![
+        check(
+            "d_type",
+            Need::Overlay,
+            "directories tell types",
+            answer(filesystem::probe_d_type(directory)),
+        ),
+        check(
+            "overlay mount",
+            Need::Overlay,
+            "a test mount works",
+            answer(filesystem::probe_overlay(directory)),
+        ),
+        check(
+            "native diff",
+            Need::Nice,
+            "uppers hold the whole difference",
+            answer(filesystem::probe_native_diff(directory)),
+        ),
+        check(
+            "reflink",
+            Need::Nice,
+            "copies share blocks",
+            answer(filesystem::probe_reflink(directory)),
+        ),
+    ]
+}
+
+fn enough(room: &Statfs) -> Vec<Check> {
+    let has_bytes = room.free_bytes >= ROOM_BYTES;
+    let has_inodes = room.total_inodes == 0 || room.free_inodes >= ROOM_INODES;
+    vec![
+        check(
+            "free space",
+            Need::Nice,
+            "2 GiB or more",
+            unless(
+                has_bytes,
+                "less than 2 GiB are free: remove something, or use a larger disk",
+            ),
+        ),
+        check(
+            "free inodes",
+            Need::Nice,
+            "200000 or more",
+            unless(
+                has_inodes,
+                "few inodes are free: make the file system anew with more, or use xfs or btrfs",
+            ),
+        ),
+    ]
+}

@@ -1,0 +1,259 @@
+//! A copy of a tree that shares its files.
+//!
+//! Invariant: the original is only read; its files gain names, nothing else of it changes.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::vec;
+
+use rustix::fs::{FileType, RawDir, SeekFrom, seek};
+
+use super::trail::{Level, Trail};
+use crate::node::{self, Attributes, Kind};
+use crate::raw::{is, os_error};
+use crate::{Name, content, xattr};
+
+/// Makes the empty directory `to` a copy of the tree `from`, of any depth, and says how many nodes
+/// were made in it. Directories are made anew with owner, mode, modification time and all extended
+/// attributes, `to` itself included. Everything else becomes a further name of the same node; where
+/// the kernel refuses one (too many names, another file system or mount), the node is copied with
+/// its content.
+///
+/// The tree `from` must not change meanwhile. On failure a part of the copy is left in `to`.
+///
+/// # Errors
+/// EEXIST when `to` was not empty, EINVAL when it lies in `from`, EXDEV where something is mounted
+/// in `from`.
+pub fn clone_linked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<u64> {
+    let from_attributes = node::stat_fd(from)?;
+    let to_attributes = node::stat_fd(to)?;
+    if identity(&from_attributes) == identity(&to_attributes) {
+        return Err(os_error(libc::EINVAL));
+    }
+    let from_top = node::reopen(from)?;
+    let to_top = node::reopen(to)?;
+    let mut walk = Walk {
+        forbidden: identity(&to_attributes),
+        from: Trail::new(from_top, &from_attributes, Copied::new(from_attributes)),
+        to: Trail::new(to_top, &to_attributes, ()),
+        buffer: Vec::with_capacity(node::LISTING_BYTES),
+        made: 0,
+    };
+    while walk.step()? {}
+    Ok(walk.made)
+}
+
+/// A directory that is being copied.
+struct Copied {
+    attributes: Attributes,
+    /// The rest of the page that was read last.
+    page: vec::IntoIter<Entry>,
+    /// Where reading goes on after the last entry that was taken from the page.
+    position: u64,
+    must_seek: bool,
+    is_read: bool,
+}
+
+struct Entry {
+    name: Name,
+    file_type: FileType,
+    next_position: u64,
+}
+
+impl Copied {
+    fn new(attributes: Attributes) -> Self {
+        let page = Vec::new().into_iter();
+        Self {
+            attributes,
+            page,
+            position: 0,
+            must_seek: false,
+            is_read: false,
+        }
+    }
+}
+
+impl Level for Copied {
+    fn closed(&mut self) {
+        self.page = Vec::new().into_iter();
+        self.must_seek = true;
+        self.is_read = false;
+    }
+}
+
+struct Walk {
+    /// The top of the copy: met in the original, the walk would never end.
+    forbidden: (u64, u64),
+    from: Trail<Copied>,
+    to: Trail<()>,
+    buffer: Vec<u8>,
+    made: u64,
+}
+
+impl Walk {
+    /// Copies one entry, reads on, or goes up. Says whether there is more to do.
+    fn step(&mut self) -> io::Result<bool> {
+        let Some((from, level)) = self.from.lowest() else {
+            return Ok(false);
+        };
+        let Some((to, ())) = self.to.lowest() else {
+            return Ok(false);
+        };
+        if let Some(entry) = level.page.next() {
+            level.position = entry.next_position;
+            if is_directory(from, &entry)? {
+                return self.descend(entry.name);
+            }
+            link_or_copy(from, to, &entry.name)?;
+            self.made += 1;
+            return Ok(true);
+        }
+        if !level.is_read {
+            if level.must_seek {
+                seek(from, SeekFrom::Start(level.position))?;
+                level.must_seek = false;
+            }
+            let page = read_page(RawDir::new(from, self.buffer.spare_capacity_mut()))?;
+            level.is_read = page.is_empty();
+            level.page = page.into_iter();
+            return Ok(true);
+        }
+        self.ascend()
+    }
+
+    fn descend(&mut self, name: Name) -> io::Result<bool> {
+        let Some((from, _)) = self.from.lowest() else {
+            return Ok(false);
+        };
+        let Some((to, ())) = self.to.lowest() else {
+            return Ok(false);
+        };
+        let child = node::open_directory(from, &name)?;
+        let attributes = node::stat_fd(child.as_fd())?;
+        if identity(&attributes) == self.forbidden {
+            return Err(os_error(libc::EINVAL));
+        }
+        let copy = node::create_directory(to, &name, 0o700)?;
+        let copy_attributes = node::stat_fd(copy.as_fd())?;
+        self.from.push(child, &attributes, Copied::new(attributes));
+        self.to.push(copy, &copy_attributes, ());
+        self.made += 1;
+        Ok(true)
+    }
+
+    /// Gives the lowest directory its attributes, now that nothing is made in it any more: its time
+    /// stays, and a default access list does not spread to what was made in it.
+    fn ascend(&mut self) -> io::Result<bool> {
+        let Some((from, level)) = self.from.lowest() else {
+            return Ok(false);
+        };
+        let Some((to, ())) = self.to.lowest() else {
+            return Ok(false);
+        };
+        let wanted = level.attributes;
+        node::set_owner_fd(to, wanted.uid, wanted.gid)?;
+        copy_xattrs_fd(from, to)?;
+        node::set_mode_fd(to, wanted.mode)?;
+        node::set_modified_fd(to, wanted.modified)?;
+        self.from.pop()?;
+        self.to.pop()?;
+        Ok(true)
+    }
+}
+
+fn identity(attributes: &Attributes) -> (u64, u64) {
+    (attributes.device, attributes.inode)
+}
+
+/// Not every file system tells the type along with the name.
+fn is_directory(dir: BorrowedFd<'_>, entry: &Entry) -> io::Result<bool> {
+    match entry.file_type {
+        FileType::Directory => Ok(true),
+        FileType::Unknown => Ok(node::stat(dir, &entry.name)?.kind == Kind::Directory),
+        _ => Ok(false),
+    }
+}
+
+/// What one call of the kernel gives; empty at the end.
+fn read_page(mut entries: RawDir<'_, BorrowedFd<'_>>) -> io::Result<Vec<Entry>> {
+    let mut page = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let bytes = entry.file_name().to_bytes();
+        if !matches!(bytes, b"." | b"..") {
+            page.push(Entry {
+                // A name that is none comes from a broken file system only.
+                name: Name::new(bytes).or(Err(os_error(libc::EIO)))?,
+                file_type: entry.file_type(),
+                next_position: entry.next_entry_cookie(),
+            });
+        }
+        if entries.is_buffer_empty() && !page.is_empty() {
+            break;
+        }
+    }
+    Ok(page)
+}
+
+fn link_or_copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+    match node::link(from, name, to, name) {
+        Err(error)
+            if [libc::EMLINK, libc::EPERM, libc::EXDEV]
+                .iter()
+                .any(|no| is(&error, *no)) =>
+        {
+            copy_node(from, to, name)
+        }
+        linked => linked,
+    }
+}
+
+/// Copies a node that is no directory, with all that belongs to it.
+pub(super) fn copy_node(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+    let found = node::stat(from, name)?;
+    match found.kind {
+        Kind::Regular => drop(copy_regular(from, to, name)?),
+        Kind::Symlink => node::create_symlink(to, name, &node::read_link(from, name)?)?,
+        Kind::CharacterDevice if (found.major, found.minor) == (0, 0) => {
+            node::create_whiteout(to, name)?;
+        }
+        Kind::BlockDevice | Kind::CharacterDevice => {
+            node::create_device(to, name, found.kind, found.major, found.minor, found.mode)?;
+        }
+        Kind::Fifo => node::create_fifo(to, name, found.mode)?,
+        Kind::Socket => node::create_socket(to, name, found.mode)?,
+        Kind::Directory => return Err(os_error(libc::EISDIR)),
+    }
+    // In this order: a new owner clears bits of the mode and capabilities, everything the time.
+    node::set_owner(to, name, found.uid, found.gid)?;
+    copy_xattrs(from, to, name)?;
+    if found.kind != Kind::Symlink {
+        node::set_mode(to, name, found.mode)?;
+    }
+    node::set_modified(to, name, found.modified)
+}
+
+fn copy_regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
+    let original = node::open_regular(from, name)?;
+    let copy = node::create_regular(to, name, 0o600)?;
+    content::copy(original.as_fd(), copy.as_fd())?;
+    Ok(copy)
+}
+
+fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+    for key in xattr::list(from, name)? {
+        if let Some(value) = xattr::get(from, name, &key)? {
+            xattr::set(to, name, &key, &value)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy_xattrs_fd(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    for key in xattr::list_fd(from)? {
+        if let Some(value) = xattr::get_fd(from, &key)? {
+            xattr::set_fd(to, &key, &value)?;
+        }
+    }
+    Ok(())
+}

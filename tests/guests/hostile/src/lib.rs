@@ -1,0 +1,156 @@
+//! A driver that behaves, but for layers whose id asks for something else: `trap`, `loop`, `eat`, and so on.
+//!
+//! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
+//! `HOSTILE_NAME` and `HOSTILE_FAULT` are set when it is built: its name, and the call in which every layer traps.
+//!
+//! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
+
+mod crimes;
+
+wit_bindgen::generate!({ path: "../../../wit", world: "proto", generate_all });
+
+use exports::mica::driver::proto_driver::{
+    Access, CreateOptions, Description, Error, Guest, Mount,
+};
+use mica::driver::types::HostFailure;
+use mica::host::types::Failure;
+use mica::host::{home, mounts};
+
+const NAME: &str = match option_env!("HOSTILE_NAME") {
+    Some(name) => name,
+    None => "hostile",
+};
+const FAULT: &str = match option_env!("HOSTILE_FAULT") {
+    Some(fault) => fault,
+    None => "",
+};
+
+struct Hostile;
+
+fn trap_in(call: &str) {
+    if FAULT == call {
+        core::arch::wasm32::unreachable()
+    }
+}
+
+fn failed(doing: &str) -> impl FnOnce(Failure) -> Error + '_ {
+    move |failure| {
+        Error::Host(HostFailure {
+            doing: doing.to_owned(),
+            failure,
+        })
+    }
+}
+
+impl Guest for Hostile {
+    fn describe() -> Description {
+        trap_in("describe");
+        let options = Vec::new();
+        let summary = "Does what no driver may do.".to_owned();
+        Description {
+            name: NAME.to_owned(),
+            version: "0.1.0".to_owned(),
+            summary,
+            options,
+        }
+    }
+
+    fn init(_options: Vec<(String, String)>) -> Result<(), Error> {
+        trap_in("init");
+        Ok(())
+    }
+
+    fn create(id: String, parent: Option<String>, options: CreateOptions) -> Result<(), Error> {
+        trap_in("create");
+        let _ = (parent, options);
+        crimes::before_create(&id)?;
+        let staged = home::stage().map_err(failed("begin a layer"))?;
+        let room = staged.room().map_err(failed("open the room"))?;
+        let tree = room
+            .create_directory(b"tree", 0o755)
+            .map_err(failed("make `tree`"))?;
+        crimes::while_staged(&id, &room)?;
+        drop((tree, room));
+        if id.starts_with("no-publish") {
+            return Ok(());
+        }
+        let under = if id.starts_with("publish-other") {
+            "stolen"
+        } else {
+            &id
+        };
+        home::publish(staged, under).map_err(failed("publish"))?;
+        crimes::after_publish(&id)
+    }
+
+    fn create_read_write(
+        id: String,
+        parent: Option<String>,
+        options: CreateOptions,
+    ) -> Result<(), Error> {
+        Self::create(id, parent, options)
+    }
+
+    fn remove(id: String) -> Result<(), Error> {
+        trap_in("remove");
+        match id.as_str() {
+            "remove-nothing" => Ok(()),
+            "remove-trap" => core::arch::wasm32::unreachable(),
+            _ => home::discard(&id).map_err(failed("discard")),
+        }
+    }
+
+    fn get(id: String, access: Access, _label: Option<String>) -> Result<Mount, Error> {
+        trap_in("get");
+        if id.starts_with("get-trap") {
+            core::arch::wasm32::unreachable();
+        }
+        let of = if id.starts_with("get-other") {
+            "victim"
+        } else {
+            &id
+        };
+        let room = home::open(of).map_err(failed("open the room"))?;
+        let tree = room
+            .open_directory(b"tree")
+            .map_err(failed("open `tree`"))?;
+        let mount = mounts::bind(&tree, access).map_err(failed("bind `tree`"))?;
+        if id.starts_with("get-keeps") {
+            // Held over the end of the call: the host must not mind.
+            core::mem::forget(tree);
+            core::mem::forget(room);
+        }
+        Ok(mount)
+    }
+
+    fn put(id: String) -> Result<(), Error> {
+        if id.starts_with("put-trap") {
+            core::arch::wasm32::unreachable();
+        }
+        Ok(())
+    }
+
+    fn exists(id: String) -> Result<bool, Error> {
+        home::exists(&id).map_err(failed("look for the layer"))
+    }
+
+    fn status() -> Result<Vec<(String, String)>, Error> {
+        Ok(vec![(
+            "Mood".to_owned(),
+            "bad\u{1b}[31m\nand more".to_owned(),
+        )])
+    }
+
+    fn metadata(id: String) -> Result<Vec<(String, String)>, Error> {
+        if id.starts_with("metadata-escapes") {
+            return Ok(vec![("UpperDir".to_owned(), "../../../../etc".to_owned())]);
+        }
+        Ok(Vec::new())
+    }
+
+    fn cleanup() -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+export!(Hostile);

@@ -1,0 +1,136 @@
+//! Finds what is under test, and builds it when it is not there yet: the binary, the example driver, hostile guests.
+//!
+//! Invariant: a build runs at most once for each run of the tests, whatever the number of test processes.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+}
+
+/// The binary: `MICA_BIN`, or the one that cargo builds beside the tests.
+pub fn mica() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| match std::env::var_os("MICA_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            once("mica", || {
+                cargo(&["build", "--package", "mica", "--bin", "mica"], &[], None)
+            });
+            target().join("debug/mica")
+        }
+    })
+}
+
+/// The example driver as a component.
+pub fn hello_driver() -> Vec<u8> {
+    component(
+        &repository().join("examples/hello-driver"),
+        "hello_driver",
+        "hello",
+        &[],
+    )
+}
+
+/// The guest that misbehaves as its layers' ids say, under the name `name`; see its source.
+pub fn hostile_driver(name: &str, fault: &str) -> Vec<u8> {
+    let key = format!("hostile-{name}-{fault}");
+    let environment = [("HOSTILE_NAME", name), ("HOSTILE_FAULT", fault)];
+    component(
+        &repository().join("tests/guests/hostile"),
+        "hostile",
+        &key,
+        &environment,
+    )
+}
+
+fn component(source: &Path, library: &str, key: &str, environment: &[(&str, &str)]) -> Vec<u8> {
+    let directory = target().join("test-guests");
+    let kept = directory.join(format!("{key}.wasm"));
+    once(key, || {
+        let manifest = source.join("Cargo.toml");
+        let manifest = manifest.to_str().expect("a path that is text");
+        let arguments = [
+            "build",
+            "--release",
+            "--target",
+            "wasm32-wasip2",
+            "--manifest-path",
+            manifest,
+        ];
+        cargo(&arguments, environment, Some(&directory));
+        let built = directory.join(format!("wasm32-wasip2/release/{library}.wasm"));
+        fs::copy(&built, &kept).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    });
+    fs::read(&kept).expect("a component")
+}
+
+fn cargo(arguments: &[&str], environment: &[(&str, &str)], target: Option<&Path>) {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(repository())
+        .args(arguments)
+        .envs(environment.iter().copied());
+    // Of the test's own build nothing may reach this one.
+    for name in [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "CARGO_MANIFEST_DIR",
+        "RUSTC_WORKSPACE_WRAPPER",
+    ] {
+        command.env_remove(name);
+    }
+    if let Some(target) = target {
+        command.env("CARGO_TARGET_DIR", target);
+    }
+    let output = command.output().expect("start cargo");
+    assert!(
+        output.status.success(),
+        "cargo {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Where cargo keeps what it built: the directory above `debug/deps`, where this test lies.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let at = test
+        .ancestors()
+        .find(|path| path.ends_with("deps"))
+        .expect("a test lies in `deps`");
+    at.ancestors()
+        .nth(2)
+        .expect("`deps` lies two directories deep")
+        .to_owned()
+}
+
+/// Runs `build` unless another process of the same run of the tests has done so.
+fn once(key: &str, build: impl FnOnce()) {
+    let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| {
+        // `cargo test` starts one process after another: their parent is the run.
+        let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+        let started = fs::read_to_string(format!("/proc/{parent}/stat")).unwrap_or_default();
+        format!(
+            "{parent} {}",
+            started.split(' ').nth(21).unwrap_or_default()
+        )
+    });
+    let directory = target().join("test-guests");
+    fs::create_dir_all(&directory).expect("make a directory for guests");
+    let lock = File::create(directory.join(format!("{key}.lock"))).expect("make a lock");
+    flock(&lock, FlockOperation::LockExclusive).expect("lock");
+    let stamp = directory.join(format!("{key}.run"));
+    if fs::read_to_string(&stamp).is_ok_and(|last| last == run) {
+        return;
+    }
+    build();
+    fs::write(&stamp, run).expect("write a stamp");
+}

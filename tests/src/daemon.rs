@@ -1,0 +1,238 @@
+//! A running daemon.
+//!
+//! Invariant: it dies with the thread that started it, whatever becomes of the test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::client::Client;
+use crate::command;
+
+/// How long a daemon may take to start: the first start compiles its drivers.
+const START: Duration = Duration::from_secs(90);
+
+/// How a daemon is started.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The root.
+    pub root: PathBuf,
+    /// The run directory.
+    pub run: PathBuf,
+    /// The driver of the default store.
+    pub driver: Option<String>,
+    /// More arguments of `mica serve`.
+    pub arguments: Vec<String>,
+    /// A configuration file's content.
+    pub configuration: Option<String>,
+    /// Words before the command: `unshare`, `strace`.
+    pub wrapper: Vec<String>,
+}
+
+impl Settings {
+    /// A daemon with its root and run directory here.
+    pub fn new(root: &Path, run: &Path, driver: &str) -> Self {
+        let driver = (!driver.is_empty()).then(|| driver.to_owned());
+        let (root, run) = (root.to_owned(), run.to_owned());
+        Self {
+            root,
+            run,
+            driver,
+            arguments: Vec::new(),
+            configuration: None,
+            wrapper: Vec::new(),
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.run.join("mica.sock")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.run.with_file_name(format!(
+            "{}.log",
+            self.run
+                .file_name()
+                .and_then(|name| name.to_str())
+                .unwrap_or("run")
+        ))
+    }
+
+    /// The command that starts it.
+    pub fn command(&self) -> Command {
+        let bare = command::bare();
+        let mut command = Command::new("setpriv");
+        command.env_clear().envs(
+            bare.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command
+            .args(["--pdeathsig", "KILL"])
+            .args(&self.wrapper)
+            .arg(bare.get_program())
+            .arg("serve");
+        command
+            .arg("--root")
+            .arg(&self.root)
+            .arg("--run-dir")
+            .arg(&self.run)
+            .arg("--socket")
+            .arg(self.socket());
+        if let Some(driver) = &self.driver {
+            command.args(["--driver", driver]);
+        }
+        if let Some(configuration) = &self.configuration {
+            let path = self.run.with_extension("toml");
+            fs::write(&path, configuration).expect("write the configuration");
+            command.arg("--config").arg(path);
+        }
+        command.args(&self.arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it and waits until it answers; what it printed if it ends before that.
+    pub fn try_start(&self) -> Result<Daemon, String> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .expect("make a log");
+        let before = log.metadata().map_or(0, |metadata| metadata.len());
+        let output = log.try_clone().expect("share the log");
+        let child = self
+            .command()
+            .stdout(output)
+            .stderr(log)
+            .spawn()
+            .expect("start the daemon");
+        let mut daemon = Daemon {
+            child,
+            client: Client::new(&self.socket()),
+            log: self.log(),
+            settings: self.clone(),
+        };
+        let deadline = Instant::now() + START;
+        while !daemon.answers() {
+            if daemon
+                .child
+                .try_wait()
+                .expect("wait for the daemon")
+                .is_some()
+            {
+                let log = daemon.log();
+                return Err(log[usize::try_from(before).unwrap_or(0).min(log.len())..].to_owned());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the daemon does not answer: {}",
+                daemon.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(daemon)
+    }
+
+    /// Starts it.
+    #[track_caller]
+    pub fn start(&self) -> Daemon {
+        self.try_start()
+            .unwrap_or_else(|log| panic!("the daemon does not start: {log}"))
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// Talks to it.
+    pub client: Client,
+    log: PathBuf,
+    /// How it was started.
+    pub settings: Settings,
+}
+
+impl Daemon {
+    /// Whether it answers.
+    pub fn answers(&self) -> bool {
+        self.client
+            .try_send("GET", "/v1/status", crate::http::Body::Empty)
+            .is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// What it printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .expect("the daemon's status");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .expect("a size");
+        line.trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .expect("a number")
+    }
+
+    /// Asks it to end and waits.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("wait for the daemon") {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the daemon does not end: {}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Kills it and waits.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// Waits until something else has ended it.
+    pub fn wait(mut self) {
+        self.child.wait().expect("wait for the daemon");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid =
+            Pid::from_raw(self.pid().try_into().expect("a process number")).expect("not zero");
+        kill_process(pid, signal).ok();
+    }
+
+    fn end(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
+        if std::thread::panicking() {
+            let log = self.log();
+            let last: Vec<_> = log.lines().rev().take(40).collect();
+            let last: Vec<_> = last.into_iter().rev().collect();
+            println!("the daemon's log ends with:\n{}", last.join("\n"));
+        }
+    }
+}

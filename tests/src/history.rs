@@ -1,0 +1,344 @@
+//! The central check: a history of scripts, one layer each, played on a driver and on plain directories.
+//!
+//! What must hold after each step: the layer looks like the directory, mounted and as a view; its diff is the same
+//! bytes twice; the diff applied to a copy of the parent gives the same tree, the same changes and the same diff; the
+//! whole layer unpacked by GNU tar gives the same tree; and the layers below are what they were.
+//!
+//! Invariant: the expected trees come from the same script on an ordinary file system, never from a driver.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use crate::client::{Against, Store};
+use crate::dump::{self, Node, as_archived, nodes, print};
+use crate::listing;
+use crate::setup::{Bench, Changes, Setup};
+use crate::tree;
+
+/// A history and what is known of it beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// Part of the layers' ids.
+    pub name: String,
+    /// One script a layer, the base first.
+    pub steps: Vec<String>,
+    /// The changes of the last layer, where they were written down.
+    pub changes: Option<String>,
+    /// The changes of the last layer where the driver takes them from the upper directory.
+    pub native_changes: Option<String>,
+}
+
+/// What became of one step.
+struct Step {
+    id: String,
+    copy: String,
+    expected: Vec<Node>,
+    /// The copy: where the archive did not name a directory, its time is that of the copy below.
+    copied: Vec<Node>,
+}
+
+/// Plays a history on a bench, checks all of it and removes it.
+#[track_caller]
+pub fn play(bench: &Bench, setup: &Setup, history: &History) {
+    let watch = bench.watch();
+    let model = bench.lab.scratch(&format!("{}-model", history.name));
+    let mut steps: Vec<Step> = Vec::new();
+    for (number, script) in history.steps.iter().enumerate() {
+        let before = as_archived(&nodes(&model));
+        tree::build(&model, script);
+        let expected = as_archived(&nodes(&model));
+        let (id, copy) = (
+            format!("{}-{number}", history.name),
+            format!("{}-{number}-copy", history.name),
+        );
+        let copied = Vec::new();
+        let mut step = Step {
+            id,
+            copy,
+            expected,
+            copied,
+        };
+        write_layer(&bench.store, &step, steps.last(), &before, script);
+        step.copied = check_archives(bench, &step, steps.last());
+        check_changes(
+            &bench.store,
+            setup,
+            history,
+            &step,
+            &before,
+            number + 1 == history.steps.len(),
+        );
+        steps.push(step);
+    }
+    for step in &steps {
+        assert_eq!(
+            seen(&bench.store, &step.id),
+            print(&step.expected),
+            "`{}` changed afterwards",
+            step.id
+        );
+    }
+    for step in steps.iter().rev() {
+        for id in [&step.id, &step.copy] {
+            bench
+                .store
+                .remove(id)
+                .unwrap_or_else(|problem| panic!("remove `{id}`: {problem:?}"));
+        }
+    }
+    fs::remove_dir_all(&model).expect("remove the model");
+    watch.check();
+}
+
+fn write_layer(store: &Store, step: &Step, below: Option<&Step>, before: &[Node], script: &str) {
+    let id = &step.id;
+    store
+        .create(id, below.map(|below| below.id.as_str()))
+        .unwrap_or_else(|problem| panic!("create `{id}`: {problem:?}"));
+    let path = store
+        .mount(id)
+        .unwrap_or_else(|problem| panic!("mount `{id}`: {problem:?}"));
+    assert_eq!(
+        print(&as_archived(&nodes(&path))),
+        print(before),
+        "`{id}` does not begin as its parent"
+    );
+    tree::build(&path, script);
+    assert_eq!(
+        print(&as_archived(&nodes(&path))),
+        print(&step.expected),
+        "`{id}` while it is mounted"
+    );
+    assert_eq!(store.unmount(id).expect("unmount"), 0);
+    assert_eq!(seen(store, id), print(&step.expected), "`{id}` seen again");
+}
+
+/// The dump of a layer through a read-only view.
+#[track_caller]
+pub fn seen(store: &Store, id: &str) -> String {
+    let path = store
+        .view(id)
+        .unwrap_or_else(|problem| panic!("view `{id}`: {problem:?}"));
+    let seen = print(&as_archived(&nodes(&path)));
+    assert_eq!(store.unmount(id).expect("unmount"), 0);
+    seen
+}
+
+/// Checks the archives of a step, and returns what its copy looks like.
+fn check_archives(bench: &Bench, step: &Step, below: Option<&Step>) -> Vec<Node> {
+    let (store, id, copy) = (&bench.store, &step.id, &step.copy);
+    let diff = store
+        .diff(id, Against::Parent)
+        .unwrap_or_else(|problem| panic!("diff `{id}`: {problem:?}"));
+    let same = diff == store.diff(id, Against::Parent).expect("diff again");
+    assert!(same, "the diff of `{id}` is other bytes the second time");
+    let entries = listing::list(&diff);
+    let sizes: u64 = entries.iter().map(|entry| entry.size).sum();
+    let names: Vec<_> = entries.iter().map(|entry| entry.name.clone()).collect();
+    assert_eq!(
+        names.len(),
+        names.iter().collect::<BTreeSet<_>>().len(),
+        "a name comes twice: {}",
+        listing::lines(&diff)
+    );
+
+    store
+        .create(copy, below.map(|below| below.copy.as_str()))
+        .expect("create a copy");
+    let report = store
+        .apply(copy, &diff)
+        .unwrap_or_else(|problem| panic!("apply the diff of `{id}`: {problem:?}"));
+    assert_eq!(report["size_bytes"], sizes, "{report}");
+    assert_eq!(report["entries"], entries.len(), "{report}");
+    let copied = copied(&step.expected, &names, below);
+    assert_eq!(
+        below_root(&seen(store, copy)),
+        below_root(&print(&copied)),
+        "the copy of `{id}`; its diff:\n{}",
+        listing::lines(&diff)
+    );
+    let of_copy = store.diff(copy, Against::Parent).expect("diff of the copy");
+    assert!(
+        of_copy == diff,
+        "the diff of the copy:\n{}of `{id}`:\n{}",
+        listing::lines(&of_copy),
+        listing::lines(&diff)
+    );
+
+    let unpacked = bench.lab.scratch(&format!("{id}-unpacked"));
+    let whole = store.diff(id, Against::Nothing).expect("the whole layer");
+    listing::extract(&whole, &unpacked);
+    assert_eq!(
+        below_root(&archived_dump(&unpacked)),
+        below_root(&print(&step.expected)),
+        "`{id}` unpacked by GNU tar"
+    );
+    fs::remove_dir_all(&unpacked).expect("remove what was unpacked");
+    copied
+}
+
+/// The original does not take a directory's time for a change: a directory that the archive does not name keeps the
+/// time that it had in the copy below.
+fn copied(expected: &[Node], names: &[Vec<u8>], below: Option<&Step>) -> Vec<Node> {
+    let mut copied = expected.to_vec();
+    let below = below.map_or(&[][..], |below| &below.copied);
+    for node in copied
+        .iter_mut()
+        .filter(|node| node.kind == 'd' && node.path != b"/")
+    {
+        let name = [&node.path[1..], b"/"].concat();
+        let older = below
+            .iter()
+            .find(|older| older.path == node.path && !names.contains(&name));
+        node.modified = older.map_or(node.modified, |older| older.modified);
+    }
+    copied
+}
+
+/// A dump without its first line: the original leaves the root out of every archive.
+fn below_root(dump: &str) -> &str {
+    dump.split_once('\n').map_or("", |(_, below)| below)
+}
+
+fn check_changes(
+    store: &Store,
+    setup: &Setup,
+    history: &History,
+    step: &Step,
+    before: &[Node],
+    last: bool,
+) {
+    let changes = store.changes(&step.id, Against::Parent).expect("changes");
+    let of_copy = store
+        .changes(&step.copy, Against::Parent)
+        .expect("changes of the copy");
+    let written = match setup.changes {
+        Changes::Native => history.native_changes.as_ref().or(history.changes.as_ref()),
+        Changes::Compared => history.changes.as_ref(),
+    };
+    let expected = match written.filter(|_| last) {
+        Some(written) => written
+            .lines()
+            .map(|line| line.trim().to_owned() + "\n")
+            .collect(),
+        None => compared(before, &step.expected),
+    };
+    assert_eq!(changes, expected, "the changes of `{}`", step.id);
+    assert_eq!(
+        of_copy, expected,
+        "the changes of the copy of `{}`",
+        step.id
+    );
+    // FEATURES 6.2 no. 9: the original listed `/` itself.
+    let nothing = compared(&dump_of_nothing(&step.expected), &step.expected);
+    assert_eq!(
+        store
+            .changes(&step.id, Against::Nothing)
+            .expect("all changes"),
+        nothing,
+        "all of `{}`",
+        step.id
+    );
+    let size = store.size(&step.id, Against::Nothing).expect("the size");
+    assert_eq!(size, size_of(&step.expected), "the size of `{}`", step.id);
+}
+
+fn dump_of_nothing(nodes: &[Node]) -> Vec<Node> {
+    nodes.iter().take(1).cloned().collect()
+}
+
+/// Sum of the sizes of regular files, each inode once.
+fn size_of(nodes: &[Node]) -> u64 {
+    let counted = nodes.iter().filter(|node| {
+        node.same_as
+            .as_ref()
+            .is_none_or(|first| *first == node.path)
+    });
+    let target = |node: &Node| match node.kind {
+        'l' => crate::script::parse(&format!("l {}", &node.body[2..]))[0]
+            .path
+            .len(),
+        _ => 0,
+    };
+    counted
+        .map(|node| node.size + u64::try_from(target(node)).expect("a length"))
+        .sum()
+}
+
+/// The rules of the original's `ChangesDirs`, on two lists of nodes.
+pub fn compared(before: &[Node], after: &[Node]) -> String {
+    let old: BTreeMap<&[u8], &Node> = before
+        .iter()
+        .map(|node| (node.path.as_slice(), node))
+        .collect();
+    let new: BTreeMap<&[u8], &Node> = after
+        .iter()
+        .map(|node| (node.path.as_slice(), node))
+        .collect();
+    let mut changes: BTreeMap<Vec<u8>, char> = BTreeMap::new();
+    for (&path, node) in new.iter().filter(|(path, _)| **path != b"/") {
+        match old.get(path) {
+            None => drop(changes.insert(path.to_vec(), 'A')),
+            Some(old) if differs(old, node) => drop(changes.insert(path.to_vec(), 'C')),
+            Some(_) => {}
+        }
+    }
+    for &path in old
+        .keys()
+        .filter(|path| **path != b"/" && !new.contains_key(**path))
+    {
+        // What lies below something that is gone, or that is no directory any more, is not told.
+        let is_directory = |path: &[u8]| new.get(path).is_some_and(|node| node.kind == 'd');
+        if parents(path).all(is_directory) {
+            changes.insert(path.to_vec(), 'D');
+        }
+    }
+    let touched: Vec<Vec<u8>> = changes.keys().cloned().collect();
+    for parent in touched.iter().flat_map(|path| parents(path)) {
+        if old.contains_key(parent) {
+            changes.entry(parent.to_vec()).or_insert('C');
+        }
+    }
+    let line = |(path, kind): (Vec<u8>, char)| match String::from_utf8(path) {
+        Ok(path) => format!("{kind} {path}\n"),
+        Err(error) => format!("{kind} base64:{}\n", base64(error.as_bytes())),
+    };
+    changes.into_iter().map(line).collect()
+}
+
+fn differs(old: &Node, new: &Node) -> bool {
+    let attributes = |node: &Node| (node.kind, node.mode, node.owner, node.xattrs.clone());
+    let content = |node: &Node| (node.modified, node.size);
+    let device = matches!(new.kind, 'c' | 'b') && old.body != new.body;
+    attributes(old) != attributes(new)
+        || device
+        || (new.kind != 'd' && content(old) != content(new))
+}
+
+/// The directories above a path but for the root.
+fn parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let slashes = path
+        .iter()
+        .enumerate()
+        .filter(|&(at, &byte)| at > 0 && byte == b'/');
+    slashes.map(|(at, _)| &path[..at])
+}
+
+/// RFC 4648, with padding.
+pub fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |chunk: &[u8]| {
+        let bits = (0..3).fold(0_usize, |bits, at| {
+            bits << 8 | usize::from(chunk.get(at).copied().unwrap_or(0))
+        });
+        let digit = move |at: usize| char::from(DIGITS[bits >> (18 - 6 * at) & 63]);
+        let length = chunk.len();
+        (0..4).map(move |at| if at <= length { digit(at) } else { '=' })
+    };
+    bytes.chunks(3).flat_map(group).collect()
+}
+
+/// The dump of a plain directory as an archive would give it back.
+pub fn archived_dump(root: &std::path::Path) -> String {
+    dump::print(&as_archived(&nodes(root)))
+}

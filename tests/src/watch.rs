@@ -1,0 +1,91 @@
+//! What must be true after anything, however it ended.
+//!
+//! Invariant: looks at the disk and at the kernel's table of mounts itself; asks the daemon only whether it answers.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::dump::dump;
+use crate::setup::Bench;
+
+/// How long the daemon may take to empty its trash.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// How everything was when the watch began.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    bench: &'a Bench,
+    canary: String,
+    mounts: String,
+    ids: Vec<String>,
+}
+
+impl<'a> Watch<'a> {
+    /// Notes how everything is.
+    pub fn begin(bench: &'a Bench) -> Self {
+        let ids = bench.store.ids();
+        Self {
+            bench,
+            canary: dump(&bench.lab.canary()),
+            mounts: bench.lab.mount_table(),
+            ids,
+        }
+    }
+
+    /// The tree beside the root is as it was, no mount came or went, staging and trash are empty, the layers are the
+    /// same, the daemon answers and nothing panicked.
+    #[track_caller]
+    pub fn check(&self) {
+        assert_eq!(self.bench.store.ids(), self.ids, "layers came or went");
+        self.check_disk();
+    }
+
+    /// The same, but for the layers.
+    #[track_caller]
+    pub fn check_disk(&self) {
+        let Bench { daemon, lab, store } = self.bench;
+        assert!(
+            daemon.answers(),
+            "the daemon does not answer: {}",
+            daemon.log()
+        );
+        assert_eq!(dump(&lab.canary()), self.canary, "the canary changed");
+        assert_eq!(lab.mount_table(), self.mounts, "mounts came or went");
+        swept(&lab.home(&store.name));
+        assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+    }
+}
+
+/// Waits until staging and trash of a home are empty.
+#[track_caller]
+pub fn swept(home: &Path) {
+    let deadline = Instant::now() + SWEEP;
+    loop {
+        let left: Vec<_> = ["staging", "trash"]
+            .iter()
+            .flat_map(|name| names(&home.join(name)))
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "left behind in {}: {left:?}",
+            home.display()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The number of layer directories of a home.
+pub fn layer_directories(home: &Path) -> usize {
+    names(&home.join("layers")).len()
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.path().display().to_string())
+        .collect()
+}

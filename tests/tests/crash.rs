@@ -1,0 +1,433 @@
+//! The daemon dies at any moment: what was acknowledged is there afterwards, and nothing is there by half.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use mica_tests::archive::archive;
+use mica_tests::client::{Against, Store, sort};
+use mica_tests::daemon::Daemon;
+use mica_tests::history::seen;
+use mica_tests::http::Body;
+use mica_tests::script::noise;
+use mica_tests::setup::{self, Bench, Setup};
+use mica_tests::watch::{layer_directories, swept};
+use serde_json::{Value, json};
+
+/// What the client knows of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Asked for, no answer.
+    Perhaps,
+    /// There, empty.
+    Created,
+    /// There; whether the archive is in it is not known.
+    PerhapsApplied,
+    /// There with the archive.
+    Applied,
+    /// Asked to go, no answer.
+    PerhapsRemoved,
+    /// Gone.
+    Removed,
+}
+
+/// What the clients know, by id.
+type Ledger = Mutex<BTreeMap<String, Known>>;
+
+fn content() -> Vec<u8> {
+    let files: String = (0..30)
+        .map(|number| format!("f dir/f{number} fill=5000\n"))
+        .collect();
+    archive(&format!(
+        "d dir\n{files}h dir/hard to=dir/f0\nl link to=dir"
+    ))
+}
+
+/// Creates, fills and removes layers until the daemon is gone.
+fn work(store: &Store, ledger: &Ledger, worker: usize, content: &[u8]) {
+    for number in 0_u32.. {
+        let id = format!("w{worker}-{number}");
+        let note = |known| {
+            ledger.lock().expect("a ledger").insert(id.clone(), known);
+        };
+        note(Known::Perhaps);
+        let request = json!({ "id": id, "parent": "base" });
+        if !done(
+            store,
+            "POST",
+            &format!("/v1/stores/{}/layers", store.name),
+            Body::Json(&request),
+        ) {
+            return;
+        }
+        note(Known::Created);
+        if number % 4 == 3 {
+            continue;
+        }
+        note(Known::PerhapsApplied);
+        if !done(
+            store,
+            "PUT",
+            &store.target(&id, "/diff"),
+            Body::Bytes(content),
+        ) {
+            return;
+        }
+        note(Known::Applied);
+        if number % 3 == 1 {
+            note(Known::PerhapsRemoved);
+            if !done(store, "DELETE", &store.target(&id, ""), Body::Empty) {
+                return;
+            }
+            note(Known::Removed);
+        }
+    }
+}
+
+/// Whether a call was answered, and well; false if the daemon is gone.
+fn done(store: &Store, method: &str, target: &str, body: Body<'_>) -> bool {
+    match store.client.try_send(method, target, body) {
+        Ok(response) if response.complete => {
+            sort(response).unwrap_or_else(|problem| panic!("{method} {target}: {problem:?}"));
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Checks after a restart that the ledger holds.
+fn check(bench: &Bench, ledger: &Ledger, full: &str, empty: &str) {
+    swept(&bench.lab.home(&bench.store.name));
+    let ids = bench.store.ids();
+    let ledger = ledger.lock().expect("a ledger");
+    for (id, known) in ledger.iter() {
+        let there = ids.contains(id);
+        match known {
+            Known::Created | Known::PerhapsApplied | Known::Applied => {
+                assert!(there, "`{id}` is lost: {known:?}")
+            }
+            Known::Removed => assert!(!there, "`{id}` is back"),
+            Known::Perhaps | Known::PerhapsRemoved => {}
+        }
+        if !there {
+            continue;
+        }
+        let tree = seen(&bench.store, id);
+        match known {
+            Known::Perhaps | Known::Created => assert_eq!(tree, empty, "{id}"),
+            Known::Applied | Known::PerhapsRemoved => assert_eq!(tree, full, "{id}"),
+            Known::PerhapsApplied => assert!(
+                tree == full || tree == empty,
+                "`{id}` is there by half:\n{tree}"
+            ),
+            Known::Removed => {}
+        }
+        bench
+            .store
+            .diff(id, Against::Parent)
+            .unwrap_or_else(|problem| panic!("{id}: {problem:?}"));
+    }
+    for id in ids
+        .iter()
+        .filter(|id| *id != "base" && *id != "full" && *id != "empty")
+    {
+        assert!(ledger.contains_key(id), "`{id}` came from nowhere");
+        bench
+            .store
+            .remove(id)
+            .unwrap_or_else(|problem| panic!("{id}: {problem:?}"));
+    }
+    assert_eq!(bench.store.ids(), ["base", "empty", "full"]);
+    assert_eq!(layer_directories(&bench.lab.home(&bench.store.name)), 3);
+    swept(&bench.lab.home(&bench.store.name));
+}
+
+/// A store with a base, and how an empty and a full layer on it look.
+fn prepare(setup: &Setup, content: &[u8]) -> (Bench, String, String) {
+    let bench = setup.start();
+    for (id, parent) in [
+        ("base", None),
+        ("empty", Some("base")),
+        ("full", Some("base")),
+    ] {
+        bench.store.create(id, parent).expect("create");
+    }
+    bench.store.apply("full", content).expect("apply");
+    let (full, empty) = (seen(&bench.store, "full"), seen(&bench.store, "empty"));
+    assert_ne!(full, empty);
+    (bench, full, empty)
+}
+
+fn killed_at_random(setup: &Setup) {
+    let content = content();
+    let (mut bench, full, empty) = prepare(setup, &content);
+    let started = Instant::now();
+    for round in 0_u32..12 {
+        let ledger = Ledger::default();
+        let pause = u64::from(noise(&round.to_le_bytes(), 1)[0]) * 2;
+        let Bench { daemon, store, lab } = bench;
+        let settings = daemon.settings.clone();
+        std::thread::scope(|scope| {
+            for worker in 0..3 {
+                let (store, ledger, content) = (&store, &ledger, &content);
+                scope.spawn(move || work(store, ledger, worker, content));
+            }
+            std::thread::sleep(Duration::from_millis(pause));
+            daemon.kill();
+        });
+        bench = Bench {
+            daemon: settings.start(),
+            store,
+            lab,
+        };
+        check(&bench, &ledger, &full, &empty);
+        if started.elapsed() > Duration::from_secs(45) {
+            println!("stopped after {} rounds: time is up", round + 1);
+            break;
+        }
+    }
+    bench.watch().check();
+}
+
+#[test]
+fn overlay_killed_at_random_keeps_what_it_acknowledged() {
+    killed_at_random(&setup::OVERLAY_EXT4);
+}
+
+#[test]
+fn vfs_killed_at_random_keeps_what_it_acknowledged() {
+    killed_at_random(&setup::VFS_XFS);
+}
+
+/// The system calls at which an operation may be cut in two.
+const CALLS: &[&str] = &[
+    "renameat2,renameat,rename",
+    "mkdirat,mkdir",
+    "syncfs,fsync,fdatasync",
+    "unlinkat,rmdir",
+    "linkat",
+    "pwrite64,write",
+];
+
+/// Lets `strace` do something at the `when`th of some system calls of the daemon.
+fn inject(daemon: &Daemon, calls: &str, fault: &str, when: u32) -> Option<Child> {
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--pdeathsig",
+        "KILL",
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-p",
+        &daemon.pid().to_string(),
+    ]);
+    command.args([
+        "-e",
+        &format!("trace={calls}"),
+        "-e",
+        &format!("inject={calls}:{fault}:when={when}"),
+    ]);
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let status = format!("/proc/{}/status", daemon.pid());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < deadline {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        if text
+            .lines()
+            .any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+        {
+            return Some(child);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("strace does not attach");
+}
+
+fn strace_is_there() -> bool {
+    let there = Command::new("strace")
+        .arg("--version")
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
+        println!("skipped: strace is not installed");
+    }
+    there
+}
+
+#[test]
+fn killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
+    if !strace_is_there() {
+        return;
+    }
+    let content = content();
+    let (mut bench, full, empty) = prepare(&setup::OVERLAY_EXT4, &content);
+    let started = Instant::now();
+    'sweep: for when in 1..=6 {
+        for calls in CALLS {
+            let ledger = Ledger::default();
+            let Bench { daemon, store, lab } = bench;
+            let settings = daemon.settings.clone();
+            let tracer = inject(&daemon, calls, "signal=SIGKILL", when);
+            one_round(&store, &ledger, &content);
+            daemon.kill();
+            end(tracer);
+            bench = Bench {
+                daemon: settings.start(),
+                store,
+                lab,
+            };
+            check(&bench, &ledger, &full, &empty);
+            if started.elapsed() > Duration::from_secs(60) {
+                println!("stopped at {calls}, {when}: time is up");
+                break 'sweep;
+            }
+        }
+    }
+    bench.watch().check();
+}
+
+/// One life of a layer.
+fn one_round(store: &Store, ledger: &Ledger, content: &[u8]) {
+    let note = |known| {
+        ledger
+            .lock()
+            .expect("a ledger")
+            .insert("one".to_owned(), known);
+    };
+    note(Known::Perhaps);
+    let request = json!({ "id": "one", "parent": "base" });
+    if !done(
+        store,
+        "POST",
+        &format!("/v1/stores/{}/layers", store.name),
+        Body::Json(&request),
+    ) {
+        return;
+    }
+    note(Known::PerhapsApplied);
+    if !done(
+        store,
+        "PUT",
+        &store.target("one", "/diff"),
+        Body::Bytes(content),
+    ) {
+        return;
+    }
+    note(Known::PerhapsRemoved);
+    if done(store, "DELETE", &store.target("one", ""), Body::Empty) {
+        note(Known::Removed);
+    }
+}
+
+fn end(tracer: Option<Child>) {
+    if let Some(mut tracer) = tracer {
+        tracer.kill().ok();
+        tracer.wait().ok();
+    }
+}
+
+#[test]
+fn an_error_at_each_step_is_told_and_undone() {
+    if !strace_is_there() {
+        return;
+    }
+    let content = content();
+    let (bench, full, _) = prepare(&setup::OVERLAY_EXT4, &content);
+    let watch = bench.watch();
+    let started = Instant::now();
+    let faults = [
+        ("mkdirat", "ENOSPC"),
+        ("linkat", "EMLINK"),
+        ("renameat2", "EIO"),
+        ("syncfs", "EIO"),
+        ("unlinkat", "EIO"),
+    ];
+    for (call, error) in faults {
+        for when in 1..=3 {
+            let tracer = inject(&bench.daemon, call, &format!("error={error}"), when);
+            let created = bench.store.create("one", Some("base"));
+            let applied = created
+                .as_ref()
+                .ok()
+                .map(|_| bench.store.apply("one", &content));
+            end(tracer);
+            for problem in [created.err(), applied.and_then(Result::err)]
+                .into_iter()
+                .flatten()
+            {
+                assert!(
+                    matches!(problem.status, 500 | 507),
+                    "{call} {error} {when}: {problem:?}"
+                );
+            }
+            if bench.store.ids().iter().any(|id| id == "one") {
+                bench
+                    .store
+                    .apply("one", &content)
+                    .unwrap_or_else(|problem| panic!("{call} {when}: again: {problem:?}"));
+                assert_eq!(seen(&bench.store, "one"), full, "{call} {error} {when}");
+                bench.store.remove("one").expect("remove");
+            }
+        }
+        if started.elapsed() > Duration::from_secs(30) {
+            break;
+        }
+    }
+    watch.check();
+}
+
+#[test]
+fn an_index_that_is_lost_or_damaged_is_built_anew() {
+    let content = content();
+    let (mut bench, full, _) = prepare(&setup::VFS_EXT4, &content);
+    let index = bench.lab.home(&bench.store.name).join("index.redb");
+    let faults: [fn(&std::path::Path); 3] = [
+        |index| std::fs::remove_file(index).expect("remove the index"),
+        |index| std::fs::write(index, noise(b"junk", 8192)).expect("damage the index"),
+        |index| {
+            std::fs::File::options()
+                .write(true)
+                .open(index)
+                .and_then(|file| file.set_len(100))
+                .expect("cut the index")
+        },
+    ];
+    for fault in faults {
+        assert!(index.is_file(), "{} is not there", index.display());
+        bench = bench.restart(|daemon| {
+            assert!(daemon.stop().success());
+            fault(&index);
+        });
+        assert_eq!(bench.store.ids(), ["base", "empty", "full"]);
+        assert_eq!(seen(&bench.store, "full"), full);
+        bench.store.create("new", Some("full")).expect("create");
+        bench
+            .store
+            .remove("full")
+            .expect_err("it has a child")
+            .is(409, "has-children", "new");
+        bench.store.remove("new").expect("remove");
+    }
+}
+
+#[test]
+fn an_id_can_be_used_again_after_a_crash() {
+    let mut bench = setup::OVERLAY_EXT4.start();
+    for _ in 0..5 {
+        bench.store.create("again", None).expect("create");
+        bench.store.remove("again").expect("remove");
+        bench = bench.restart(Daemon::kill);
+        assert_eq!(bench.store.ids(), [""; 0]);
+    }
+    let status: Value = bench.daemon.client.get("/v1/status").expect("status");
+    assert!(status.is_object());
+}
