@@ -75,8 +75,7 @@ impl Comparison<'_> {
                 shown.display()
             )));
         }
-        let is_new = first.is_none_or(|first| first == path);
-        if left_found.is_file() && is_new && !self.same_content(&one, &two).map_err(reading())? {
+        if left_found.is_file() && first.is_none() && !self.same_content(&one, &two).map_err(reading())? {
             return Err(untrue(format!(
                 "the trees differ at `{}`: content",
                 shown.display()
@@ -108,16 +107,13 @@ impl Comparison<'_> {
         Ok(Ok(left.iter().rev().map(|name| path.join(name)).collect()))
     }
 
-    /// The first path of a node that has several names.
+    /// The path under which a node was met before. A link count alone says nothing: what a layer was before an
+    /// archive was applied shares its files until it is deleted, in the background.
     fn first(&mut self, side: usize, path: &Path, found: &Metadata) -> Option<PathBuf> {
         let groups = self.groups.get_mut(side).filter(|_| found.nlink() > 1)?;
         let inode = (found.dev(), found.ino());
-        Some(
-            groups
-                .entry(inode)
-                .or_insert_with(|| path.to_owned())
-                .clone(),
-        )
+        let first = groups.entry(inode).or_insert_with(|| path.to_owned());
+        (first != path).then(|| first.clone())
     }
 
     fn same_content(&mut self, one: &Path, two: &Path) -> io::Result<bool> {
