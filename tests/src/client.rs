@@ -356,6 +356,9 @@ fn change_line(change: &Value) -> String {
     };
     match change.get("path_base64").and_then(Value::as_str) {
         Some(encoded) => format!("{letter} base64:{encoded}"),
-        None => format!("{letter} {}", change["path"].as_str().expect("a path")),
+        None => {
+            let path = change["path"].as_str().expect("a path");
+            format!("{letter} {}", path.replace('\n', "\\n"))
+        }
     }
 }

@@ -92,11 +92,14 @@ pub fn print(nodes: &[Node]) -> String {
 
 /// The same tree after a journey through an archive: no sockets, and no time for the root.
 pub fn as_archived(nodes: &[Node]) -> Vec<Node> {
-    let mut nodes: Vec<Node> = nodes
-        .iter()
-        .filter(|node| node.kind != 's')
-        .cloned()
-        .collect();
+    let mut nodes = as_layered(nodes);
+    nodes.retain(|node| node.kind != 's');
+    nodes
+}
+
+/// The nodes as a layer shows them: the time of its root is its own.
+pub fn as_layered(nodes: &[Node]) -> Vec<Node> {
+    let mut nodes = nodes.to_vec();
     if let Some(root) = nodes.iter_mut().find(|node| node.path == b"/") {
         root.modified = (0, 0);
     }

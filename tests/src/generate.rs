@@ -5,7 +5,8 @@
 //!
 //! Invariant: what is left out is left out for a reason that stands here. An overlay without an index breaks a hard
 //! link when one of its names is copied up: from the second step on, nodes with several names are only removed. A
-//! socket is in no archive and in no copy, but an overlay still shows it: those of the first step stay.
+//! socket is in no archive, so the directories above one would be named in a layer's diff and not in that of its copy:
+//! sockets are made by the first step alone, and stay.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
@@ -85,7 +86,7 @@ fn is_common_ground(root: &Path, line: &Line) -> bool {
     };
     let in_place = matches!(line.verb.as_str(), "d" | "m") && path.is_dir();
     let sockets_stay = in_place || !any(&path, &socket) && !to.is_some_and(|to| any(&to, &socket));
-    links_stay && sockets_stay
+    links_stay && sockets_stay && line.verb != "s"
 }
 
 /// Whether something is so of a node or of any below.

@@ -62,8 +62,12 @@ fn views(id: &str, parent: Option<&str>) -> Result<(View, Option<View>)> {
 impl DiffDriver for NaiveDiff {
     fn diff(id: &str, parent: Option<&str>, sink: &Sink) -> Result<DiffReport> {
         let (new, old) = views(id, parent)?;
-        let report =
-            diff::write_archive(new.root()?, old.as_ref().map(View::root).transpose()?, sink)?;
+        let report = diff::write_archive(
+            new.root()?,
+            old.as_ref().map(View::root).transpose()?,
+            &Sides::Views,
+            sink,
+        )?;
         Ok(diff_report(report))
     }
 

@@ -1,7 +1,7 @@
 //! Copies a tree: what a driver without shared layers does for every child.
 //!
-//! Hard links stay hard links, holes stay holes, times are kept to the nanosecond; sockets are left out, since no one
-//! listens on a copy of one.
+//! Hard links stay hard links, holes stay holes, times are kept to the nanosecond. A socket is copied as a name that no
+//! one listens on, so that a child shows what its parent shows.
 //!
 //! Invariant: content is moved by the host, by reflink where the file system can.
 
@@ -69,7 +69,6 @@ impl<D: Directory> Copy<'_, D> {
         }
         let doing = || format!("copy `{}`", printable(name));
         match found.kind {
-            NodeKind::Socket => return Ok(()),
             NodeKind::Directory => {
                 let inner = from.open_directory(name).doing(doing)?;
                 let made = to.create_directory(name, found.mode).doing(doing)?;
@@ -89,7 +88,10 @@ impl<D: Directory> Copy<'_, D> {
                 to.set_entry_attributes(name, &attributes(entry))
                     .doing(doing)?;
             }
-            NodeKind::Fifo | NodeKind::BlockDevice | NodeKind::CharacterDevice => {
+            NodeKind::Fifo
+            | NodeKind::Socket
+            | NodeKind::BlockDevice
+            | NodeKind::CharacterDevice => {
                 to.create_node(name, special(entry), found.mode)
                     .doing(doing)?;
                 to.set_entry_attributes(name, &attributes(entry))
@@ -136,6 +138,7 @@ fn special(entry: &Entry) -> Node {
     match entry.attributes.kind {
         NodeKind::BlockDevice => Node::BlockDevice(numbers),
         NodeKind::CharacterDevice => Node::CharacterDevice(numbers),
+        NodeKind::Socket => Node::Socket,
         _ => Node::Fifo,
     }
 }

@@ -50,7 +50,7 @@ pub fn statfs(fd: BorrowedFd<'_>) -> io::Result<Statfs> {
     let found = fstatfs(fd)?;
     let block_bytes = u64::try_from(found.f_frsize).unwrap_or(0);
     Ok(Statfs {
-        magic: magic_bits(found.f_type.into()),
+        magic: magic_bits(found.f_type),
         total_bytes: found.f_blocks.saturating_mul(block_bytes),
         free_bytes: found.f_bfree.saturating_mul(block_bytes),
         total_inodes: found.f_files,
@@ -73,7 +73,7 @@ pub fn magic_of_path(path: &Path) -> io::Result<u32> {
         }
         found => found?,
     };
-    Ok(magic_bits(found.f_type.into()))
+    Ok(magic_bits(found.f_type))
 }
 
 /// The magic number is 32 bits wide; a signed machine word carries it, on some machines extended

@@ -15,11 +15,11 @@ pub use attributes::{
     set_owner_fd, stat, stat_fd,
 };
 pub use create::{
-    create_device, create_directory, create_fifo, create_regular, create_symlink, create_whiteout,
+    create_device, create_directory, create_fifo, create_regular, create_socket, create_symlink,
+    create_whiteout,
 };
 pub use link::{link, read_link, remove_directory, remove_file, rename};
 pub use list::names;
 pub use open::{open_directory, open_regular};
 
-pub(crate) use create::create_socket;
 pub(crate) use list::{LISTING_BYTES, reopen};

@@ -13,7 +13,7 @@ use crate::Name;
 /// # Errors
 /// The error number that the call left behind.
 pub(crate) fn check(returned: libc::c_long) -> io::Result<usize> {
-    usize::try_from(returned).or_else(|_negative| Err(io::Error::last_os_error()))
+    usize::try_from(returned).map_err(|_negative| io::Error::last_os_error())
 }
 
 /// An error of this crate's own that speaks the kernel's language.

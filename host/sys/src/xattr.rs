@@ -155,5 +155,5 @@ fn checked(key: &[u8]) -> io::Result<CString> {
     if key.is_empty() {
         return Err(os_error(libc::EINVAL));
     }
-    CString::new(key).or_else(|_nul| Err(os_error(libc::EINVAL)))
+    CString::new(key).map_err(|_nul| os_error(libc::EINVAL))
 }

@@ -87,14 +87,6 @@ impl<S: Sink> Writer<S> {
         self.entry(&marker(whiteout::hiding(path)))
     }
 
-    /// Writes that lower layers do not show through the directory `path` (without a leading slash).
-    ///
-    /// # Errors
-    /// [`crate::Error::Host`] if the sink fails.
-    pub fn opaque(&mut self, path: &[u8]) -> Result<()> {
-        self.entry(&marker(whiteout::opaque(path)))
-    }
-
     /// Ends the archive with two blocks of zeros; answers entries and bytes.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! A difference as an archive.
 //!
-//! Entries come in the order of the walk, with two exceptions: the mark of an opaque directory comes right behind the
-//! directory, and a name that has not changed itself comes behind the first changed name of the same inode, as a hard
-//! link to it. Without the latter a new name of an old file would make two files of one.
+//! Entries come in the order of the walk, with one exception: a name that has not changed itself comes behind the first
+//! changed name of the same inode, as a hard link to it. Without that, a new name of an old file would make two files of
+//! one. What an opaque directory hides is whited out name by name, as the OCI image layer format recommends.
 //!
 //! Invariant: content goes from file to sink within the host.
 
@@ -29,12 +29,10 @@ pub struct Report {
     pub ambiguous_skipped: u64,
 }
 
-/// Writes what a walk finds. `L` says whether lower layers have a directory of a path, and is asked for opaque
-/// directories only.
+/// Writes what a walk finds.
 #[derive(Debug)]
-pub struct Archiver<S, L> {
+pub struct Archiver<S> {
     writer: Writer<S>,
-    lower_has: L,
     names: BTreeMap<(u64, u64), Names>,
     report: Report,
 }
@@ -48,12 +46,11 @@ enum Names {
     Waiting(Vec<Vec<u8>>),
 }
 
-impl<S: Sink, L: FnMut(&[u8]) -> Result<bool>> Archiver<S, L> {
+impl<S: Sink> Archiver<S> {
     /// Begins an archive.
-    pub fn new(sink: S, lower_has: L) -> Self {
+    pub fn new(sink: S) -> Self {
         Self {
             writer: Writer::new(sink),
-            lower_has,
             names: BTreeMap::new(),
             report: Report::default(),
         }
@@ -170,11 +167,10 @@ impl<S: Sink, L: FnMut(&[u8]) -> Result<bool>> Archiver<S, L> {
     }
 }
 
-impl<D, S, L> Visitor<D> for Archiver<S, L>
+impl<D, S> Visitor<D> for Archiver<S>
 where
     D: Directory,
     S: Sink<File = D::File>,
-    L: FnMut(&[u8]) -> Result<bool>,
 {
     const HEEDS_UNCHANGED: bool = true;
 
@@ -183,9 +179,6 @@ where
         match (found.kind, found.entry, found.parent) {
             (ChangeKind::Add | ChangeKind::Modify, Some(entry), Some(parent)) => {
                 self.write(found, parent, entry)?;
-                if found.opaque && (self.lower_has)(found.path)? {
-                    self.writer.opaque(path)?;
-                }
             }
             _ => self.delete(path)?,
         }

@@ -6,13 +6,14 @@ mod archive;
 mod changes;
 mod size;
 
-pub use archive::{Archiver, Report};
+use archive::Archiver;
+pub use archive::Report;
 
 use crate::Result;
 use crate::tree::{ChangeSink, Directory, Sink, wanted};
 use crate::walk::{Sides, walk};
 
-/// Writes what differs between two complete trees as an archive; without `old`, all of `new`.
+/// Writes what differs between two trees as an archive; without `old`, all of `new`.
 ///
 /// # Errors
 /// [`crate::Error::Host`] if a host call fails; [`crate::Error::NotSupported`] for a tree beyond the limits of
@@ -20,10 +21,11 @@ use crate::walk::{Sides, walk};
 pub fn write_archive<D: Directory, S: Sink<File = D::File>>(
     new: D,
     old: Option<D>,
+    sides: &Sides,
     sink: S,
 ) -> Result<Report> {
-    let mut archiver = Archiver::new(sink, |_: &[u8]| Ok(false));
-    walk(new, old, &Sides::Views, &wanted::of_layers(), &mut archiver)?;
+    let mut archiver = Archiver::new(sink);
+    walk(new, old, sides, &wanted::of_layers(), &mut archiver)?;
     archiver.finish()
 }
 

@@ -63,7 +63,7 @@ pub trait Directory: Sized {
     /// # Errors
     /// See [`Directory::get_attributes`].
     fn create_symlink(&self, name: &[u8], target: &[u8]) -> Result<(), Failure>;
-    /// Makes a pipe or device node.
+    /// Makes a pipe, socket or device node.
     ///
     /// # Errors
     /// See [`Directory::get_attributes`].

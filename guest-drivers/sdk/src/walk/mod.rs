@@ -26,8 +26,8 @@ use std::ops::ControlFlow;
 pub enum Sides {
     /// Two complete trees.
     Views,
-    /// The first is the upper directory of an overlay, the second, if there is one, all that lies below. The text
-    /// names the extended attribute that marks opaque directories.
+    /// The first is the upper directory of an overlay, the second, if there is one, all that lies below: everything in
+    /// the upper is a change. The text names the extended attribute that marks opaque directories.
     Upper {
         /// `trusted.overlay.opaque`, or what the host says.
         opaque_xattr: String,
@@ -218,14 +218,16 @@ impl<D: Directory> Walk<'_, D> {
         visitor: &mut V,
     ) -> Result<ControlFlow<()>> {
         let is_directory = new.attributes.kind == NodeKind::Directory;
-        if compare::same_node(&new, old) {
+        // What is in an upper was written to. A comparison could miss that: content can change and keep size and time.
+        let written = matches!(self.sides, Sides::Upper { .. });
+        if !written && compare::same_node(&new, old) {
             return if is_directory {
                 Ok(ControlFlow::Continue(()))
             } else {
                 self.keep(&new, old, visitor)
             };
         }
-        if compare::differs(&new, old) || self.link_differs(&new, old)? {
+        if written || compare::differs(&new, old) || self.link_differs(&new, old)? {
             let flow = self.report(ChangeKind::Modify, Some(&new), Some(old), visitor)?;
             let both = old.attributes.kind == NodeKind::Directory;
             self.plan(new, both, None);

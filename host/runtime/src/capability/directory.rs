@@ -226,6 +226,7 @@ impl wit::HostDirectory for State {
         check_mode(mode)?;
         let done = match made {
             wit::Node::Fifo => node::create_fifo(directory.fd(), &name, mode),
+            wit::Node::Socket => node::create_socket(directory.fd(), &name, mode),
             wit::Node::BlockDevice((major, minor)) => {
                 check_device(major, minor)?;
                 node::create_device(directory.fd(), &name, Kind::BlockDevice, major, minor, mode)

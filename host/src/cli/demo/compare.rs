@@ -75,7 +75,10 @@ impl Comparison<'_> {
                 shown.display()
             )));
         }
-        if left_found.is_file() && first.is_none() && !self.same_content(&one, &two).map_err(reading())? {
+        if left_found.is_file()
+            && first.is_none()
+            && !self.same_content(&one, &two).map_err(reading())?
+        {
             return Err(untrue(format!(
                 "the trees differ at `{}`: content",
                 shown.display()

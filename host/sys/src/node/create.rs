@@ -54,7 +54,10 @@ pub fn create_fifo(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<()
 }
 
 /// Makes a socket node that no process listens on, with exactly the permission bits `mode`.
-pub(crate) fn create_socket(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<()> {
+///
+/// # Errors
+/// EEXIST when the name is taken.
+pub fn create_socket(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<()> {
     create_special(dir, name, FileType::Socket, 0, mode)
 }
 

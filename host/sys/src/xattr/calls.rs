@@ -217,5 +217,5 @@ fn address(pointer: *const u8) -> u64 {
 }
 
 fn length(bytes: &[u8]) -> io::Result<u32> {
-    u32::try_from(bytes.len()).or_else(|_large| Err(io::Error::from_raw_os_error(libc::E2BIG)))
+    u32::try_from(bytes.len()).map_err(|_large| io::Error::from_raw_os_error(libc::E2BIG))
 }
