@@ -102,7 +102,7 @@ impl Default for ApiLimits {
             header_seconds: 60,
             stop_seconds: 10,
             archive_bytes: 1 << 40,
-            expansion: 500,
+            expansion: 2000,
             zstd_window_bytes: 128 << 20,
         }
     }

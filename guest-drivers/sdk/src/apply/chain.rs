@@ -52,6 +52,8 @@ impl Obstacle {
 struct Level<T> {
     name: Vec<u8>,
     hash: PathHash,
+    /// Whether the archive is known to have brought something in it.
+    brought: bool,
     directory: T,
     at_close: Option<AttributeChanges>,
 }
@@ -72,6 +74,7 @@ impl<T: Target> Chain<T> {
         let top = Level {
             name: Vec::new(),
             hash: TOP,
+            brought: true,
             directory: root,
             at_close: None,
         };
@@ -190,6 +193,7 @@ impl<T: Target> Chain<T> {
         self.below.push(Level {
             name: name.to_vec(),
             hash,
+            brought: false,
             directory,
             at_close: None,
         });
@@ -221,8 +225,13 @@ impl<T: Target> Chain<T> {
         Ok(())
     }
 
-    /// Notes that the archive has brought a name of the current directory.
+    /// Notes that the archive has brought a name of the current directory, and so the directories that lead there.
     pub(super) fn saw(&mut self, name: &[u8]) -> Result<(), String> {
+        for level in self.below.iter_mut().take(self.depth) {
+            if !std::mem::replace(&mut level.brought, true) {
+                self.seen.insert(level.hash)?;
+            }
+        }
         let hash = hash(self.level().hash, name);
         self.seen.insert(hash)
     }

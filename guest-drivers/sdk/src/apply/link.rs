@@ -15,8 +15,11 @@ const LINKS: usize = 40;
 
 impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     pub(super) fn make_link(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
-        let parts = name::split(&entry.link)
-            .map_err(|what| self.reader.invalid(format_args!("its target: {what}")))?;
+        let parts = name::split(&entry.link).map_err(|what| {
+            let target = printable(&entry.link);
+            self.reader
+                .invalid(format_args!("its target `{target}`: {what}"))
+        })?;
         let Some((last, parent)) = parts.split_last() else {
             return Err(self.reader.invalid("its target is the top directory"));
         };
