@@ -60,8 +60,8 @@ fn traps_loops_and_gluttony_end_one_operation() {
         ("recurse", 500, "driver-failed"),
         ("half", 500, "driver-failed"),
         ("loop", 504, "timed-out"),
-        ("eat", 500, ""),
-        ("loop-with-calls", 0, ""),
+        ("eat", 422, "limit-reached"),
+        ("loop-with-calls", 422, "limit-reached"),
     ];
     for (id, status, code) in cases {
         // A daemon each: faults in a row would have the driver put away.
@@ -105,7 +105,7 @@ fn what_a_driver_may_not_do_is_answered_as_the_contract_says() {
         ("attributes", "Denied, Denied, Denied, Denied"),
         ("devices", "Invalid, Invalid, Invalid"),
         ("pipe", "Invalid, NotADirectory"),
-        ("ranges", "Invalid, Invalid, Invalid, Invalid, Invalid"),
+        ("ranges", "Invalid, Limit, Invalid, Limit, Invalid"),
         ("hoard", "Limit"),
         ("stage-many", "Limit"),
     ];

@@ -6,6 +6,7 @@ use mica_tests::archive::archive;
 use mica_tests::build::{hello_driver, hostile_driver};
 use mica_tests::client::Against;
 use mica_tests::history::seen;
+use mica_tests::lab::{FileSystem, Lab};
 use mica_tests::setup::{self, Bench};
 use mica_tests::tree;
 use serde_json::Value;
@@ -99,11 +100,23 @@ fn generation(bench: &Bench, driver: &str) -> Value {
 
 #[test]
 fn a_bad_build_is_refused_and_the_old_one_goes_on() {
-    let bench = setup::OVERLAY_EXT4.start();
+    let lab = Lab::on(FileSystem::Ext4);
+    let mut settings = setup::VFS_EXT4.settings(&lab);
+    // The build that replaces it asks for more than the one that runs.
+    settings.configuration = Some(
+        "[drivers.vfs]\ngrants = [\"directory\", \"streams\", \"mounts\", \"home\", \"filesystem\", \"log\", \"config\"]\n"
+            .to_owned(),
+    );
+    let daemon = settings.start();
+    let bench = Bench {
+        store: daemon.client.default_store(),
+        daemon,
+        lab,
+    };
     bench.store.create("base", None).expect("create");
     bench.store.create("held", Some("base")).expect("create");
     let path = bench.store.mount("held").expect("mount");
-    let before = generation(&bench, "overlay");
+    let before = generation(&bench, "vfs");
     let builds: [(&str, Vec<u8>, &str); 6] = [
         ("junk", b"this is no component".to_vec(), ""),
         ("a core module", b"\0asm\x01\0\0\0".to_vec(), ""),
@@ -113,23 +126,15 @@ fn a_bad_build_is_refused_and_the_old_one_goes_on() {
             hostile_driver("another", ""),
             "another",
         ),
-        (
-            "a trap in init",
-            hostile_driver("overlay", "init"),
-            "overlay",
-        ),
-        (
-            "a trap in create",
-            hostile_driver("overlay", "create"),
-            "overlay",
-        ),
+        ("a trap in init", hostile_driver("vfs", "init"), "vfs"),
+        ("a trap in create", hostile_driver("vfs", "create"), "vfs"),
     ];
     for (what, build, names) in builds {
         let watch = bench.watch();
         let problem = bench
             .daemon
             .client
-            .swap_driver("overlay", Some(&build))
+            .swap_driver("vfs", Some(&build))
             .expect_err(what);
         println!("{what}: {problem:?}");
         assert!(
@@ -138,12 +143,12 @@ fn a_bad_build_is_refused_and_the_old_one_goes_on() {
         );
         assert!(problem.detail.contains(names), "{what}: {problem:?}");
         assert_eq!(
-            generation(&bench, "overlay")["digest"],
+            generation(&bench, "vfs")["digest"],
             before["digest"],
             "{what}"
         );
         assert_eq!(
-            generation(&bench, "overlay")["generation"],
+            generation(&bench, "vfs")["generation"],
             before["generation"],
             "{what}"
         );

@@ -28,6 +28,7 @@ mod event;
 mod files;
 mod home;
 mod id;
+mod label;
 mod layers;
 mod moment;
 mod mounts;

@@ -16,6 +16,7 @@ use crate::scope::Scope;
 use crate::settings::Durability;
 use crate::store::{Description, Life, Store, Surroundings};
 use crate::view::{StoreRequest, StoreView};
+use crate::words::printable;
 use crate::{Error, EventKind, Result, StoreName, files};
 use mica_sys::{Name, node, tree};
 use std::fs;
@@ -230,6 +231,10 @@ impl Engine {
         }
         let call = Call::new("status", Scope::store(&store.layers));
         let status = self.call(call, |generation, operation| generation.status(operation))?;
+        let status = status
+            .iter()
+            .map(|(key, value)| (printable(key), printable(value)))
+            .collect();
         Ok(StoreView {
             status,
             ..store.view()?

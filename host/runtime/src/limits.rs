@@ -23,7 +23,8 @@ pub struct Limits {
     pub page_entries: usize,
     /// Bytes of one page of a listing, one read or one write.
     pub page_bytes: usize,
-    /// Host calls of one short operation: `get` of 500 layers needs 1,000.
+    /// Host calls of one short operation, and of any operation to no handle (home, mounts, configuration, log): `get`
+    /// of 500 layers needs 1,000.
     pub short_host_calls: u64,
     /// Bytes of names that one operation's listings may hold in the host: a million names of 24 bytes.
     pub listing_bytes: usize,

@@ -6,19 +6,31 @@
 use super::Layout;
 use super::layout::Area;
 use mica_sys::{Name, tree};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often a tree is tried, and how long the thread rests in between: an error of the disk may pass, a busy mount
+/// may go.
+const TRIES: u32 = 10;
+const REST: Duration = Duration::from_secs(1);
 
 enum Job {
-    Delete {
-        layout: Arc<Layout>,
-        area: Area,
-        name: Name,
-    },
+    Delete(Doomed),
     Settle(Sender<()>),
+}
+
+/// A tree that is to be deleted.
+struct Doomed {
+    layout: Arc<Layout>,
+    area: Area,
+    name: Name,
+    /// How often it did not work.
+    tries: u32,
 }
 
 /// A thread that deletes trees, one after another.
@@ -45,11 +57,12 @@ impl Reaper {
     }
 
     pub(super) fn delete(&self, layout: &Arc<Layout>, area: Area, name: Name) {
-        self.send(Job::Delete {
+        self.send(Job::Delete(Doomed {
             layout: Arc::clone(layout),
             area,
             name,
-        });
+            tries: 0,
+        }));
     }
 
     /// Waits until all that was asked for so far is deleted.
@@ -90,27 +103,49 @@ impl Drop for Reaper {
 }
 
 fn work(jobs: &Receiver<Job>, stopping: &AtomicBool) {
-    while let Ok(job) = jobs.recv() {
+    let mut again: VecDeque<Doomed> = VecDeque::new();
+    loop {
+        let job = match again.is_empty() {
+            true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            false => jobs.recv_timeout(REST),
+        };
         if stopping.load(Ordering::Acquire) {
             return;
         }
         match job {
-            Job::Settle(done) => {
+            Ok(Job::Delete(doomed)) => again.extend(doomed.delete()),
+            Ok(Job::Settle(done)) => {
+                again = again.into_iter().filter_map(Doomed::delete).collect();
                 // Whoever waited may have gone.
                 let _told = done.send(());
             }
-            Job::Delete { layout, area, name } => delete(&layout, area, &name),
+            Err(RecvTimeoutError::Timeout) => {
+                again = again.into_iter().filter_map(Doomed::delete).collect();
+            }
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
 
-fn delete(layout: &Layout, area: Area, name: &Name) {
-    match tree::remove(layout.area(area), name) {
-        Ok(nodes) => tracing::debug!(%name, nodes, "deleted"),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => {
-            let home = layout.path().display();
-            tracing::warn!(%home, ?area, %name, %error, "cannot be deleted now; the next start tries again");
+impl Doomed {
+    /// Deletes the tree; what is to be tried again comes back.
+    fn delete(self) -> Option<Self> {
+        match tree::remove(self.layout.area(self.area), &self.name) {
+            Ok(nodes) => {
+                tracing::debug!(name = %self.name, nodes, "deleted");
+                None
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                let (home, tries) = (self.layout.path().display(), self.tries + 1);
+                let (area, name) = (self.area, &self.name);
+                if tries < TRIES {
+                    tracing::info!(%home, ?area, %name, %error, "cannot be deleted yet");
+                    return Some(Self { tries, ..self });
+                }
+                tracing::warn!(%home, ?area, %name, %error, "cannot be deleted; the next start tries again");
+                None
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::layers::{Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::view::{LayerRequest, LayerView};
-use crate::{Error, EventKind, LayerId, Result};
+use crate::{Error, EventKind, LayerId, Result, label};
 use mica_runtime::{CreateOptions, Error as DriverError};
 
 impl Engine {
@@ -30,6 +30,7 @@ impl Engine {
         } = request;
         let id = LayerId::parse(&id)?;
         let parent = parent.as_deref().map(LayerId::parse).transpose()?;
+        label::check(mount_label.as_deref())?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         let mut wanted = vec![(Key::Layer(id.clone()), Mode::Exclusive)];

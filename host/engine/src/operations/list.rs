@@ -7,7 +7,8 @@ use crate::engine::Engine;
 use crate::layers::{Entry, Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::view::LayerView;
-use crate::{LayerId, Result};
+use crate::words::printable;
+use crate::{Error, LayerId, Result};
 use std::path::Path;
 
 impl Engine {
@@ -64,11 +65,17 @@ impl Engine {
         let mut pairs = Vec::with_capacity(told.len() + 1);
         for (key, value) in told.into_iter().filter(|(key, _)| key != MERGED) {
             let value = if key.ends_with("Dir") {
-                below(&room, &value)
+                below(&room, &value).ok_or_else(|| Error::DriverFailed {
+                    driver: facts.record.driver.clone(),
+                    reason: format!(
+                        "metadata of layer `{id}`: `{}` is no path within the layer",
+                        printable(&value)
+                    ),
+                })?
             } else {
-                value
+                printable(&value)
             };
-            pairs.push((key, value));
+            pairs.push((printable(&key), value));
         }
         pairs.extend(merged.map(|path| (MERGED.to_owned(), path.display().to_string())));
         Ok(pairs)
@@ -78,18 +85,15 @@ impl Engine {
 /// The key that the host alone knows a value for.
 const MERGED: &str = "MergedDir";
 
-/// Puts the room's path before each of the relative paths that colons divide. A path that leaves the room stays as
-/// it is: it is shown to people, and nothing must look as if the host had vouched for it.
-fn below(room: &Path, value: &str) -> String {
+/// Puts the room's path before each of the relative paths that colons divide; `None` if one leaves the room: nothing
+/// may look as if the host had vouched for it.
+fn below(room: &Path, value: &str) -> Option<String> {
     let absolute = |part: &str| {
         let leaves = part.starts_with('/') || part.split('/').any(|component| component == "..");
-        if leaves {
-            part.to_owned()
-        } else {
-            room.join(part).display().to_string()
-        }
+        (!leaves).then(|| printable(&room.join(part).display().to_string()))
     };
-    value.split(':').map(absolute).collect::<Vec<_>>().join(":")
+    let paths: Option<Vec<String>> = value.split(':').map(absolute).collect();
+    Some(paths?.join(":"))
 }
 
 #[cfg(test)]
@@ -100,12 +104,12 @@ mod tests {
     fn only_paths_within_the_room_become_absolute() {
         let room = Path::new("/r/layers/7/d");
         for (given, told) in [
-            ("diff", "/r/layers/7/d/diff"),
-            ("a:b/c", "/r/layers/7/d/a:/r/layers/7/d/b/c"),
-            ("../8/d", "../8/d"),
-            ("/etc", "/etc"),
+            ("diff", Some("/r/layers/7/d/diff")),
+            ("a:b/c", Some("/r/layers/7/d/a:/r/layers/7/d/b/c")),
+            ("../8/d", None),
+            ("a:/etc", None),
         ] {
-            assert_eq!(below(room, given), told);
+            assert_eq!(below(room, given).as_deref(), told);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::view::{MountRequest, MountView};
 use crate::words::access_word;
-use crate::{Error, EventKind, LayerId, Result};
+use crate::{Error, EventKind, LayerId, Result, label};
 use mica_runtime::Access;
 
 impl Engine {
@@ -22,6 +22,7 @@ impl Engine {
     /// is mounted in another way than is asked for; what the driver answers.
     pub fn mount(&self, store: &str, id: &str, request: MountRequest) -> Result<MountView> {
         let id = LayerId::parse(id)?;
+        label::check(request.mount_label.as_deref())?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         let _mount = store.lock(vec![(Key::Mount(id.clone()), Mode::Exclusive)])?;

@@ -9,7 +9,7 @@ use mica_sys::filesystem::{self, Statfs};
 
 impl State {
     fn statfs(&mut self) -> HostResult<Statfs> {
-        self.enter()?;
+        self.ask()?;
         let home = self.operation.home.backing()?;
         Ok(filesystem::statfs(home)
             .map_err(|error| Failure::from_io("statfs of the home", &error))?)
@@ -34,7 +34,7 @@ impl wit::Host for State {
     }
 
     fn supports(&mut self, feature: Feature) -> HostResult<Support> {
-        self.enter()?;
+        self.ask()?;
         Ok(self.operation.home.probe(feature)?)
     }
 }

@@ -116,46 +116,46 @@ impl Home for NoHome {
 
 impl wit::Host for State {
     fn exists(&mut self, id: String) -> HostResult<bool> {
-        self.enter()?;
+        self.ask()?;
         Ok(self.operation.home.exists(&id)?)
     }
 
     fn inspect(&mut self, id: String) -> HostResult<Layer> {
-        self.enter()?;
+        self.ask()?;
         let LayerInfo { id, parent, kind } = self.operation.home.inspect(&id)?;
         Ok(Layer { id, parent, kind })
     }
 
     fn ancestors(&mut self, id: String) -> HostResult<Vec<String>> {
-        self.enter()?;
+        self.ask()?;
         Ok(self.operation.home.ancestors(&id)?)
     }
 
     fn list(&mut self, after: Option<String>) -> HostResult<Vec<String>> {
-        self.enter()?;
+        self.ask()?;
         Ok(self.operation.home.list(after.as_deref())?)
     }
 
     fn open(&mut self, id: String) -> HostResult<Resource<Directory>> {
-        self.enter()?;
+        self.ask()?;
         let room = self.operation.home.open(&id)?;
         Ok(self.handles.push(Directory::new(room.fd, room.access))?)
     }
 
     fn stage(&mut self) -> HostResult<Resource<StagedLayer>> {
-        self.enter()?;
+        self.ask()?;
         let staged = self.operation.home.stage()?;
         Ok(self.handles.push(StagedLayer(staged))?)
     }
 
     fn publish(&mut self, layer: Resource<StagedLayer>, id: String) -> HostResult<()> {
-        self.enter()?;
+        self.ask()?;
         let StagedLayer(staged) = self.handles.delete(layer)?;
         Ok(self.operation.home.publish(staged, &id)?)
     }
 
     fn discard(&mut self, id: String) -> HostResult<()> {
-        self.enter()?;
+        self.ask()?;
         Ok(self.operation.home.discard(&id)?)
     }
 }

@@ -10,7 +10,7 @@ const LINE_BYTES: usize = 4096;
 
 impl wit::Host for State {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
-        self.meter.count_call()?;
+        self.meter.count_question()?;
         let mut line = message.escape_debug().to_string();
         truncate(&mut line, LINE_BYTES);
         if !self.meter.take_log(line.len()) {

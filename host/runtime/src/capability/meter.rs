@@ -31,6 +31,8 @@ pub(crate) enum Stop {
 pub(crate) struct Meter {
     calls: u64,
     most_calls: u64,
+    questions: u64,
+    most_questions: u64,
     started: Instant,
     deadline: Duration,
     stall: Duration,
@@ -47,6 +49,8 @@ impl Meter {
         Self {
             calls: 0,
             most_calls: class.host_calls(limits),
+            questions: 0,
+            most_questions: limits.short_host_calls,
             started: now,
             deadline: class.deadline(limits),
             stall: Duration::from_secs(limits.stall_seconds),
@@ -62,6 +66,16 @@ impl Meter {
         self.calls += 1;
         if self.calls > self.most_calls {
             Err(Stop::Calls(self.most_calls))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts a call that goes to no handle, and so is no progress.
+    pub(crate) fn count_question(&mut self) -> Result<(), Stop> {
+        self.questions += 1;
+        if self.questions > self.most_questions {
+            Err(Stop::Calls(self.most_questions))
         } else {
             Ok(())
         }

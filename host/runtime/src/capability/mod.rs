@@ -123,6 +123,14 @@ impl State {
             .map_err(|stop| HostError::Trap(stop.into()))
     }
 
+    /// Begins a host call that goes to no handle: there is a bound to what can be asked, however long the operation.
+    fn ask(&mut self) -> HostResult<()> {
+        self.enter()?;
+        self.meter
+            .count_question()
+            .map_err(|stop| HostError::Trap(stop.into()))
+    }
+
     /// Begins a host call on a handle.
     fn at<T: Send + 'static>(&mut self, handle: &Resource<T>) -> HostResult<&mut T> {
         self.enter()?;

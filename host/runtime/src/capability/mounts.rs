@@ -82,7 +82,7 @@ impl wit::Host for State {
         work: Resource<Directory>,
         label: Option<String>,
     ) -> HostResult<Resource<Mount>> {
-        self.enter()?;
+        self.ask()?;
         check_label(label.as_deref())?;
         check_lowers(lowers.len(), 1)?;
         let lowers = self.directories(&lowers)?;
@@ -109,7 +109,7 @@ impl wit::Host for State {
         lowers: Vec<Resource<Directory>>,
         label: Option<String>,
     ) -> HostResult<Resource<Mount>> {
-        self.enter()?;
+        self.ask()?;
         check_label(label.as_deref())?;
         check_lowers(lowers.len(), 2)?;
         let lowers = self.directories(&lowers)?;

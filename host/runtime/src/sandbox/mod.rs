@@ -143,7 +143,12 @@ impl Runtime {
         let component = self.compile(composed.as_deref().unwrap_or(bytes))?;
         let linked = link::link(&self.engine, &component, grants)?;
         let generation = Generation::new(self, bytes, facts, linked);
-        let description = generation.describe()?;
+        let description = generation.describe().map_err(|error| {
+            Error::rejected(
+                format!("it cannot say what it is: {error}"),
+                "`describe` is called without a store: it may use the log and nothing else",
+            )
+        })?;
         Ok(Arc::new(generation.described(description)?))
     }
 
