@@ -256,6 +256,13 @@ fn wrong_requests_say_what_is_wrong() {
         assert!(problem.detail.contains(names), "{body}: {problem:?}");
         watch.check();
     }
+    watch.check();
+}
+
+#[test]
+fn what_is_no_json_is_refused() {
+    let bench = bench();
+    let watch = bench.watch();
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     for body in [
         "",

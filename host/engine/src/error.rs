@@ -3,6 +3,7 @@
 //! Invariant: a variant is a decision that a caller can take; every text names its object and, where there is a
 //! way out, `remedy` tells it.
 
+use crate::words::counted;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -73,7 +74,7 @@ pub enum Error {
     #[error("driver `{0}` is registered already")]
     DriverExists(String),
     /// Other layers are built on it.
-    #[error("layer `{layer}` has {children} child layers, for instance `{child}`")]
+    #[error("layer `{layer}` has {}, for instance `{child}`", counted(*children, "child layer"))]
     HasChildren {
         /// The layer.
         layer: String,
@@ -83,7 +84,7 @@ pub enum Error {
         children: u64,
     },
     /// It is mounted, and may not be for this.
-    #[error("layer `{layer}` is mounted at `{path}` with {references} references")]
+    #[error("layer `{layer}` is mounted at `{path}` with {}", counted(*references, "reference"))]
     Mounted {
         /// The layer.
         layer: String,

@@ -26,6 +26,12 @@ pub(crate) fn printable(text: &str) -> String {
     shown
 }
 
+/// A number of things: `1 layer`, `2 layers`.
+pub(crate) fn counted(count: u64, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// The word for a kind of layer.
 pub(crate) fn kind_word(kind: LayerKind) -> &'static str {
     match kind {

@@ -71,69 +71,51 @@ fn unless(is_there: bool, remedy: &str) -> Option<String> {
     (!is_there).then(|| remedy.to_owned())
 }
 
+/// What the kernel can do: name, need, meaning, whether it is there, and the remedy if it is not.
 fn kernel(facts: &KernelFacts) -> Vec<Check> {
-    vec![
-        check(
-            "openat2",
+    let has = |name| facts.has_filesystem(name);
+    let openat2 = "Linux 5.6 or later; a container's seccomp profile may forbid it";
+    let mount_api = "Linux 5.2 or later; mount(2) is used instead, with at most a page of options";
+    let by_path = "Linux 6.13 or later; paths below /proc/self/fd are used instead";
+    let statmount = "Linux 6.8 or later; /proc/self/mountinfo is read instead";
+    let btrfs = "`modprobe btrfs`, if a store shall lie on btrfs";
+    let overlay = ("overlay", "the kernel's overlay file system");
+    let handles = ("overlay by handles", "500 layers without a path");
+    let xattrs = ("xattrs by handle", "xattrs of symbolic links");
+    let rows = [
+        (
+            ("openat2", "confined paths"),
             Need::All,
-            "confined paths",
-            unless(
-                facts.openat2,
-                "Linux 5.6 or later; a container's seccomp profile may forbid it",
-            ),
+            facts.openat2,
+            openat2,
         ),
-        check(
-            "overlay",
-            Need::Overlay,
-            "the kernel's overlay file system",
-            unless(facts.has_filesystem("overlay"), "`modprobe overlay`"),
-        ),
-        check(
-            "mount API",
+        (overlay, Need::Overlay, has("overlay"), "`modprobe overlay`"),
+        (
+            ("mount API", "mounts as handles"),
             Need::Nice,
-            "mounts as handles",
-            unless(
-                facts.mount_api,
-                "Linux 5.2 or later; mount(2) is used instead, with at most a page of options",
-            ),
+            facts.mount_api,
+            mount_api,
         ),
-        check(
-            "overlay by handles",
+        (handles, Need::Nice, facts.overlay_fds, by_path),
+        (
+            ("statmount", "mounts listed by the kernel"),
             Need::Nice,
-            "500 layers without a path",
-            unless(
-                facts.overlay_fds,
-                "Linux 6.13 or later; paths below /proc/self/fd are used instead",
-            ),
+            facts.statmount,
+            statmount,
         ),
-        check(
-            "statmount",
+        (xattrs, Need::Nice, facts.xattrat, by_path),
+        (
+            ("btrfs", "snapshots and shared blocks"),
             Need::Nice,
-            "mounts listed by the kernel",
-            unless(
-                facts.statmount,
-                "Linux 6.8 or later; /proc/self/mountinfo is read instead",
-            ),
+            has("btrfs"),
+            btrfs,
         ),
-        check(
-            "xattrs by handle",
-            Need::Nice,
-            "xattrs of symbolic links",
-            unless(
-                facts.xattrat,
-                "Linux 6.13 or later; paths below /proc/self/fd are used instead",
-            ),
-        ),
-        check(
-            "btrfs",
-            Need::Nice,
-            "snapshots and shared blocks",
-            unless(
-                facts.has_filesystem("btrfs"),
-                "`modprobe btrfs`, if a store shall lie on btrfs",
-            ),
-        ),
-    ]
+    ];
+    rows.into_iter()
+        .map(|((name, detail), need, is_there, remedy)| {
+            check(name, need, detail, unless(is_there, remedy))
+        })
+        .collect()
 }
 
 fn rights() -> Vec<Check> {

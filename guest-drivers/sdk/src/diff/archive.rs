@@ -31,7 +31,7 @@ pub struct Report {
 
 /// Writes what a walk finds.
 #[derive(Debug)]
-pub struct Archiver<S> {
+pub(super) struct Archiver<S> {
     writer: Writer<S>,
     names: BTreeMap<(u64, u64), Names>,
     report: Report,
@@ -48,7 +48,7 @@ enum Names {
 
 impl<S: Sink> Archiver<S> {
     /// Begins an archive.
-    pub fn new(sink: S) -> Self {
+    pub(super) fn new(sink: S) -> Self {
         Self {
             writer: Writer::new(sink),
             names: BTreeMap::new(),
@@ -60,7 +60,7 @@ impl<S: Sink> Archiver<S> {
     ///
     /// # Errors
     /// [`crate::Error::Host`] if the sink fails.
-    pub fn finish(self) -> Result<Report> {
+    pub(super) fn finish(self) -> Result<Report> {
         let (entries, archive_bytes) = self.writer.finish()?;
         Ok(Report {
             entries,

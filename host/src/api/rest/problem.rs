@@ -3,6 +3,7 @@
 //! Invariant: the match over the engine's errors is exhaustive; a new variant does not compile before it has a status.
 
 use crate::api::types::Problem;
+use axum::http::StatusCode as Code;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mica_engine::Error;
@@ -88,66 +89,51 @@ impl From<RequestError> for Refusal {
 }
 
 /// Status code and title of an engine's error.
-fn engine_row(error: &Error) -> (StatusCode, &'static str) {
+fn engine_row(error: &Error) -> (Code, &'static str) {
     match error {
-        Error::InvalidId { .. } => (StatusCode::BAD_REQUEST, "the id is not allowed"),
-        Error::InvalidName { .. } => (StatusCode::BAD_REQUEST, "the name is not allowed"),
-        Error::Invalid(_) => (StatusCode::BAD_REQUEST, "an option or argument is wrong"),
-        Error::UnknownStore(_) => (StatusCode::NOT_FOUND, "no such store"),
-        Error::UnknownDriver { .. } => (StatusCode::NOT_FOUND, "no such driver"),
-        Error::UnknownLayer { .. } => (StatusCode::NOT_FOUND, "no such layer"),
-        Error::UnknownParent { .. } => (StatusCode::NOT_FOUND, "no such parent"),
-        Error::LayerExists { .. } => (StatusCode::CONFLICT, "the layer exists already"),
-        Error::StoreExists(_) => (StatusCode::CONFLICT, "the store exists already"),
-        Error::DriverExists(_) => (StatusCode::CONFLICT, "the driver exists already"),
-        Error::HasChildren { .. } => (StatusCode::CONFLICT, "other layers are built on it"),
+        Error::InvalidId { .. } => (Code::BAD_REQUEST, "the id is not allowed"),
+        Error::InvalidName { .. } => (Code::BAD_REQUEST, "the name is not allowed"),
+        Error::Invalid(_) => (Code::BAD_REQUEST, "an option or argument is wrong"),
+        Error::UnknownStore(_) => (Code::NOT_FOUND, "no such store"),
+        Error::UnknownDriver { .. } => (Code::NOT_FOUND, "no such driver"),
+        Error::UnknownLayer { .. } => (Code::NOT_FOUND, "no such layer"),
+        Error::UnknownParent { .. } => (Code::NOT_FOUND, "no such parent"),
+        Error::LayerExists { .. } => (Code::CONFLICT, "the layer exists already"),
+        Error::StoreExists(_) => (Code::CONFLICT, "the store exists already"),
+        Error::DriverExists(_) => (Code::CONFLICT, "the driver exists already"),
+        Error::HasChildren { .. } => (Code::CONFLICT, "other layers are built on it"),
         Error::Mounted { .. } | Error::MountedOtherwise { .. } => {
-            (StatusCode::CONFLICT, "the layer is mounted")
+            (Code::CONFLICT, "the layer is mounted")
         }
-        Error::NotMounted { .. } => (StatusCode::CONFLICT, "the layer is not mounted"),
-        Error::Busy(_) => (StatusCode::CONFLICT, "it is in use"),
-        Error::Locked { .. } => (StatusCode::CONFLICT, "another daemon uses the directory"),
-        Error::TooDeep { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "the chain is too long"),
-        Error::InvalidArchive(_) => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "the archive cannot be applied",
-        ),
-        Error::DriverRejected { .. } => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "the component cannot be loaded",
-        ),
+        Error::NotMounted { .. } => (Code::CONFLICT, "the layer is not mounted"),
+        Error::Busy(_) => (Code::CONFLICT, "it is in use"),
+        Error::Locked { .. } => (Code::CONFLICT, "another daemon uses the directory"),
+        Error::TooDeep { .. } => (Code::UNPROCESSABLE_ENTITY, "the chain is too long"),
+        Error::InvalidArchive(_) => (Code::UNPROCESSABLE_ENTITY, "the archive cannot be applied"),
+        Error::DriverRejected { .. } => {
+            (Code::UNPROCESSABLE_ENTITY, "the component cannot be loaded")
+        }
         Error::LimitReached(_) => (
-            StatusCode::UNPROCESSABLE_ENTITY,
+            Code::UNPROCESSABLE_ENTITY,
             "a limit of the sandbox is reached",
         ),
-        Error::NotSupported(_) => (StatusCode::NOT_IMPLEMENTED, "driver not supported"),
+        Error::NotSupported(_) => (Code::NOT_IMPLEMENTED, "driver not supported"),
         Error::Prerequisites(_) => (
-            StatusCode::PRECONDITION_FAILED,
+            Code::PRECONDITION_FAILED,
             "prerequisites for driver not satisfied",
         ),
         Error::IncompatibleFs(_) => (
-            StatusCode::PRECONDITION_FAILED,
+            Code::PRECONDITION_FAILED,
             "backing file system is unsupported",
         ),
-        Error::NoSpace(_) => (StatusCode::INSUFFICIENT_STORAGE, "no space left"),
-        Error::TimedOut(_) => (StatusCode::GATEWAY_TIMEOUT, "the operation timed out"),
-        Error::Overloaded(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too many operations run at once",
-        ),
-        Error::Cancelled => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the operation was cancelled",
-        ),
-        Error::Quarantined { .. } => (StatusCode::SERVICE_UNAVAILABLE, "the driver is quarantined"),
-        Error::DriverFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "the driver failed"),
-        Error::Io { .. } | Error::Sandbox(_) => {
-            (StatusCode::INTERNAL_SERVER_ERROR, "the host failed")
-        }
-        Error::Corrupt { .. } => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "what lies on disk is damaged",
-        ),
+        Error::NoSpace(_) => (Code::INSUFFICIENT_STORAGE, "no space left"),
+        Error::TimedOut(_) => (Code::GATEWAY_TIMEOUT, "the operation timed out"),
+        Error::Overloaded(_) => (Code::SERVICE_UNAVAILABLE, "too many operations run at once"),
+        Error::Cancelled => (Code::SERVICE_UNAVAILABLE, "the operation was cancelled"),
+        Error::Quarantined { .. } => (Code::SERVICE_UNAVAILABLE, "the driver is quarantined"),
+        Error::DriverFailed { .. } => (Code::INTERNAL_SERVER_ERROR, "the driver failed"),
+        Error::Io { .. } | Error::Sandbox(_) => (Code::INTERNAL_SERVER_ERROR, "the host failed"),
+        Error::Corrupt { .. } => (Code::INTERNAL_SERVER_ERROR, "what lies on disk is damaged"),
     }
 }
 
@@ -342,9 +328,26 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io;
 
+    type Row = (Error, u16, &'static str);
+
+    fn text() -> String {
+        "x".to_owned()
+    }
+
     /// One of every variant, with its status and code.
-    fn every_error() -> Vec<(Error, u16, &'static str)> {
-        let text = || "x".to_owned();
+    fn every_error() -> Vec<Row> {
+        [
+            about_names(),
+            about_layers(),
+            about_the_world(),
+            about_the_host(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    fn about_names() -> Vec<Row> {
         vec![
             (
                 Error::InvalidId {
@@ -388,6 +391,11 @@ mod tests {
                 404,
                 "unknown-parent",
             ),
+        ]
+    }
+
+    fn about_layers() -> Vec<Row> {
+        vec![
             (
                 Error::LayerExists {
                     store: text(),
@@ -432,6 +440,11 @@ mod tests {
                 409,
                 "not-mounted",
             ),
+        ]
+    }
+
+    fn about_the_world() -> Vec<Row> {
+        vec![
             (Error::Busy(text()), 409, "busy"),
             (
                 Error::TooDeep {
@@ -447,6 +460,11 @@ mod tests {
             (Error::IncompatibleFs(text()), 412, "incompatible-fs"),
             (Error::InvalidArchive(text()), 422, "invalid-archive"),
             (Error::NoSpace(text()), 507, "no-space"),
+        ]
+    }
+
+    fn about_the_host() -> Vec<Row> {
+        vec![
             (
                 Error::DriverRejected {
                     reason: text(),

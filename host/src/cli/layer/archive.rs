@@ -167,7 +167,8 @@ fn applied(id: &str, report: &Value) -> String {
         words::number(report, "entries"),
         words::number(report, "size_bytes"),
     );
-    let mut text = format!("{id}: {entries} entries, {}", words::bytes(size));
+    let plural = if entries == 1 { "entry" } else { "entries" };
+    let mut text = format!("{id}: {entries} {plural}, {}", words::bytes(size));
     match words::number(report, "xattrs_skipped") {
         0 => {}
         skipped => text.push_str(&format!(", {skipped} extended attributes skipped")),

@@ -155,6 +155,13 @@ pub(crate) fn while_staged(id: &str, room: &Directory) -> Result<(), Error> {
             results.push(room.remove_directory(b"out"));
             Err(answers(results))
         }
+        _ => with_attributes(id, room),
+    }
+}
+
+/// What a driver may not make of nodes and files.
+fn with_attributes(id: &str, room: &Directory) -> Result<(), Error> {
+    match id {
         "attributes" => {
             let names = [
                 "trusted.overlay.opaque",
