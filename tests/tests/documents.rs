@@ -3,7 +3,6 @@
 //! The snapshots lie in `tests/snapshots`; `INSTA_UPDATE=always cargo test -p mica-tests --test documents` writes them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use insta::assert_snapshot;
 use mica_tests::archive::archive;

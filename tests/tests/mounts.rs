@@ -213,7 +213,7 @@ fn other_users_reach_no_layer() {
             lab.root().join("stores"),
             lab.home("default").join("layers"),
         ] {
-            let is_reached = |path: &Path| {
+            let is_reached = |path: &std::path::Path| {
                 let mut command = Command::new("setpriv");
                 command.args(["--reuid", "1000", "--regid", "1000", "--clear-groups"]);
                 let output = command.args(["ls", "-d"]).arg(path).output();

@@ -1,5 +1,6 @@
 //! The drivers that ship with Mica, run in the sandbox over the simplest home there can be: a directory per layer.
 //! Needs root: overlay and bind mounts are real, though attached nowhere.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use mica_runtime::{
     Access, CancelToken, Code, CreateOptions, Error, Failure, Feature, Generation, Grant, Grants,

@@ -106,7 +106,7 @@ fn work(jobs: &Receiver<Job>, stopping: &AtomicBool) {
     let mut again: VecDeque<Doomed> = VecDeque::new();
     loop {
         let job = match again.is_empty() {
-            true => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            true => jobs.recv().map_err(RecvTimeoutError::from),
             false => jobs.recv_timeout(REST),
         };
         if stopping.load(Ordering::Acquire) {

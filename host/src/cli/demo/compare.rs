@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn every_kind_of_difference_is_found() {
         let lab = tempfile::tempdir().unwrap();
-        let changes: [(&str, fn(&Path)); 5] = [
+        type Change = (&'static str, fn(&Path));
+        let changes: [Change; 5] = [
             ("content", |tree| {
                 fs::write(tree.join("d/file"), "CONTENT").unwrap()
             }),

@@ -30,7 +30,7 @@ pub(super) fn tell(
     stage: &Stage,
     timeline: &mut Timeline,
 ) -> Result<(), Failure> {
-    say(&format!("{driver}"));
+    say(driver);
     let mut story = Story {
         driver,
         client: stage.client()?,
@@ -76,10 +76,7 @@ impl Story<'_> {
     }
 
     fn create(&mut self, id: &str, parent: Option<&str>, kind: &str) -> Result<(), Failure> {
-        let mut request = json!({ "id": id, "kind": kind });
-        if let Some(parent) = parent {
-            request["parent"] = json!(parent);
-        }
+        let request = json!({ "id": id, "kind": kind, "parent": parent });
         let (client, target) = (self.client, format!("{}/layers", self.store()));
         let name = parent.map_or_else(
             || format!("create `{id}`"),

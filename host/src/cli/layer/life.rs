@@ -18,19 +18,13 @@ Examples:
 
 /// Makes a layer and prints its id.
 pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(), Failure> {
-    let mut request = json!({
+    let request = json!({
         "id": arguments.id,
+        "parent": arguments.parent,
         "kind": if arguments.read_write { "read-write" } else { "content" },
+        "mount_label": arguments.mount_label,
+        "storage_options": object(&arguments.storage_options),
     });
-    if let Some(parent) = &arguments.parent {
-        request["parent"] = json!(parent);
-    }
-    if let Some(label) = &arguments.mount_label {
-        request["mount_label"] = json!(label);
-    }
-    if !arguments.storage_options.is_empty() {
-        request["storage_options"] = object(&arguments.storage_options);
-    }
     let document = context
         .client
         .post(&layers_target(context), Some(&request))?;

@@ -18,13 +18,10 @@ Examples:
 
 /// Mounts a layer and prints where.
 pub(super) fn mount(context: &Context, arguments: &MountArguments) -> Result<(), Failure> {
-    let mut request = json!({});
-    if arguments.read_only {
-        request["access"] = json!("read-only");
-    }
-    if let Some(label) = &arguments.mount_label {
-        request["mount_label"] = json!(label);
-    }
+    let request = json!({
+        "access": arguments.read_only.then_some("read-only"),
+        "mount_label": arguments.mount_label,
+    });
     let document = context
         .client
         .post(&target(context, &arguments.id, "/mount"), Some(&request))?;
