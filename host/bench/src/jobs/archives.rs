@@ -1,0 +1,156 @@
+//! Diff and apply of a root filesystem, beside GNU tar.
+//!
+//! Invariant: every side reads the same bytes and moves all of them.
+
+use crate::Arguments;
+use crate::measure::{Report, Side};
+use crate::native::{Directory, Sink, Source};
+use crate::place::{Bench, Place, STORE, run};
+use anyhow::{Context, Result};
+use mica_engine::{CancelToken, DiffParent};
+use mica_sdk::walk::Sides;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
+
+/// A diff of the whole root filesystem to a socket, whose other end throws it away.
+pub(super) fn diff(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
+    let bench = Bench::open(&place.disk(), "overlay")?;
+    fill(&bench, "base", &arguments.rootfs)?;
+    let view = bench.mount("base")?;
+    let sandboxed = Side::new("sandboxed", || {
+        let (socket, reader) = drained()?;
+        let sink = mica_engine::Sink::to_writer(Box::new(socket));
+        bench.engine.diff(
+            STORE,
+            "base",
+            DiffParent::None,
+            sink,
+            CancelToken::default(),
+        )?;
+        finish(reader)
+    });
+    let native = Side::new("native", || {
+        let (socket, reader) = drained()?;
+        let mut sink = Sink::new(socket);
+        let tree = Directory::open(&view)?;
+        mica_sdk::diff::write_archive(tree, None, &Sides::Views, &mut sink).map_err(words)?;
+        sink.flush()?;
+        drop(sink);
+        finish(reader)
+    });
+    let tar = Side::new("GNU tar", || {
+        let (socket, reader) = drained()?;
+        let output = Stdio::from(std::os::fd::OwnedFd::from(socket));
+        let mut command = Command::new("tar");
+        command.args(["--create", "--format=posix", "--xattrs", "--numeric-owner"]);
+        run(command
+            .arg("--directory")
+            .arg(&view)
+            .arg(".")
+            .stdout(output))?;
+        drop(command);
+        finish(reader)
+    });
+    report.compare(
+        "diff of a root filesystem to a socket",
+        vec![sandboxed, native, tar],
+    )?;
+    bench.unmount("base")
+}
+
+/// The root filesystem's archive applied to an empty layer, in memory and on the disk.
+pub(super) fn apply(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
+    for (name, above) in [
+        ("apply of a root filesystem on tmpfs", place.memory()),
+        ("apply of a root filesystem on the disk", place.disk()),
+    ] {
+        let bench = Bench::open(&above, "overlay")?;
+        let (native_tree, tar_tree) = (above.join("native"), above.join("tar"));
+        let sandboxed = Side::timed("sandboxed", || {
+            bench.create("target", None)?;
+            let started = std::time::Instant::now();
+            fill(&bench, "target", &arguments.rootfs)?;
+            let took = started.elapsed();
+            bench.remove("target")?;
+            bench.swept()?;
+            Ok(took)
+        });
+        let native = Side::timed("native", || {
+            fs::create_dir(&native_tree)?;
+            let started = std::time::Instant::now();
+            let source = Source::new(File::open(&arguments.rootfs)?);
+            mica_sdk::apply::apply(Directory::open(&native_tree)?, source).map_err(words)?;
+            let took = started.elapsed();
+            fs::remove_dir_all(&native_tree)?;
+            Ok(took)
+        });
+        let tar = Side::timed("GNU tar", || {
+            fs::create_dir(&tar_tree)?;
+            let started = std::time::Instant::now();
+            let mut command = Command::new("tar");
+            command.args([
+                "--extract",
+                "--xattrs",
+                "--xattrs-include=*",
+                "--numeric-owner",
+            ]);
+            run(command
+                .arg("--directory")
+                .arg(&tar_tree)
+                .arg("--file")
+                .arg(&arguments.rootfs))?;
+            let took = started.elapsed();
+            fs::remove_dir_all(&tar_tree)?;
+            Ok(took)
+        });
+        report.compare(name, vec![sandboxed, native, tar])?;
+    }
+    Ok(())
+}
+
+/// Applies the archive to a layer.
+pub(super) fn fill(bench: &Bench, id: &str, archive: &Path) -> Result<()> {
+    if id == "base" {
+        bench.create(id, None)?;
+    }
+    let file = File::open(archive).with_context(|| format!("open `{}`", archive.display()))?;
+    let source = mica_engine::Source::from_reader(Box::new(file));
+    bench
+        .engine
+        .apply(STORE, id, source, CancelToken::default())?;
+    Ok(())
+}
+
+/// A guest's error as people read it.
+fn words(error: mica_sdk::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:?}")
+}
+
+/// A socket whose other end is read to its end.
+fn drained() -> Result<(UnixStream, JoinHandle<io::Result<u64>>)> {
+    let (writer, mut reader) = UnixStream::pair()?;
+    let thread = thread::spawn(move || {
+        let mut buffer = vec![0; 256 << 10];
+        let mut count = 0;
+        loop {
+            match reader.read(&mut buffer)? {
+                0 => return Ok(count),
+                read => count += read as u64,
+            }
+        }
+    });
+    Ok((writer, thread))
+}
+
+/// Waits for the reader, who must have got something.
+fn finish(reader: JoinHandle<io::Result<u64>>) -> Result<()> {
+    let count = reader
+        .join()
+        .map_err(|_panic| anyhow::anyhow!("the reader broke"))??;
+    anyhow::ensure!(count > 1 << 20, "only {count} bytes came through");
+    Ok(())
+}

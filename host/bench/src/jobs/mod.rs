@@ -1,0 +1,29 @@
+//! What is measured.
+//!
+//! Invariant: a job prepares its own files and removes them.
+
+mod archives;
+mod changes;
+mod life;
+mod memory;
+mod scale;
+mod trees;
+
+use crate::Arguments;
+use crate::measure::Report;
+use crate::place::Place;
+use anyhow::Result;
+
+/// A job: measures, and reports what it measured.
+type Job = fn(&Arguments, &Place, &mut Report) -> Result<()>;
+
+/// Every job by name.
+pub(crate) const ALL: [(&str, Job); 7] = [
+    ("diff", archives::diff),
+    ("apply", archives::apply),
+    ("changes", changes::changes),
+    ("life", life::life),
+    ("instance", life::instance),
+    ("scale", scale::scale),
+    ("memory", memory::memory),
+];

@@ -1,0 +1,152 @@
+//! Where the benchmarks work: a directory of their own, a tmpfs in it, and an engine on either.
+//!
+//! Invariant: whatever was mounted is unmounted when the place goes.
+
+use anyhow::{Context, Result, ensure};
+use mica_engine::{
+    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin,
+    StoreRequest,
+};
+use mica_runtime::Runtime;
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// A directory on the disk, and one in memory.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    /// Makes the directories.
+    pub(crate) fn make(above: &Path) -> Result<Self> {
+        let directory = TempDir::with_prefix_in("mica-bench-", above)
+            .with_context(|| format!("make a directory in `{}`", above.display()))?;
+        let place = Self { directory };
+        for name in ["disk", "memory"] {
+            fs::create_dir(place.directory.path().join(name))?;
+        }
+        let target = place.memory();
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "mica-bench"])
+            .arg(&target))?;
+        Ok(place)
+    }
+
+    /// On the disk.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.directory.path().join("disk")
+    }
+
+    /// In memory.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.directory.path().join("memory")
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let table = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let own = self.directory.path().display().to_string();
+        let below = table
+            .lines()
+            .filter_map(|line| line.split(' ').nth(1))
+            .filter(|path| path.starts_with(&own));
+        for path in below.collect::<Vec<_>>().into_iter().rev() {
+            // What is left is told by the directory that cannot be removed.
+            let _unmounted = run(Command::new("umount").arg("--lazy").arg(path));
+        }
+    }
+}
+
+/// An engine with one store.
+pub(crate) struct Bench {
+    /// The engine.
+    pub(crate) engine: Arc<Engine>,
+    /// Where it all lies.
+    pub(crate) path: PathBuf,
+}
+
+/// The store of a [`Bench`].
+pub(crate) const STORE: &str = "bench";
+
+impl Bench {
+    /// Opens an engine in a new directory below `above`. Nothing is synced: the disk is not what is measured.
+    pub(crate) fn open(above: &Path, driver: &str) -> Result<Self> {
+        let path = above.join(format!("engine-{driver}"));
+        fs::create_dir_all(&path)?;
+        let runtime = Runtime::new(mica_runtime::Settings::default())?;
+        let drivers = mica_artifacts::DRIVERS
+            .iter()
+            .map(|(name, bytes)| DriverSource {
+                name: Some((*name).to_owned()),
+                bytes: Cow::Borrowed(*bytes),
+                origin: Origin::Embedded,
+            });
+        let settings = EngineSettings {
+            durability: Durability::None,
+            drivers: drivers.collect(),
+            ..EngineSettings::new(path.join("root"), path.join("run"))
+        };
+        let engine = Engine::open(settings, runtime)?;
+        engine.create_store(StoreRequest {
+            name: STORE.to_owned(),
+            driver: driver.to_owned(),
+            options: Vec::new(),
+        })?;
+        Ok(Self { engine, path })
+    }
+
+    /// Makes a layer.
+    pub(crate) fn create(&self, id: &str, parent: Option<&str>) -> Result<()> {
+        self.engine
+            .create_layer(STORE, LayerRequest::new(id, parent))?;
+        Ok(())
+    }
+
+    /// Mounts a layer and tells where.
+    pub(crate) fn mount(&self, id: &str) -> Result<PathBuf> {
+        Ok(self.engine.mount(STORE, id, MountRequest::default())?.path)
+    }
+
+    /// Unmounts a layer.
+    pub(crate) fn unmount(&self, id: &str) -> Result<()> {
+        self.engine.unmount(STORE, id)?;
+        Ok(())
+    }
+
+    /// Waits until nothing is deleted in the background.
+    pub(crate) fn swept(&self) -> Result<()> {
+        let trash = self.path.join("root/stores").join(STORE).join("trash");
+        while fs::read_dir(&trash)?.next().is_some() {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// Removes a layer.
+    pub(crate) fn remove(&self, id: &str) -> Result<()> {
+        Ok(self.engine.remove_layer(STORE, id)?)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.engine.close();
+        // What is left is removed with the place.
+        let _removed = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Runs a program that must work.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("run {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
