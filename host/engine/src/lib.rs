@@ -53,6 +53,6 @@ pub use mica_runtime::{
 pub use moment::Moment;
 pub use settings::{DriverSource, Durability, EngineSettings, Origin};
 pub use view::{
-    Backing, DiffParent, DriverView, EngineStatus, LayerRequest, LayerView, MountRequest,
-    MountView, Problem, StoreRequest, StoreView, SwapReport, UnmountView,
+    Backing, DiffParent, DriverView, EngineStatus, LayerRequest, LayerView, LiveParent,
+    MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport, UnmountView,
 };

@@ -156,6 +156,7 @@ fn request(name: &str, driver: &str) -> StoreRequest {
         name: name.into(),
         driver: driver.into(),
         options: vec![],
+        client: None,
     }
 }
 
