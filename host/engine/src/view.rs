@@ -4,7 +4,7 @@
 
 use crate::settings::Durability;
 use crate::{Moment, words};
-use mica_runtime::{Access, LayerKind};
+use mica_runtime::{Access, ArchiveForm, LayerKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -92,6 +92,17 @@ pub enum DiffParent {
     None,
     /// This layer.
     Layer(String),
+}
+
+/// Asks for a difference as an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffRequest {
+    /// The layer.
+    pub id: String,
+    /// What it is compared with.
+    pub parent: DiffParent,
+    /// The form of the archive.
+    pub form: ArchiveForm,
 }
 
 /// A layer.

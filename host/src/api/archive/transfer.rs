@@ -7,7 +7,7 @@ use crate::api::refusal::{Refusal, RequestError};
 use crate::api::stream::{self, CancelOnDrop, Raw};
 use crate::config::ApiLimits;
 use axum::body::Body;
-use mica_engine::{ApplyReport, DiffParent, Engine, Error, Sink, Source};
+use mica_engine::{ApplyReport, DiffRequest, Engine, Error, Sink, Source};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +33,12 @@ pub(in crate::api) struct Target {
 pub(in crate::api) async fn diff(
     engine: Arc<Engine>,
     store: String,
-    id: String,
-    parent: DiffParent,
+    request: DiffRequest,
 ) -> Result<Body, Refusal> {
     let (sink, chunks) = Sink::channel(CHUNKS);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let work = move || engine.diff(&store, &id, parent, sink, token).map(drop);
+    let work = move || engine.diff(&store, &request, sink, token).map(drop);
     let result = tokio::task::spawn_blocking(work);
     stream::body(Raw, chunks, result, cancel).await
 }

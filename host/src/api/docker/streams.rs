@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{Uri, header};
 use axum::response::IntoResponse as _;
-use mica_engine::{ChangeSink, DiffParent};
+use mica_engine::{ArchiveForm, ChangeSink, DiffParent, DiffRequest};
 use std::sync::Arc;
 
 /// Pages of up to 1024 changes that lie ready for a client.
@@ -26,11 +26,16 @@ fn compared(request: &mut Request) -> (String, DiffParent) {
     (request.take_id(), parent)
 }
 
-/// `Diff`: the difference as an archive.
+/// `Diff`: the difference as an archive, in the form of moby, whose images are known by the digests of such.
 pub(super) async fn diff(State(shared): State<Shared>, body: Body) -> Answer {
     let (id, parent) = compared(&mut read(&shared, body).await?);
     let store = shared.settings.store.clone();
-    let body = transfer::diff(Arc::clone(&shared.engine), store, id, parent).await?;
+    let request = DiffRequest {
+        id,
+        parent,
+        form: ArchiveForm::Moby,
+    };
+    let body = transfer::diff(Arc::clone(&shared.engine), store, request).await?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response())
 }
 

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
-use mica_engine::DiffParent;
+use mica_engine::{ArchiveForm, DiffParent, DiffRequest};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -52,7 +52,12 @@ pub(super) async fn diff(
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ParentQuery>,
 ) -> Answer {
-    let body = transfer::diff(Arc::clone(&shared.engine), store, id, query.into()).await?;
+    let request = DiffRequest {
+        id,
+        parent: query.into(),
+        form: ArchiveForm::Faithful,
+    };
+    let body = transfer::diff(Arc::clone(&shared.engine), store, request).await?;
     let kind = HeaderValue::from_static("application/x-tar");
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
