@@ -1,7 +1,12 @@
 # Everything a person needs is here; each target installs what it lacks.
 .PHONY: help demo test check bench build clean
 
-PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace
+PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace \
+	go=golang-go dockerd=docker.io busybox=busybox-static \
+	/usr/share/gocode/src/github.com/docker/docker=golang-github-docker-docker-dev \
+	/usr/share/gocode/src/github.com/moby/sys=golang-github-moby-sys-dev \
+	/usr/share/gocode/src/github.com/vbatts/tar-split=golang-github-vbatts-tar-split-dev \
+	/usr/share/gocode/src/gotest.tools=golang-github-gotestyourself-gotest.tools-dev
 ROOTFS ?= target/demo/rootfs.tar
 
 help:

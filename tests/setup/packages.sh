@@ -2,12 +2,18 @@
 # Installs what the build, the tests and the demo need and this machine lacks: Debian's packages, and the target that
 # drivers are compiled for. Does nothing, and needs no network, where all of it is there.
 #
-# usage: packages.sh [PROGRAM=PACKAGE ...]     what is needed besides the compiler
+# usage: packages.sh [PROGRAM=PACKAGE | /PATH=PACKAGE ...]     what is needed besides the compiler
 set -eu
 
 missing=
+is_there() {
+    case $1 in
+    /*) [ -e "$1" ] ;;
+    *) command -v "$1" >/dev/null 2>&1 ;;
+    esac
+}
 for pair in cc=gcc "$@"; do
-    command -v "${pair%%=*}" >/dev/null 2>&1 || missing="$missing ${pair#*=}"
+    is_there "${pair%%=*}" || missing="$missing ${pair#*=}"
 done
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then

@@ -52,6 +52,13 @@ pub fn hostile_driver(name: &str, fault: &str) -> Vec<u8> {
     )
 }
 
+/// The directory with programs of other projects that Mica is compared with; `build` makes them in it.
+pub fn peers(project: &str, build: impl FnOnce(&Path)) -> PathBuf {
+    let directory = target().join("peers").join(project);
+    once(&format!("peers-{project}"), || build(&directory));
+    directory
+}
+
 fn component(source: &Path, library: &str, key: &str, environment: &[(&str, &str)]) -> Vec<u8> {
     let directory = target().join("test-guests");
     let kept = directory.join(format!("{key}.wasm"));

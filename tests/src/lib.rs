@@ -11,6 +11,7 @@ pub mod build;
 pub mod client;
 pub mod command;
 pub mod daemon;
+pub mod docker;
 pub mod dump;
 pub mod generate;
 pub mod history;

@@ -2,7 +2,9 @@
 //!
 //! Invariant: asks the driver for views and for nothing else.
 
-use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, DiffReport};
+use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
+    ApplyReport, ArchiveForm, DiffReport,
+};
 use mica_sdk::bindings::inner::mica::driver::proto_driver as driver;
 use mica_sdk::driver::{apply_report, diff_report};
 use mica_sdk::host::directory::Directory;
@@ -60,15 +62,14 @@ fn views(id: &str, parent: Option<&str>) -> Result<(View, Option<View>)> {
 }
 
 impl DiffDriver for NaiveDiff {
-    fn diff(id: &str, parent: Option<&str>, sink: &Sink) -> Result<DiffReport> {
-        let (new, old) = views(id, parent)?;
-        let report = diff::write_archive(
-            new.root()?,
-            old.as_ref().map(View::root).transpose()?,
-            &Sides::Views,
-            sink,
-        )?;
-        Ok(diff_report(report))
+    fn diff(id: &str, parent: Option<&str>, form: ArchiveForm, sink: &Sink) -> Result<DiffReport> {
+        let (layer, parent) = views(id, parent)?;
+        let (new, old) = (layer.root()?, parent.as_ref().map(View::root).transpose()?);
+        let write = match form {
+            ArchiveForm::Faithful => diff::write_archive,
+            ArchiveForm::Moby => diff::write_archive_as_moby,
+        };
+        Ok(diff_report(write(new, old, &Sides::Views, sink)?))
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {

@@ -5,7 +5,9 @@
 
 use crate::Overlay;
 use crate::layers::{Parts, parts};
-use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, DiffReport};
+use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
+    ApplyReport, ArchiveForm, DiffReport,
+};
 use mica_sdk::diff;
 use mica_sdk::driver::{apply_report, diff_report};
 use mica_sdk::host::directory::Directory;
@@ -24,18 +26,42 @@ struct Compared {
     _mounts: Vec<Mount>,
 }
 
-fn compared(id: &str, parent: Option<&str>) -> Result<Compared> {
-    let parts = parts(id)?;
-    let own = home::inspect(id)
-        .doing(|| format!("look up layer `{id}`"))?
-        .parent;
+/// Whether the upper is all that differs from `parent`.
+fn is_native(id: &str, parent: Option<&str>) -> Result<bool> {
+    let layer = home::inspect(id).doing(|| format!("look up layer `{id}`"))?;
     let native = matches!(
         filesystem::supports(Feature::OverlayNativeDiff),
         Ok(Support::Available)
     );
-    if parent.is_some() && own.as_deref() == parent && native {
+    Ok(native && layer.parent.as_deref() == parent)
+}
+
+fn compared(id: &str, parent: Option<&str>) -> Result<Compared> {
+    let parts = parts(id)?;
+    if parent.is_some() && is_native(id, parent)? {
         return upper_against_below(id, parts);
     }
+    compared_views(id, parts, parent)
+}
+
+/// moby's overlay2 does not look below an upper, not even to see what its whiteouts hide.
+fn compared_as_moby(id: &str, parent: Option<&str>) -> Result<Compared> {
+    let parts = parts(id)?;
+    if !is_native(id, parent)? {
+        return compared_views(id, parts, parent);
+    }
+    let sides = Sides::Upper {
+        opaque_xattr: mounts::opaque_xattr(),
+    };
+    Ok(Compared {
+        new: parts.upper,
+        old: None,
+        sides,
+        _mounts: Vec::new(),
+    })
+}
+
+fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Compared> {
     let mut mounts = Vec::new();
     let new = view(&parts, &mut mounts).doing(|| format!("view layer `{id}`"))?;
     let old = match parent {
@@ -82,15 +108,21 @@ fn view(parts: &Parts, mounts: &mut Vec<Mount>) -> Result<Directory, mica_sdk::F
 }
 
 impl DiffDriver for Overlay {
-    fn diff(id: &str, parent: Option<&str>, sink: &Sink) -> Result<DiffReport> {
+    fn diff(id: &str, parent: Option<&str>, form: ArchiveForm, sink: &Sink) -> Result<DiffReport> {
         let Compared {
             new,
             old,
             sides,
             _mounts,
-        } = compared(id, parent)?;
-        let report = diff::write_archive(new, old, &sides, sink)?;
-        Ok(diff_report(report))
+        } = match form {
+            ArchiveForm::Faithful => compared(id, parent)?,
+            ArchiveForm::Moby => compared_as_moby(id, parent)?,
+        };
+        let write = match form {
+            ArchiveForm::Faithful => diff::write_archive,
+            ArchiveForm::Moby => diff::write_archive_as_moby,
+        };
+        Ok(diff_report(write(new, old, &sides, sink)?))
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {

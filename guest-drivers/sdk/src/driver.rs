@@ -2,7 +2,9 @@
 //!
 //! Invariant: a default method does what the host's records already know, and nothing else.
 
-use crate::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, DiffReport};
+use crate::bindings::diff::exports::mica::driver::diff_driver::{
+    ApplyReport, ArchiveForm, DiffReport,
+};
 use crate::host::mounts::{Access, Mount};
 use crate::host::{home, streams};
 use crate::{CreateOptions, Description, Doing as _, Error, Result};
@@ -97,7 +99,12 @@ pub trait DiffDriver {
     ///
     /// # Errors
     /// Whatever goes wrong; so for all functions.
-    fn diff(id: &str, parent: Option<&str>, sink: &streams::Sink) -> Result<DiffReport>;
+    fn diff(
+        id: &str,
+        parent: Option<&str>,
+        form: ArchiveForm,
+        sink: &streams::Sink,
+    ) -> Result<DiffReport>;
 
     /// Lists a difference.
     ///

@@ -3,7 +3,7 @@
 //! Invariant: nothing is decided here.
 
 use crate::bindings::diff::exports::mica::driver::diff_driver::{
-    ApplyReport, DiffReport, Guest as DiffGuest,
+    ApplyReport, ArchiveForm, DiffReport, Guest as DiffGuest,
 };
 use crate::bindings::proto::exports::mica::driver::proto_driver::Guest as ProtoGuest;
 use crate::driver::{DiffDriver, Driver};
@@ -48,8 +48,13 @@ impl<T: Driver> ProtoGuest for T {
 }
 
 impl<T: DiffDriver> DiffGuest for T {
-    fn diff(id: String, parent: Option<String>, sink: &Sink) -> Result<DiffReport> {
-        T::diff(&id, parent.as_deref(), sink)
+    fn diff(
+        id: String,
+        parent: Option<String>,
+        form: ArchiveForm,
+        sink: &Sink,
+    ) -> Result<DiffReport> {
+        T::diff(&id, parent.as_deref(), form, sink)
     }
     fn changes(id: String, parent: Option<String>, sink: &ChangeSink) -> Result<()> {
         T::changes(&id, parent.as_deref(), sink)

@@ -47,12 +47,13 @@ pub use error::{Error, Result};
 pub use event::{Event, EventKind};
 pub use id::{LayerId, StoreName};
 pub use mica_runtime::{
-    Access, ApplyReport, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant, Grants,
-    LayerKind, Limits, Runtime, RuntimeFacts, Sink, Source,
+    Access, ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport,
+    Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, Sink, Source,
 };
 pub use moment::Moment;
 pub use settings::{DriverSource, Durability, EngineSettings, Origin};
 pub use view::{
-    Backing, DiffParent, DriverView, EngineStatus, LayerRequest, LayerView, MountRequest,
-    MountView, Problem, StoreRequest, StoreView, SwapReport, UnmountView,
+    Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
+    LiveParent, MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport,
+    UnmountView,
 };

@@ -29,16 +29,24 @@ pub(crate) struct Description {
     pub(crate) driver: String,
     /// The driver's options, in order.
     pub(crate) options: Vec<(String, String)>,
+    /// Whom the store is for, in the words of the front end that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<String>,
     /// When the store was made.
     pub(crate) created: Moment,
 }
 
 impl Description {
-    pub(crate) fn new(driver: &str, options: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(
+        driver: &str,
+        options: Vec<(String, String)>,
+        client: Option<String>,
+    ) -> Self {
         Self {
             version: VERSION,
             driver: driver.to_owned(),
             options,
+            client,
             created: Moment::now(),
         }
     }
@@ -229,6 +237,7 @@ impl Store {
             name: self.name.as_str().to_owned(),
             driver: self.description.driver.clone(),
             options: self.description.options.clone(),
+            client: self.description.client.clone(),
             created: self.description.created,
             path: self.path.clone(),
             backing: Backing {

@@ -241,6 +241,17 @@ impl Engine {
         })
     }
 
+    /// Asks whether a store can be used.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`]; why its driver cannot work on it.
+    pub fn check_store(&self, name: &str) -> Result<()> {
+        self.check_open()?;
+        let store = self.find_store(name)?;
+        let _life = store.enter()?;
+        self.make_ready(&store)
+    }
+
     /// Makes a store after its driver has said that it can work there with these options.
     ///
     /// # Errors
@@ -251,6 +262,7 @@ impl Engine {
             name,
             driver,
             options,
+            client,
         } = request;
         let name = StoreName::parse(&name)?;
         let exists = || Error::StoreExists(name.as_str().to_owned());
@@ -267,7 +279,8 @@ impl Engine {
         let (layers, _) = LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper)?;
         self.init(&layers)?;
         drop(layers);
-        Description::new(&driver, options).write(&scratch.path, self.settings.durability)?;
+        Description::new(&driver, options, client)
+            .write(&scratch.path, self.settings.durability)?;
         scratch
             .keep(name.as_str())
             .map_err(|error| match error.kind() {

@@ -1,8 +1,9 @@
 //! The engine with a driver that ships with Mica, on a real file system. Needs root: layers are mounted.
 
 use crate::{
-    Access, CancelToken, DiffParent, DriverSource, Engine, EngineSettings, Error, EventKind,
-    LayerRequest, MountRequest, Origin, Runtime, Sink, Source, StoreRequest,
+    Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
+    EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Runtime, Sink, Source,
+    StoreRequest,
 };
 use mica_runtime::Settings;
 use std::borrow::Cow;
@@ -113,7 +114,16 @@ impl Rig {
         let path = self.path("archive");
         let sink = Sink::to_writer(Box::new(fs::File::create(&path).unwrap()));
         self.engine()
-            .diff(STORE, id, DiffParent::None, sink, CancelToken::default())
+            .diff(
+                STORE,
+                &DiffRequest {
+                    id: id.to_owned(),
+                    parent: DiffParent::None,
+                    form: ArchiveForm::Faithful,
+                },
+                sink,
+                CancelToken::default(),
+            )
             .unwrap();
         fs::read(path).unwrap()
     }
@@ -156,6 +166,7 @@ fn request(name: &str, driver: &str) -> StoreRequest {
         name: name.into(),
         driver: driver.into(),
         options: vec![],
+        client: None,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::settings::Durability;
 use crate::{Moment, words};
-use mica_runtime::{Access, LayerKind};
+use mica_runtime::{Access, ArchiveForm, LayerKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -17,6 +17,28 @@ pub struct StoreRequest {
     pub driver: String,
     /// The driver's options, in order.
     pub options: Vec<(String, String)>,
+    /// Whom the store is for, in the words of the front end that makes it. The engine keeps it and never reads it.
+    pub client: Option<String>,
+}
+
+/// What to do about processes that may change the parent of a new layer right now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LiveParent {
+    /// Refuse: what the new layer is built on must not change below it.
+    #[default]
+    Refuse,
+    /// Build on it: the caller answers for it that no one changes the parent any more.
+    Accept,
+}
+
+/// What becomes of mounts that no one holds any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// They stay attached until they are given back, mounted otherwise or removed with their layers: processes may
+    /// still use them.
+    Keep,
+    /// They are unmounted; those that are in use stay attached.
+    Unmount,
 }
 
 /// Asks for a layer.
@@ -32,6 +54,8 @@ pub struct LayerRequest {
     pub mount_label: Option<String>,
     /// Options of this layer alone.
     pub storage_options: Vec<(String, String)>,
+    /// What to do while processes may change the parent.
+    pub live_parent: LiveParent,
 }
 
 impl LayerRequest {
@@ -44,6 +68,7 @@ impl LayerRequest {
             kind: LayerKind::Content,
             mount_label: None,
             storage_options: Vec::new(),
+            live_parent: LiveParent::Refuse,
         }
     }
 }
@@ -69,6 +94,17 @@ pub enum DiffParent {
     Layer(String),
 }
 
+/// Asks for a difference as an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiffRequest {
+    /// The layer.
+    pub id: String,
+    /// What it is compared with.
+    pub parent: DiffParent,
+    /// The form of the archive.
+    pub form: ArchiveForm,
+}
+
 /// A layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerView {
@@ -83,7 +119,7 @@ pub struct LayerView {
     pub created: Moment,
     /// Layers that are built on it.
     pub children: u64,
-    /// References to its mount; 0 if it is not mounted.
+    /// References to its mount; 0 if it is not mounted, or no one holds the mount any more.
     pub mounts: u64,
     /// Layers of its chain, itself included.
     pub depth: u64,
@@ -140,6 +176,8 @@ pub struct StoreView {
     pub driver: String,
     /// The driver's options, in order.
     pub options: Vec<(String, String)>,
+    /// Whom it is for, in the words of the front end that made it.
+    pub client: Option<String>,
     /// When it was made.
     pub created: Moment,
     /// Its home.

@@ -19,6 +19,7 @@ mod limits;
 mod operation;
 mod sandbox;
 
+pub use bindings::exports::mica::driver::diff_driver::ArchiveForm;
 pub use bindings::mica::host::filesystem::{Feature, Support};
 pub use bindings::mica::host::home::LayerKind;
 pub use bindings::mica::host::mounts::Access;

@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use mica_runtime::{
-    Access, CancelToken, Code, CreateOptions, Error, Failure, Feature, Generation, Grant, Grants,
-    Home, LayerInfo, LayerKind, Operation, Room, Runtime, Settings, Sink, Source, Staged, Support,
+    Access, ArchiveForm, CancelToken, Code, CreateOptions, Error, Failure, Feature, Generation,
+    Grant, Grants, Home, LayerInfo, LayerKind, Operation, Room, Runtime, Settings, Sink, Source,
+    Staged, Support,
 };
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -189,7 +190,13 @@ impl Fixture {
         let sink = Sink::to_writer(Box::new(written.clone()));
         let report = self
             .generation
-            .diff(self.operation("diff"), id, parent, sink)
+            .diff(
+                self.operation("diff"),
+                id,
+                parent,
+                ArchiveForm::Faithful,
+                sink,
+            )
             .unwrap();
         let bytes = written.0.lock().unwrap().clone();
         assert_eq!(report.archive_bytes, bytes.len() as u64);

@@ -2,5 +2,10 @@
 //!
 //! Invariant: a protocol parses, calls the engine and prints; it decides nothing and holds no state of its own.
 
+mod archive;
+mod body;
+pub(crate) mod docker;
+mod refusal;
 pub(crate) mod rest;
+mod stream;
 pub(crate) mod types;

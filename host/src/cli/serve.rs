@@ -19,11 +19,14 @@ The configuration is one TOML file. An unknown key is an error that names it:
   run_dir = \"/run/mica\"
   durability = \"commit\"          # or \"none\": faster, and a power cut may lose the last layers
   [limits]                       # of the sandbox: memory, time, handles
+  [docker]
+  socket = \"/run/docker/plugins/mica.sock\"
   [drivers.hello]
   grants = [\"directory\", \"home\"]
 
 Examples:
   mica serve
+  mica serve --docker-socket /run/docker/plugins/mica.sock
   mica serve --root /mnt/disk/mica --run-dir /run/mica --driver overlay
   mica --socket /tmp/m/mica.sock serve --root /tmp/m/root --run-dir /tmp/m/run --log debug")]
 pub(crate) struct ServeArguments {
@@ -42,6 +45,9 @@ pub(crate) struct ServeArguments {
     /// Listen here as well; only loopback addresses are accepted
     #[arg(long, value_name = "ADDRESS:PORT")]
     tcp: Option<String>,
+    /// Speak Docker's plugin protocol on this socket; dockerd looks in /run/docker/plugins
+    #[arg(long, value_name = "PATH")]
+    docker_socket: Option<PathBuf>,
     /// A directory whose *.wasm files add or override drivers
     #[arg(long, value_name = "DIR")]
     drivers_dir: Option<PathBuf>,
@@ -61,6 +67,7 @@ pub(crate) fn run(arguments: ServeArguments, socket: Option<PathBuf>) -> Result<
         driver: arguments.driver,
         drivers_dir: arguments.drivers_dir,
         log: arguments.log,
+        docker_socket: arguments.docker_socket,
     });
     let config = config.map_err(|error| Failure::Serve {
         what: error.to_string(),

@@ -36,8 +36,22 @@ pub(super) struct File {
     pub(super) limits: Limits,
     /// Limits of the REST interface.
     pub(super) api: ApiLimits,
+    /// Docker's plugin protocol.
+    pub(super) docker: Docker,
     /// What is said of single drivers, by name.
     pub(super) drivers: BTreeMap<String, Driver>,
+}
+
+/// What is said of Docker's plugin protocol.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Docker {
+    /// The socket, where dockerd finds it: `/run/docker/plugins/mica.sock`. Default: none, the protocol is not spoken.
+    pub(super) socket: Option<PathBuf>,
+    /// The store that is served. Default: `docker`.
+    pub(super) store: Option<String>,
+    /// The driver of a new store when dockerd does not say `--storage-opt mica.driver=NAME`. Default: `overlay`.
+    pub(super) driver: Option<String>,
 }
 
 /// What is said of one driver.
@@ -65,6 +79,7 @@ impl Default for File {
             drain_seconds: 30,
             limits: Limits::default(),
             api: ApiLimits::default(),
+            docker: Docker::default(),
             drivers: BTreeMap::new(),
         }
     }

@@ -6,7 +6,7 @@
 mod file;
 
 use file::File;
-use mica_engine::{Durability, Grants, Limits};
+use mica_engine::{Durability, Grants, Limits, StoreName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -71,6 +71,19 @@ pub(crate) struct Flags {
     pub(crate) drivers_dir: Option<PathBuf>,
     /// What is logged.
     pub(crate) log: Option<String>,
+    /// The socket of Docker's plugin protocol.
+    pub(crate) docker_socket: Option<PathBuf>,
+}
+
+/// Docker's plugin protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DockerSettings {
+    /// The socket.
+    pub(crate) socket: PathBuf,
+    /// The store that is served.
+    pub(crate) store: String,
+    /// The driver of a new store when dockerd names none.
+    pub(crate) driver: String,
 }
 
 /// Limits of the REST interface.
@@ -147,8 +160,10 @@ pub(crate) struct Config {
     pub(crate) drain: Duration,
     /// Limits of the sandbox.
     pub(crate) limits: Limits,
-    /// Limits of the REST interface.
+    /// Limits of the interfaces.
     pub(crate) api: ApiLimits,
+    /// Docker's plugin protocol, if it is spoken.
+    pub(crate) docker: Option<DockerSettings>,
     /// What drivers may import, by driver; others get the standard grants.
     pub(crate) grants: BTreeMap<String, Grants>,
 }
@@ -200,6 +215,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
     let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
     let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
     let socket = flags.socket.or(file.socket);
+    let docker = docker(flags.docker_socket, file.docker)?;
     Ok(Config {
         socket: socket.map_or_else(
             || Ok(run_dir.join(SOCKET_NAME)),
@@ -218,12 +234,26 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
         drain: Duration::from_secs(file.drain_seconds),
         limits: file.limits,
         api: file.api,
+        docker,
         root,
         run_dir,
         max_depth,
         driver_depths,
         grants,
     })
+}
+
+fn docker(socket: Option<PathBuf>, file: file::Docker) -> Result<Option<DockerSettings>, Error> {
+    let store = file.store.unwrap_or_else(|| "docker".to_owned());
+    StoreName::parse(&store).map_err(|error| invalid("docker.store", error.to_string()))?;
+    let Some(socket) = socket.or(file.socket) else {
+        return Ok(None);
+    };
+    Ok(Some(DockerSettings {
+        socket: full("docker.socket", &socket)?,
+        store,
+        driver: file.driver.unwrap_or_else(|| "overlay".to_owned()),
+    }))
 }
 
 fn invalid(setting: &str, reason: impl Into<String>) -> Error {
@@ -304,6 +334,7 @@ mod tests {
         assert_eq!(config.root, Path::new(DEFAULT_ROOT));
         assert_eq!(config.socket, Path::new("/run/mica/mica.sock"));
         assert_eq!((config.tcp, config.driver), (None, None));
+        assert_eq!(config.docker, None);
         assert_eq!((config.log.as_str(), config.max_depth), ("info", 500));
         assert_eq!(config.durability, Durability::Commit);
         assert_eq!(config.limits, Limits::default());
@@ -330,6 +361,7 @@ mod tests {
             root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ndriver = 'vfs'
             drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3
             [limits]\nshort_seconds = 5\n[api]\nconnections = 7
+            [docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
             [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
         let config = config(Flags::default(), text).unwrap();
         assert_eq!(config.durability, Durability::None);
@@ -340,6 +372,12 @@ mod tests {
         );
         assert_eq!(config.grants["overlay"].iter().count(), 2);
         assert_eq!(config.driver_depths["overlay"], 4);
+        let docker = config.docker.unwrap();
+        assert_eq!(docker.socket, Path::new("/run/d"));
+        assert_eq!(
+            (docker.store.as_str(), docker.driver.as_str()),
+            ("images", "vfs")
+        );
     }
 
     #[test]
@@ -349,6 +387,8 @@ mod tests {
             ("[limits]\nbogus_limit = 1", "bogus_limit"),
             ("[api]\nbogus = 1", "bogus"),
             ("[drivers.vfs]\nbogus = 1", "bogus"),
+            ("[docker]\nbogus = 1", "bogus"),
+            ("[docker]\nstore = 'A/b'", "docker.store"),
             ("[drivers.vfs]\ngrants = ['everything']", "everything"),
             ("durability = 'sometimes'", "sometimes"),
             ("root = [1", "line 1"),

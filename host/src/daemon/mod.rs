@@ -13,6 +13,7 @@ mod facts;
 mod socket;
 mod store;
 
+use crate::api::docker::{self, Docker};
 use crate::api::rest::{self, Api};
 use crate::config::Config;
 use connections::Door;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 /// Threads for calls of the engine: more than operations may run, for calls that only wait need one, too.
@@ -222,7 +224,7 @@ async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Res
     let (stop, stopped) = watch::channel(false);
     let api = Arc::new(Api {
         engine: Arc::clone(&engine),
-        runtime: sandbox,
+        runtime: Arc::clone(&sandbox),
         kernel: facts::kernel(),
         memory: facts::memory,
         limits: config.api.clone(),
@@ -234,26 +236,22 @@ async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Res
         places: Arc::new(Semaphore::new(config.api.connections)),
         stop: stopped,
     };
-    let socket = socket::bind(&config.socket)?;
-    let tcp = match config.tcp {
-        Some(address) => Some(connections::bind_tcp(address).await?),
-        None => None,
-    };
-    tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
-    let local = tokio::spawn(
-        door.clone()
-            .serve(socket.listener, rest::router(Arc::clone(&api))),
-    );
-    let remote = tcp.map(|listener| tokio::spawn(door.serve(listener, rest::tcp_router(api))));
+    let docker = config.docker.as_ref().map(|settings| Docker {
+        engine: Arc::clone(&engine),
+        stream_idle: sandbox.limits().stream_idle(),
+        limits: config.api.clone(),
+        settings: settings.clone(),
+    });
+    let Listening { places, tasks } = listen(config, door, api, docker).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping");
-    socket.place.remove();
+    places.iter().for_each(socket::Place::remove);
     // An error means that no one listens any more.
     let _heard = stop.send(true);
-    for task in [Some(local), remote].into_iter().flatten() {
+    for task in tasks {
         if let Err(error) = task.await {
             tracing::error!(%error, "a listener broke");
         }
@@ -262,4 +260,44 @@ async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Res
         tracing::error!(%error, "close the engine");
     }
     Ok(())
+}
+
+/// What is listened on.
+struct Listening {
+    /// The files of the sockets.
+    places: Vec<socket::Place>,
+    /// One for each listener; ends when the daemon is to end.
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Takes every socket and address first, then answers on all of them.
+async fn listen(
+    config: &Config,
+    door: Door,
+    api: Arc<Api>,
+    docker: Option<Docker>,
+) -> Result<Listening, Error> {
+    let local = socket::bind(&config.socket)?;
+    let docker = match docker {
+        Some(docker) => Some((socket::bind(&docker.settings.socket)?, docker)),
+        None => None,
+    };
+    let remote = match config.tcp {
+        Some(address) => Some(connections::bind_tcp(address).await?),
+        None => None,
+    };
+    tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
+    let (mut places, mut tasks) = (vec![local.place], Vec::new());
+    let router = rest::router(Arc::clone(&api));
+    tasks.push(tokio::spawn(door.clone().serve(local.listener, router)));
+    if let Some((socket, docker)) = docker {
+        tracing::info!(socket = %docker.settings.socket.display(), store = docker.settings.store, "ready for Docker");
+        let router = docker::router(Arc::new(docker));
+        tasks.push(tokio::spawn(door.clone().serve(socket.listener, router)));
+        places.push(socket.place);
+    }
+    if let Some(listener) = remote {
+        tasks.push(tokio::spawn(door.serve(listener, rest::tcp_router(api))));
+    }
+    Ok(Listening { places, tasks })
 }

@@ -42,6 +42,7 @@ fn make(engine: &Engine, driver: &str) -> Result<(), EngineError> {
         name: NAME.to_owned(),
         driver: driver.to_owned(),
         options: Vec::new(),
+        client: None,
     };
     engine.create_store(request)?;
     tracing::info!(driver, "made the store `default`");

@@ -70,8 +70,10 @@ fn put(block: &mut Block, Field(offset, length): Field, bytes: &[u8]) {
 /// What a header that is written says; every number fits its field or is clamped to it.
 #[derive(Clone, Copy, Debug)]
 pub struct Plain<'a> {
-    /// Path; cut at 100 bytes.
+    /// Path, or its last part; cut at 100 bytes.
     pub name: &'a [u8],
+    /// First part of the path, without the slash between; cut at 155 bytes.
+    pub prefix: &'a [u8],
     /// Target of a link; cut at 100 bytes.
     pub link: &'a [u8],
     /// Type flag.
@@ -86,8 +88,8 @@ pub struct Plain<'a> {
     pub size: u64,
     /// Seconds since 1970.
     pub seconds: u64,
-    /// Device numbers.
-    pub device: (u32, u32),
+    /// Device numbers; without any the fields stay empty.
+    pub device: Option<(u32, u32)>,
 }
 
 /// Writes a ustar header.
@@ -103,8 +105,11 @@ pub fn encode(plain: &Plain<'_>) -> Block {
     put(&mut block, TYPE, &[plain.type_flag]);
     put(&mut block, LINK, plain.link);
     put(&mut block, MAGIC, USTAR);
-    put_octal(&mut block, MAJOR, plain.device.0.into());
-    put_octal(&mut block, MINOR, plain.device.1.into());
+    if let Some((major, minor)) = plain.device {
+        put_octal(&mut block, MAJOR, major.into());
+        put_octal(&mut block, MINOR, minor.into());
+    }
+    put(&mut block, PREFIX, plain.prefix);
     let (sum, _) = sums(&block);
     // By tradition the checksum has six digits, a NUL and a space.
     put(&mut block, CHECKSUM, &number::octal::<6>(sum.into()));

@@ -6,6 +6,7 @@
 //! Invariant: no content of a file passes through here; the host moves it between file and stream.
 
 pub mod header;
+pub mod moby;
 pub mod name;
 pub mod number;
 pub mod pax;

@@ -45,12 +45,7 @@ impl<S: Sink> Writer<S> {
     /// [`crate::Error::Host`] if the sink fails.
     pub fn entry(&mut self, entry: &Entry) -> Result<()> {
         self.header(entry);
-        self.entries += 1;
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush(&entry.name)
-        } else {
-            Ok(())
-        }
+        self.blocks(&entry.name, |_| ())
     }
 
     /// Writes a regular file with `entry.size` bytes of content.
@@ -63,17 +58,37 @@ impl<S: Sink> Writer<S> {
         }
         self.header(entry);
         self.entries += 1;
-        self.flush(&entry.name)?;
-        self.sink
-            .copy_from(file, 0, entry.size)
-            .map_err(|failure| {
-                host(
-                    format!("archive the content of `{}`", printable(&entry.name)),
-                    failure,
-                )
-            })?;
-        self.written += entry.size;
-        self.fill(padding(entry.size));
+        self.content(&entry.name, file, entry.size)
+    }
+
+    /// Writes the header of an entry that was encoded elsewhere: `append` appends whole blocks.
+    ///
+    /// # Errors
+    /// [`crate::Error::Host`] if the sink fails.
+    pub fn blocks(&mut self, name: &[u8], append: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        append(&mut self.buffer);
+        self.entries += 1;
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush(name)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the content that belongs to the last header.
+    ///
+    /// # Errors
+    /// [`crate::Error::Host`] if the sink fails or the file has become shorter.
+    pub fn content(&mut self, name: &[u8], file: &S::File, size: u64) -> Result<()> {
+        self.flush(name)?;
+        self.sink.copy_from(file, 0, size).map_err(|failure| {
+            host(
+                format!("archive the content of `{}`", printable(name)),
+                failure,
+            )
+        })?;
+        self.written += size;
+        self.fill(padding(size));
         Ok(())
     }
 
@@ -123,6 +138,7 @@ impl<S: Sink> Writer<S> {
         if !self.records.is_empty() {
             let block = header::encode(&header::Plain {
                 name: &extension_name(&entry.name),
+                prefix: b"",
                 link: b"",
                 type_flag: b'x',
                 mode: 0o644,
@@ -130,7 +146,7 @@ impl<S: Sink> Writer<S> {
                 gid: 0,
                 size: self.records.len() as u64,
                 seconds: 0,
-                device: (0, 0),
+                device: Some((0, 0)),
             });
             self.buffer.extend_from_slice(&block);
             let over = padding(self.records.len() as u64);
@@ -141,6 +157,7 @@ impl<S: Sink> Writer<S> {
         name.extend_from_slice(slash);
         let block = header::encode(&header::Plain {
             name: &name,
+            prefix: b"",
             link: &entry.link,
             type_flag: header::type_flag(entry.kind),
             mode: entry.mode,
@@ -148,7 +165,7 @@ impl<S: Sink> Writer<S> {
             gid: entry.gid,
             size: entry.size,
             seconds: u64::try_from(entry.modified.seconds).unwrap_or(0),
-            device: entry.device,
+            device: Some(entry.device),
         });
         self.buffer.extend_from_slice(&block);
     }

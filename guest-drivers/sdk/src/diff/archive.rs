@@ -208,7 +208,7 @@ where
     }
 }
 
-fn relative(path: &[u8]) -> &[u8] {
+pub(super) fn relative(path: &[u8]) -> &[u8] {
     path.strip_prefix(b"/").unwrap_or(path)
 }
 

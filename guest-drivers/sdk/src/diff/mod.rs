@@ -4,10 +4,12 @@
 
 mod archive;
 mod changes;
+mod moby;
 mod size;
 
 use archive::Archiver;
 pub use archive::Report;
+pub use moby::write_archive_as_moby;
 
 use crate::Result;
 use crate::tree::{ChangeSink, Directory, Sink, wanted};

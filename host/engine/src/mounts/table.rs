@@ -44,6 +44,13 @@ impl Mounts {
             .is_some_and(|state| state.access == Access::ReadWrite)
     }
 
+    /// The mounted layers, in order.
+    pub(crate) fn layers(&self) -> Vec<LayerId> {
+        let mut layers: Vec<_> = self.entries().keys().cloned().collect();
+        layers.sort();
+        layers
+    }
+
     /// Number of mounted layers.
     pub(crate) fn len(&self) -> u64 {
         self.entries().len() as u64

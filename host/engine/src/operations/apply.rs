@@ -28,10 +28,13 @@ impl Engine {
         let id = LayerId::parse(id)?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
-        let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Exclusive)])?;
+        let _held = store.lock(vec![
+            (Key::Mount(id.clone()), Mode::Exclusive),
+            (Key::Layer(id.clone()), Mode::Exclusive),
+        ])?;
         let facts = store.facts(&id)?;
         facts.check_childless()?;
-        store.check_unmounted(&id)?;
+        self.clear_mount(&store, &id)?;
         let copy = store.layers.copy(&id, facts.number)?;
         let scope = Scope::layer(&store.layers, &id, Intent::Apply(copy));
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);

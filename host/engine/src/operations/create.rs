@@ -9,7 +9,7 @@ use crate::home::Record;
 use crate::layers::{Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
-use crate::view::{LayerRequest, LayerView};
+use crate::view::{LayerRequest, LayerView, LiveParent};
 use crate::{Error, EventKind, LayerId, Result, label};
 use mica_runtime::{CreateOptions, Error as DriverError};
 
@@ -18,8 +18,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::InvalidId`], [`Error::LayerExists`], [`Error::UnknownParent`], [`Error::TooDeep`],
-    /// [`Error::Mounted`] when processes may change the parent right now, [`Error::NoSpace`]; what the driver
-    /// answers. Whatever the error, there is no trace of the layer.
+    /// [`Error::Mounted`] when processes may change the parent right now and [`LiveParent::Refuse`] is asked for,
+    /// [`Error::NoSpace`]; what the driver answers. Whatever the error, there is no trace of the layer.
     pub fn create_layer(&self, store: &str, request: LayerRequest) -> Result<LayerView> {
         let LayerRequest {
             id,
@@ -27,6 +27,7 @@ impl Engine {
             kind,
             mount_label,
             storage_options,
+            live_parent,
         } = request;
         let id = LayerId::parse(&id)?;
         let parent = parent.as_deref().map(LayerId::parse).transpose()?;
@@ -41,6 +42,11 @@ impl Engine {
         );
         let _held = store.lock(wanted)?;
         self.check_new(&store, &id, parent.as_ref())?;
+        if let (Some(parent), LiveParent::Refuse) = (&parent, live_parent)
+            && store.mounts.is_writable(parent)
+        {
+            store.check_unmounted(parent)?;
+        }
         let scope = Scope::layer(&store.layers, &id, Intent::Create(parent.clone(), kind));
         let options = CreateOptions {
             mount_label,
@@ -97,9 +103,6 @@ impl Engine {
                 depth,
                 limit,
             });
-        }
-        if store.mounts.is_writable(parent) {
-            return store.check_unmounted(parent);
         }
         Ok(())
     }

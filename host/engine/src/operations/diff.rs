@@ -7,7 +7,7 @@ use crate::engine::Engine;
 use crate::layers::{Held, Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
-use crate::view::DiffParent;
+use crate::view::{DiffParent, DiffRequest};
 use crate::{Error, LayerId, Result};
 use mica_runtime::{CancelToken, ChangeSink, DiffReport, Sink};
 use std::sync::Arc;
@@ -60,8 +60,8 @@ fn pair<'a>(store: &'a Store, id: &str, parent: &DiffParent) -> Result<Pair<'a>>
 }
 
 impl Engine {
-    /// Writes the difference between a layer and `parent` as a tar archive: PAX, entries in byte order, the same
-    /// bytes for the same layers. What the sink got before an error is no complete archive.
+    /// Writes the difference between two layers as a tar archive: the same bytes for the same layers and form. What
+    /// the sink got before an error is no complete archive.
     ///
     /// # Errors
     /// `unknown-layer`, `unknown-parent`, `cancelled` also when the reader of the sink has gone; what the driver
@@ -69,17 +69,22 @@ impl Engine {
     pub fn diff(
         &self,
         store: &str,
-        id: &str,
-        parent: DiffParent,
+        request: &DiffRequest,
         sink: Sink,
         cancel: CancelToken,
     ) -> Result<DiffReport> {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
-        let pair = pair(&store, id, &parent)?;
+        let pair = pair(&store, &request.id, &request.parent)?;
         let call = Call::new("diff", pair.scope(&store)).with_cancel(cancel);
         self.call(call, |generation, operation| {
-            generation.diff(operation, pair.id.as_str(), pair.parent(), sink)
+            generation.diff(
+                operation,
+                pair.id.as_str(),
+                pair.parent(),
+                request.form,
+                sink,
+            )
         })
     }
 

@@ -3,9 +3,9 @@
 //! | operation | layer | others |
 //! |---|---|---|
 //! | create | exclusive | parent shared |
-//! | remove, apply | exclusive | |
+//! | remove, apply | its mount and the layer exclusive | |
 //! | mount, first | its mount exclusive, then the layer: read-write exclusive, read-only shared | |
-//! | mount, further; unmount | its mount exclusive | |
+//! | mount, further; unmount; release | its mount exclusive | |
 //! | diff, changes, size, metadata | shared | the other layer shared |
 //!
 //! A parent needs no lock while it has a child that is locked: it cannot be removed or changed.
@@ -18,6 +18,7 @@ mod create;
 mod diff;
 mod list;
 mod mount;
+mod release;
 mod remove;
 mod unmount;
 

@@ -27,8 +27,12 @@ impl Engine {
         let _life = store.enter()?;
         let _mount = store.lock(vec![(Key::Mount(id.clone()), Mode::Exclusive)])?;
         if let Some(state) = store.mounts.get(&id) {
-            check_same(&state, &request)?;
-            return count(&store, state);
+            match check_same(&state, &request) {
+                Ok(()) => return count(&store, state),
+                // No one holds it, so no one is surprised by another.
+                Err(_) if state.references == 0 => self.detach(&store, &state)?,
+                Err(error) => return Err(error),
+            }
         }
         let mode = match access_for(&store.facts(&id)?, request.access)? {
             Access::ReadOnly => Mode::Shared,

@@ -15,7 +15,7 @@ use crate::{Error, EventKind, LayerId, Result};
 use std::io;
 
 impl Engine {
-    /// Gives back one reference; with the last one the layer is unmounted.
+    /// Gives back one reference; with the last one the layer is unmounted, and so is a mount that no one holds.
     ///
     /// # Errors
     /// `unknown-layer`, `not-mounted`; `busy` when processes use it: the reference then stays.
@@ -51,7 +51,8 @@ impl Engine {
         Ok(UnmountView { references: 0 })
     }
 
-    fn detach(&self, store: &Store, state: &State) -> Result<()> {
+    /// Unmounts a layer whose mount lock is held.
+    pub(super) fn detach(&self, store: &Store, state: &State) -> Result<()> {
         let path = store.place.point(state.number);
         let outcome = store
             .place

@@ -9,7 +9,7 @@ use super::call::refused;
 use super::generation::{ApplyReport, DiffReport, Generation};
 use crate::capability::{HostError, State};
 use crate::limits::Class;
-use crate::{ChangeSink, Error, Operation, Sink, Source};
+use crate::{ArchiveForm, ChangeSink, Error, Operation, Sink, Source};
 use wasmtime::Store;
 use wasmtime::component::Resource;
 
@@ -19,7 +19,7 @@ fn lend<T: Send + 'static>(store: &mut Store<State>, stream: T) -> wasmtime::Res
 }
 
 impl Generation {
-    /// Writes the difference between a layer and `parent` as a tar archive.
+    /// Writes the difference between a layer and `parent` as a tar archive of the form that is asked for.
     ///
     /// # Errors
     /// As [`Generation::init`]; what the sink got until then is no complete archive.
@@ -28,6 +28,7 @@ impl Generation {
         operation: Operation,
         id: &str,
         parent: Option<&str>,
+        form: ArchiveForm,
         mut sink: Sink,
     ) -> Result<DiffReport, Error> {
         let id = id.to_owned();
@@ -40,6 +41,7 @@ impl Generation {
                 &mut *store,
                 &id,
                 parent.as_ref(),
+                form,
                 Resource::new_borrow(place),
             )?;
             Ok((answer, place))

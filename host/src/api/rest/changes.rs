@@ -4,8 +4,8 @@
 
 use super::differences::ParentQuery;
 use super::extract::{Asked, At};
-use super::stream::{self, CancelOnDrop, Encoder};
 use super::{Answer, Shared};
+use crate::api::stream::{self, CancelOnDrop, Encoder};
 use crate::api::types::{ChangeList, ChangeView, Problem};
 use axum::body::Bytes;
 use axum::extract::State;

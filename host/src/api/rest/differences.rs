@@ -2,22 +2,18 @@
 //!
 //! Invariant: an archive streams; no size of it is held in memory.
 
-use super::archive::{Coding, Fault, Wanted, bridge, decode, drain};
 use super::extract::{Asked, At};
-use super::problem::{Refusal, RequestError};
-use super::stream::{self, CancelOnDrop, Raw};
 use super::{Answer, Shared, answer, call};
+use crate::api::archive::{Coding, Target, Wanted, transfer};
+use crate::api::refusal::RequestError;
 use crate::api::types::{ApplyReport, Problem, SizeView};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
-use mica_engine::{DiffParent, Error, Sink, Source};
+use mica_engine::{ArchiveForm, DiffParent, DiffRequest};
 use serde::Deserialize;
-use std::io;
-
-/// Chunks of 256 KiB that lie ready for a client.
-const CHUNKS: usize = 8;
+use std::sync::Arc;
 
 /// What a layer is compared with.
 #[derive(Debug, Deserialize)]
@@ -56,15 +52,12 @@ pub(super) async fn diff(
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ParentQuery>,
 ) -> Answer {
-    let (sink, chunks) = Sink::channel(CHUNKS);
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let work = move || {
-        let report = shared.engine.diff(&store, &id, query.into(), sink, token);
-        report.map(drop)
+    let request = DiffRequest {
+        id,
+        parent: query.into(),
+        form: ArchiveForm::Faithful,
     };
-    let result = tokio::task::spawn_blocking(work);
-    let body = stream::body(Raw, chunks, result, cancel).await?;
+    let body = transfer::diff(Arc::clone(&shared.engine), store, request).await?;
     let kind = HeaderValue::from_static("application/x-tar");
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
@@ -89,23 +82,13 @@ pub(super) async fn apply(
     mut body: Body,
 ) -> Answer {
     let wanted = told(&headers)?;
-    let doing = format!("apply an archive to layer `{id}` in store `{store}`");
-    let (feeder, reader) = bridge(shared.runtime.limits().stream_idle());
-    let (reader, fault) = decode(reader, wanted, &shared.limits);
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let work = move || {
-        shared
-            .engine
-            .apply(&store, &id, Source::from_reader(reader), token)
+    let into = Target {
+        engine: Arc::clone(&shared.engine),
+        store,
+        id,
     };
-    let mut result = tokio::task::spawn_blocking(work);
-    let outcome = tokio::select! {
-        outcome = &mut result => outcome,
-        () = feeder.feed(&mut body) => result.await,
-    };
-    drain(&mut body).await;
-    let report = stream::ended(outcome).map_err(|refusal| better(refusal, &fault, doing))?;
+    let idle = shared.runtime.limits().stream_idle();
+    let report = transfer::apply(into, wanted, &mut body, idle, &shared.limits).await?;
     answer(StatusCode::OK, &ApplyReport::from(report))
 }
 
@@ -142,36 +125,6 @@ fn told(headers: &HeaderMap) -> Result<Wanted, RequestError> {
         _ => Err(RequestError::Encoding(
             String::from_utf8_lossy(value.as_bytes()).into_owned(),
         )),
-    }
-}
-
-/// The driver learns only that its source broke; what was noted on the way says why.
-fn better(refusal: Refusal, fault: &Fault, doing: String) -> Refusal {
-    // What the engine knew before it read anything, or about the room, goes first.
-    let is_vague = matches!(
-        refusal,
-        Refusal::Engine(
-            Error::Io { .. }
-                | Error::InvalidArchive(_)
-                | Error::DriverFailed { .. }
-                | Error::TimedOut(_)
-        )
-    );
-    let Some(error) = fault.take().filter(|_| is_vague) else {
-        return refusal;
-    };
-    let reason = error.to_string();
-    match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => RequestError::Archive {
-            doing,
-            reason,
-            remedy: None,
-        }
-        .into(),
-        io::ErrorKind::TimedOut | io::ErrorKind::ConnectionAborted => {
-            RequestError::BrokeOff(reason).into()
-        }
-        _ => refusal,
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Invariant: parses, calls the engine, prints.
 
-use super::extract::{Asked, At, whole};
-use super::problem::RequestError;
+use super::extract::{Asked, At};
 use super::{Answer, Shared, answer, call};
+use crate::api::body::whole;
+use crate::api::refusal::RequestError;
 use crate::api::types::{DriverList, DriverView, Problem, SwapReport};
 use axum::body::Body;
 use axum::extract::State;

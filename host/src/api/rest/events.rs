@@ -3,7 +3,7 @@
 //! Invariant: a listener that is too slow misses events and sees it by their numbers; it holds no one up.
 
 use super::Shared;
-use super::problem::Refusal;
+use crate::api::refusal::Refusal;
 use crate::api::types::{EventView, Problem};
 use axum::extract::State;
 use axum::response::IntoResponse;

@@ -5,7 +5,7 @@
 //!
 //! Invariant: over TCP, every request names this machine as its host, and none comes from another origin.
 
-use super::problem::{Refusal, RequestError};
+use crate::api::refusal::{Refusal, RequestError};
 use axum::extract::Request;
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;

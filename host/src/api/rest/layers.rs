@@ -2,8 +2,9 @@
 //!
 //! Invariant: parses, calls the engine, prints.
 
-use super::extract::{Asked, At, json};
+use super::extract::{Asked, At};
 use super::{Answer, Shared, answer, call};
+use crate::api::body::json;
 use crate::api::types::{
     LayerList, LayerRequest, LayerView, MetadataView, MountRequest, MountView, Pairs, Problem,
     UnmountView,

@@ -3,7 +3,6 @@
 //! Invariant: every answer that is no success is a problem document; every call of the engine runs on a thread that
 //! may block, one for each request.
 
-mod archive;
 mod changes;
 mod differences;
 mod drivers;
@@ -15,8 +14,9 @@ mod openapi;
 mod problem;
 mod status;
 mod stores;
-mod stream;
 
+use crate::api::refusal::{Refusal, RequestError};
+use crate::api::stream;
 use crate::api::types::{KernelView, MemoryView};
 use crate::config::ApiLimits;
 use axum::extract::Request;
@@ -25,7 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use mica_engine::{Engine, Runtime};
-use problem::{Refusal, RequestError};
+
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 //! Invariant: made once; a handler that is not listed here is not documented, so the tests compare the list with the
 //! routes.
 
-use super::problem::{Refusal, RequestError};
 use super::{changes, differences, drivers, events, layers, status, stores};
+use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};

@@ -2,8 +2,9 @@
 //!
 //! Invariant: parses, calls the engine, prints.
 
-use super::extract::{At, json};
+use super::extract::At;
 use super::{Answer, Shared, answer, call};
+use crate::api::body::json;
 use crate::api::types::{Problem, StoreList, StoreRequest, StoreView};
 use axum::body::Body;
 use axum::extract::State;

@@ -225,6 +225,7 @@ impl From<LayerRequest> for mica_engine::LayerRequest {
             kind: request.kind.into(),
             mount_label: request.mount_label,
             storage_options: request.storage_options.0,
+            live_parent: mica_engine::LiveParent::Refuse,
         }
     }
 }

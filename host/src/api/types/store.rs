@@ -47,6 +47,9 @@ pub(crate) struct StoreView {
     /// The driver's options, in order.
     #[schema(value_type = BTreeMap<String, String>)]
     pub(crate) options: Pairs,
+    /// Whom it is for, if a front end made it for someone: `docker /var/lib/docker/mica`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<String>,
     /// When it was made: RFC 3339, UTC.
     pub(crate) created: String,
     /// Its home.
@@ -86,6 +89,7 @@ impl From<mica_engine::StoreView> for StoreView {
             name: view.name,
             driver: view.driver,
             options: Pairs(view.options),
+            client: view.client,
             created: view.created.to_string(),
             path: view.path.display().to_string(),
             backing: BackingView {
@@ -110,6 +114,7 @@ impl From<StoreRequest> for mica_engine::StoreRequest {
             name: request.name,
             driver: request.driver,
             options: request.options.0,
+            client: None,
         }
     }
 }

@@ -22,21 +22,21 @@ enum Piece {
 
 /// Puts a body into the channel.
 #[derive(Debug)]
-pub(in crate::api::rest) struct Feeder {
+pub(in crate::api) struct Feeder {
     sender: mpsc::Sender<Piece>,
     idle: Duration,
 }
 
 /// Reads from the channel. Blocks; for a thread that may.
 #[derive(Debug)]
-pub(in crate::api::rest) struct BodyReader {
+pub(in crate::api) struct BodyReader {
     receiver: mpsc::Receiver<Piece>,
     current: Bytes,
     is_over: bool,
 }
 
 /// The two ends. A body that stands still for `idle` is a fault.
-pub(in crate::api::rest) fn bridge(idle: Duration) -> (Feeder, BodyReader) {
+pub(in crate::api) fn bridge(idle: Duration) -> (Feeder, BodyReader) {
     let (sender, receiver) = mpsc::channel(FRAMES);
     let reader = BodyReader {
         receiver,
@@ -48,7 +48,7 @@ pub(in crate::api::rest) fn bridge(idle: Duration) -> (Feeder, BodyReader) {
 
 impl Feeder {
     /// Hands the body on until it ends or no one reads it any more.
-    pub(in crate::api::rest) async fn feed(self, body: &mut Body) {
+    pub(in crate::api) async fn feed(self, body: &mut Body) {
         loop {
             let piece = match tokio::time::timeout(self.idle, body.frame()).await {
                 Ok(Some(Ok(frame))) => match frame.into_data() {
@@ -75,7 +75,7 @@ impl Feeder {
 }
 
 /// Takes what is left of a body, up to a limit in size and time.
-pub(in crate::api::rest) async fn drain(body: &mut Body) {
+pub(in crate::api) async fn drain(body: &mut Body) {
     let all = async {
         let mut taken = 0;
         while let Some(Ok(frame)) = body.frame().await {

@@ -16,7 +16,7 @@ const MAGIC_BYTES: usize = 6;
 
 /// A compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::api::rest) enum Coding {
+pub(in crate::api) enum Coding {
     /// None.
     Plain,
     /// RFC 1952.
@@ -27,7 +27,7 @@ pub(in crate::api::rest) enum Coding {
 
 /// What a request says of the compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::api::rest) enum Wanted {
+pub(in crate::api) enum Wanted {
     /// Nothing: the first bytes decide.
     Found,
     /// This one.
@@ -36,11 +36,11 @@ pub(in crate::api::rest) enum Wanted {
 
 /// Keeps the first thing that went wrong in an archive's own bytes.
 #[derive(Clone, Debug, Default)]
-pub(in crate::api::rest) struct Fault(Arc<Mutex<Option<io::Error>>>);
+pub(in crate::api) struct Fault(Arc<Mutex<Option<io::Error>>>);
 
 impl Fault {
     /// Takes what went wrong.
-    pub(in crate::api::rest) fn take(&self) -> Option<io::Error> {
+    pub(in crate::api) fn take(&self) -> Option<io::Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -67,7 +67,7 @@ impl<R: Read> Read for Noting<R> {
 }
 
 /// A reader of the archive without its compression. It looks at the first bytes when it is read first, not before.
-pub(in crate::api::rest) fn decode(
+pub(in crate::api) fn decode(
     reader: impl Read + Send + 'static,
     wanted: Wanted,
     limits: &ApiLimits,

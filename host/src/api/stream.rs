@@ -5,7 +5,7 @@
 //!
 //! Invariant: a body ends properly only after the operation has succeeded; a client that goes away cancels it.
 
-use super::problem::{Refusal, RequestError};
+use super::refusal::{Refusal, RequestError};
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mica_engine::{CancelToken, Error};
@@ -17,11 +17,11 @@ use tokio::task::JoinHandle;
 
 /// Cancels an operation when it goes.
 #[derive(Debug, Default)]
-pub(super) struct CancelOnDrop(CancelToken);
+pub(in crate::api) struct CancelOnDrop(CancelToken);
 
 impl CancelOnDrop {
     /// The token for the operation.
-    pub(super) fn token(&self) -> CancelToken {
+    pub(in crate::api) fn token(&self) -> CancelToken {
         self.0.clone()
     }
 }
@@ -33,7 +33,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// How pieces become bytes.
-pub(super) trait Encoder: Send + Unpin + 'static {
+pub(in crate::api) trait Encoder: Send + Unpin + 'static {
     /// What the engine hands out.
     type Piece: Send;
 
@@ -45,7 +45,7 @@ pub(super) trait Encoder: Send + Unpin + 'static {
 }
 
 /// Pieces as they are.
-pub(super) struct Raw;
+pub(in crate::api) struct Raw;
 
 impl Encoder for Raw {
     type Piece = Bytes;
@@ -63,7 +63,7 @@ impl Encoder for Raw {
 ///
 /// # Errors
 /// Those of the operation, if it ends before the first piece.
-pub(super) async fn body<E: Encoder>(
+pub(in crate::api) async fn body<E: Encoder>(
     mut encoder: E,
     mut pieces: Receiver<E::Piece>,
     result: JoinHandle<Result<(), Error>>,
@@ -84,7 +84,7 @@ pub(super) async fn body<E: Encoder>(
 }
 
 /// The outcome of an operation that ran on a blocking thread.
-pub(super) fn ended<T>(
+pub(in crate::api) fn ended<T>(
     result: Result<Result<T, Error>, tokio::task::JoinError>,
 ) -> Result<T, Refusal> {
     match result {
@@ -127,7 +127,7 @@ impl<E: Encoder> HttpBody for Streamed<E> {
         let result = std::task::ready!(Pin::new(result).poll(context));
         this.result = None;
         if let Err(refusal) = ended(result) {
-            let detail = refusal.problem().detail;
+            let detail = refusal.to_string();
             tracing::warn!(detail, "a stream broke off");
             return Poll::Ready(Some(Err(Broken(detail))));
         }
@@ -152,7 +152,7 @@ mod tests {
 
     type Outcome = Result<Vec<u8>, String>;
 
-    /// What a client gets of pieces and a result: the refusal's code, or the body, or what broke it off.
+    /// What a client gets of pieces and a result: the refusal, or the body, or what broke it off.
     fn answer(pieces: &[&'static str], result: Result<(), Error>) -> Result<Outcome, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -167,7 +167,7 @@ mod tests {
             drop(sender);
             let result = tokio::spawn(async { result });
             let body = body(Raw, receiver, result, CancelOnDrop::default()).await;
-            let body = body.map_err(|refusal| refusal.problem().code)?;
+            let body = body.map_err(|refusal| refusal.to_string())?;
             let collected = body.collect().await.map_err(|error| error.to_string());
             Ok(collected.map(|all| all.to_bytes().to_vec()))
         })
@@ -181,7 +181,10 @@ mod tests {
 
     #[test]
     fn an_early_error_is_a_problem_and_a_late_one_breaks_the_body_off() {
-        assert_eq!(answer(&[], Err(Error::Cancelled)).unwrap_err(), "cancelled");
+        assert_eq!(
+            answer(&[], Err(Error::Cancelled)).unwrap_err(),
+            "the operation was cancelled"
+        );
         assert!(answer(&["a"], Err(Error::Cancelled)).unwrap().is_err());
     }
 

@@ -1,0 +1,20 @@
+//! Archives on their way: out into the body of an answer, and in from the body of a request, through decompression,
+//! to the engine.
+//!
+//! A body arrives on the runtime's threads and is read on a blocking one; a bounded channel lies between. What
+//! goes wrong on the way is noted, because the driver only learns that its source broke.
+//!
+//! Invariant: memory for one archive is bounded: some chunks, one decompression window, and nothing that grows with
+//! the archive.
+
+mod bound;
+mod bridge;
+mod decode;
+pub(in crate::api) mod transfer;
+mod zstd;
+
+pub(in crate::api) use decode::{Coding, Wanted};
+pub(in crate::api) use transfer::Target;
+
+use bridge::{bridge, drain};
+use decode::{Fault, decode};

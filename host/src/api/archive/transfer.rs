@@ -1,0 +1,102 @@
+//! Archives between a connection and the engine, both ways.
+//!
+//! Invariant: a client that goes away ends the operation, whichever way the archive went.
+
+use super::{Fault, Wanted, bridge, decode, drain};
+use crate::api::refusal::{Refusal, RequestError};
+use crate::api::stream::{self, CancelOnDrop, Raw};
+use crate::config::ApiLimits;
+use axum::body::Body;
+use mica_engine::{ApplyReport, DiffRequest, Engine, Error, Sink, Source};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Chunks of 256 KiB that lie ready for a client.
+const CHUNKS: usize = 8;
+
+/// Where an archive goes.
+#[derive(Debug)]
+pub(in crate::api) struct Target {
+    /// The engine.
+    pub(in crate::api) engine: Arc<Engine>,
+    /// The store.
+    pub(in crate::api) store: String,
+    /// The layer.
+    pub(in crate::api) id: String,
+}
+
+/// Makes a body of the difference between a layer and another.
+///
+/// # Errors
+/// What the engine answers before the first bytes; later errors break the body off.
+pub(in crate::api) async fn diff(
+    engine: Arc<Engine>,
+    store: String,
+    request: DiffRequest,
+) -> Result<Body, Refusal> {
+    let (sink, chunks) = Sink::channel(CHUNKS);
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
+    let work = move || engine.diff(&store, &request, sink, token).map(drop);
+    let result = tokio::task::spawn_blocking(work);
+    stream::body(Raw, chunks, result, cancel).await
+}
+
+/// Applies the archive in a body, which may stand still for `idle`. What is left of the body after an error is taken,
+/// within bounds, so that the client comes to read the answer.
+///
+/// # Errors
+/// What the engine answers; [`RequestError`] where the body itself broke.
+pub(in crate::api) async fn apply(
+    into: Target,
+    wanted: Wanted,
+    body: &mut Body,
+    idle: Duration,
+    limits: &ApiLimits,
+) -> Result<ApplyReport, Refusal> {
+    let Target { engine, store, id } = into;
+    let doing = format!("apply an archive to layer `{id}` in store `{store}`");
+    let (feeder, reader) = bridge(idle);
+    let (reader, fault) = decode(reader, wanted, limits);
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
+    let work = move || engine.apply(&store, &id, Source::from_reader(reader), token);
+    let mut result = tokio::task::spawn_blocking(work);
+    let outcome = tokio::select! {
+        outcome = &mut result => outcome,
+        () = feeder.feed(body) => result.await,
+    };
+    drain(body).await;
+    stream::ended(outcome).map_err(|refusal| better(refusal, &fault, doing))
+}
+
+/// The driver learns only that its source broke; what was noted on the way says why.
+fn better(refusal: Refusal, fault: &Fault, doing: String) -> Refusal {
+    // What the engine knew before it read anything, or about the room, goes first.
+    let is_vague = matches!(
+        refusal,
+        Refusal::Engine(
+            Error::Io { .. }
+                | Error::InvalidArchive(_)
+                | Error::DriverFailed { .. }
+                | Error::TimedOut(_)
+        )
+    );
+    let Some(error) = fault.take().filter(|_| is_vague) else {
+        return refusal;
+    };
+    let reason = error.to_string();
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => RequestError::Archive {
+            doing,
+            reason,
+            remedy: None,
+        }
+        .into(),
+        io::ErrorKind::TimedOut | io::ErrorKind::ConnectionAborted => {
+            RequestError::BrokeOff(reason).into()
+        }
+        _ => refusal,
+    }
+}

@@ -1,0 +1,123 @@
+//! Docker's plugin protocol for graph drivers: JSON over HTTP on a unix socket, as dockerd 1.13 to 27 speak it.
+//!
+//! One socket serves one store, which the first `Init` makes; `init` says how. Everything that a later call needs is
+//! the engine's, so a restart of the daemon under a running dockerd loses nothing.
+//!
+//! Invariant: every answer has the protocol's form, `Err` and all; nothing is remembered between two calls.
+
+mod init;
+mod layers;
+mod messages;
+mod refusal;
+mod streams;
+
+use crate::api::body;
+use crate::api::refusal::RequestError;
+use crate::api::stream;
+use crate::config::{ApiLimits, DockerSettings};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request as HttpRequest;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use messages::Reply;
+use mica_engine::Engine;
+use refusal::Refused;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What every call needs.
+pub(crate) struct Docker {
+    /// The domain.
+    pub(crate) engine: Arc<Engine>,
+    /// How long an archive may stand still on its way in.
+    pub(crate) stream_idle: Duration,
+    /// Limits that the interfaces share.
+    pub(crate) limits: ApiLimits,
+    /// Which store is served, and what it is made with.
+    pub(crate) settings: DockerSettings,
+}
+
+impl fmt::Debug for Docker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Docker")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+type Shared = Arc<Docker>;
+type Answer = Result<Response, Refused>;
+
+/// The media type of requests and answers.
+const MEDIA_TYPE: HeaderValue =
+    HeaderValue::from_static("application/vnd.docker.plugins.v1.2+json");
+
+/// The interface for a unix socket, whose mode says who may use it.
+pub(crate) fn router(docker: Arc<Docker>) -> Router {
+    Router::new()
+        .route("/Plugin.Activate", post(init::activate))
+        .route("/GraphDriver.Init", post(init::init))
+        .route("/GraphDriver.Capabilities", post(init::capabilities))
+        .route("/GraphDriver.Status", post(init::status))
+        .route("/GraphDriver.Cleanup", post(init::cleanup))
+        .route("/GraphDriver.Create", post(layers::create))
+        .route(
+            "/GraphDriver.CreateReadWrite",
+            post(layers::create_read_write),
+        )
+        .route("/GraphDriver.Remove", post(layers::remove))
+        .route("/GraphDriver.Get", post(layers::get))
+        .route("/GraphDriver.Put", post(layers::put))
+        .route("/GraphDriver.Exists", post(layers::exists))
+        .route("/GraphDriver.GetMetadata", post(layers::metadata))
+        .route("/GraphDriver.Diff", post(streams::diff))
+        .route("/GraphDriver.Changes", post(streams::changes))
+        .route("/GraphDriver.ApplyDiff", post(streams::apply_diff))
+        .route("/GraphDriver.DiffSize", post(streams::diff_size))
+        .fallback(unknown_call)
+        .method_not_allowed_fallback(not_posted)
+        .with_state(docker)
+}
+
+async fn unknown_call(request: HttpRequest) -> Refused {
+    RequestError::UnknownPath(request.uri().path().to_owned()).into()
+}
+
+async fn not_posted(request: HttpRequest) -> Refused {
+    let path = request.uri().path().to_owned();
+    let method = request.method().to_string();
+    RequestError::Method { path, method }.into()
+}
+
+/// Reads a request; dockerd sends nothing at all where there is nothing to say.
+async fn read<T: DeserializeOwned + Default>(shared: &Shared, body: Body) -> Result<T, Refused> {
+    let request = body::json(body, shared.limits.json_bytes, Some(T::default())).await?;
+    Ok(request)
+}
+
+/// Calls the engine on a thread that may block; the text is the store's name.
+async fn call<T: Send + 'static>(
+    shared: &Shared,
+    work: impl FnOnce(&Engine, &str) -> mica_engine::Result<T> + Send + 'static,
+) -> Result<T, Refused> {
+    let shared = Arc::clone(shared);
+    let work = move || work(&shared.engine, &shared.settings.store);
+    Ok(stream::ended(tokio::task::spawn_blocking(work).await)?)
+}
+
+/// An answer that is a document.
+fn answer<T: Serialize>(value: &T) -> Answer {
+    let body =
+        serde_json::to_vec(value).map_err(|error| RequestError::Internal(error.to_string()))?;
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response())
+}
+
+/// The answer of a call that has nothing to tell.
+fn done() -> Answer {
+    answer(&Reply::default())
+}

@@ -1,0 +1,142 @@
+//! Why a request is refused, before any protocol puts it into its own form.
+//!
+//! Invariant: whatever a driver or a client put into a text, it harms neither a terminal nor a log.
+
+use mica_engine::Error;
+
+/// Bytes of a detail: a driver may put anything into it.
+const DETAIL_BYTES: usize = 4096;
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(in crate::api) enum Refusal {
+    /// The engine refused it.
+    Engine(Error),
+    /// It is wrong in itself.
+    Request(RequestError),
+}
+
+/// What can be wrong with a request in itself.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::api) enum RequestError {
+    /// Body, query or path cannot be read.
+    #[error("{0}")]
+    Invalid(String),
+    /// An id in the path is no UTF-8.
+    #[error("a layer id in the path is no UTF-8")]
+    NotUtf8,
+    /// There is nothing at this path.
+    #[error("there is nothing at `{0}`")]
+    UnknownPath(String),
+    /// The path does not take this method.
+    #[error("`{path}` does not take {method}")]
+    Method {
+        /// The path.
+        path: String,
+        /// The method.
+        method: String,
+    },
+    /// The body is too large.
+    #[error("the body is larger than {limit_bytes} bytes")]
+    TooLarge {
+        /// Bytes that are allowed.
+        limit_bytes: usize,
+    },
+    /// The client takes too long.
+    #[error("nothing of the body came for {seconds} s")]
+    Slow {
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The body ended before its end.
+    #[error("the body broke off: {0}")]
+    BrokeOff(String),
+    /// A body is encoded in a way that is not known.
+    #[error("content encoding `{0}` is not known")]
+    Encoding(String),
+    /// The archive cannot be decompressed, or expands too much.
+    #[error("{doing}: {reason}")]
+    Archive {
+        /// What was being done, and to what.
+        doing: String,
+        /// What is wrong.
+        reason: String,
+        /// What would help.
+        remedy: Option<&'static str>,
+    },
+    /// The request is meant for another host, or comes from a page of one.
+    #[error("{0}")]
+    Foreign(String),
+    /// The daemon itself broke.
+    #[error("the daemon broke: {0}")]
+    Internal(String),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error)
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&match self {
+            Self::Engine(error) => harmless(&told(error)),
+            Self::Request(error) => harmless(&told(error)),
+        })
+    }
+}
+
+/// The text of an error with its causes.
+pub(in crate::api) fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Text that harms neither a terminal nor a log: control characters are written out, and it ends somewhere.
+pub(in crate::api) fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if safe.len() >= DETAIL_BYTES {
+            safe.push('…');
+            break;
+        }
+        if character.is_control() {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn a_cause_is_told_and_control_characters_are_written_out() {
+        let error = Error::Io {
+            doing: "read `\u{1b}[31m`".into(),
+            source: io::Error::other("no\nluck"),
+        };
+        assert_eq!(
+            Refusal::from(error).to_string(),
+            r"read `\u{1b}[31m`: no\nluck"
+        );
+        let long = Refusal::from(Error::Busy("é".repeat(100_000))).to_string();
+        assert!(long.len() < DETAIL_BYTES + 8 && long.ends_with('…'));
+    }
+}
