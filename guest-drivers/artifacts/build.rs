@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Driver crates by the name under which they are embedded.
-const GUESTS: [(&str, &str); 3] = [
+const GUESTS: [(&str, &str); 4] = [
+    ("btrfs", "mica-driver-btrfs"),
     ("overlay", "mica-driver-overlay"),
     ("vfs", "mica-driver-vfs"),
     ("naive-diff", "mica-driver-naive-diff"),
@@ -56,6 +57,7 @@ fn watch(root: &Path) {
         "wit",
         "Cargo.lock",
         "guest-drivers/sdk",
+        "guest-drivers/btrfs",
         "guest-drivers/overlay",
         "guest-drivers/vfs",
     ];

@@ -54,6 +54,13 @@ pub const VFS_XFS: Setup = vfs(FileSystem::Xfs);
 pub const VFS_BTRFS: Setup = vfs(FileSystem::Btrfs);
 /// Copies in memory.
 pub const VFS_TMPFS: Setup = vfs(FileSystem::Tmpfs);
+/// Snapshots.
+pub const BTRFS: Setup = Setup {
+    driver: "btrfs",
+    file_system: FileSystem::Btrfs,
+    changes: Changes::Compared,
+    origin: Origin::Embedded,
+};
 /// A stranger's driver.
 pub const HELLO_EXT4: Setup = Setup {
     driver: "hello",

@@ -34,6 +34,7 @@ conformance! {
     vfs_on_xfs: setup::VFS_XFS;
     vfs_on_btrfs: setup::VFS_BTRFS;
     vfs_on_tmpfs: setup::VFS_TMPFS;
+    btrfs: setup::BTRFS;
     hello_on_ext4: setup::HELLO_EXT4;
 }
 

@@ -87,6 +87,20 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "a driver has its handles and nothing else",
     ),
     (
+        "guest-drivers/btrfs/src",
+        &[
+            "std::fs",
+            "std::env",
+            "std::thread",
+            "std::net",
+            "std::process",
+            "wit_bindgen",
+            "mica_driver_overlay",
+            "mica_driver_vfs",
+        ],
+        "a driver has its handles and nothing else",
+    ),
+    (
         "guest-drivers/vfs/src",
         &[
             "std::fs",

@@ -3,14 +3,21 @@
 //!
 //! Invariant: bytes only.
 
-/// Drivers by name, in the order in which a store without a driver tries them.
+/// Drivers by name.
 pub const DRIVERS: &[(&str, &[u8])] = &[
+    (
+        "btrfs",
+        include_bytes!(concat!(env!("OUT_DIR"), "/btrfs.wasm")),
+    ),
     (
         "overlay",
         include_bytes!(concat!(env!("OUT_DIR"), "/overlay.wasm")),
     ),
     ("vfs", include_bytes!(concat!(env!("OUT_DIR"), "/vfs.wasm"))),
 ];
+
+/// What drivers of the program may import beyond the standard grants, by name: grants by their names.
+pub const GRANTS: &[(&str, &[&str])] = &[("btrfs", &["btrfs"])];
 
 /// The component that makes a full driver of any ProtoDriver.
 pub const NAIVE_DIFF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/naive-diff.wasm"));

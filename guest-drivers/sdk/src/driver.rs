@@ -125,11 +125,21 @@ pub trait DiffDriver {
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64>;
 }
 
-/// Refuses options that are not among those that a driver describes.
+/// Refuses options that are not among those that a driver knows, and one that is given twice.
 ///
 /// # Errors
 /// [`Error::Invalid`], which names the option and those there are.
 pub fn known_options(known: &[(String, String)], given: &[(String, String)]) -> Result<()> {
+    let is_repeated =
+        |index: usize, key: &str| given.iter().skip(index + 1).any(|(again, _)| again == key);
+    let mut repeated = given
+        .iter()
+        .enumerate()
+        .filter(|(index, (key, _))| is_repeated(*index, key));
+    if let Some((_, (key, _))) = repeated.next() {
+        let shown = crate::error::printable(key.as_bytes());
+        return Err(Error::Invalid(format!("option `{shown}` is given twice")));
+    }
     let Some((key, _)) = given
         .iter()
         .find(|(key, _)| !known.iter().any(|(name, _)| name == key))
@@ -145,6 +155,52 @@ pub fn known_options(known: &[(String, String)], given: &[(String, String)]) -> 
     Err(Error::Invalid(format!(
         "option `{key}` is not known; {there}"
     )))
+}
+
+/// Reads a size as Docker's `storage-opt` has it: digits, a fraction if it must be, and a unit of 1024s with any case
+/// (`10G`, `1.5gib`, `512MB`), bytes without one; more than 0 and less than 8 EiB. `key` names the option.
+///
+/// # Errors
+/// [`Error::Invalid`], which names the option, its value and what would be right.
+pub fn parse_size(key: &str, text: &str) -> Result<u64> {
+    size(text).filter(|bytes| *bytes > 0).ok_or_else(|| {
+        let shown = crate::error::printable(text.as_bytes());
+        Error::Invalid(format!(
+            "option `{key}`: `{shown}` is no size; give a number above 0 with a unit, such as `10G` or `512M`"
+        ))
+    })
+}
+
+fn size(text: &str) -> Option<u64> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.');
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let power = match unit.as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        "p" | "pb" | "pib" => 5,
+        _ => return None,
+    };
+    let factor = 1_u128 << (10 * power);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    // More digits than these mean nothing, and would overflow.
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) || whole.len() > 19 || fraction.len() > 9 {
+        return None;
+    }
+    let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let parts = fraction.parse::<u128>().ok()?.checked_mul(factor)? / scale;
+    let bytes = whole
+        .parse::<u128>()
+        .ok()?
+        .checked_mul(factor)?
+        .checked_add(parts)?;
+    u64::try_from(bytes)
+        .ok()
+        .filter(|bytes| i64::try_from(*bytes).is_ok())
 }
 
 /// The report of an archive that was written.
@@ -170,5 +226,64 @@ pub fn apply_report(report: &crate::apply::Report) -> ApplyReport {
         size_bytes: report.size_bytes,
         entries: report.entries,
         xattrs_skipped: report.xattrs_skipped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_docker_does_and_nothing_else_is() {
+        for (text, bytes) in [
+            ("1", 1),
+            ("52428800", 50 << 20),
+            ("10G", 10 << 30),
+            ("10g", 10 << 30),
+            ("10 GB", 10 << 30),
+            ("10GiB", 10 << 30),
+            ("1.5k", 1536),
+            ("0.5m", 512 << 10),
+            ("7p", 7 << 50),
+            ("20b", 20),
+        ] {
+            assert_eq!(parse_size("size", text).ok(), Some(bytes), "{text}");
+        }
+        for text in [
+            "",
+            "0",
+            "0G",
+            "-1",
+            "+1",
+            "1e30",
+            "10Gx",
+            "G",
+            "1.",
+            ".5",
+            "1.5.2",
+            "10 GB ",
+            " 1",
+            "1  G",
+            "0x10",
+            "9223372036854775808",
+            "8192P",
+            "99999999999999999999",
+            "10Gibb",
+            "\u{661}",
+            "1_000",
+            "10\n",
+        ] {
+            assert!(parse_size("size", text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_option_is_known_and_given_once() {
+        let pair = |key: &str| (key.to_owned(), "1".to_owned());
+        let known = [pair("a"), pair("b")];
+        assert!(known_options(&known, &[pair("b"), pair("a")]).is_ok());
+        let text = |given: &[(String, String)]| format!("{:?}", known_options(&known, given));
+        assert!(text(&[pair("c")]).contains("known are a, b"));
+        assert!(text(&[pair("a"), pair("a")]).contains("given twice"));
     }
 }

@@ -58,8 +58,10 @@ pub struct EngineSettings {
     /// Drivers in the order of rising precedence: of two with one name the later is used, and the earlier if the
     /// later cannot be loaded.
     pub drivers: Vec<DriverSource>,
-    /// Grants by driver name; drivers without an entry get [`Grants::standard`].
+    /// Grants by driver name that the operator gave.
     pub grants: BTreeMap<String, Grants>,
+    /// Grants by driver name of drivers without an entry in `grants`; the others get [`Grants::standard`].
+    pub usual_grants: BTreeMap<String, Grants>,
     /// How long a swap waits for operations of the old build before it cancels them.
     pub drain: Duration,
 }
@@ -76,6 +78,7 @@ impl EngineSettings {
             driver_depths: BTreeMap::new(),
             drivers: Vec::new(),
             grants: BTreeMap::new(),
+            usual_grants: BTreeMap::new(),
             drain: Duration::from_secs(30),
         }
     }

@@ -21,6 +21,8 @@ pub enum Grant {
     Home,
     /// Facts about the file system.
     Filesystem,
+    /// Subvolumes, snapshots and quotas of btrfs.
+    Btrfs,
     /// The log.
     Log,
     /// The store's options.
@@ -29,12 +31,13 @@ pub enum Grant {
 
 impl Grant {
     /// Every grant there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Directory,
         Self::Streams,
         Self::Mounts,
         Self::Home,
         Self::Filesystem,
+        Self::Btrfs,
         Self::Log,
         Self::Config,
     ];
@@ -48,6 +51,7 @@ impl Grant {
             Self::Mounts => "mounts",
             Self::Home => "home",
             Self::Filesystem => "filesystem",
+            Self::Btrfs => "btrfs",
             Self::Log => "log",
             Self::Config => "config",
         }
@@ -63,7 +67,7 @@ impl fmt::Display for Grant {
 /// A grant that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, log and config"
+    "no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, btrfs, log and config"
 )]
 pub struct UnknownGrant(String);
 
@@ -84,11 +88,21 @@ impl FromStr for Grant {
 pub struct Grants(BTreeSet<Grant>);
 
 impl Grants {
-    /// What a storage driver needs and cannot harm the rest of the host with: everything, so far. Interfaces that
-    /// reach further (quotas, btrfs) will not be in it.
+    /// What a storage driver needs and cannot harm the rest of the host with: everything but [`Grant::Btrfs`], for
+    /// quotas make a whole file system slower.
     #[must_use]
     pub fn standard() -> Self {
-        Self(Grant::ALL.into_iter().collect())
+        Grant::ALL
+            .into_iter()
+            .filter(|grant| *grant != Grant::Btrfs)
+            .collect()
+    }
+
+    /// These grants and one more.
+    #[must_use]
+    pub fn and(mut self, grant: Grant) -> Self {
+        self.0.insert(grant);
+        self
     }
 
     /// Says whether an interface is granted.

@@ -80,7 +80,7 @@ fn line(check: &Check) -> String {
             format!("{}\n", line.trim_end())
         }
         Some(remedy) => {
-            let mark = if check.need == Need::Nice {
+            let mark = if matches!(check.need, Need::Nice | Need::Btrfs) {
                 "absent "
             } else {
                 "MISSING"

@@ -3,8 +3,9 @@
 //! Invariant: those of the program first, those of the drivers directory after them, so that a file overrides.
 
 use super::Error;
-use mica_engine::{DriverSource, Origin};
+use mica_engine::{DriverSource, Grants, Origin};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Every driver that the program and the directory have.
@@ -29,6 +30,18 @@ pub(super) fn sources(directory: Option<&Path>) -> Result<Vec<DriverSource>, Err
     Ok(sources)
 }
 
+/// What drivers of the program get unless the configuration says otherwise, where it is more than the standard.
+pub(super) fn usual_grants() -> BTreeMap<String, Grants> {
+    let more = |(name, grants): &(&str, &[&str])| {
+        let more = grants.iter().filter_map(|grant| grant.parse().ok());
+        (
+            (*name).to_owned(),
+            more.fold(Grants::standard(), Grants::and),
+        )
+    };
+    mica_artifacts::GRANTS.iter().map(more).collect()
+}
+
 /// The `*.wasm` of a directory, by name.
 fn components(directory: &Path) -> Result<Vec<PathBuf>, Error> {
     let failed = |error| Error::path("read the drivers directory", directory, error);
@@ -49,6 +62,7 @@ fn components(directory: &Path) -> Result<Vec<PathBuf>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mica_engine::Grant;
 
     #[test]
     fn files_come_by_name_after_what_is_embedded() {
@@ -65,6 +79,14 @@ mod tests {
         );
         let files: Vec<_> = files.iter().map(|source| source.bytes.to_vec()).collect();
         assert_eq!(files, [b"a.wasm", b"b.wasm"]);
+    }
+
+    #[test]
+    fn only_btrfs_has_more_than_the_standard_grants() {
+        let usual = usual_grants();
+        assert_eq!(usual.keys().collect::<Vec<_>>(), ["btrfs"]);
+        assert_eq!(usual["btrfs"], Grants::standard().and(Grant::Btrfs));
+        assert!(!Grants::standard().allows(Grant::Btrfs));
     }
 
     #[test]

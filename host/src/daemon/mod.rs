@@ -202,6 +202,7 @@ fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
         driver_depths: config.driver_depths.clone(),
         drivers: drivers::sources(config.drivers_dir.as_deref())?,
         grants: config.grants.clone(),
+        usual_grants: drivers::usual_grants(),
         drain: config.drain,
         ..EngineSettings::new(&config.root, &config.run_dir)
     };

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use mica_sys::filesystem::{self, Statfs, Support};
-use mica_sys::{KernelFacts, kernel_facts, mount};
+use mica_sys::{KernelFacts, btrfs, kernel_facts, mount};
 
 use super::{Check, Need, Report, capabilities, file_system};
 
@@ -29,6 +29,15 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
     let mut checks = kernel(facts);
     checks.extend(rights());
     checks.extend(places(directory.as_fd()));
+    checks.push(check(
+        "on btrfs",
+        Need::Btrfs,
+        "subvolumes and snapshots",
+        unless(
+            room.magic == btrfs::MAGIC,
+            "a directory on a file system that `mkfs.btrfs` made",
+        ),
+    ));
     checks.extend(enough(&room));
     let works = |needs: &[Need]| {
         checks
@@ -40,6 +49,7 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
         file_system: file_system(&path)?.name,
         room,
         drivers: vec![
+            ("btrfs", works(&[Need::All, Need::Btrfs])),
             ("overlay", works(&[Need::All, Need::Overlay])),
             ("vfs", works(&[Need::All])),
         ],

@@ -47,6 +47,8 @@ pub(crate) enum Need {
     All,
     /// The overlay driver does not work without it.
     Overlay,
+    /// The btrfs driver does not work without it.
+    Btrfs,
     /// Things are faster or safer with it.
     Nice,
 }
@@ -57,6 +59,7 @@ impl Need {
         match self {
             Self::All => "needed by every driver",
             Self::Overlay => "needed by overlay",
+            Self::Btrfs => "needed by btrfs",
             Self::Nice => "not needed; better with it",
         }
     }

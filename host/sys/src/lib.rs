@@ -16,6 +16,7 @@ mod name;
 mod process;
 mod raw;
 
+pub mod btrfs;
 pub mod content;
 pub mod errno;
 pub mod filesystem;

@@ -93,7 +93,11 @@ impl Engine {
     }
 
     fn grants_of(&self, name: &str) -> Grants {
-        self.settings.grants.get(name).cloned().unwrap_or_default()
+        let given = self.settings.grants.get(name);
+        given
+            .or_else(|| self.settings.usual_grants.get(name))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// Loads a component with the grants of its name, which only the component itself tells.

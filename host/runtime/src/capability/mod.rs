@@ -6,6 +6,7 @@
 //! Invariant: no layer rules and no protocols; no state outside the operation's own [`State`].
 
 mod attributes;
+mod btrfs;
 mod config;
 pub(crate) mod directory;
 pub(crate) mod errno;

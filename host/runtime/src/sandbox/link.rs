@@ -80,6 +80,7 @@ fn add(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
             Grant::Filesystem => {
                 host::filesystem::add_to_linker::<State, Own>(linker, |state| state)?
             }
+            Grant::Btrfs => host::btrfs::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Log => host::log::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Config => host::config::add_to_linker::<State, Own>(linker, |state| state)?,
         }

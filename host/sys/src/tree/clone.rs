@@ -11,13 +11,13 @@ use rustix::fs::{FileType, RawDir, SeekFrom, seek};
 use super::trail::{Level, Trail};
 use crate::node::{self, Attributes, Kind};
 use crate::raw::{is, os_error};
-use crate::{Name, content, xattr};
+use crate::{Name, btrfs, content, xattr};
 
 /// Makes the empty directory `to` a copy of the tree `from`, of any depth, and says how many nodes
 /// were made in it. Directories are made anew with owner, mode, modification time and all extended
-/// attributes, `to` itself included. Everything else becomes a further name of the same node; where
-/// the kernel refuses one (too many names, another file system or mount), the node is copied with
-/// its content.
+/// attributes, `to` itself included. A btrfs subvolume becomes a snapshot, with all within it, and
+/// counts as one. Everything else becomes a further name of the same node; where the kernel refuses
+/// one (too many names, another file system or mount), the node is copied with its content.
 ///
 /// The tree `from` must not change meanwhile. On failure a part of the copy is left in `to`.
 ///
@@ -133,11 +133,15 @@ impl Walk {
         if identity(&attributes) == self.forbidden {
             return Err(os_error(libc::EINVAL));
         }
+        self.made += 1;
+        if btrfs::is_top(child.as_fd(), &attributes)? {
+            btrfs::snapshot_tree(child.as_fd(), to, &name)?;
+            return Ok(true);
+        }
         let copy = node::create_directory(to, &name, 0o700)?;
         let copy_attributes = node::stat_fd(copy.as_fd())?;
         self.from.push(child, &attributes, Copied::new(attributes));
         self.to.push(copy, &copy_attributes, ());
-        self.made += 1;
         Ok(true)
     }
 

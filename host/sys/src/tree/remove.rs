@@ -9,9 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FileType, RawDir, SeekFrom, seek};
 
 use super::trail::{Level, Trail};
-use crate::Name;
-use crate::node::{LISTING_BYTES, open_directory, remove_directory, remove_file, stat_fd};
+use crate::node::{
+    Attributes, LISTING_BYTES, open_directory, remove_directory, remove_file, stat_fd,
+};
 use crate::raw::{is, os_error};
+use crate::{Name, btrfs};
 
 /// How many directories of one level are remembered at a time.
 const PENDING_COUNT: usize = 1024;
@@ -45,8 +47,9 @@ impl Level for Emptied {
     }
 }
 
-/// Removes `name` with all that lies below it, of any depth, and says how many nodes that were.
-/// Symbolic links are removed, not followed. Stops at the first failure; a further call goes on.
+/// Removes `name` with all that lies below it, of any depth, and says how many nodes that were; a
+/// btrfs subvolume goes in one piece and counts as one. Symbolic links are removed, not followed.
+/// Stops at the first failure; a further call goes on.
 ///
 /// # Errors
 /// ENOENT when the name does not exist, EXDEV where something is mounted below it, ESTALE when
@@ -59,6 +62,9 @@ pub fn remove(dir: BorrowedFd<'_>, name: &Name) -> io::Result<u64> {
     }
     let top = open_directory(dir, name)?;
     let attributes = stat_fd(top.as_fd())?;
+    if destroyed(dir, name, top.as_fd(), &attributes)? {
+        return Ok(1);
+    }
     let mut walk = Walk {
         trail: Trail::new(top, &attributes, Emptied::new(name.clone())),
         buffer: Vec::with_capacity(LISTING_BYTES),
@@ -100,6 +106,10 @@ impl Walk {
         match open_directory(dir, &name) {
             Ok(child) => {
                 let attributes = stat_fd(child.as_fd())?;
+                if destroyed(dir, &name, child.as_fd(), &attributes)? {
+                    self.removed += 1;
+                    return Ok(true);
+                }
                 self.trail.push(child, &attributes, Emptied::new(name));
             }
             // Someone else was faster.
@@ -142,6 +152,26 @@ impl Walk {
         level.is_read = false;
         Ok(true)
     }
+}
+
+/// Removes a subvolume with all within it. Says no if it is none, or must be emptied like any other
+/// directory: without the capability for more, the kernel removes only an empty one.
+fn destroyed(
+    dir: BorrowedFd<'_>,
+    name: &Name,
+    opened: BorrowedFd<'_>,
+    attributes: &Attributes,
+) -> io::Result<bool> {
+    if !btrfs::is_top(opened, attributes)? {
+        return Ok(false);
+    }
+    if btrfs::destroy_tree(dir, name).is_ok() {
+        return Ok(true);
+    }
+    if btrfs::is_read_only(opened)? {
+        btrfs::set_read_only(opened, false)?;
+    }
+    Ok(false)
 }
 
 /// Removes what is not a directory and remembers the directories, until there are many of them.

@@ -1,0 +1,126 @@
+//! `mica:host/btrfs`: subvolumes, snapshots and quotas.
+//!
+//! Invariant: a right to change is asked for before anything else, as in `directory`; only the home's own file system
+//! is ever told to count.
+
+use super::attributes::check_mode;
+use super::directory::{Directory, component};
+use super::{HostResult, State};
+use crate::bindings::mica::host::btrfs::{self as wit, Counting, Subvolume, Usage};
+use crate::{Access, Failure};
+use mica_sys::btrfs::{self, Quota};
+use mica_sys::{Name, node};
+use std::io;
+use std::os::fd::AsFd as _;
+use wasmtime::component::Resource;
+
+/// Builds the failure of an operation on one name.
+fn on<'a>(doing: &'a str, name: &'a Name) -> impl Fn(io::Error) -> Failure + 'a {
+    move |error| Failure::from_io(format!("{doing} `{name}`"), &error)
+}
+
+/// Builds the failure of an operation.
+fn failed(doing: &str) -> impl Fn(io::Error) -> Failure + '_ {
+    move |error| Failure::from_io(doing, &error)
+}
+
+impl wit::Host for State {
+    fn create_subvolume(
+        &mut self,
+        parent: Resource<Directory>,
+        name: Vec<u8>,
+        mode: u32,
+    ) -> HostResult<Resource<Directory>> {
+        let parent = self.at(&parent)?.writable()?;
+        let name = component(&name)?;
+        check_mode(mode)?;
+        let made =
+            btrfs::create(parent.fd(), &name, mode).map_err(on("create subvolume", &name))?;
+        Ok(self.handles.push(Directory::new(made, Access::ReadWrite))?)
+    }
+
+    fn snapshot(
+        &mut self,
+        original: Resource<Directory>,
+        target: Resource<Directory>,
+        name: Vec<u8>,
+        access: Access,
+    ) -> HostResult<Resource<Directory>> {
+        let original = self.at(&original)?.clone();
+        let target = self.handles.get(&target)?.writable()?;
+        let name = component(&name)?;
+        let made = btrfs::snapshot_tree(original.fd(), target.fd(), &name)
+            .map_err(on("create snapshot", &name))?;
+        if access == Access::ReadOnly {
+            btrfs::set_read_only(made.as_fd(), true).map_err(on("close snapshot", &name))?;
+        }
+        Ok(self.handles.push(Directory::new(made, access))?)
+    }
+
+    fn remove_subvolume(&mut self, parent: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {
+        let parent = self.at(&parent)?.writable()?;
+        let name = component(&name)?;
+        let opened = node::open_directory(parent.fd(), &name).map_err(on("open", &name))?;
+        btrfs::id_of(opened.as_fd()).map_err(on("look at", &name))?;
+        drop(opened);
+        mica_sys::tree::remove(parent.fd(), &name).map_err(on("remove subvolume", &name))?;
+        Ok(())
+    }
+
+    fn inspect(&mut self, subvolume: Resource<Directory>) -> HostResult<Subvolume> {
+        let subvolume = self.at(&subvolume)?;
+        let id = btrfs::id_of(subvolume.fd()).map_err(failed("look at the subvolume"))?;
+        let is_read_only =
+            btrfs::is_read_only(subvolume.fd()).map_err(failed("look at the subvolume"))?;
+        let access = if is_read_only {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        };
+        Ok(Subvolume { id, access })
+    }
+
+    fn set_access(&mut self, subvolume: Resource<Directory>, access: Access) -> HostResult<()> {
+        let subvolume = self.at(&subvolume)?.writable()?;
+        let done = btrfs::set_read_only(subvolume.fd(), access == Access::ReadOnly);
+        Ok(done.map_err(failed("set the subvolume's access"))?)
+    }
+
+    fn counts(&mut self) -> HostResult<Counting> {
+        self.enter()?;
+        let home = self.operation.home.backing()?;
+        let found = btrfs::quota(home).map_err(failed("ask for quotas"))?;
+        Ok(match found {
+            Quota::Off => Counting::Off,
+            Quota::Counting => Counting::Begun,
+            Quota::On => Counting::On,
+        })
+    }
+
+    fn start_counting(&mut self) -> HostResult<()> {
+        self.enter()?;
+        let home = self.operation.home.backing()?;
+        Ok(btrfs::enable_quota(home).map_err(failed("enable quotas"))?)
+    }
+
+    fn set_limit(&mut self, subvolume: Resource<Directory>, bytes: Option<u64>) -> HostResult<()> {
+        let subvolume = self.at(&subvolume)?.writable()?;
+        Ok(btrfs::set_limit(subvolume.fd(), bytes).map_err(failed("limit the subvolume"))?)
+    }
+
+    fn measure(&mut self, subvolume: Resource<Directory>) -> HostResult<Option<Usage>> {
+        let subvolume = self.at(&subvolume)?;
+        let found = btrfs::usage(subvolume.fd()).map_err(failed("measure the subvolume"))?;
+        Ok(found.map(|usage| Usage {
+            referenced_bytes: usage.referenced_bytes,
+            exclusive_bytes: usage.exclusive_bytes,
+            limit_bytes: usage.limit_bytes,
+        }))
+    }
+
+    fn start_sync(&mut self) -> HostResult<()> {
+        self.enter()?;
+        let home = self.operation.home.backing()?;
+        Ok(btrfs::start_sync(home).map_err(failed("begin a sync"))?)
+    }
+}
