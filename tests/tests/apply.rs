@@ -61,6 +61,11 @@ fn vfs_on_btrfs_takes_and_refuses_archives() {
 }
 
 #[test]
+fn btrfs_takes_and_refuses_archives() {
+    corpus(&setup::BTRFS);
+}
+
+#[test]
 fn hello_on_ext4_takes_and_refuses_archives() {
     corpus(&setup::HELLO_EXT4);
 }

@@ -200,6 +200,11 @@ fn vfs_killed_at_random_keeps_what_it_acknowledged() {
     killed_at_random(&setup::VFS_XFS);
 }
 
+#[test]
+fn btrfs_killed_at_random_keeps_what_it_acknowledged() {
+    killed_at_random(&setup::BTRFS);
+}
+
 /// The system calls at which an operation may be cut in two.
 const CALLS: &[&str] = &[
     "renameat2,renameat,rename",
@@ -208,6 +213,7 @@ const CALLS: &[&str] = &[
     "unlinkat,rmdir",
     "linkat",
     "pwrite64,write",
+    "ioctl",
 ];
 
 /// Lets `strace` do something at the `when`th of some system calls of the daemon.
@@ -264,12 +270,21 @@ fn strace_is_there() -> bool {
 }
 
 #[test]
-fn killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
+fn overlay_killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
+    killed_at_each_step(&setup::OVERLAY_EXT4);
+}
+
+#[test]
+fn btrfs_killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
+    killed_at_each_step(&setup::BTRFS);
+}
+
+fn killed_at_each_step(setup: &Setup) {
     if !strace_is_there() {
         return;
     }
     let content = content();
-    let (mut bench, full, empty) = prepare(&setup::OVERLAY_EXT4, &content);
+    let (mut bench, full, empty) = prepare(setup, &content);
     let started = Instant::now();
     'sweep: for when in 1..=6 {
         for calls in CALLS {
@@ -336,12 +351,21 @@ fn end(tracer: Option<Child>) {
 }
 
 #[test]
-fn an_error_at_each_step_is_told_and_undone() {
+fn an_error_at_each_step_is_told_and_undone_by_overlay() {
+    an_error_at_each_step(&setup::OVERLAY_EXT4);
+}
+
+#[test]
+fn an_error_at_each_step_is_told_and_undone_by_btrfs() {
+    an_error_at_each_step(&setup::BTRFS);
+}
+
+fn an_error_at_each_step(setup: &Setup) {
     if !strace_is_there() {
         return;
     }
     let content = content();
-    let (bench, full, _) = prepare(&setup::OVERLAY_EXT4, &content);
+    let (bench, full, _) = prepare(setup, &content);
     let watch = bench.watch();
     let started = Instant::now();
     let faults = [

@@ -14,7 +14,7 @@ use serde_json::json;
 /// A way to end a daemon.
 type End = fn(Daemon);
 
-const BOTH: [Setup; 2] = [setup::OVERLAY_EXT4, setup::VFS_EXT4];
+const ALL: [Setup; 3] = [setup::OVERLAY_EXT4, setup::VFS_EXT4, setup::BTRFS];
 
 #[test]
 fn a_mounted_layer_outlives_its_daemon() {
@@ -22,7 +22,7 @@ fn a_mounted_layer_outlives_its_daemon() {
         ("stop", |daemon| assert!(daemon.stop().success())),
         ("kill", Daemon::kill),
     ];
-    for setup in BOTH {
+    for setup in ALL {
         let mut bench = setup.start();
         bench.store.create("base", None).expect("create");
         tree::build(&bench.store.mount("base").expect("mount"), "f f data=1");
@@ -87,7 +87,7 @@ fn a_mount_that_someone_else_took_away_is_noticed() {
 /// An open file keeps its layer mounted, told as busy with the path; a copy of the mount in another namespace does not.
 #[test]
 fn open_files_hold_a_layer_and_other_namespaces_do_not() {
-    for setup in BOTH {
+    for setup in ALL {
         let bench = setup.start();
         let watch = bench.watch();
         bench.store.create("base", None).expect("create");
@@ -140,7 +140,7 @@ fn a_root_of_an_odd_name_works() {
 
 #[test]
 fn many_clients_make_one_mount() {
-    for setup in BOTH {
+    for setup in ALL {
         let bench = setup.start();
         bench.store.create("base", None).expect("create");
         bench.store.create("shared", Some("base")).expect("create");
@@ -194,7 +194,7 @@ fn a_second_mount_with_another_wish_is_refused() {
 #[test]
 fn other_users_reach_no_layer() {
     // CVE-2021-41091: set-user-id programs of images, in reach of every user of the machine.
-    for setup in BOTH {
+    for setup in ALL {
         let lab = Lab::on(setup.file_system);
         let mut settings = setup.settings(&lab);
         settings.wrapper = ["sh", "-c", "umask 0; exec \"$@\"", "sh"]

@@ -26,6 +26,7 @@ properties! {
     vfs_on_ext4_keeps_every_history: setup::VFS_EXT4;
     vfs_on_xfs_keeps_every_history: setup::VFS_XFS;
     vfs_on_btrfs_keeps_every_history: setup::VFS_BTRFS;
+    btrfs_keeps_every_history: setup::BTRFS;
     hello_on_ext4_keeps_every_history: setup::HELLO_EXT4;
 }
 

@@ -55,5 +55,5 @@ pub use settings::{DriverSource, Durability, EngineSettings, Origin};
 pub use view::{
     Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
     LiveParent, MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport,
-    UnmountView,
+    UnmountView, UsageSource, UsageView,
 };

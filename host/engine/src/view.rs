@@ -82,6 +82,27 @@ pub struct MountRequest {
     pub mount_label: Option<String>,
 }
 
+/// How it is known what a layer occupies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UsageSource {
+    /// The file system counts it: of the last half minute, at the same cost for any layer.
+    Quota,
+    /// Its tree was walked.
+    Walk,
+}
+
+/// What a layer occupies beyond its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageView {
+    /// Bytes on the device.
+    pub bytes: u64,
+    /// Inodes; `None` where no one counts them.
+    pub inodes: Option<u64>,
+    /// How it is known.
+    pub source: UsageSource,
+}
+
 /// What a layer is compared with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DiffParent {

@@ -4,10 +4,13 @@
 //! moved meanwhile leads nowhere else.
 
 mod clone;
+mod measure;
+mod pages;
 mod remove;
 #[cfg(test)]
 mod tests;
 mod trail;
 
 pub use clone::clone_linked;
+pub use measure::{Measured, measure};
 pub use remove::remove;

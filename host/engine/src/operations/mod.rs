@@ -6,7 +6,7 @@
 //! | remove, apply | its mount and the layer exclusive | |
 //! | mount, first | its mount exclusive, then the layer: read-write exclusive, read-only shared | |
 //! | mount, further; unmount; release | its mount exclusive | |
-//! | diff, changes, size, metadata | shared | the other layer shared |
+//! | diff, changes, size, usage, metadata | shared | the other layer shared |
 //!
 //! A parent needs no lock while it has a child that is locked: it cannot be removed or changed.
 //!
@@ -21,6 +21,7 @@ mod mount;
 mod release;
 mod remove;
 mod unmount;
+mod usage;
 
 use crate::engine::Engine;
 use crate::store::Store;

@@ -51,6 +51,10 @@ impl wit::Host for State {
         let name = component(&name)?;
         let made = btrfs::snapshot_tree(original.fd(), target.fd(), &name)
             .map_err(on("create snapshot", &name))?;
+        // The kernel lets a snapshot inherit the bound.
+        if btrfs::quota(made.as_fd()).map_err(failed("ask for quotas"))? != Quota::Off {
+            btrfs::set_limit(made.as_fd(), None).map_err(on("free snapshot", &name))?;
+        }
         if access == Access::ReadOnly {
             btrfs::set_read_only(made.as_fd(), true).map_err(on("close snapshot", &name))?;
         }

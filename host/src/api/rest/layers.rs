@@ -3,11 +3,12 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::stream::CancelOnDrop;
 use super::{Answer, Shared, answer, call};
 use crate::api::body::json;
 use crate::api::types::{
     LayerList, LayerRequest, LayerView, MetadataView, MountRequest, MountView, Pairs, Problem,
-    UnmountView,
+    UnmountView, UsageView,
 };
 use axum::body::Body;
 use axum::extract::State;
@@ -95,6 +96,27 @@ pub(super) async fn inspect(
 ) -> Answer {
     let view = call(shared, move |engine| engine.layer(&store, &id)).await?;
     answer(StatusCode::OK, &LayerView::from(view))
+}
+
+/// Tells what a layer occupies beyond its parent; a client that goes away ends the counting.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/usage", tag = "layers",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+    ),
+    responses(
+    (status = 200, description = "What it occupies.", body = UsageView),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn usage(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+) -> Answer {
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
+    let view = call(shared, move |engine| engine.usage(&store, &id, token)).await?;
+    drop(cancel);
+    answer(StatusCode::OK, &UsageView::from(view))
 }
 
 /// Removes a layer that has no children and is not mounted.

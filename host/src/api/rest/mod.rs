@@ -92,6 +92,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}/layers/{id}/metadata",
             get(layers::metadata),
         )
+        .route("/v1/stores/{store}/layers/{id}/usage", get(layers::usage))
         .route(
             "/v1/stores/{store}/layers/{id}/diff",
             get(differences::diff).put(differences::apply),

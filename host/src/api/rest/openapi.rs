@@ -22,7 +22,7 @@ use utoipa::OpenApi;
         drivers::list, drivers::load, drivers::inspect, drivers::swap,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
-        layers::metadata,
+        layers::metadata, layers::usage,
         differences::diff, differences::apply, differences::size, changes::changes,
     ),
     tags(

@@ -121,6 +121,18 @@ pub(crate) struct SizeView {
     pub(crate) size_bytes: u64,
 }
 
+/// What a layer occupies beyond its parent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct UsageView {
+    /// Bytes on the device.
+    pub(crate) bytes: u64,
+    /// Inodes; absent where no one counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) inodes: Option<u64>,
+    /// `quota`: the file system counts it, and this is of the last half minute; `walk`: the tree was walked.
+    pub(crate) source: String,
+}
+
 /// What a driver tells of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct MetadataView {
@@ -252,6 +264,20 @@ impl From<MountRequest> for mica_engine::MountRequest {
         Self {
             access: request.access.map(Into::into),
             mount_label: request.mount_label,
+        }
+    }
+}
+
+impl From<mica_engine::UsageView> for UsageView {
+    fn from(view: mica_engine::UsageView) -> Self {
+        let source = match view.source {
+            mica_engine::UsageSource::Quota => "quota",
+            mica_engine::UsageSource::Walk => "walk",
+        };
+        Self {
+            bytes: view.bytes,
+            inodes: view.inodes,
+            source: source.to_owned(),
         }
     }
 }

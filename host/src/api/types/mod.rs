@@ -12,7 +12,7 @@ mod store;
 pub(crate) use driver::{DriverList, DriverView, SwapReport};
 pub(crate) use layer::{
     ApplyReport, ChangeList, ChangeView, LayerList, LayerRequest, LayerView, MetadataView,
-    MountRequest, MountView, SizeView, UnmountView,
+    MountRequest, MountView, SizeView, UnmountView, UsageView,
 };
 pub(crate) use pairs::Pairs;
 pub(crate) use problem::Problem;

@@ -59,6 +59,22 @@ fn all(context: &Context) -> Result<Vec<Value>, Failure> {
     }
 }
 
+/// Tells what a layer occupies.
+pub(super) fn usage(context: &Context, id: &str) -> Result<(), Failure> {
+    let document = context.client.get(&target(context, id, "/usage"))?;
+    context.printer.result(&document, || {
+        let inodes = document.get("inodes").and_then(Value::as_u64);
+        pairs([
+            ("bytes", words::number(&document, "bytes").to_string()),
+            (
+                "inodes",
+                inodes.map_or("-".to_owned(), |inodes| inodes.to_string()),
+            ),
+            ("source", words::field(&document, "source")),
+        ])
+    })
+}
+
 /// Tells all about a layer.
 pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
     let mut document = context.client.get(&target(context, id, ""))?;

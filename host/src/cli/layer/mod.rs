@@ -60,6 +60,11 @@ pub(crate) enum LayerCommand {
     Changes(CompareArguments),
     /// Tell how many bytes the difference from the parent has
     Size(CompareArguments),
+    /// Tell what a layer occupies on the device beyond its parent
+    Usage {
+        /// The layer
+        id: String,
+    },
 }
 
 /// Arguments of `mica layer create`.
@@ -153,6 +158,7 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Apply(arguments) => archive::apply(context, &arguments),
         LayerCommand::Changes(arguments) => change::changes(context, &arguments),
         LayerCommand::Size(arguments) => change::size(context, &arguments),
+        LayerCommand::Usage { id } => list::usage(context, &id),
     }
 }
 

@@ -4,10 +4,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::vec;
 
-use rustix::fs::{FileType, RawDir, SeekFrom, seek};
-
+use super::pages::Pages;
 use super::trail::{Level, Trail};
 use crate::node::{self, Attributes, Kind};
 use crate::raw::{is, os_error};
@@ -46,38 +44,21 @@ pub fn clone_linked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<u64>
 /// A directory that is being copied.
 struct Copied {
     attributes: Attributes,
-    /// The rest of the page that was read last.
-    page: vec::IntoIter<Entry>,
-    /// Where reading goes on after the last entry that was taken from the page.
-    position: u64,
-    must_seek: bool,
-    is_read: bool,
-}
-
-struct Entry {
-    name: Name,
-    file_type: FileType,
-    next_position: u64,
+    pages: Pages,
 }
 
 impl Copied {
     fn new(attributes: Attributes) -> Self {
-        let page = Vec::new().into_iter();
         Self {
             attributes,
-            page,
-            position: 0,
-            must_seek: false,
-            is_read: false,
+            pages: Pages::default(),
         }
     }
 }
 
 impl Level for Copied {
     fn closed(&mut self) {
-        self.page = Vec::new().into_iter();
-        self.must_seek = true;
-        self.is_read = false;
+        self.pages.closed();
     }
 }
 
@@ -91,7 +72,7 @@ struct Walk {
 }
 
 impl Walk {
-    /// Copies one entry, reads on, or goes up. Says whether there is more to do.
+    /// Copies one entry, or goes up. Says whether there is more to do.
     fn step(&mut self) -> io::Result<bool> {
         let Some((from, level)) = self.from.lowest() else {
             return Ok(false);
@@ -99,26 +80,15 @@ impl Walk {
         let Some((to, ())) = self.to.lowest() else {
             return Ok(false);
         };
-        if let Some(entry) = level.page.next() {
-            level.position = entry.next_position;
-            if is_directory(from, &entry)? {
-                return self.descend(entry.name);
-            }
-            link_or_copy(from, to, &entry.name)?;
-            self.made += 1;
-            return Ok(true);
+        let Some(entry) = level.pages.next(from, &mut self.buffer)? else {
+            return self.ascend();
+        };
+        if entry.is_directory(from)? {
+            return self.descend(entry.name);
         }
-        if !level.is_read {
-            if level.must_seek {
-                seek(from, SeekFrom::Start(level.position))?;
-                level.must_seek = false;
-            }
-            let page = read_page(RawDir::new(from, self.buffer.spare_capacity_mut()))?;
-            level.is_read = page.is_empty();
-            level.page = page.into_iter();
-            return Ok(true);
-        }
-        self.ascend()
+        link_or_copy(from, to, &entry.name)?;
+        self.made += 1;
+        Ok(true)
     }
 
     fn descend(&mut self, name: Name) -> io::Result<bool> {
@@ -167,36 +137,6 @@ impl Walk {
 
 fn identity(attributes: &Attributes) -> (u64, u64) {
     (attributes.device, attributes.inode)
-}
-
-/// Not every file system tells the type along with the name.
-fn is_directory(dir: BorrowedFd<'_>, entry: &Entry) -> io::Result<bool> {
-    match entry.file_type {
-        FileType::Directory => Ok(true),
-        FileType::Unknown => Ok(node::stat(dir, &entry.name)?.kind == Kind::Directory),
-        _ => Ok(false),
-    }
-}
-
-/// What one call of the kernel gives; empty at the end.
-fn read_page(mut entries: RawDir<'_, BorrowedFd<'_>>) -> io::Result<Vec<Entry>> {
-    let mut page = Vec::new();
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let bytes = entry.file_name().to_bytes();
-        if !matches!(bytes, b"." | b"..") {
-            page.push(Entry {
-                // A name that is none comes from a broken file system only.
-                name: Name::new(bytes).or(Err(os_error(libc::EIO)))?,
-                file_type: entry.file_type(),
-                next_position: entry.next_entry_cookie(),
-            });
-        }
-        if entries.is_buffer_empty() && !page.is_empty() {
-            break;
-        }
-    }
-    Ok(page)
 }
 
 fn link_or_copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {

@@ -1,0 +1,432 @@
+//! What only the btrfs driver has to do: subvolumes within layers, limits, usage that nobody has to walk for.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use mica_tests::archive::archive;
+use mica_tests::client::Against;
+use mica_tests::command::mica;
+use mica_tests::dump::dump;
+use mica_tests::history::seen;
+use mica_tests::lab::{FileSystem, Lab, run};
+use mica_tests::setup::{self, Bench};
+use mica_tests::tree;
+use mica_tests::watch::swept;
+use serde_json::{Value, json};
+
+const MIB: u64 = 1 << 20;
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path that is text")
+}
+
+fn subvolume(path: &Path) {
+    run(&["btrfs", "-q", "subvolume", "create", text(path)]);
+}
+
+/// The paths of all subvolumes of the file system under test.
+fn subvolumes(lab: &Lab) -> String {
+    let output = Command::new("btrfs")
+        .args(["subvolume", "list", "-o", text(&lab.path("fs"))])
+        .output();
+    let listed = Command::new("btrfs")
+        .args(["subvolume", "list", text(&lab.path("fs"))])
+        .output()
+        .expect("list subvolumes");
+    assert!(output.is_ok() && listed.status.success(), "{listed:?}");
+    String::from_utf8_lossy(&listed.stdout).into_owned()
+}
+
+/// Subvolumes as a process in a container may make them: in one another, at depth, and closed to all changes.
+fn nested(top: &Path) {
+    tree::build(
+        top,
+        "d a\nd a/b\nf a/plain data=plain\nf top data=top own=7:8 x:user.k=v",
+    );
+    subvolume(&top.join("a/b/one"));
+    tree::build(
+        &top.join("a/b/one"),
+        "f in-one data=1\nd deep\nd deep/er\nh hard to=in-one",
+    );
+    subvolume(&top.join("a/b/one/deep/er/two"));
+    fs::write(top.join("a/b/one/deep/er/two/in-two"), "2").expect("write");
+    subvolume(&top.join("three"));
+    fs::write(top.join("three/in-three"), "3").expect("write");
+    subvolume(&top.join("three/four"));
+    fs::write(top.join("three/four/in-four"), "4").expect("write");
+    run(&[
+        "btrfs",
+        "property",
+        "set",
+        "-ts",
+        text(&top.join("three")),
+        "ro",
+        "true",
+    ]);
+}
+
+fn with_nested(bench: &Bench, id: &str, parent: Option<&str>) {
+    bench.store.create(id, parent).expect("create");
+    nested(&bench.store.mount(id).expect("mount"));
+    bench.store.unmount(id).expect("unmount");
+}
+
+#[test]
+fn subvolumes_within_a_layer_go_with_it() {
+    let bench = setup::BTRFS.start();
+    let before = subvolumes(&bench.lab);
+    with_nested(&bench, "box", None);
+    assert!(subvolumes(&bench.lab).contains("deep/er/two"));
+    // A thousand would be as well, but take longer to make.
+    bench.store.create("many", None).expect("create");
+    let path = bench.store.mount("many").expect("mount");
+    for number in 0..300 {
+        subvolume(&path.join(format!("s{number}")));
+    }
+    bench.store.unmount("many").expect("unmount");
+    for id in ["box", "many"] {
+        bench.store.remove(id).expect("remove");
+    }
+    swept(&bench.lab.home("default"));
+    assert_eq!(subvolumes(&bench.lab), before);
+}
+
+#[test]
+fn a_child_and_a_replaced_layer_have_the_subvolumes_of_the_original() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    with_nested(&bench, "base", None);
+    let whole = seen(store, "base");
+    assert!(
+        whole.contains("a/b/one/deep/er/two/in-two") && whole.contains("three/four/in-four"),
+        "{whole}"
+    );
+    store.create("child", Some("base")).expect("create");
+    assert_eq!(seen(store, "child"), whole);
+    assert_eq!(
+        store.changes("child", Against::Parent).expect("changes"),
+        ""
+    );
+    let more = archive("f a/b/one/brought data=new\nf beside data=new");
+    store.apply("child", &more).expect("apply");
+    assert_eq!(
+        store.changes("child", Against::Parent).expect("changes"),
+        "C /a\nC /a/b\nC /a/b/one\nA /a/b/one/brought\nA /beside\n"
+    );
+    let filled = seen(store, "child");
+    store
+        .apply("child", &more[..700])
+        .expect_err("a part of an archive");
+    assert_eq!(
+        seen(store, "child"),
+        filled,
+        "a failed apply changed the layer"
+    );
+    assert_eq!(seen(store, "base"), whole, "a child changed its parent");
+    store.remove("child").expect("remove");
+    store.remove("base").expect("remove");
+    swept(&bench.lab.home("default"));
+    assert_eq!(subvolumes(&bench.lab), "");
+}
+
+#[test]
+fn what_a_crash_leaves_in_staging_and_trash_goes_at_the_next_start() {
+    let bench = setup::BTRFS.start();
+    let before = subvolumes(&bench.lab);
+    let home = bench.lab.home("default");
+    let bench = bench.restart(|daemon| {
+        drop(daemon);
+        for area in ["staging/0123", "trash/4567"] {
+            let room = home.join(area).join("d");
+            fs::create_dir_all(&room).expect("make a room");
+            subvolume(&room.join("tree"));
+            nested(&room.join("tree"));
+        }
+    });
+    swept(&home);
+    assert_eq!(subvolumes(&bench.lab), before);
+    bench.watch().check();
+}
+
+#[test]
+fn a_view_is_closed_and_layers_are_subvolumes() {
+    let bench = setup::BTRFS.start();
+    with_nested(&bench, "base", None);
+    let path = bench.store.view("base").expect("view");
+    for name in ["new", "top", "a/b/one/in-one", "a/b/one/new"] {
+        let error = fs::write(path.join(name), "changed").expect_err("a view is closed");
+        assert_eq!(error.kind(), ErrorKind::ReadOnlyFilesystem, "{name}");
+    }
+    // Every top of a subvolume has this inode.
+    assert_eq!(fs::metadata(&path).expect("stat").ino(), 256);
+    bench.store.unmount("base").expect("unmount");
+}
+
+/// Writes until the kernel refuses, and says how much it took.
+fn fill(path: &Path, most: u64) -> (u64, Option<ErrorKind>) {
+    let file = fs::File::create(path).expect("make a file");
+    let noise = mica_tests::script::noise(b"fill", 1 << 20);
+    for number in 0..most / MIB {
+        let written = std::io::Write::write_all(&mut &file, &noise).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            return (number * MIB, Some(error.kind()));
+        }
+    }
+    (most, None)
+}
+
+fn limited(bench: &Bench, id: &str, size: &str) {
+    let request = json!({ "id": id, "storage_options": { "size": size } });
+    bench.store.create_as(request).expect("create");
+}
+
+#[test]
+fn a_layer_holds_what_its_size_allows_and_no_more() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    limited(&bench, "small", "32M");
+    let path = store.mount("small").expect("mount");
+    fs::write(path.join("kept"), "kept").expect("write");
+    let (written, refusal) = fill(&path.join("big"), 64 * MIB);
+    assert_eq!(refusal, Some(ErrorKind::QuotaExceeded));
+    assert!((24 * MIB..=32 * MIB).contains(&written), "{written}");
+    fs::remove_file(path.join("big")).expect("remove");
+    store.unmount("small").expect("unmount");
+    let before = seen(store, "small");
+    // An archive that is too large leaves the layer as it was, and one that fits goes in.
+    let many: String = (0..40)
+        .map(|number| format!("f big{number} fill={MIB}\n"))
+        .collect();
+    store
+        .apply("small", &archive(&many))
+        .expect_err("too large")
+        .is(507, "no-space", "small");
+    assert_eq!(seen(store, "small"), before);
+    store
+        .apply("small", &archive("f fits fill=1000000"))
+        .expect("apply");
+    // What took the layer's place is limited as well, after a restart too.
+    let bench = bench.restart(drop);
+    let path = bench.store.mount("small").expect("mount");
+    assert_eq!(
+        fill(&path.join("big"), 64 * MIB).1,
+        Some(ErrorKind::QuotaExceeded)
+    );
+    bench.store.unmount("small").expect("unmount");
+    // Without a size of its own a child has no limit.
+    bench.store.create("free", Some("small")).expect("create");
+    let path = bench.store.mount("free").expect("mount");
+    assert_eq!(fill(&path.join("more"), 48 * MIB), (48 * MIB, None));
+    bench.store.unmount("free").expect("unmount");
+}
+
+#[test]
+fn a_limit_comes_back_when_someone_switched_quotas_off() {
+    let bench = setup::BTRFS.start();
+    limited(&bench, "small", "16MiB");
+    run(&["btrfs", "quota", "disable", text(&bench.lab.path("fs"))]);
+    let path = bench.store.mount("small").expect("mount");
+    assert_eq!(
+        fill(&path.join("big"), 48 * MIB).1,
+        Some(ErrorKind::QuotaExceeded)
+    );
+    bench.store.unmount("small").expect("unmount");
+}
+
+#[test]
+fn options_are_known_and_sizes_are_sizes() {
+    let bench = setup::BTRFS.start();
+    let (store, client) = (&bench.store, &bench.daemon.client);
+    for (value, named) in [
+        ("-1", "-1"),
+        ("0", "size"),
+        ("1e30", "1e30"),
+        ("10Gx", "10Gx"),
+        ("", "size"),
+        ("16E", "16E"),
+        ("99999999999999999999", "size"),
+        ("1,5G", "1,5G"),
+    ] {
+        store
+            .create_as(json!({ "id": "x", "storage_options": { "size": value } }))
+            .expect_err(value)
+            .is(400, "invalid-option", named);
+    }
+    store
+        .create_as(json!({ "id": "x", "storage_options": { "sise": "1G" } }))
+        .expect_err("an option that no one knows")
+        .is(400, "invalid-option", "known are size");
+    client
+        .create_store("other", "btrfs", &json!({ "btrfs.minspace": "1G" }))
+        .expect_err("an option that no one knows")
+        .is(400, "invalid-option", "known are btrfs.min_space");
+    client
+        .create_store("other", "btrfs", &json!({ "btrfs.min_space": "some" }))
+        .expect_err("no size")
+        .is(400, "invalid-option", "btrfs.min_space");
+    let other = client
+        .create_store("other", "btrfs", &json!({ "btrfs.min_space": "10M" }))
+        .expect("make a store");
+    other
+        .create_as(json!({ "id": "x", "storage_options": { "size": "9M" } }))
+        .expect_err("less than the least")
+        .is(400, "invalid-option", "btrfs.min_space");
+    other
+        .create_as(json!({ "id": "x", "storage_options": { "size": "10M" } }))
+        .expect("create");
+    assert!(store.ids().is_empty());
+}
+
+fn usage(bench: &Bench, id: &str) -> Value {
+    bench
+        .daemon
+        .client
+        .get(&bench.store.target(id, "/usage"))
+        .expect("usage")
+}
+
+#[test]
+fn usage_is_counted_by_the_file_system_where_it_can_be() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    store.create("base", None).expect("create");
+    let path = store.mount("base").expect("mount");
+    fill(&path.join("big"), 8 * MIB);
+    store.unmount("base").expect("unmount");
+    let walked = usage(&bench, "base");
+    assert_eq!(walked["source"], "walk", "{walked}");
+    assert_eq!(walked["bytes"], 8 * MIB, "{walked}");
+    run(&["btrfs", "quota", "enable", text(&bench.lab.path("fs"))]);
+    run(&[
+        "btrfs",
+        "quota",
+        "rescan",
+        "-w",
+        text(&bench.lab.path("fs")),
+    ]);
+    let counted = usage(&bench, "base");
+    assert_eq!(counted["source"], "quota", "{counted}");
+    let bytes = counted["bytes"].as_u64().expect("bytes");
+    assert!((8 * MIB..9 * MIB).contains(&bytes), "{counted}");
+    store.create("child", Some("base")).expect("create");
+    let path = store.mount("child").expect("mount");
+    fill(&path.join("more"), 2 * MIB);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        run(&["sync", "-f", text(&path)]);
+        let bytes = usage(&bench, "child")["bytes"].as_u64().expect("bytes");
+        if (2 * MIB..3 * MIB).contains(&bytes) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{bytes}");
+    }
+    store.unmount("child").expect("unmount");
+    // Shared with its child, the base is no one's alone, but what it added is still what it added.
+    assert_eq!(usage(&bench, "base")["bytes"], 8 * MIB);
+    let metadata = bench
+        .daemon
+        .client
+        .get(&store.target("child", "/metadata"))
+        .expect("metadata");
+    let referenced = metadata["metadata"]["Referenced Bytes"]
+        .as_str()
+        .expect("a number");
+    assert!(
+        referenced.parse::<u64>().expect("a number") >= 10 * MIB,
+        "{metadata}"
+    );
+    let socket = &bench.daemon.client.socket;
+    let printed = mica(socket, &["layer", "usage", "child"]).worked();
+    assert!(printed.contains("quota"), "{printed}");
+    mica(socket, &["layer", "usage", "gone"]).failed(3, "gone");
+}
+
+#[test]
+fn a_walk_counts_what_the_layer_itself_has() {
+    let bench = setup::OVERLAY_EXT4.start();
+    let store = &bench.store;
+    for (id, parent) in [("base", None), ("child", Some("base"))] {
+        store.create(id, parent).expect("create");
+        let path = store.mount(id).expect("mount");
+        tree::build(
+            &path,
+            &format!("d {id}\nf {id}/file fill=8192\nh {id}/again to={id}/file"),
+        );
+        store.unmount(id).expect("unmount");
+        let seen = usage(&bench, id);
+        // The top, a directory of a block, a file of two, however many names it has.
+        assert_eq!(
+            (&seen["source"], &seen["inodes"], &seen["bytes"]),
+            (&json!("walk"), &json!(3), &json!(16384)),
+            "{seen}"
+        );
+    }
+}
+
+#[test]
+fn another_file_system_is_named_with_what_would_help() {
+    let lab = Lab::on(FileSystem::Ext4);
+    let bench = setup::VFS_EXT4.start_in(lab);
+    let error = bench
+        .daemon
+        .client
+        .create_store("other", "btrfs", &json!({}))
+        .expect_err("it is no btrfs");
+    assert_eq!(error.code, "prerequisites", "{error:?}");
+    assert!(
+        error.detail.contains("extfs") && error.detail.contains("mkfs.btrfs"),
+        "{error:?}"
+    );
+    mica(
+        &bench.daemon.client.socket,
+        &["store", "create", "other", "--driver", "btrfs"],
+    )
+    .failed(5, "mkfs.btrfs");
+}
+
+#[test]
+fn what_btrfs_needs_is_granted_by_name() {
+    let lab = Lab::on(FileSystem::Btrfs);
+    let mut settings = setup::VFS_BTRFS.settings(&lab);
+    settings.configuration = Some(
+        "[drivers.btrfs]\ngrants = ['directory', 'streams', 'mounts', 'home', 'filesystem', 'log', 'config']".into(),
+    );
+    let daemon = settings.start();
+    let status = daemon.client.get("/v1/status").expect("status").to_string();
+    assert!(
+        status.contains("mica:host/btrfs@0.1.0") && status.contains("not granted"),
+        "{status}"
+    );
+    assert!(daemon.client.get("/v1/drivers/btrfs").is_err());
+    drop(daemon);
+    settings.configuration = None;
+    let daemon = settings.start();
+    let view = daemon.client.get("/v1/drivers/btrfs").expect("the driver");
+    assert!(view["grants"].to_string().contains("btrfs"), "{view}");
+    let other = daemon.client.get("/v1/drivers/vfs").expect("a driver");
+    assert!(!other["grants"].to_string().contains("btrfs"), "{other}");
+}
+
+#[test]
+fn the_driver_tells_its_state_in_docker_s_words() {
+    let bench = setup::BTRFS.start();
+    let client = &bench.daemon.client;
+    let store = client.get("/v1/stores/default").expect("a store");
+    assert_eq!(
+        store["status"],
+        json!({ "Btrfs": "", "Backing Filesystem": "btrfs", "Quotas": "off" })
+    );
+    bench.store.create("one", None).expect("create");
+    let metadata = client
+        .get(&bench.store.target("one", "/metadata"))
+        .expect("metadata");
+    let tree = metadata["metadata"]["SourceDir"].as_str().expect("a path");
+    assert_eq!(fs::metadata(tree).expect("stat").ino(), 256);
+    let path = bench.store.mount("one").expect("mount");
+    assert_eq!(dump(&path), dump(Path::new(tree)));
+    bench.store.unmount("one").expect("unmount");
+}
