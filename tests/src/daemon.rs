@@ -28,6 +28,8 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// A configuration file's content.
     pub configuration: Option<String>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
     /// Words before the command: `unshare`, `strace`.
     pub wrapper: Vec<String>,
 }
@@ -43,6 +45,7 @@ impl Settings {
             driver,
             arguments: Vec::new(),
             configuration: None,
+            environment: Vec::new(),
             wrapper: Vec::new(),
         }
     }
@@ -69,6 +72,7 @@ impl Settings {
             bare.get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
+        command.envs(self.environment.iter().cloned());
         command
             .args(["--pdeathsig", "KILL"])
             .args(&self.wrapper)

@@ -95,8 +95,9 @@ impl Bench {
         let engine = Engine::open(settings, runtime)?;
         engine.create_store(StoreRequest {
             name: STORE.to_owned(),
-            driver: driver.to_owned(),
+            driver: Some(driver.to_owned()),
             options: Vec::new(),
+            client: None,
         })?;
         Ok(Self { engine, path })
     }

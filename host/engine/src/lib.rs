@@ -34,6 +34,7 @@ mod moment;
 mod mounts;
 mod operations;
 mod scope;
+mod selection;
 mod settings;
 mod store;
 mod stores;
@@ -51,7 +52,7 @@ pub use mica_runtime::{
     Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, Sink, Source,
 };
 pub use moment::Moment;
-pub use settings::{DriverSource, Durability, EngineSettings, Origin};
+pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use view::{
     Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
     LiveParent, MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport,

@@ -42,6 +42,26 @@ pub struct DriverSource {
     pub origin: Origin,
 }
 
+/// What drivers that have layers already mean for a store that names no driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PriorDrivers {
+    /// A single one is taken, and fails or works; several are an error. As Docker does today.
+    #[default]
+    Choose,
+    /// The first that works is taken, and others are warned of. As Docker did in 2015.
+    Warn,
+}
+
+/// How the driver of a store that names none is found.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Drivers that someone named for all such stores, each with where: the first is taken, and fails or works.
+    pub named: Vec<(String, String)>,
+    /// What drivers that have layers already mean.
+    pub prior: PriorDrivers,
+}
+
 /// What an engine is opened with.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -62,6 +82,8 @@ pub struct EngineSettings {
     pub grants: BTreeMap<String, Grants>,
     /// Grants by driver name of drivers without an entry in `grants`; the others get [`Grants::standard`].
     pub usual_grants: BTreeMap<String, Grants>,
+    /// How the driver of a store that names none is found.
+    pub selection: Selection,
     /// How long a swap waits for operations of the old build before it cancels them.
     pub drain: Duration,
 }
@@ -79,6 +101,7 @@ impl EngineSettings {
             drivers: Vec::new(),
             grants: BTreeMap::new(),
             usual_grants: BTreeMap::new(),
+            selection: Selection::default(),
             drain: Duration::from_secs(30),
         }
     }

@@ -27,6 +27,9 @@ pub(crate) struct Description {
     version: u32,
     /// The driver.
     pub(crate) driver: String,
+    /// Why it is this one, if no one named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chosen: Option<String>,
     /// The driver's options, in order.
     pub(crate) options: Vec<(String, String)>,
     /// Whom the store is for, in the words of the front end that made it.
@@ -45,9 +48,18 @@ impl Description {
         Self {
             version: VERSION,
             driver: driver.to_owned(),
+            chosen: None,
             options,
             client,
             created: Moment::now(),
+        }
+    }
+
+    /// Notes why it is this driver.
+    pub(crate) fn because(self, reason: &str) -> Self {
+        Self {
+            chosen: Some(reason.to_owned()),
+            ..self
         }
     }
 
@@ -236,6 +248,7 @@ impl Store {
         Ok(StoreView {
             name: self.name.as_str().to_owned(),
             driver: self.description.driver.clone(),
+            chosen: self.description.chosen.clone(),
             options: self.description.options.clone(),
             client: self.description.client.clone(),
             created: self.description.created,

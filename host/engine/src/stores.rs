@@ -252,10 +252,13 @@ impl Engine {
         self.make_ready(&store)
     }
 
-    /// Makes a store after its driver has said that it can work there with these options.
+    /// Makes a store after its driver has said that it can work there with these options. If the request names no
+    /// driver, one is chosen, and the store says why.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::StoreExists`], [`Error::UnknownDriver`], the driver's own refusal.
+    /// [`Error::InvalidName`], [`Error::StoreExists`], [`Error::UnknownDriver`], the driver's own refusal. Without a
+    /// driver named also [`Error::Invalid`] when several drivers have layers, and [`Error::NotSupported`] when none
+    /// works.
     pub fn create_store(&self, request: StoreRequest) -> Result<StoreView> {
         self.check_open()?;
         let StoreRequest {
@@ -265,35 +268,46 @@ impl Engine {
             client,
         } = request;
         let name = StoreName::parse(&name)?;
-        let exists = || Error::StoreExists(name.as_str().to_owned());
         if self.find_store(name.as_str()).is_ok() {
-            return Err(exists());
+            return Err(Error::StoreExists(name.as_str().to_owned()));
         }
-        self.registry.get(&driver)?;
+        match driver {
+            Some(driver) => self.make_store(&name, Description::new(&driver, options, client))?,
+            None => {
+                let draft =
+                    |driver: &str| Description::new(driver, options.clone(), client.clone());
+                self.make_store_of_choice(&name, &draft)?;
+            }
+        }
+        self.store(name.as_str())
+    }
+
+    /// Makes a store as it is described, if its driver can work there.
+    pub(crate) fn make_store(&self, name: &StoreName, description: Description) -> Result<()> {
+        self.known_driver(&description.driver)?;
         let scratch = self.scratch()?;
         let owner = Owner {
             store: name.as_str().to_owned(),
-            driver: driver.clone(),
-            options: options.clone(),
+            driver: description.driver.clone(),
+            options: description.options.clone(),
         };
         let (layers, _) = LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper)?;
         self.init(&layers)?;
         drop(layers);
-        Description::new(&driver, options, client)
-            .write(&scratch.path, self.settings.durability)?;
+        description.write(&scratch.path, self.settings.durability)?;
         scratch
             .keep(name.as_str())
             .map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => exists(),
+                io::ErrorKind::AlreadyExists => Error::StoreExists(name.as_str().to_owned()),
                 _ => Error::path("make", &self.stores_path().join(name.as_str()), error),
             })?;
-        self.open_store(&name)?;
+        self.open_store(name)?;
         self.bus.tell(
             News::new(EventKind::StoreCreated)
                 .store(name.as_str())
-                .driver(&driver),
+                .driver(&description.driver),
         );
-        self.store(name.as_str())
+        Ok(())
     }
 
     /// Removes a store that has no layers and no mounts.

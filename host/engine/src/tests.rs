@@ -164,7 +164,7 @@ fn component(driver: &str) -> &'static [u8] {
 fn request(name: &str, driver: &str) -> StoreRequest {
     StoreRequest {
         name: name.into(),
-        driver: driver.into(),
+        driver: Some(driver.into()),
         options: vec![],
         client: None,
     }

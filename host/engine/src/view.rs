@@ -13,8 +13,8 @@ use std::path::PathBuf;
 pub struct StoreRequest {
     /// The new name.
     pub name: String,
-    /// The driver.
-    pub driver: String,
+    /// The driver; without one the engine chooses, and says why.
+    pub driver: Option<String>,
     /// The driver's options, in order.
     pub options: Vec<(String, String)>,
     /// Whom the store is for, in the words of the front end that makes it. The engine keeps it and never reads it.
@@ -195,6 +195,8 @@ pub struct StoreView {
     pub name: String,
     /// Its driver.
     pub driver: String,
+    /// Why it is this driver, if the store was made without naming one.
+    pub chosen: Option<String>,
     /// The driver's options, in order.
     pub options: Vec<(String, String)>,
     /// Whom it is for, in the words of the front end that made it.

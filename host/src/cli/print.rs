@@ -47,6 +47,14 @@ impl Printer {
         }
     }
 
+    /// Tells people something beside the result; a program finds it in the document.
+    #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
+    pub(crate) fn note(self, text: &str) {
+        if !self.is_json() {
+            eprintln!("{text}");
+        }
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

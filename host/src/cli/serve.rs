@@ -11,8 +11,11 @@ use crate::daemon;
 /// Arguments of `mica serve`. Each goes before the same key of the configuration file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The first start makes the store `default`, with --driver or the first of overlay and vfs that works on the root's file
-system. SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them.
+The first start makes the store `default`. A store that names no driver gets the one that
+MICA_DRIVER, DOCKER_DRIVER or --driver names, else the one that has layers already, else the first
+of btrfs, overlay and vfs that works on the root's file system.
+
+SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them.
 
 The configuration is one TOML file. An unknown key is an error that names it:
   root = \"/var/lib/mica\"
@@ -39,7 +42,7 @@ pub(crate) struct ServeArguments {
     /// Where mounts are; best on a file system that ends with the boot [default: /run/mica]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// The driver of the store `default`, when it is made
+    /// The driver of stores that name none
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
     /// Listen here as well; only loopback addresses are accepted
@@ -56,6 +59,19 @@ pub(crate) struct ServeArguments {
     log: Option<String>,
 }
 
+/// Drivers that the environment names: ours, and that of the original.
+fn named_by_environment() -> Vec<(&'static str, String)> {
+    let value = |variable| {
+        std::env::var(variable)
+            .ok()
+            .map(|driver| (variable, driver))
+    };
+    ["MICA_DRIVER", "DOCKER_DRIVER"]
+        .into_iter()
+        .filter_map(value)
+        .collect()
+}
+
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(arguments: ServeArguments, socket: Option<PathBuf>) -> Result<(), Failure> {
     let config = Config::load(Flags {
@@ -65,6 +81,7 @@ pub(crate) fn run(arguments: ServeArguments, socket: Option<PathBuf>) -> Result<
         socket,
         tcp: arguments.tcp,
         driver: arguments.driver,
+        environment: named_by_environment(),
         drivers_dir: arguments.drivers_dir,
         log: arguments.log,
         docker_socket: arguments.docker_socket,

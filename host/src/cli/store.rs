@@ -25,7 +25,7 @@ Examples:
     Create {
         /// The new name
         name: String,
-        /// The driver; without it the first of overlay and vfs that works here
+        /// The driver; without it the daemon chooses, and says why
         #[arg(long, value_name = "NAME")]
         driver: Option<String>,
         /// An option of the driver; may be given more than once
@@ -52,12 +52,18 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Options as an object.
-pub(crate) fn object(options: &[(String, String)]) -> Value {
-    options
-        .iter()
-        .map(|(key, value)| (key.clone(), json!(value)))
-        .collect()
+/// Options as an object. One that is given twice would be lost in it.
+pub(crate) fn object(options: &[(String, String)]) -> Result<Value, Failure> {
+    let mut object = serde_json::Map::new();
+    for (key, value) in options {
+        if object.insert(key.clone(), json!(value)).is_some() {
+            return Err(Failure::Usage {
+                what: format!("option `{key}` is given twice"),
+                remedy: "give each option once",
+            });
+        }
+    }
+    Ok(object.into())
 }
 
 /// Runs a command of `mica store`.
@@ -75,9 +81,15 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
             driver,
             options,
         } => {
-            let driver = driver.map_or_else(|| first_driver(context), Ok)?;
-            let request = json!({ "name": name, "driver": driver, "options": object(&options) });
+            let mut request = json!({ "name": name, "options": object(&options)? });
+            if let (Some(driver), Some(fields)) = (driver, request.as_object_mut()) {
+                fields.insert("driver".to_owned(), json!(driver));
+            }
             let document = client.post("/v1/stores", Some(&request))?;
+            if let Some(reason) = document.get("chosen").and_then(Value::as_str) {
+                let driver = words::field(&document, "driver");
+                printer.note(&format!("driver `{driver}`: {reason}"));
+            }
             printer.result(&document, || words::field(&document, "name"))
         }
         StoreCommand::Inspect { name } => {
@@ -89,12 +101,6 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
             printer.result(&json!({ "removed": name }), || name.clone())
         }
     }
-}
-
-/// The driver that a store has if none is named: the one of the default store, which was chosen by trying.
-fn first_driver(context: &Context) -> Result<String, Failure> {
-    let store = context.client.get("/v1/stores/default")?;
-    Ok(words::field(&store, "driver"))
 }
 
 /// Stores of a list, whether it is bare or in an object.
@@ -132,6 +138,7 @@ fn describe(store: &Value) -> String {
     let mut text = pairs([
         ("name", words::field(store, "name")),
         ("driver", words::field(store, "driver")),
+        ("chosen", words::field(store, "chosen")),
         ("created", words::moment(store, "created")),
         ("path", words::field(store, "path")),
         ("layers", words::number(store, "layers").to_string()),

@@ -3,7 +3,7 @@
 //! Invariant: shape only; what a value means is checked where the flags are merged in.
 
 use super::ApiLimits;
-use mica_engine::{Durability, Grant, Limits};
+use mica_engine::{Durability, Grant, Limits, PriorDrivers};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,8 +20,11 @@ pub(super) struct File {
     pub(super) socket: Option<PathBuf>,
     /// A loopback address and port to listen on as well. Default: none.
     pub(super) tcp: Option<String>,
-    /// The driver of the store that the first start makes. Default: the first of overlay, vfs that works.
+    /// The driver of stores that name none, the first start's `default` too. Default: see `prior_drivers`.
     pub(super) driver: Option<String>,
+    /// `choose`: a store that names no driver gets the one that has layers already, and several are an error; without
+    /// any the first of btrfs, overlay and vfs that works. `warn`: always the first that works, and a warning.
+    pub(super) prior_drivers: PriorDrivers,
     /// A directory whose `*.wasm` files add or override drivers. Default: none.
     pub(super) drivers_dir: Option<PathBuf>,
     /// `commit`: a layer counts as published when it is on the device. `none`: when the kernel has it.
@@ -72,6 +75,7 @@ impl Default for File {
             socket: None,
             tcp: None,
             driver: None,
+            prior_drivers: PriorDrivers::default(),
             drivers_dir: None,
             durability: Durability::default(),
             log: None,

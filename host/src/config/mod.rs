@@ -6,7 +6,7 @@
 mod file;
 
 use file::File;
-use mica_engine::{Durability, Grants, Limits, StoreName};
+use mica_engine::{Durability, Grants, Limits, Selection, StoreName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -65,8 +65,10 @@ pub(crate) struct Flags {
     pub(crate) socket: Option<PathBuf>,
     /// A loopback address to listen on as well.
     pub(crate) tcp: Option<String>,
-    /// The driver of the default store.
+    /// The driver of stores that name none.
     pub(crate) driver: Option<String>,
+    /// The same from the environment, which goes before the flag as it does in Docker: variables with their values.
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// A directory of components.
     pub(crate) drivers_dir: Option<PathBuf>,
     /// What is logged.
@@ -144,8 +146,8 @@ pub(crate) struct Config {
     pub(crate) socket: PathBuf,
     /// A loopback address to listen on as well.
     pub(crate) tcp: Option<SocketAddr>,
-    /// The driver of the default store; without one the first that works.
-    pub(crate) driver: Option<String>,
+    /// How the driver of a store that names none is found.
+    pub(crate) selection: Selection,
     /// A directory whose `*.wasm` add or override drivers.
     pub(crate) drivers_dir: Option<PathBuf>,
     /// When a layer counts as published.
@@ -227,7 +229,10 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             .as_deref()
             .map(loopback)
             .transpose()?,
-        driver: flags.driver.or(file.driver),
+        selection: Selection {
+            named: named(flags.environment, flags.driver, file.driver),
+            prior: file.prior_drivers,
+        },
         drivers_dir: flags.drivers_dir.or(file.drivers_dir),
         durability: file.durability,
         log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
@@ -254,6 +259,24 @@ fn docker(socket: Option<PathBuf>, file: file::Docker) -> Result<Option<DockerSe
         store,
         driver: file.driver.unwrap_or_else(|| "overlay".to_owned()),
     }))
+}
+
+/// Who names a driver for all stores, in the order in which it counts. An empty name is none.
+fn named(
+    environment: Vec<(&'static str, String)>,
+    flag: Option<String>,
+    file: Option<String>,
+) -> Vec<(String, String)> {
+    let environment = environment
+        .into_iter()
+        .map(|(variable, driver)| (format!("`{variable}` of the environment"), driver));
+    let flag = flag.map(|driver| ("`--driver`".to_owned(), driver));
+    let file = file.map(|driver| ("`driver` of the configuration".to_owned(), driver));
+    environment
+        .chain(flag)
+        .chain(file)
+        .filter(|(_, driver)| !driver.is_empty())
+        .collect()
 }
 
 fn invalid(setting: &str, reason: impl Into<String>) -> Error {
@@ -319,6 +342,7 @@ fn loopback(text: &str) -> Result<SocketAddr, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mica_engine::PriorDrivers;
 
     fn config(flags: Flags, text: &str) -> Result<Config, Error> {
         parse(Path::new("mica.toml"), text).and_then(|file| merge(flags, file))
@@ -333,7 +357,8 @@ mod tests {
         let config = Config::load(Flags::default()).unwrap();
         assert_eq!(config.root, Path::new(DEFAULT_ROOT));
         assert_eq!(config.socket, Path::new("/run/mica/mica.sock"));
-        assert_eq!((config.tcp, config.driver), (None, None));
+        assert_eq!((config.tcp, config.selection.named.len()), (None, 0));
+        assert_eq!(config.selection.prior, PriorDrivers::Choose);
         assert_eq!(config.docker, None);
         assert_eq!((config.log.as_str(), config.max_depth), ("info", 500));
         assert_eq!(config.durability, Durability::Commit);
@@ -356,15 +381,38 @@ mod tests {
     }
 
     #[test]
+    fn a_driver_is_named_by_the_environment_before_the_flag_before_the_file() {
+        let flags = |environment: &[(&'static str, &str)], flag: Option<&str>| Flags {
+            environment: environment
+                .iter()
+                .map(|(variable, driver)| (*variable, (*driver).to_owned()))
+                .collect(),
+            driver: flag.map(str::to_owned),
+            ..Flags::default()
+        };
+        let first = |flags| {
+            let selection = config(flags, "driver = 'file'").unwrap().selection;
+            selection.named.into_iter().next().unwrap().1
+        };
+        let both = [("MICA_DRIVER", "mica"), ("DOCKER_DRIVER", "docker")];
+        assert_eq!(first(flags(&both, Some("flag"))), "mica");
+        let empty = [("MICA_DRIVER", ""), ("DOCKER_DRIVER", "docker")];
+        assert_eq!(first(flags(&empty, Some("flag"))), "docker");
+        assert_eq!(first(flags(&[], Some("flag"))), "flag");
+        assert_eq!(first(flags(&[], None)), "file");
+    }
+
+    #[test]
     fn every_setting_can_be_given() {
         let text = "
             root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ndriver = 'vfs'
-            drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3
+            drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3\nprior_drivers = 'warn'
             [limits]\nshort_seconds = 5\n[api]\nconnections = 7
             [docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
             [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
         let config = config(Flags::default(), text).unwrap();
         assert_eq!(config.durability, Durability::None);
+        assert_eq!(config.selection.prior, PriorDrivers::Warn);
         assert_eq!((config.max_depth, config.drain.as_secs()), (9, 3));
         assert_eq!(
             (config.limits.short_seconds, config.api.connections),

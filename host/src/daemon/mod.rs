@@ -17,7 +17,7 @@ use crate::api::docker::{self, Docker};
 use crate::api::rest::{self, Api};
 use crate::config::Config;
 use connections::Door;
-use mica_engine::{Engine, EngineSettings, Runtime};
+use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -68,22 +68,9 @@ pub(crate) enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
-    /// No driver works on the root's file system.
-    #[error("no driver works on `{}`: {reasons}", root.display())]
-    NoDriver {
-        /// The root.
-        root: PathBuf,
-        /// Each driver's reason.
-        reasons: String,
-    },
-    /// The default store cannot be made with the driver that was asked for.
-    #[error("make the store `default` with driver `{driver}`: {source}")]
-    DefaultStore {
-        /// The driver.
-        driver: String,
-        /// Why.
-        source: mica_engine::Error,
-    },
+    /// The default store cannot be made, with the driver that was asked for or with any.
+    #[error("make the store `default`: {}", whole(.0))]
+    DefaultStore(mica_engine::Error),
     /// The engine does not open.
     #[error("{}", whole(.0))]
     Engine(mica_engine::Error),
@@ -104,17 +91,19 @@ impl Error {
     /// What would help.
     pub(crate) fn remedy(&self) -> Option<String> {
         let text = match self {
-            Self::Engine(error) | Self::DefaultStore { source: error, .. } => {
-                return error.remedy();
+            Self::DefaultStore(
+                EngineError::NotSupported(_)
+                | EngineError::Prerequisites(_)
+                | EngineError::IncompatibleFs(_),
+            ) => {
+                "see `mica doctor` for what the file system lacks, or choose another --root or --driver"
             }
+            Self::Engine(error) | Self::DefaultStore(error) => return error.remedy(),
             Self::Log { .. } => {
                 "use `info`, `debug`, or directives such as `mica_engine=debug,info`"
             }
             Self::SocketInUse(_) => "stop the other daemon, or choose another --socket and --root",
             Self::NoSocket(_) => "move it away, or choose another --socket",
-            Self::NoDriver { .. } => {
-                "see `mica doctor` for what the file system lacks, or choose another --root"
-            }
             Self::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run as root, or choose other directories with --root and --run-dir"
             }
@@ -126,9 +115,8 @@ impl Error {
     /// The stable word for it, where it is one of the interface's.
     pub(crate) fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Engine(error) | Self::DefaultStore { source: error, .. } => Some(error.code()),
+            Self::Engine(error) | Self::DefaultStore(error) => Some(error.code()),
             Self::SocketInUse(_) => Some("locked"),
-            Self::NoDriver { .. } => Some("not-supported"),
             Self::Log { .. } => Some("invalid-option"),
             _ => None,
         }
@@ -203,6 +191,7 @@ fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
         drivers: drivers::sources(config.drivers_dir.as_deref())?,
         grants: config.grants.clone(),
         usual_grants: drivers::usual_grants(),
+        selection: config.selection.clone(),
         drain: config.drain,
         ..EngineSettings::new(&config.root, &config.run_dir)
     };

@@ -182,7 +182,7 @@ fn bind(engine: &Engine, store: &str, driver: &str, wanted: Wanted) -> Result<()
         Err(Error::UnknownStore(_)) => {
             engine.create_store(StoreRequest {
                 name: store.to_owned(),
-                driver: wanted.driver.unwrap_or_else(|| driver.to_owned()),
+                driver: Some(wanted.driver.unwrap_or_else(|| driver.to_owned())),
                 options: wanted.options,
                 client: Some(wanted.client),
             })?;

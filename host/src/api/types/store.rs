@@ -12,8 +12,9 @@ use utoipa::ToSchema;
 pub(crate) struct StoreRequest {
     /// The new name: 1 to 64 lower-case letters, digits, `-`, `_` and `.`.
     pub(crate) name: String,
-    /// The driver.
-    pub(crate) driver: String,
+    /// The driver; without one the daemon chooses, and `chosen` of the answer says why.
+    #[serde(default)]
+    pub(crate) driver: Option<String>,
     /// The driver's options.
     #[serde(default)]
     #[schema(value_type = BTreeMap<String, String>)]
@@ -44,6 +45,9 @@ pub(crate) struct StoreView {
     pub(crate) name: String,
     /// Its driver.
     pub(crate) driver: String,
+    /// Why it is this driver, if the store was made without naming one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chosen: Option<String>,
     /// The driver's options, in order.
     #[schema(value_type = BTreeMap<String, String>)]
     pub(crate) options: Pairs,
@@ -88,6 +92,7 @@ impl From<mica_engine::StoreView> for StoreView {
         Self {
             name: view.name,
             driver: view.driver,
+            chosen: view.chosen,
             options: Pairs(view.options),
             client: view.client,
             created: view.created.to_string(),

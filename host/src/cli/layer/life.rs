@@ -23,7 +23,7 @@ pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(
         "parent": arguments.parent,
         "kind": if arguments.read_write { "read-write" } else { "content" },
         "mount_label": arguments.mount_label,
-        "storage_options": object(&arguments.storage_options),
+        "storage_options": object(&arguments.storage_options)?,
     });
     let document = context
         .client
