@@ -154,7 +154,7 @@ fn object(error: &Error) -> Option<String> {
 
 impl Refusal {
     /// The document.
-    pub(super) fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         let (status, code, title, detail, remedy, object) = match self {
             Self::Engine(error) => {
                 let (status, title) = engine_row(error);
