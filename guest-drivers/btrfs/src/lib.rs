@@ -57,17 +57,17 @@ impl Driver for Btrfs {
     }
 
     fn init(options: &[(String, String)]) -> Result<()> {
-        known_options(&owned(STORE_OPTIONS), options)?;
-        Minimum::of(options)?;
+        // First: where it cannot work, its options say nothing.
         let found = filesystem::identify().doing(|| "identify the file system")?;
-        if found.magic == MAGIC {
-            return Ok(());
+        if found.magic != MAGIC {
+            return Err(Error::Prerequisites(format!(
+                "the store lies on `{}`, not on btrfs; give Mica a root on a file system that `mkfs.btrfs` made, or \
+                 choose the driver `overlay`",
+                found.name
+            )));
         }
-        Err(Error::Prerequisites(format!(
-            "the store lies on `{}`, not on btrfs; give Mica a root on a file system that `mkfs.btrfs` made, or \
-             choose the driver `overlay`",
-            found.name
-        )))
+        known_options(&owned(STORE_OPTIONS), options)?;
+        Minimum::of(options).map(drop)
     }
 
     fn create(id: &str, parent: Option<&str>, options: &CreateOptions) -> Result<()> {

@@ -14,7 +14,7 @@ use layers::{UPPER, WORK, lowers, parts, upper};
 use mica_sdk::copy;
 use mica_sdk::driver::known_options;
 use mica_sdk::host::filesystem::{self, Feature, Support};
-use mica_sdk::host::mounts::{Access, Mount};
+use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{directory::Directory, home};
 use mica_sdk::tree::wanted;
 use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
@@ -37,7 +37,7 @@ impl Driver for Overlay {
     }
 
     fn init(options: &[(String, String)]) -> Result<()> {
-        known_options(&[], options)?;
+        known(options)?;
         let supports = |feature| filesystem::supports(feature).doing(|| "probe the file system");
         let name =
             || filesystem::identify().map_or_else(|_| "<unknown>".to_owned(), |found| found.name);
@@ -57,7 +57,7 @@ impl Driver for Overlay {
     }
 
     fn create(id: &str, parent: Option<&str>, options: &CreateOptions) -> Result<()> {
-        known_options(&[], &options.storage_options)?;
+        known(&options.storage_options)?;
         let staged = home::stage().doing(|| format!("begin layer `{id}`"))?;
         {
             let room = staged
@@ -92,22 +92,49 @@ impl Driver for Overlay {
         Ok(vec![
             ("Backing Filesystem".to_owned(), identity.name),
             ("Supports d_type".to_owned(), word(Feature::DType)),
+            // The host mounts with `metacopy=off`, whatever the kernel's default is.
+            ("Using metacopy".to_owned(), "false".to_owned()),
             (
                 "Native Overlay Diff".to_owned(),
                 word(Feature::OverlayNativeDiff),
+            ),
+            (
+                "userxattr".to_owned(),
+                mounts::opaque_xattr().starts_with("user.").to_string(),
             ),
         ])
     }
 
     fn metadata(id: &str) -> Result<Vec<(String, String)>> {
-        let mut pairs = vec![("UpperDir".to_owned(), "upper".to_owned())];
-        if !home::ancestors(id)
-            .doing(|| format!("look up layer `{id}`"))?
-            .is_empty()
-        {
-            pairs.push(("WorkDir".to_owned(), "work".to_owned()));
-        }
-        Ok(pairs)
+        let below = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
+        let pairs = if below.is_empty() {
+            // The host alone knows where it mounts.
+            &[("UpperDir", "upper"), ("MergedDir", "")][..]
+        } else {
+            &[
+                ("LowerDir", "upper"),
+                ("UpperDir", "upper"),
+                ("WorkDir", "work"),
+                ("MergedDir", ""),
+            ]
+        };
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        Ok(pairs.iter().map(owned).collect())
+    }
+}
+
+/// Refuses every option: there are none. Of Docker's it says why.
+fn known(options: &[(String, String)]) -> Result<()> {
+    let sizes = ["size", "overlay.size", "overlay2.size"];
+    match options
+        .iter()
+        .find(|(key, _)| sizes.contains(&key.as_str()))
+    {
+        Some((key, _)) => Err(Error::Invalid(format!(
+            "option `{key}`: a size needs project quotas, which this driver does not set; layers of the driver `btrfs` \
+             can have one"
+        ))),
+        None => known_options(&[], options),
     }
 }
 

@@ -4,12 +4,13 @@
 
 use crate::call::Call;
 use crate::engine::Engine;
-use crate::layers::{Entry, Key, Mode};
+use crate::layers::{Entry, Facts, Key, Mode};
 use crate::scope::{Intent, Scope};
+use crate::store::Store;
 use crate::view::LayerView;
 use crate::words::printable;
 use crate::{Error, LayerId, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 impl Engine {
     /// Lists layers in byte order of their ids, those after `after`, at most `limit`.
@@ -42,8 +43,8 @@ impl Engine {
         Ok(store.layer_view(store.facts(&id)?))
     }
 
-    /// What the driver tells of a layer, in its order. Paths are absolute: `MergedDir` is where the layer is
-    /// mounted, and absent while it is not.
+    /// What the driver tells of a layer, in its order. Paths are absolute: `LowerDir` has one for each layer below,
+    /// `MergedDir` is where the layer is mounted, or would be.
     ///
     /// # Errors
     /// As [`Engine::layer`]; what the driver answers.
@@ -57,33 +58,72 @@ impl Engine {
         let told = self.call(call, |generation, operation| {
             generation.metadata(operation, id.as_str())
         })?;
-        let merged = store
-            .mounts
-            .get(&id)
-            .map(|state| store.place.point(state.number));
-        let room = store.layers.room_path(facts.number);
+        let places = Places::of(&store, &facts);
         let mut pairs = Vec::with_capacity(told.len() + 1);
-        for (key, value) in told.into_iter().filter(|(key, _)| key != MERGED) {
-            let value = if key.ends_with("Dir") {
-                below(&room, &value).ok_or_else(|| Error::DriverFailed {
-                    driver: facts.record.driver.clone(),
-                    reason: format!(
-                        "metadata of layer `{id}`: `{}` is no path within the layer",
-                        printable(&value)
-                    ),
-                })?
-            } else {
-                printable(&value)
+        for (key, value) in told {
+            if key == LOWER && places.below.is_empty() {
+                continue;
+            }
+            let value = match key.as_str() {
+                MERGED => Some(places.merged.clone()),
+                LOWER => places.lower(&value),
+                key if key.ends_with("Dir") => below(&places.own, &value),
+                _ => Some(printable(&value)),
             };
+            let value = value.ok_or_else(|| Error::DriverFailed {
+                driver: facts.record.driver.clone(),
+                reason: format!(
+                    "metadata of layer `{id}`: `{}` is no path within the layer",
+                    printable(&key)
+                ),
+            })?;
             pairs.push((printable(&key), value));
         }
-        pairs.extend(merged.map(|path| (MERGED.to_owned(), path.display().to_string())));
+        if store.mounts.get(&id).is_some() && pairs.iter().all(|(key, _)| key != MERGED) {
+            pairs.push((MERGED.to_owned(), places.merged));
+        }
         Ok(pairs)
+    }
+}
+
+/// Where a layer lies.
+struct Places {
+    own: PathBuf,
+    /// The rooms of the layers below, nearest first.
+    below: Vec<PathBuf>,
+    /// Where it is mounted, or would be.
+    merged: String,
+}
+
+impl Places {
+    fn of(store: &Store, facts: &Facts) -> Self {
+        let room = |number| store.layers.room_path(number);
+        let table = store.layers.table();
+        let ids = table
+            .ancestors(facts.record.id.as_str())
+            .unwrap_or_default();
+        let numbers = ids
+            .iter()
+            .filter_map(|id| table.get(id))
+            .map(|entry| entry.number);
+        Self {
+            own: room(facts.number),
+            below: numbers.map(room).collect(),
+            merged: store.place.point(facts.number).display().to_string(),
+        }
+    }
+
+    /// A path within each layer below.
+    fn lower(&self, value: &str) -> Option<String> {
+        let paths: Option<Vec<_>> = self.below.iter().map(|room| below(room, value)).collect();
+        Some(paths?.join(":"))
     }
 }
 
 /// The key that the host alone knows a value for.
 const MERGED: &str = "MergedDir";
+/// The key whose path lies in every layer below.
+const LOWER: &str = "LowerDir";
 
 /// Puts the room's path before each of the relative paths that colons divide; `None` if one leaves the room: nothing
 /// may look as if the host had vouched for it.

@@ -35,3 +35,41 @@ pub fn name_of(magic: u32) -> Option<&'static str> {
         .find(|(known, _, _)| *known == magic)
         .map(|(_, name, _)| *name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The original's table, driver.go:14-65 of Docker at 7cfe438.
+    const ORIGINAL: [(&str, u32, &str); 14] = [
+        ("FsMagicBtrfs", 0x9123_683e, "btrfs"),
+        ("FsMagicAufs", 0x6175_6673, "aufs"),
+        ("FsMagicExtfs", 0x0000_ef53, "extfs"),
+        ("FsMagicCramfs", 0x28cd_3d45, "cramfs"),
+        ("FsMagicRamFs", 0x8584_58f6, "ramfs"),
+        ("FsMagicTmpFs", 0x0102_1994, "tmpfs"),
+        ("FsMagicSquashFs", 0x7371_7368, "squashfs"),
+        ("FsMagicNfsFs", 0x0000_6969, "nfs"),
+        ("FsMagicReiserFs", 0x5265_4973, "reiserfs"),
+        ("FsMagicSmbFs", 0x0000_517b, "smb"),
+        ("FsMagicJffs2Fs", 0x0000_72b6, "jffs2"),
+        ("FsMagicZfs", 0x2fc1_2fc1, "zfs"),
+        ("FsMagicXfs", 0x5846_5342, "xfs"),
+        ("FsMagicUnsupported", 0x0000_0000, "unsupported"),
+    ];
+
+    #[test]
+    fn the_original_s_fourteen_come_first_and_no_number_or_name_comes_twice() {
+        for ((constant, magic, name), found) in ORIGINAL.into_iter().zip(MAGICS) {
+            assert_eq!((magic, name, constant), *found);
+            assert_eq!(name_of(magic), Some(name));
+        }
+        for (index, (magic, name, constant)) in MAGICS.iter().enumerate() {
+            let again = MAGICS[index + 1..]
+                .iter()
+                .any(|other| other.0 == *magic || other.1 == *name || other.2 == *constant);
+            assert!(!again, "{name}");
+        }
+        assert_eq!(name_of(0x9fa0), None);
+    }
+}

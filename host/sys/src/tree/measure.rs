@@ -104,7 +104,6 @@ fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
 mod tests {
     use super::*;
     use std::fs::{self, File};
-    use std::os::fd::AsFd as _;
 
     #[test]
     fn each_node_counts_once_and_a_walk_can_be_ended() {
