@@ -50,9 +50,9 @@ const CHANGES: &str = "
     f plain/a-b data=2
     f plain/a.b data=3
     f plain/empty
-    f plain/block size=512 mode=4755
-    f plain/block-and-one size=513 mode=2755
-    f plain/megabyte size=1048577 mode=1644
+    f plain/block fill=512 mode=4755
+    f plain/block-and-one fill=513 mode=2755
+    f plain/megabyte fill=1048577 mode=1644
     f plain/owned data=x own=65534:65534
     f plain/huge-owner data=x own=4000000000:2097152
     f plain/old data=x mtime=1.5
