@@ -36,6 +36,7 @@ if [ -z "${MICA_EXAMPLE_INSIDE:-}" ]; then
     for program in docker dockerd busybox unshare "mkfs.$([ "$driver" = btrfs ] && echo btrfs || echo ext4)"; do
         command -v "$program" >/dev/null || fail "$program is missing; Debian has docker.io, busybox-static, e2fsprogs and btrfs-progs"
     done
+    ! ldd "$(command -v busybox)" >/dev/null 2>&1 || fail "busybox needs libraries: install busybox-static"
     MICA=$(find_mica)
     made=
     if [ -z "${WORK:-}" ]; then

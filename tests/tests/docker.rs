@@ -372,6 +372,9 @@ fn mounts_outlive_mica_and_references_end_with_their_dockerd() {
         mounts,
         "a restart of dockerd moves no mount either"
     );
+    assert_eq!(bench.plugin.get("kid"), Ok(root.clone()));
+    bench.plugin.about("Put", "kid").expect("put");
+    assert!(root.join("etc").exists(), "its container may still run");
     bench
         .plugin
         .about("Put", "kid")
@@ -397,6 +400,20 @@ fn mounts_outlive_mica_and_references_end_with_their_dockerd() {
             .expect("the store")["mounts"],
         0
     );
+}
+
+#[test]
+fn a_mount_that_is_in_use_goes_with_its_layer_afterwards() {
+    let bench = bench();
+    let root = bench.plugin.get("kid").expect("get");
+    let held = std::fs::File::open(root.join("etc/file")).expect("a file");
+    let text = bench.plugin.about("Put", "kid").unwrap_err();
+    assert!(text.contains("`kid`") && text.contains("in use"), "{text}");
+    let text = bench.plugin.about("Remove", "kid").unwrap_err();
+    assert!(text.contains("`kid`") && text.contains("in use"), "{text}");
+    drop(held);
+    bench.plugin.about("Remove", "kid").expect("remove");
+    assert!(!root.exists());
 }
 
 #[test]

@@ -56,5 +56,5 @@ pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDriver
 pub use view::{
     Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
     LiveParent, MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport,
-    UnmountView, UsageSource, UsageView,
+    UnmountView, UsageSource, UsageView, WhenBusy,
 };

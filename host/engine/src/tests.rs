@@ -3,7 +3,7 @@
 use crate::{
     Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
     EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Runtime, Sink, Source,
-    StoreRequest,
+    StoreRequest, WhenBusy,
 };
 use mica_runtime::Settings;
 use std::borrow::Cow;
@@ -100,7 +100,10 @@ impl Rig {
     }
 
     fn unmount(&self, id: &str) -> u64 {
-        self.engine().unmount(STORE, id).unwrap().references
+        self.engine()
+            .unmount(STORE, id, WhenBusy::Hold)
+            .unwrap()
+            .references
     }
 
     /// Creates a layer with one file.
@@ -146,7 +149,7 @@ impl Drop for Rig {
         };
         for layer in engine.layers(STORE, None, 1000).unwrap_or_default() {
             for _ in 0..layer.mounts {
-                let _unmounted = engine.unmount(STORE, &layer.id);
+                let _unmounted = engine.unmount(STORE, &layer.id, WhenBusy::Hold);
             }
         }
         engine.close();
@@ -216,11 +219,17 @@ fn what_makes_no_sense_is_refused_by_its_name() {
         assert_eq!(create("b", Some("b")), "unknown-parent");
         assert_eq!(engine.layer("no", "a").unwrap_err().code(), "unknown-store");
         assert_eq!(
-            engine.unmount(STORE, "a").unwrap_err().code(),
+            engine
+                .unmount(STORE, "a", WhenBusy::Hold)
+                .unwrap_err()
+                .code(),
             "not-mounted"
         );
         assert_eq!(
-            engine.unmount(STORE, "no").unwrap_err().code(),
+            engine
+                .unmount(STORE, "no", WhenBusy::Hold)
+                .unwrap_err()
+                .code(),
             "unknown-layer"
         );
     });
@@ -330,7 +339,13 @@ fn a_mount_in_use_keeps_its_last_reference() {
         rig.create("a", None);
         let path = rig.mount("a");
         let user = fs::File::create(path.join("file")).unwrap();
-        assert_eq!(rig.engine().unmount(STORE, "a").unwrap_err().code(), "busy");
+        assert_eq!(
+            rig.engine()
+                .unmount(STORE, "a", WhenBusy::Hold)
+                .unwrap_err()
+                .code(),
+            "busy"
+        );
         assert_eq!(rig.engine().layer(STORE, "a").unwrap().mounts, 1);
         drop(user);
         assert_eq!(rig.unmount("a"), 0);

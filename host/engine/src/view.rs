@@ -31,6 +31,15 @@ pub enum LiveParent {
     Accept,
 }
 
+/// What becomes of the last reference to a mount that is in use when it is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenBusy {
+    /// It stays: the caller tries again.
+    Hold,
+    /// It goes, for the caller will not try again: the mount stays attached until anyone needs its layer unmounted.
+    LetGo,
+}
+
 /// What becomes of mounts that no one holds any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {

@@ -18,6 +18,9 @@ pub(crate) struct State {
     pub(crate) number: u64,
     /// How often it was asked for and not given back.
     pub(crate) references: u64,
+    /// Whether it is attached for processes of a client that has gone, beyond all references.
+    #[serde(default)]
+    pub(crate) inherited: bool,
     /// What processes may do.
     #[serde(with = "words::access")]
     pub(crate) access: Access,

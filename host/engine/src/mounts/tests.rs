@@ -76,6 +76,7 @@ fn state(number: u64) -> State {
     State {
         layer: LayerId::parse("a").unwrap(),
         number,
+        inherited: false,
         references: 3,
         access: Access::ReadOnly,
         label: None,

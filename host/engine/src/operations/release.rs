@@ -1,7 +1,7 @@
 //! Gives back what a client held that has gone.
 //!
-//! Invariant: a mount without references is one that no client answers for; it is unmounted as soon as anyone needs
-//! its layer unmounted, and never while a process uses it.
+//! Invariant: a mount that is inherited is one that no client answers for: it is unmounted when it is given back, or
+//! when anyone needs its layer unmounted, and never while a process uses it.
 
 use crate::engine::Engine;
 use crate::layers::{Key, Mode};
@@ -30,13 +30,7 @@ impl Engine {
     }
 
     fn release(&self, store: &Store, mut state: State, release: Release) -> Result<()> {
-        state.references = 0;
-        let path = store.place.point(state.number);
-        store
-            .place
-            .remember(&state)
-            .map_err(|error| Error::path("give back the references to", &path, error))?;
-        store.mounts.put(state.clone());
+        let_go(store, &mut state)?;
         if release == Release::Unmount
             && let Err(error) = self.detach(store, &state)
         {
@@ -56,4 +50,17 @@ impl Engine {
             _ => store.check_unmounted(id),
         }
     }
+}
+
+/// Takes all references off a mount, which stays attached.
+pub(super) fn let_go(store: &Store, state: &mut State) -> Result<()> {
+    state.references = 0;
+    state.inherited = true;
+    let path = store.place.point(state.number);
+    store
+        .place
+        .remember(state)
+        .map_err(|error| Error::path("give back the references to", &path, error))?;
+    store.mounts.put(state.clone());
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! Gives back a reference to a mount.
 //!
-//! Invariant: a mount that is still in use stays known with its last reference.
+//! Invariant: a mount that is still in use stays known, with its last reference or as one that is inherited.
 
+use super::release::let_go;
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::event::News;
@@ -10,16 +11,18 @@ use crate::mounts::{State, Unmounted};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::stores::explained;
-use crate::view::UnmountView;
+
+use crate::view::{UnmountView, WhenBusy};
 use crate::{Error, EventKind, LayerId, Result};
 use std::io;
 
 impl Engine {
-    /// Gives back one reference; with the last one the layer is unmounted, and so is a mount that no one holds.
+    /// Gives back one reference; with the last one the layer is unmounted. A mount that is inherited counts as one that
+    /// comes after all references.
     ///
     /// # Errors
-    /// `unknown-layer`, `not-mounted`; `busy` when processes use it: the reference then stays.
-    pub fn unmount(&self, store: &str, id: &str) -> Result<UnmountView> {
+    /// `unknown-layer`, `not-mounted`; `busy` when processes use it.
+    pub fn unmount(&self, store: &str, id: &str, when_busy: WhenBusy) -> Result<UnmountView> {
         let id = LayerId::parse(id)?;
         self.check_open()?;
         // A store whose driver is broken can still be unmounted.
@@ -31,7 +34,7 @@ impl Engine {
             let (store, layer) = (store.name.as_str().to_owned(), id.as_str().to_owned());
             return Err(Error::NotMounted { store, layer });
         };
-        if state.references > 1 {
+        if state.references + u64::from(state.inherited) > 1 {
             state.references -= 1;
             let path = store.place.point(state.number);
             store
@@ -42,7 +45,11 @@ impl Engine {
             store.mounts.put(state);
             return Ok(UnmountView { references });
         }
-        self.detach(&store, &state)?;
+        let detached = self.detach(&store, &state);
+        if let (Err(Error::Busy(_)), WhenBusy::LetGo) = (&detached, when_busy) {
+            let_go(&store, &mut state)?;
+        }
+        detached?;
         self.bus.tell(
             News::new(EventKind::LayerUnmounted)
                 .store(store.name.as_str())

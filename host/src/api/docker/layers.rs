@@ -9,7 +9,7 @@ use super::messages::{Reply, Request};
 use super::{Answer, Shared, answer, call, done, read};
 use axum::body::Body;
 use axum::extract::State;
-use mica_engine::{Error, LayerKind, LayerRequest, LiveParent, MountRequest};
+use mica_engine::{Error, LayerKind, LayerRequest, LiveParent, MountRequest, WhenBusy};
 
 /// `Create`: a layer for content.
 pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
@@ -65,10 +65,13 @@ pub(super) async fn get(State(shared): State<Shared>, body: Body) -> Answer {
     })
 }
 
-/// `Put`: gives back what `Get` gave.
+/// `Put`: gives back what `Get` gave. dockerd does not try again, but removes the layer later.
 pub(super) async fn put(State(shared): State<Shared>, body: Body) -> Answer {
     let id = read::<Request>(&shared, body).await?.take_id();
-    call(&shared, move |engine, store| engine.unmount(store, &id)).await?;
+    let put = move |engine: &mica_engine::Engine, store: &str| {
+        engine.unmount(store, &id, WhenBusy::LetGo)
+    };
+    call(&shared, put).await?;
     done()
 }
 

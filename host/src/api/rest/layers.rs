@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
+use mica_engine::WhenBusy;
 use serde::Deserialize;
 
 /// Layers of a page when nothing else is asked for, and at most.
@@ -179,7 +180,10 @@ pub(super) async fn unmount(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let left = call(shared, move |engine| engine.unmount(&store, &id)).await?;
+    let left = call(shared, move |engine| {
+        engine.unmount(&store, &id, WhenBusy::Hold)
+    })
+    .await?;
     let references = left.references;
     answer(StatusCode::OK, &UnmountView { references })
 }
