@@ -67,7 +67,7 @@ kind=ext4
 [ "$driver" = btrfs ] && kind=btrfs
 mkdir -p "$disk"
 truncate -s 8G "$WORK/image"
-"mkfs.$kind" -q "$WORK/image"
+"mkfs.$kind" -q "$WORK/image" 2>&1 >/dev/null | sed '/^$/d; /^NOTE/,$d' >&2
 mount -o loop "$WORK/image" "$disk"
 # The usual places below /run, but not this machine's own.
 mount -t tmpfs -o mode=0755 tmpfs /run

@@ -448,7 +448,7 @@ fn differences_come_in_dockers_shapes() {
         assert_eq!(bench.plugin.diff("twice", "base"), Ok(archive.clone()));
     }
     let told = bench.plugin.about("GetMetadata", "kid").expect("metadata");
-    for key in ["UpperDir", "WorkDir"] {
+    for key in ["LowerDir", "UpperDir", "WorkDir"] {
         let path = told["Metadata"][key].as_str().expect("a directory");
         assert!(std::path::Path::new(path).is_dir(), "{told}");
     }

@@ -53,7 +53,8 @@ pub(super) struct Docker {
     pub(super) socket: Option<PathBuf>,
     /// The store that is served. Default: `docker`.
     pub(super) store: Option<String>,
-    /// The driver of a new store when dockerd does not say `--storage-opt mica.driver=NAME`. Default: `overlay`.
+    /// The driver of a new store when dockerd does not say `--storage-opt mica.driver=NAME`. Default: one is chosen, as
+    /// for every store.
     pub(super) driver: Option<String>,
 }
 

@@ -84,8 +84,8 @@ pub(crate) struct DockerSettings {
     pub(crate) socket: PathBuf,
     /// The store that is served.
     pub(crate) store: String,
-    /// The driver of a new store when dockerd names none.
-    pub(crate) driver: String,
+    /// The driver of a new store when dockerd names none; without one the engine chooses.
+    pub(crate) driver: Option<String>,
 }
 
 /// Limits of the REST interface.
@@ -257,7 +257,7 @@ fn docker(socket: Option<PathBuf>, file: file::Docker) -> Result<Option<DockerSe
     Ok(Some(DockerSettings {
         socket: full("docker.socket", &socket)?,
         store,
-        driver: file.driver.unwrap_or_else(|| "overlay".to_owned()),
+        driver: file.driver,
     }))
 }
 
@@ -423,8 +423,8 @@ mod tests {
         let docker = config.docker.unwrap();
         assert_eq!(docker.socket, Path::new("/run/d"));
         assert_eq!(
-            (docker.store.as_str(), docker.driver.as_str()),
-            ("images", "vfs")
+            (docker.store.as_str(), docker.driver.as_deref()),
+            ("images", Some("vfs"))
         );
     }
 

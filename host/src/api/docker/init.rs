@@ -2,8 +2,8 @@
 //!
 //! `Init` binds the socket to a store, by the name that the configuration gives (`docker` unless it says otherwise):
 //!
-//! - The first `Init` makes the store, with the driver of the option `mica.driver`, else the configured one; all other
-//!   options are the driver's own. `Home` is kept with the store as the one it is for; the layers lie below Mica's root.
+//! - The first `Init` makes the store, with the driver of the option `mica.driver`, else the configured one, else one that
+//!   the engine chooses; all other options are the driver's own. `Home` is kept with the store as the one it is for; the layers lie below Mica's root.
 //! - A later one must say the same: another driver, other options, another `Home` are refused. Saying no driver is to
 //!   be content with the one that the store has. A store that an operator made serves any `Home`.
 //! - `Init` is the first call of a dockerd that has just started, so whatever an earlier one held it holds no more: the
@@ -34,9 +34,9 @@ pub(super) async fn activate() -> Answer {
 /// `Init`.
 pub(super) async fn init(State(shared): State<Shared>, body: Body) -> Answer {
     let wanted = Wanted::read(read(&shared, body).await?)?;
-    let settings = shared.settings.clone();
+    let driver = shared.settings.driver.clone();
     let bind = move |engine: &Engine, store: &str| {
-        let bound = bind(engine, store, &settings.driver, wanted);
+        let bound = bind(engine, store, driver, wanted);
         match bound {
             Ok(()) => Ok(Ok(())),
             Err(Refusal::Engine(error)) => Err(error),
@@ -176,13 +176,18 @@ fn written(options: &[(String, String)]) -> String {
 }
 
 /// Makes the store, or finds that it is what is asked for, and lets go of what an earlier client held.
-fn bind(engine: &Engine, store: &str, driver: &str, wanted: Wanted) -> Result<(), Refusal> {
+fn bind(
+    engine: &Engine,
+    store: &str,
+    driver: Option<String>,
+    wanted: Wanted,
+) -> Result<(), Refusal> {
     match engine.store(store) {
         Ok(view) => wanted.check(&view)?,
         Err(Error::UnknownStore(_)) => {
             engine.create_store(StoreRequest {
                 name: store.to_owned(),
-                driver: Some(wanted.driver.unwrap_or_else(|| driver.to_owned())),
+                driver: wanted.driver.or(driver),
                 options: wanted.options,
                 client: Some(wanted.client),
             })?;
