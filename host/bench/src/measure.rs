@@ -94,7 +94,7 @@ impl Report {
     #[expect(clippy::print_stdout, reason = "the report is what was asked for")]
     pub(crate) fn print(&self) {
         let mut table = Table::new();
-        table.load_preset(comfy_table::presets::NOTHING);
+        table.load_style(comfy_table::presets::NOTHING);
         table.set_header(["JOB", "SIDE", "MEDIAN", "MICA / SIDE"]);
         for row in &self.rows {
             table.add_row(row);

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use mica_engine::{
     DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin,
-    StoreRequest,
+    StoreRequest, WhenBusy,
 };
 use mica_runtime::Runtime;
 use std::borrow::Cow;
@@ -116,7 +116,7 @@ impl Bench {
 
     /// Unmounts a layer.
     pub(crate) fn unmount(&self, id: &str) -> Result<()> {
-        self.engine.unmount(STORE, id)?;
+        self.engine.unmount(STORE, id, WhenBusy::Hold)?;
         Ok(())
     }
 

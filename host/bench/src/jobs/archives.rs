@@ -7,7 +7,7 @@ use crate::measure::{Report, Side};
 use crate::native::{Directory, Sink, Source};
 use crate::place::{Bench, Place, STORE, run};
 use anyhow::{Context, Result};
-use mica_engine::{CancelToken, DiffParent};
+use mica_engine::{ArchiveForm, CancelToken, DiffParent, DiffRequest};
 use mica_sdk::walk::Sides;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -24,13 +24,14 @@ pub(super) fn diff(arguments: &Arguments, place: &Place, report: &mut Report) ->
     let sandboxed = Side::new("sandboxed", || {
         let (socket, reader) = drained()?;
         let sink = mica_engine::Sink::to_writer(Box::new(socket));
-        bench.engine.diff(
-            STORE,
-            "base",
-            DiffParent::None,
-            sink,
-            CancelToken::default(),
-        )?;
+        let request = DiffRequest {
+            id: "base".to_owned(),
+            parent: DiffParent::None,
+            form: ArchiveForm::Faithful,
+        };
+        bench
+            .engine
+            .diff(STORE, &request, sink, CancelToken::default())?;
         finish(reader)
     });
     let native = Side::new("native", || {
