@@ -52,6 +52,17 @@ pub fn hostile_driver(name: &str, fault: &str) -> Vec<u8> {
     )
 }
 
+/// The same guest, but that it imports `btrfs`.
+pub fn hostile_btrfs_driver() -> Vec<u8> {
+    let environment = [("HOSTILE_NAME", "hostile"), ("HOSTILE_BTRFS", "1")];
+    component(
+        &repository().join("tests/guests/hostile"),
+        "hostile",
+        "hostile-btrfs",
+        &environment,
+    )
+}
+
 /// The directory with programs of other projects that Mica is compared with; `build` makes them in it.
 pub fn peers(project: &str, build: impl FnOnce(&Path)) -> PathBuf {
     let directory = target().join("peers").join(project);

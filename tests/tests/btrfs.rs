@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mica_tests::archive::archive;
+use mica_tests::build::hostile_btrfs_driver;
 use mica_tests::client::Against;
 use mica_tests::command::mica;
 use mica_tests::dump::dump;
@@ -30,14 +31,11 @@ fn subvolume(path: &Path) {
 
 /// The paths of all subvolumes of the file system under test.
 fn subvolumes(lab: &Lab) -> String {
-    let output = Command::new("btrfs")
-        .args(["subvolume", "list", "-o", text(&lab.path("fs"))])
-        .output();
     let listed = Command::new("btrfs")
         .args(["subvolume", "list", text(&lab.path("fs"))])
         .output()
         .expect("list subvolumes");
-    assert!(output.is_ok() && listed.status.success(), "{listed:?}");
+    assert!(listed.status.success(), "{listed:?}");
     String::from_utf8_lossy(&listed.stdout).into_owned()
 }
 
@@ -429,4 +427,65 @@ fn the_driver_tells_its_state_in_docker_s_words() {
     let path = bench.store.mount("one").expect("mount");
     assert_eq!(dump(&path), dump(Path::new(tree)));
     bench.store.unmount("one").expect("unmount");
+}
+
+/// ATTACKS 85: a driver that has the grant, and does with it what it may not.
+#[test]
+fn a_hostile_driver_reaches_no_subvolume_but_its_own() {
+    let lab = Lab::on(FileSystem::Btrfs);
+    let mut settings = setup::VFS_BTRFS.settings(&lab);
+    let component = hostile_btrfs_driver();
+    let daemon = settings.start();
+    let error = daemon
+        .client
+        .load_driver(&component)
+        .expect_err("not granted");
+    error.is(422, "driver-rejected", "add `btrfs`");
+    drop(daemon);
+    settings.configuration = Some(
+        "[drivers.hostile]\ngrants = ['directory', 'streams', 'mounts', 'home', 'filesystem', 'log', 'config', 'btrfs']"
+            .into(),
+    );
+    let daemon = settings.start();
+    // Its grants go by its name, which only the component tells: it is loaded under it.
+    daemon.client.load_driver(&component).expect("load");
+    let store = daemon
+        .client
+        .create_store("hostile", "hostile", &json!({}))
+        .expect("a store");
+    let bench = Bench { daemon, store, lab };
+    bench.store.create("victim", None).expect("create");
+    tree::build(
+        &bench.store.mount("victim").expect("mount"),
+        "f f data=alive\nd d",
+    );
+    bench.store.unmount("victim").expect("unmount");
+    let victim = seen(&bench.store, "victim");
+    let before = subvolumes(&bench.lab);
+    let watch = bench.watch();
+    for (id, answers) in [
+        (
+            "plain-is-no-subvolume",
+            "Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Invalid, Invalid",
+        ),
+        (
+            "subvolumes-of-others",
+            "ReadOnly, ReadOnly, ReadOnly, ReadOnly, ReadOnly, ReadOnly, ReadOnly",
+        ),
+        (
+            "subvolume-names",
+            "InvalidName, InvalidName, InvalidName, InvalidName, InvalidName, NameTooLong",
+        ),
+        ("subvolumes-and-trap", ""),
+    ] {
+        let problem = bench.store.create(id, None).expect_err(id);
+        let told = problem
+            .detail
+            .split_once("answers: ")
+            .map_or("", |(_, told)| told);
+        assert_eq!(told.trim_end_matches('`'), answers, "{id}: {problem:?}");
+        assert_eq!(seen(&bench.store, "victim"), victim, "{id}");
+        watch.check();
+        assert_eq!(subvolumes(&bench.lab), before, "{id}");
+    }
 }

@@ -68,3 +68,8 @@ fn btrfs_passes_with_quotas() {
 fn vfs_passes() {
     judge(FileSystem::Ext4, "vfs", &[]);
 }
+
+#[test]
+fn btrfs_passes_with_quotas() {
+    judge(FileSystem::Btrfs, "btrfs", &["TestSetQuota"]);
+}

@@ -7,7 +7,7 @@ use std::process::Command;
 use mica_tests::client::{Against, Store};
 use mica_tests::daemon::Daemon;
 use mica_tests::dump::{as_archived, nodes, print};
-use mica_tests::lab::{FileSystem, Lab};
+use mica_tests::lab::Lab;
 use mica_tests::setup::{self, Setup};
 use mica_tests::tree;
 
@@ -46,7 +46,7 @@ fn tree_of(daemon: &Daemon, store: &Store, id: &str) -> String {
 }
 
 fn life(setup: &Setup) {
-    let lab = Lab::on(FileSystem::Ext4);
+    let lab = Lab::on(setup.file_system);
     let Some(daemon) = start(setup, &lab) else {
         return;
     };
@@ -107,4 +107,9 @@ fn overlay_works_without_rights() {
 #[test]
 fn vfs_works_without_rights() {
     life(&setup::VFS_EXT4);
+}
+
+#[test]
+fn btrfs_works_without_rights() {
+    life(&setup::BTRFS);
 }

@@ -98,6 +98,12 @@ impl Grants {
             .collect()
     }
 
+    /// Every grant: for `describe` alone, which has no store to use them on.
+    #[must_use]
+    pub fn all() -> Self {
+        Grant::ALL.into_iter().collect()
+    }
+
     /// These grants and one more.
     #[must_use]
     pub fn and(mut self, grant: Grant) -> Self {

@@ -100,7 +100,8 @@ impl Engine {
             .unwrap_or_default()
     }
 
-    /// Loads a component with the grants of its name, which only the component itself tells.
+    /// Loads a component with the grants of its name. Where only the component itself can tell that, it is asked first,
+    /// with everything linked and no store to use it on.
     pub(super) fn load_build(
         &self,
         bytes: Cow<'static, [u8]>,
@@ -110,7 +111,7 @@ impl Engine {
         let explain = |error| {
             driver_error::translate(expected_name.unwrap_or("?"), "load the component", error)
         };
-        let assumed = expected_name.map_or_else(Grants::default, |name| self.grants_of(name));
+        let assumed = expected_name.map_or_else(Grants::all, |name| self.grants_of(name));
         let mut generation = self.runtime.load(&bytes, &assumed).map_err(explain)?;
         let name = generation.description().name.clone();
         if let Some(expected) = expected_name.filter(|expected| *expected != name) {

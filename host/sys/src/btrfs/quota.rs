@@ -45,10 +45,10 @@ pub struct Usage {
     pub limit_bytes: Option<u64>,
 }
 
-/// Whether the file system of an open node counts.
+/// Whether the file system of an open node counts, for this process.
 ///
 /// # Errors
-/// ENOTTY when it is no btrfs, EPERM without the capability for it.
+/// ENOTTY when it is no btrfs.
 pub fn quota(node: BorrowedFd<'_>) -> io::Result<Quota> {
     let Some(status) = search(node, STATUS, 0)? else {
         return Ok(Quota::Off);
@@ -119,12 +119,13 @@ pub fn usage(subvolume: BorrowedFd<'_>) -> io::Result<Option<Usage>> {
     }))
 }
 
-/// Looks an item of the quota tree up. Where quotas are off there is no such tree.
+/// Looks an item of the quota tree up. Where quotas are off there is no such tree, and in a user namespace no one may
+/// look: nothing can be counted or bounded there.
 fn search(node: BorrowedFd<'_>, kind: u32, offset: u64) -> io::Result<Option<Search>> {
     let mut search = Search::new(QUOTA_TREE, kind, offset);
     match call(node, &mut search) {
         Ok(()) => Ok(search.number(0).is_some().then_some(search)),
-        Err(error) if is(&error, libc::ENOENT) => Ok(None),
+        Err(error) if [libc::ENOENT, libc::EPERM].iter().any(|no| is(&error, *no)) => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -9,7 +9,7 @@ use crate::mica::host::types::Failure;
 use crate::mica::host::{config, home, mounts};
 
 /// What the host said, in the words of the contract.
-fn answers<T>(results: Vec<Result<T, Failure>>) -> Error {
+pub(crate) fn answers<T>(results: Vec<Result<T, Failure>>) -> Error {
     let words = results.into_iter().map(|result| match result {
         Ok(_) => "done".to_owned(),
         Err(failure) => format!("{:?}", failure.code).replace("Code::", ""),

@@ -1,11 +1,13 @@
 //! A driver that behaves, but for layers whose id asks for something else: `trap`, `loop`, `eat`, and so on.
 //!
 //! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
-//! `HOSTILE_NAME` and `HOSTILE_FAULT` are set when it is built: its name, and the call in which every layer traps.
+//! `HOSTILE_NAME`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name, the call in which every layer
+//! traps, and whether it imports `btrfs`.
 //!
 //! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
 
 mod crimes;
+mod snapshots;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "proto", generate_all });
 
@@ -24,6 +26,8 @@ const FAULT: &str = match option_env!("HOSTILE_FAULT") {
     Some(fault) => fault,
     None => "",
 };
+/// Without it the imports are not there.
+const BTRFS: bool = option_env!("HOSTILE_BTRFS").is_some();
 
 struct Hostile;
 
@@ -70,6 +74,9 @@ impl Guest for Hostile {
             .create_directory(b"tree", 0o755)
             .map_err(failed("make `tree`"))?;
         crimes::while_staged(&id, &room)?;
+        if BTRFS {
+            snapshots::while_staged(&id, &room)?;
+        }
         drop((tree, room));
         if id.starts_with("no-publish") {
             return Ok(());
