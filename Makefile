@@ -13,7 +13,7 @@ help:
 	@echo 'make demo    the main job on a real root file system (ROOTFS=file.tar[.gz|.zst] for another)'
 	@echo 'make test    the whole suite; as root'
 	@echo 'make check   formatting, lints, licences and advisories'
-	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root'
+	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some)'
 	@echo 'make build   target/release/mica'
 
 build:
@@ -40,7 +40,8 @@ check:
 bench:
 	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap
 	@tests/setup/rootfs.sh target/demo/rootfs.tar
-	cargo run --release --package mica-bench
+	cargo build --release --package mica --package mica-bench
+	target/release/mica-bench $(JOBS)
 
 clean:
 	cargo clean

@@ -66,23 +66,26 @@ impl Report {
                 }
             }
         }
-        let medians: Vec<Duration> = times.into_iter().map(median).collect();
-        let own = medians.first().copied().unwrap_or_default();
-        for (side, &time) in sides.iter().zip(&medians) {
+        let medians = sides
+            .iter()
+            .zip(times)
+            .map(|(side, times)| (side.name.to_owned(), median(times)));
+        self.add(job, &medians.collect::<Vec<_>>());
+        Ok(())
+    }
+
+    /// Adds a comparison by the medians of its sides; the first one is Mica's own.
+    pub(crate) fn add(&mut self, job: &str, medians: &[(String, Duration)]) {
+        let own = medians.first().map(|(_, time)| *time).unwrap_or_default();
+        for (place, (side, time)) in medians.iter().enumerate() {
             let ratio = own.as_secs_f64() / time.as_secs_f64().max(1e-12);
-            let job = if side.name == sides.first().map_or("", |side| side.name) {
-                job
-            } else {
-                ""
-            };
             self.rows.push(vec![
-                job.to_owned(),
-                side.name.to_owned(),
-                duration(time),
+                if place == 0 { job } else { "" }.to_owned(),
+                side.clone(),
+                duration(*time),
                 format!("{ratio:.2}"),
             ]);
         }
-        Ok(())
     }
 
     /// Tells something that is not a comparison.
@@ -101,7 +104,7 @@ impl Report {
         }
         if !self.rows.is_empty() {
             println!(
-                "{table}\n\nmedians of {} runs in turns; below 1.00 Mica is faster",
+                "{table}\n\nmedians of {} runs in turns (peers: of their own count); below 1.00 Mica is faster",
                 self.rounds
             );
         }

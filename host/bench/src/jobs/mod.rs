@@ -6,6 +6,7 @@ mod archives;
 mod changes;
 mod life;
 mod memory;
+mod peers;
 mod scale;
 mod trees;
 
@@ -18,7 +19,7 @@ use anyhow::Result;
 type Job = fn(&Arguments, &Place, &mut Report) -> Result<()>;
 
 /// Every job by name.
-pub(crate) const ALL: [(&str, Job); 7] = [
+pub(crate) const ALL: [(&str, Job); 8] = [
     ("diff", archives::diff),
     ("apply", archives::apply),
     ("changes", changes::changes),
@@ -26,4 +27,5 @@ pub(crate) const ALL: [(&str, Job); 7] = [
     ("instance", life::instance),
     ("scale", scale::scale),
     ("memory", memory::memory),
+    ("containerd", peers::containerd),
 ];
