@@ -480,6 +480,40 @@ fn quiet(bench: &Bench) {
 }
 
 #[test]
+fn an_archive_waits_for_its_reader_and_breaks_off_when_a_file_does() {
+    let bench = bench();
+    let root = bench.plugin.get("kid").expect("get");
+    tree::build(&root, "f large fill=50000000");
+    let body = json!({ "ID": "kid", "Parent": "base" });
+    let socket = &bench.plugin.socket;
+    let extra = [("Content-Length", &*body.to_string().len().to_string())];
+    let begun = http::begin(socket, "POST", "/GraphDriver.Diff", &extra, Body::Empty);
+    let mut stream = begun.expect("connect");
+    stream.write_all(body.to_string().as_bytes()).expect("send");
+    stream.read_exact(&mut [0; 1]).expect("the beginning");
+    // Nobody reads, so most of the file is still to come.
+    let file = std::fs::File::options()
+        .write(true)
+        .open(root.join("large"));
+    file.and_then(|file| file.set_len(0)).expect("truncate");
+    let mut rest = Vec::new();
+    let ended = stream.read_to_end(&mut rest);
+    let whole = ended.is_ok() && rest.ends_with(b"0\r\n\r\n");
+    assert!(!whole, "a short archive looks whole");
+    assert!(
+        rest.len() < 40_000_000,
+        "{} bytes were read ahead",
+        rest.len()
+    );
+    quiet(&bench);
+    bench.plugin.about("Put", "kid").expect("put");
+    bench
+        .plugin
+        .about("Remove", "kid")
+        .expect("no lock is left");
+}
+
+#[test]
 fn a_client_that_goes_away_in_a_stream_leaves_no_lock_and_no_mount() {
     let bench = bench();
     let root = bench.plugin.get("kid").expect("get");
