@@ -60,11 +60,6 @@ fn overlay_on_xfs_passes() {
 }
 
 #[test]
-fn btrfs_passes_with_quotas() {
-    judge(FileSystem::Btrfs, "btrfs", &["TestSetQuota"]);
-}
-
-#[test]
 fn vfs_passes() {
     judge(FileSystem::Ext4, "vfs", &[]);
 }
