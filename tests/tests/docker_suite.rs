@@ -68,8 +68,3 @@ fn btrfs_passes_with_quotas() {
 fn vfs_passes() {
     judge(FileSystem::Ext4, "vfs", &[]);
 }
-
-#[test]
-fn btrfs_passes_with_quotas() {
-    judge(FileSystem::Btrfs, "btrfs", &["TestSetQuota"]);
-}
