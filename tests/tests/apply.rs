@@ -690,3 +690,16 @@ fn the_root_entry_of_a_whole_layer_is_no_surprise() {
     );
     bench.store.remove("l").expect("remove");
 }
+
+/// FEATURES 1.8: the size is the sum of what the headers give, of AUFS's own entries and of those that are replaced too.
+#[test]
+fn the_size_is_the_sum_of_all_headers() {
+    let bench = setup::OVERLAY_EXT4.start();
+    let target = Target::new(&bench, Some("f gone data=1\nd d"));
+    let script = "d .wh..wh.plnk\nf .wh..wh.plnk/1.2 fill=100\nf .wh..wh.aufs fill=7\nf .wh.gone\nf f fill=2000\n\
+        f f fill=30\nl l to=f\nh h to=f\nd d";
+    let report = target.apply(&archive(script)).expect("apply");
+    assert_eq!(report["size_bytes"], 100 + 7 + 2000 + 30);
+    assert_eq!(report["entries"], 9);
+    target.done();
+}

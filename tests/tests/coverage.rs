@@ -84,6 +84,170 @@ fn every_trap_has_a_case() {
     all_named("FEATURES 6.2 no. ", 1..=30, NO_TRAPS_HERE);
 }
 
+/// What FEATURES 1.8 and 2.4 say of the format, each with the case or test that shows it: kept as it is, or mended
+/// where it is a defect.
+const FORMAT: &[(&str, &[&str])] = &[
+    // 1.8, the list of changes.
+    (
+        "kinds and their order",
+        &["changes-are-in-byte-order", "diff-apply-10-files"],
+    ),
+    (
+        "one deletion for a whole tree",
+        &["remove-directory-in-lower-layer"],
+    ),
+    (
+        "a file becomes a directory and back",
+        &["kinds-replace-one-another"],
+    ),
+    (
+        "times to the nanosecond; directories' are no change",
+        &["times", "touched-only"],
+    ),
+    (
+        "mode, owner and capability are changes",
+        &["chown", "xattrs-and-capabilities"],
+    ),
+    ("device numbers are changes", &["every-kind-of-node"]),
+    (
+        "nothing is listed where nothing changed",
+        &["nothing-changed"],
+    ),
+    (
+        "sizes, each node once",
+        &["sizes_are_those_of_the_original"],
+    ),
+    // 1.8, the writer.
+    (
+        "names, trailing slashes, whiteouts, modes, types",
+        &["entries_are_these"],
+    ),
+    (
+        "hard links by node, also to what did not change",
+        &[
+            "hard-links-within-a-layer",
+            "hard-link-to-an-unchanged-name",
+        ],
+    ),
+    (
+        "PAX only where it must be, big ids by base 256",
+        &["long-paths", "owners"],
+    ),
+    (
+        "no time and no process number of the writer",
+        &["nothing_in_a_diff_depends_on_when_and_who"],
+    ),
+    (
+        "a file that changes breaks the stream",
+        &["a_tree_that_changes_gives_a_whole_archive_or_a_broken_stream"],
+    ),
+    (
+        "others read the same",
+        &["python_and_gnu_tar_read_the_same_entries"],
+    ),
+    ("the top has attributes of its own", &["modes-of-the-root"]),
+    (
+        "byte for byte moby's over Docker's protocol",
+        &["an_upper_directory_gives_mobys_bytes"],
+    ),
+    // 1.8, the reader.
+    (
+        "sizes of all headers",
+        &["the_size_is_the_sum_of_all_headers"],
+    ),
+    ("parents that are only implied", &["implied-directories"]),
+    (
+        "AUFS's own names, pseudo links",
+        &[
+            "aufs-metadata",
+            "aufs-hardlinks",
+            "aufs-hardlink-without-source",
+        ],
+    ),
+    (
+        "names that leave the layer",
+        &["name-dotdot-alone", "name-dotdot-inside"],
+    ),
+    (
+        "whiteouts, opaque directories, in any order",
+        &["whiteouts", "opaque-first", "opaque-last"],
+    ),
+    (
+        "whiteouts that hide no name",
+        &[
+            "whiteout-of-nothing-named",
+            "whiteout-of-dot",
+            "whiteout-of-dotdot",
+        ],
+    ),
+    (
+        "a directory over a directory, anything over anything",
+        &["directory-merges", "kind-flips"],
+    ),
+    (
+        "hard links by prefix, absolute ones, their attributes",
+        &[
+            "name-prefix-sibling",
+            "hardlink-absolute",
+            "hardlink-has-its-target-s-attributes",
+        ],
+    ),
+    (
+        "global headers, unknown types",
+        &["global-header", "type-unknown"],
+    ),
+    (
+        "attributes by an allow-list",
+        &[
+            "xattr-trusted-opaque",
+            "xattr-security-names",
+            "xattr-capability",
+        ],
+    ),
+    (
+        "times of directories that a whiteout took away",
+        &["directory-whited-out-later"],
+    ),
+    (
+        "compression by its first bytes, short streams",
+        &[
+            "compressed_archives_are_recognised",
+            "junk_is_refused_at_once",
+        ],
+    ),
+    // 2.4.
+    (
+        "the entry of the top, dots in names",
+        &["root-entry", "dots-in-names"],
+    ),
+    (
+        "implied directories under an opaque one",
+        &["opaque-with-implied-directories"],
+    ),
+    (
+        "symbolic links are resolved within the layer",
+        &["absolute-symlink-parent", "symlink-in-the-lower"],
+    ),
+    (
+        "devices in a user namespace",
+        &["device_nodes_of_a_user_namespace_are_refused_by_name"],
+    ),
+];
+
+#[test]
+fn every_rule_of_the_format_has_a_case() {
+    let texts = texts();
+    let is_there = |case: &str| {
+        texts.contains(&format!("name = \"{case}\"")) || texts.contains(&format!("fn {case}()"))
+    };
+    let missing: Vec<_> = FORMAT
+        .iter()
+        .flat_map(|(rule, cases)| cases.iter().map(move |case| (rule, case)))
+        .filter(|(_, case)| !is_there(case))
+        .collect();
+    assert!(missing.is_empty(), "no such case: {missing:?}");
+}
+
 #[test]
 fn every_attack_by_an_archive_has_a_case() {
     all_named("ATTACKS ", 1..=48, OTHER_ATTACKS);

@@ -63,8 +63,3 @@ fn overlay_on_xfs_passes() {
 fn vfs_passes() {
     judge(FileSystem::Ext4, "vfs", &[]);
 }
-
-#[test]
-fn btrfs_passes_with_quotas() {
-    judge(FileSystem::Btrfs, "btrfs", &["TestSetQuota"]);
-}

@@ -113,3 +113,20 @@ fn vfs_works_without_rights() {
 fn btrfs_works_without_rights() {
     life(&setup::BTRFS);
 }
+
+/// FEATURES 2.4: moby leaves device nodes out in a user namespace, and says nothing. Here the entry is named.
+#[test]
+fn device_nodes_of_a_user_namespace_are_refused_by_name() {
+    let lab = Lab::on(setup::VFS_EXT4.file_system);
+    let Some(daemon) = start(&setup::VFS_EXT4, &lab) else {
+        return;
+    };
+    let store = daemon.client.default_store();
+    store.create("one", None).expect("create");
+    let archive = mica_tests::archive::archive("f f data=1\nc null rdev=1:3 mode=666");
+    let problem = store
+        .apply("one", &archive)
+        .expect_err("the kernel allows none");
+    assert!(problem.detail.contains("null"), "{problem:?}");
+    assert_eq!(store.changes("one", Against::Nothing).expect("changes"), "");
+}

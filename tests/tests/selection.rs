@@ -101,13 +101,22 @@ fn the_environment_goes_before_the_flag_and_there_is_no_way_back() {
         assert!(reason.contains(names), "{reason}");
         assert_eq!(chosen(&make(&daemon, "other")), (taken, reason));
     }
+    // Set on many machines, and no name of ours.
+    let lab = Lab::on(FileSystem::Ext4);
+    let mut settings = settings(&lab);
+    settings.environment = variables(&[("DOCKER_DRIVER", "overlay2")]);
+    for _ in 0..2 {
+        let (taken, reason) = default_store(&settings.start());
+        assert_eq!(taken, "overlay");
+        assert!(reason.contains("`overlay2` by `DOCKER_DRIVER`"), "{reason}");
+    }
     for (driver, names) in [
         ("btrfs", "mkfs.btrfs"),
         ("aufs", "not supported"),
         ("bogus", "bogus"),
     ] {
         let lab = Lab::on(FileSystem::Ext4);
-        let mut settings = settings(&lab);
+        let mut settings = Settings::new(&lab.root(), &lab.path("run"), "");
         settings.environment = variables(&[("DOCKER_DRIVER", driver)]);
         let log = settings.try_start().expect_err("it does not work here");
         assert!(log.contains(names) && log.contains("default"), "{log}");

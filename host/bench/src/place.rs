@@ -82,6 +82,7 @@ impl Bench {
         let runtime = Runtime::new(mica_runtime::Settings::default())?;
         let drivers = mica_artifacts::DRIVERS
             .iter()
+            .filter(|(name, _)| *name == driver)
             .map(|(name, bytes)| DriverSource {
                 name: Some((*name).to_owned()),
                 bytes: Cow::Borrowed(*bytes),

@@ -71,6 +71,27 @@ impl Engine {
         )))
     }
 
+    /// The driver that someone named for all stores that name none themselves.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDriver`], [`Error::NotSupported`] when there is no such driver.
+    pub fn named_driver(&self) -> Result<Option<String>> {
+        let Some((_, asked)) = self.settings.selection.named.first() else {
+            return Ok(None);
+        };
+        let driver = self.called_here(asked);
+        self.known_driver(driver)?;
+        Ok(Some(driver.to_owned()))
+    }
+
+    /// What a driver that was named for Docker is called here: machines have `DOCKER_DRIVER=overlay2` set for all.
+    fn called_here<'a>(&self, asked: &'a str) -> &'a str {
+        if asked == "overlay2" && self.registry.get(asked).is_err() {
+            return "overlay";
+        }
+        asked
+    }
+
     /// Makes a store with the driver that is to be taken when none is named.
     pub(crate) fn make_store_of_choice(
         &self,
@@ -84,8 +105,14 @@ impl Engine {
             absent: Vec::new(),
             refusals: Vec::new(),
         };
-        if let Some((place, driver)) = self.settings.selection.named.first() {
-            return self.take(&search, driver, format!("named by {place}"));
+        if let Some((place, asked)) = self.settings.selection.named.first() {
+            let driver = self.called_here(asked);
+            let reason = if driver == asked {
+                format!("named by {place}")
+            } else {
+                format!("named `{asked}` by {place}")
+            };
+            return self.take(&search, driver, reason);
         }
         let prior = self.prior_drivers();
         if self.settings.selection.prior == PriorDrivers::Choose {

@@ -5,7 +5,7 @@ use crate::{
     EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Runtime, Sink, Source,
     StoreRequest, WhenBusy,
 };
-use mica_runtime::Settings;
+use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
 use std::fs;
 use std::io::Cursor;
@@ -64,6 +64,9 @@ impl Rig {
     fn open(&self) -> Result<Arc<Engine>, Error> {
         let mut settings = EngineSettings::new(self.path("root"), self.path("run"));
         settings.drain = Duration::from_millis(200);
+        settings
+            .usual_grants
+            .insert(self.driver.to_owned(), Grants::all());
         settings.drivers = vec![DriverSource {
             name: Some(self.driver.to_owned()),
             bytes: Cow::Borrowed(component(self.driver)),

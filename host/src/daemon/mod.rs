@@ -196,7 +196,7 @@ fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
         ..EngineSettings::new(&config.root, &config.run_dir)
     };
     let engine = Engine::open(settings, Arc::clone(&sandbox)).map_err(Error::Engine)?;
-    let made = store::make_default(&engine, config);
+    let made = store::make_default(&engine);
     if made.is_err() {
         engine.close();
     }

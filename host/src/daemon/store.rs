@@ -4,14 +4,13 @@
 //! driver it is, the engine decides.
 
 use super::Error;
-use crate::config::Config;
 use mica_engine::{Engine, StoreRequest};
 
 /// The name of the store that commands use unless they are told another.
 const NAME: &str = "default";
 
 /// Makes the store, if this is the first start.
-pub(super) fn make_default(engine: &Engine, config: &Config) -> Result<(), Error> {
+pub(super) fn make_default(engine: &Engine) -> Result<(), Error> {
     let stores = engine.stores();
     if stores.is_empty() {
         let request = StoreRequest {
@@ -25,19 +24,17 @@ pub(super) fn make_default(engine: &Engine, config: &Config) -> Result<(), Error
         tracing::info!(driver = made.driver, reason, "made the store `default`");
         return Ok(());
     }
-    let Some((place, driver)) = config.selection.named.first() else {
+    let Some(asked) = engine.named_driver().map_err(Error::Engine)? else {
         return Ok(());
     };
-    engine.driver(driver).map_err(Error::Engine)?;
     let other = stores
         .iter()
-        .find(|store| store.name == NAME && store.driver != *driver);
+        .find(|store| store.name == NAME && store.driver != asked);
     if let Some(store) = other {
-        let (has, asked) = (&store.driver, driver);
+        let has = &store.driver;
         tracing::warn!(
             has,
             asked,
-            place,
             "the store `default` keeps the driver that it was made with"
         );
     }

@@ -8,6 +8,7 @@
 //! Invariant: nothing outside the directory that was given can be reached, for there is no call that could.
 
 mod attributes;
+mod aufs;
 mod chain;
 mod link;
 mod prune;
@@ -47,12 +48,14 @@ pub fn apply<T: Target, S: Source<File = T::File>>(root: T, source: S) -> Result
         reader: Reader::new(source),
         chain: Chain::new(root),
         report: Report::default(),
+        kept: aufs::Kept::default(),
     };
     while let Some(entry) = apply.reader.next_entry()? {
         apply.report.size_bytes = apply.report.size_bytes.saturating_add(entry.size);
         apply.take(&entry)?;
     }
     apply.reader.drain()?;
+    apply.drop_kept()?;
     apply.chain.close()?;
     Ok(Report {
         entries: apply.reader.entries(),
@@ -64,13 +67,14 @@ struct Apply<T: Target, S> {
     reader: Reader<S>,
     chain: Chain<T>,
     report: Report,
+    kept: aufs::Kept,
 }
 
 impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     fn take(&mut self, entry: &Entry) -> Result<()> {
         let parts = name::split(&entry.name).map_err(|what| self.reader.invalid(what))?;
         match whiteout::read(&parts).map_err(|what| self.reader.invalid(what))? {
-            Meaning::Aufs => Ok(()),
+            Meaning::Aufs => self.take_aufs(entry, &parts),
             Meaning::Root => self.take_root(entry),
             Meaning::Opaque { directory } => self.hide_all(directory),
             Meaning::Whiteout { parent, name } => self.hide(parent, name),

@@ -38,7 +38,7 @@ pub enum Meaning<'a> {
         /// The directory.
         directory: &'a [&'a [u8]],
     },
-    /// AUFS's own, to be passed over.
+    /// AUFS's own: nothing of the layer.
     Aufs,
 }
 

@@ -53,6 +53,8 @@ impl Daemon {
         command
             .process_group(0)
             .env_remove("MICA_SOCKET")
+            .env_remove("MICA_DRIVER")
+            .env_remove("DOCKER_DRIVER")
             .env_remove("MICA_STORE");
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let child = command.spawn().map_err(Failure::io("start the daemon"))?;
