@@ -8,7 +8,7 @@ use crate::config::Config;
 use mica_engine::{Engine, StoreRequest};
 
 /// The name of the store that commands use unless they are told another.
-const NAME: &str = "default";
+pub(super) const NAME: &str = "default";
 
 /// Makes the store, if this is the first start.
 pub(super) fn make_default(engine: &Engine, config: &Config) -> Result<(), Error> {
