@@ -2,6 +2,7 @@
 // wrong calls.
 //
 //	SNAP_SOCKET=/path/proxy.sock   the snapshotter, which no one else may use meanwhile
+//	SNAP_DEEPEST=500               layers of the longest chain
 //
 // containerd's suite has its keys written into it, so whatever is there before is removed.
 package suite
@@ -12,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -263,7 +265,10 @@ func TestDeepMount(t *testing.T) {
 	o := snapshots.WithLabels(map[string]string{"containerd.io/gc.root": "x"})
 	td := t.TempDir()
 	parent := ""
-	const deepest = 500
+	deepest, err := strconv.Atoi(os.Getenv("SNAP_DEEPEST"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer func() {
 		for i := deepest; i > 0; i-- {
 			sn.Remove(ctx, fmt.Sprintf("deep-a%d", i))
