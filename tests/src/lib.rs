@@ -10,6 +10,7 @@ pub mod archive;
 pub mod build;
 pub mod client;
 pub mod command;
+pub mod containerd;
 pub mod daemon;
 pub mod docker;
 pub mod dump;

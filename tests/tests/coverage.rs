@@ -16,7 +16,7 @@ const NO_TRAPS_HERE: &[(u32, &str)] = &[
     (17, "errors are variants: nothing compares them by identity"),
     (
         20,
-        "there are no `l/` links: a layer is one directory, published whole",
+        "no layer needs an `l/` link: it is one directory, published whole; short names for containerd are made anew at need",
     ),
     (22, "there are no project quotas yet"),
     (

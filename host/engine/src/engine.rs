@@ -82,7 +82,9 @@ impl Engine {
         engine.load_known_drivers()?;
         engine.open_stores()?;
         engine.clear_mounts_of_no_store();
-        Ok(Arc::new(engine))
+        let engine = Arc::new(engine);
+        engine.start_removers()?;
+        Ok(engine)
     }
 
     /// What it has and does.
@@ -140,6 +142,9 @@ impl Engine {
             return;
         }
         for store in self.all_stores() {
+            if let Ok(snapshots) = store.snapshots() {
+                snapshots.remover().stop();
+            }
             self.clean_up(&store);
             store.layers.home().flush();
         }

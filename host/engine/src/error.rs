@@ -112,6 +112,48 @@ pub enum Error {
     /// Something is in use; the text says what and by what.
     #[error("{0}")]
     Busy(String),
+    /// There is no such snapshot.
+    #[error("there is no snapshot `{key}` in store `{store}`")]
+    UnknownSnapshot {
+        /// The store.
+        store: String,
+        /// The key or name, made printable and cut to 256 characters, as in all errors.
+        key: String,
+    },
+    /// A snapshot of that key or name is there.
+    #[error("snapshot `{key}` exists already in store `{store}`")]
+    SnapshotExists {
+        /// The store.
+        store: String,
+        /// The key or name.
+        key: String,
+    },
+    /// A snapshot is of another kind than is needed.
+    #[error("cannot {doing} snapshot `{key}`: it is {kind}")]
+    WrongSnapshotKind {
+        /// What was to be done.
+        doing: &'static str,
+        /// The key or name.
+        key: String,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// Other snapshots are built on it.
+    #[error("cannot remove snapshot `{key}`: {children} are built on it, for instance `{child}`")]
+    SnapshotHasChildren {
+        /// The name.
+        key: String,
+        /// One of its children.
+        child: String,
+        /// How many there are.
+        children: u64,
+    },
+    /// A store has layers, and no snapshots.
+    #[error("store `{0}` has no snapshots")]
+    NoSnapshots(String),
+    /// The layers of a store are changed only as snapshots.
+    #[error("the layers of store `{0}` are snapshots of a container runtime")]
+    HoldsSnapshots(String),
     /// The chain of parents would be too long.
     #[error("layer `{layer}` would be number {depth} of its chain, {limit} are allowed")]
     TooDeep {
@@ -207,7 +249,8 @@ impl Error {
     /// `unknown-layer`, `unknown-parent`, `layer-exists`, `store-exists`, `driver-exists`, `has-children`, `mounted`,
     /// `not-mounted`, `busy`, `too-deep`, `not-supported`, `prerequisites`, `incompatible-fs`, `no-space`,
     /// `driver-rejected`, `driver-failed`, `quarantined`, `timed-out`, `limit-reached`, `cancelled`, `overloaded`,
-    /// `locked`, `io`, `corrupt`.
+    /// `locked`, `io`, `corrupt`, `unknown-snapshot`, `snapshot-exists`, `wrong-snapshot-kind`,
+    /// `snapshot-has-children`, `no-snapshots`, `holds-snapshots`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
@@ -225,6 +268,12 @@ impl Error {
             Self::Mounted { .. } | Self::MountedOtherwise { .. } => "mounted",
             Self::NotMounted { .. } => "not-mounted",
             Self::Busy(_) => "busy",
+            Self::UnknownSnapshot { .. } => "unknown-snapshot",
+            Self::SnapshotExists { .. } => "snapshot-exists",
+            Self::WrongSnapshotKind { .. } => "wrong-snapshot-kind",
+            Self::SnapshotHasChildren { .. } => "snapshot-has-children",
+            Self::NoSnapshots(_) => "no-snapshots",
+            Self::HoldsSnapshots(_) => "holds-snapshots",
             Self::TooDeep { .. } => "too-deep",
             Self::NotSupported(_) => "not-supported",
             Self::Prerequisites(_) => "prerequisites",
@@ -267,6 +316,13 @@ impl Error {
             Self::MountedOtherwise { .. } => "ask for the same, or unmount the layer first",
             Self::NotMounted { .. } => "mount the layer first",
             Self::Busy(_) => "end what uses it, and try again",
+            Self::SnapshotHasChildren { .. } => "remove the snapshots that are built on it first",
+            Self::NoSnapshots(_) => {
+                "give a new store's name to `containerd.store`, or look at its layers"
+            }
+            Self::HoldsSnapshots(_) => {
+                "let the container runtime do it; layers can be looked at and mounted read-only"
+            }
             Self::TooDeep { .. } => {
                 "flatten the chain: write the whole layer as one archive and apply it to a new base layer"
             }

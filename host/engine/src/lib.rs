@@ -10,6 +10,7 @@
 //! <root>/stores/<name>/layers/<n>/      record.json and d/, the driver's room
 //! <root>/stores/<name>/staging/ trash/  what is being made, what is being deleted
 //! <root>/stores/<name>/index.redb       a cache of the records
+//! <root>/stores/<name>/snapshots.redb   snapshots, where a container runtime has its own store: see `snapshots`
 //! <root>/stores/<name>/numbers          below which number every one may be in use
 //! <root>/drivers/<name>.wasm            drivers that were loaded or swapped in
 //! <run>/m/<store>/<n>                   where layers are mounted
@@ -36,6 +37,7 @@ mod operations;
 mod scope;
 mod selection;
 mod settings;
+mod snapshots;
 mod store;
 mod stores;
 #[cfg(test)]
@@ -53,6 +55,10 @@ pub use mica_runtime::{
 };
 pub use moment::Moment;
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
+pub use snapshots::{
+    CommitRequest, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
+    SnapshotUsage,
+};
 pub use view::{
     Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
     LiveParent, MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport,

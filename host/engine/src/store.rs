@@ -6,12 +6,15 @@ use crate::home::Reaper;
 use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
 use crate::settings::Durability;
+use crate::snapshots::{Snapshots, shown};
 use crate::view::{Backing, LayerView, StoreView};
 use crate::{Error, LayerId, Moment, Result, StoreName, files};
 use mica_sys::filesystem;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::time::Duration;
 
 /// The file that describes a store.
@@ -108,6 +111,7 @@ pub(crate) struct Store {
     pub(crate) layers: Arc<LayerSet>,
     pub(crate) mounts: Mounts,
     pub(crate) place: Place,
+    pub(crate) snapshots: OnceLock<Snapshots>,
     locks: Locks,
     life: RwLock<Life>,
     unavailable: Mutex<Option<String>>,
@@ -155,11 +159,15 @@ impl Store {
             layers,
             mounts: Mounts::new(adopted.mounts),
             place,
+            snapshots: OnceLock::new(),
             locks: Locks::default(),
             life: RwLock::new(Life::Here),
             // Until its driver has said that it can work on it.
             unavailable: Mutex::new(Some("it was not tried yet".to_owned())),
         };
+        if Snapshots::are_in(path) {
+            problems.extend(store.open_snapshots()?);
+        }
         Ok((Arc::new(store), problems))
     }
 
@@ -196,14 +204,16 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`] when they are not free for too long.
     pub(crate) fn lock(&self, wanted: Vec<(Key, Mode)>) -> Result<Held<'_>> {
-        self.locks
-            .acquire(wanted, PATIENCE)
-            .map_err(|(Key::Layer(id) | Key::Mount(id))| {
-                Error::Busy(format!(
-                    "another operation works on layer `{id}` of store `{}` for {PATIENCE:?}",
-                    self.name
-                ))
-            })
+        self.locks.acquire(wanted, PATIENCE).map_err(|key| {
+            let what = match key {
+                Key::Layer(id) | Key::Mount(id) => format!("layer `{id}`"),
+                Key::Snapshot(key) => format!("snapshot `{}`", shown(&key)),
+            };
+            Error::Busy(format!(
+                "another operation works on {what} of store `{}` for {PATIENCE:?}",
+                self.name
+            ))
+        })
     }
 
     /// What is known of a layer.

@@ -313,10 +313,12 @@ impl Engine {
     /// Removes a store that has no layers and no mounts.
     ///
     /// # Errors
-    /// [`Error::UnknownStore`]; [`Error::Busy`] while it has layers or mounts, or operations run in it.
+    /// [`Error::UnknownStore`]; [`Error::Busy`] while it has layers or mounts, or operations run in it;
+    /// [`Error::HoldsSnapshots`] for the store of a container runtime.
     pub fn remove_store(&self, name: &str) -> Result<()> {
         self.check_open()?;
         let store = self.find_store(name)?;
+        store.check_no_snapshots()?;
         let (layers, mounts) = (store.layers.table().len(), store.mounts.len());
         if layers > 0 || mounts > 0 {
             return Err(Error::Busy(format!(

@@ -4,6 +4,7 @@
 
 mod archive;
 mod body;
+pub(crate) mod containerd;
 pub(crate) mod docker;
 mod refusal;
 pub(crate) mod rest;

@@ -12,6 +12,7 @@ use super::driver::DriverCommand;
 use super::exit;
 use super::layer::LayerCommand;
 use super::serve::ServeArguments;
+use super::snapshot::SnapshotCommand;
 use super::store::StoreCommand;
 
 const EXAMPLES: &str = "\
@@ -42,16 +43,15 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) socket: Option<PathBuf>,
-    /// The store that layer commands are about
+    /// The store of layer and snapshot commands [default: `default` for layers, `containerd` for snapshots]
     #[arg(
         long,
         global = true,
         value_name = "NAME",
         env = "MICA_STORE",
-        default_value = "default",
         hide_env_values = true
     )]
-    pub(crate) store: String,
+    pub(crate) store: Option<String>,
     /// Print results and errors for people or for programs
     #[arg(
         long,
@@ -89,6 +89,9 @@ pub(crate) enum Command {
     /// Make, mount, compare, fill and remove layers
     #[command(subcommand)]
     Layer(LayerCommand),
+    /// List and measure what a containerd holds
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// List, load and swap drivers
     #[command(subcommand)]
     Driver(DriverCommand),

@@ -17,6 +17,7 @@ mod layer;
 mod print;
 mod progress;
 mod serve;
+mod snapshot;
 mod status;
 mod store;
 mod words;
@@ -35,7 +36,7 @@ use print::Printer;
 struct Context {
     /// The daemon; nothing is connected before the first call.
     client: Client,
-    /// The store that layer commands are about.
+    /// The store that layer and snapshot commands are about.
     store: String,
     /// Where results go.
     printer: Printer,
@@ -59,15 +60,20 @@ const DEFAULT_SOCKET: &str = "/run/mica/mica.sock";
 
 fn command(arguments: Arguments) -> Result<(), Failure> {
     let socket = arguments.socket.clone();
+    let store = match arguments.command {
+        Command::Snapshot(_) => "containerd",
+        _ => "default",
+    };
     let context = Context {
         client: Client::new(socket.unwrap_or_else(|| DEFAULT_SOCKET.into()))?,
-        store: arguments.store,
+        store: arguments.store.unwrap_or_else(|| store.to_owned()),
         printer: Printer::new(arguments.output),
     };
     match arguments.command {
         Command::Serve(serve) => serve::run(*serve, arguments.socket),
         Command::Store(command) => store::run(&context, command),
         Command::Layer(command) => layer::run(&context, command),
+        Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Driver(command) => driver::run(&context, command),
         Command::Status => status::run(&context),
         Command::Events => events::run(&context),

@@ -24,6 +24,9 @@ The configuration is one TOML file. An unknown key is an error that names it:
   [limits]                       # of the sandbox: memory, time, handles
   [docker]
   socket = \"/run/docker/plugins/mica.sock\"
+  [containerd]
+  socket = \"/run/mica/containerd.sock\"   # containerd's proxy plugin goes there
+  store = \"containerd\"          # for one containerd alone; made at the first start
   [drivers.hello]
   grants = [\"directory\", \"home\"]
 
@@ -54,6 +57,9 @@ pub(crate) struct ServeArguments {
     /// A directory whose *.wasm files add or override drivers
     #[arg(long, value_name = "DIR")]
     drivers_dir: Option<PathBuf>,
+    /// Serve containerd's snapshots on this unix socket, from a store of their own
+    #[arg(long, value_name = "PATH")]
+    containerd_socket: Option<PathBuf>,
     /// What is logged: error, warn, info, debug, trace, or directives [default: info]
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
@@ -85,6 +91,7 @@ pub(crate) fn run(arguments: ServeArguments, socket: Option<PathBuf>) -> Result<
         drivers_dir: arguments.drivers_dir,
         log: arguments.log,
         docker_socket: arguments.docker_socket,
+        containerd_socket: arguments.containerd_socket,
     });
     let config = config.map_err(|error| Failure::Serve {
         what: error.to_string(),

@@ -3,6 +3,7 @@
 //! Invariant: shape only; what a value means is checked where the flags are merged in.
 
 use super::ApiLimits;
+use super::containerd::Section;
 use mica_engine::{Durability, Grant, Limits, PriorDrivers};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ pub(super) struct File {
     pub(super) api: ApiLimits,
     /// Docker's plugin protocol.
     pub(super) docker: Docker,
+    /// The snapshot service for containerd.
+    pub(super) containerd: Section,
     /// What is said of single drivers, by name.
     pub(super) drivers: BTreeMap<String, Driver>,
 }
@@ -85,6 +88,7 @@ impl Default for File {
             limits: Limits::default(),
             api: ApiLimits::default(),
             docker: Docker::default(),
+            containerd: Section::default(),
             drivers: BTreeMap::new(),
         }
     }

@@ -3,7 +3,10 @@
 //! Invariant: a [`Config`] was checked as a whole; nothing reads a setting from anywhere else. A key that is not
 //! known is an error that names it.
 
+mod containerd;
 mod file;
+
+pub(crate) use containerd::{Containerd, ContainerdLimits, Content};
 
 use file::File;
 use mica_engine::{Durability, Grants, Limits, Selection, StoreName};
@@ -75,6 +78,8 @@ pub(crate) struct Flags {
     pub(crate) log: Option<String>,
     /// The socket of Docker's plugin protocol.
     pub(crate) docker_socket: Option<PathBuf>,
+    /// The socket of the snapshot service.
+    pub(crate) containerd_socket: Option<PathBuf>,
 }
 
 /// Docker's plugin protocol.
@@ -166,6 +171,8 @@ pub(crate) struct Config {
     pub(crate) api: ApiLimits,
     /// Docker's plugin protocol, if it is spoken.
     pub(crate) docker: Option<DockerSettings>,
+    /// The snapshot service for containerd, if there is to be one.
+    pub(crate) containerd: Option<Containerd>,
     /// What drivers may import, by driver; others get the standard grants.
     pub(crate) grants: BTreeMap<String, Grants>,
 }
@@ -218,11 +225,13 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
     let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
     let socket = flags.socket.or(file.socket);
     let docker = docker(flags.docker_socket, file.docker)?;
+    let socket = socket.map_or_else(
+        || Ok(run_dir.join(SOCKET_NAME)),
+        |path| full("socket", &path),
+    )?;
     Ok(Config {
-        socket: socket.map_or_else(
-            || Ok(run_dir.join(SOCKET_NAME)),
-            |path| full("socket", &path),
-        )?,
+        containerd: file.containerd.check(flags.containerd_socket, &socket)?,
+        socket,
         tcp: flags
             .tcp
             .or(file.tcp)
@@ -283,6 +292,14 @@ fn invalid(setting: &str, reason: impl Into<String>) -> Error {
     Error::Invalid {
         setting: setting.to_owned(),
         reason: reason.into(),
+    }
+}
+
+/// Refuses what would refuse everything.
+fn check_not_zero(setting: &str, value: u64) -> Result<(), Error> {
+    match value {
+        0 => Err(invalid(setting, "0 would refuse everything")),
+        _ => Ok(()),
     }
 }
 
@@ -408,6 +425,7 @@ mod tests {
             root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ndriver = 'vfs'
             drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3\nprior_drivers = 'warn'
             [limits]\nshort_seconds = 5\n[api]\nconnections = 7
+            [containerd]\nsocket = '/run/c'\nstore = 'k8s'\ndriver = 'vfs'\nshare_content = true\ncall_seconds = 2
             [docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
             [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
         let config = config(Flags::default(), text).unwrap();
@@ -420,6 +438,14 @@ mod tests {
         );
         assert_eq!(config.grants["overlay"].iter().count(), 2);
         assert_eq!(config.driver_depths["overlay"], 4);
+        let containerd = config.containerd.unwrap();
+        assert_eq!(containerd.socket, Path::new("/run/c"));
+        assert_eq!(
+            (containerd.store.as_str(), containerd.driver.as_deref()),
+            ("k8s", Some("vfs"))
+        );
+        assert_eq!(containerd.content, Content::Shared);
+        assert_eq!(containerd.limits.call().as_secs(), 2);
         let docker = config.docker.unwrap();
         assert_eq!(docker.socket, Path::new("/run/d"));
         assert_eq!(
@@ -436,6 +462,13 @@ mod tests {
             ("[api]\nbogus = 1", "bogus"),
             ("[drivers.vfs]\nbogus = 1", "bogus"),
             ("[docker]\nbogus = 1", "bogus"),
+            ("[containerd]\nbogus = 1", "bogus"),
+            ("[containerd]\ncall_seconds = 0", "containerd.call_seconds"),
+            (
+                "[containerd]\nsocket = '/run/mica/mica.sock'",
+                "socket of REST",
+            ),
+            ("[containerd]\nstore = 'A/b'", "containerd.store"),
             ("[docker]\nstore = 'A/b'", "docker.store"),
             ("[drivers.vfs]\ngrants = ['everything']", "everything"),
             ("durability = 'sometimes'", "sometimes"),

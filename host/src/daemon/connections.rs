@@ -5,8 +5,8 @@
 use super::Error;
 use crate::config::ApiLimits;
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
@@ -21,6 +21,20 @@ use tokio::task::JoinSet;
 
 /// How long taking connections rests when the kernel has none to give: descriptors may be free again then.
 const REST: Duration = Duration::from_millis(100);
+
+/// How often a silent HTTP/2 connection is asked whether it is still there: containerd keeps one open for days.
+const PING: Duration = Duration::from_secs(30);
+/// Requests at the same time on one HTTP/2 connection; a containerd has as many as images and containers at work.
+const STREAMS: u32 = 1024;
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// One request after another.
+    Http1,
+    /// Many at once, without an upgrade.
+    Http2,
+}
 
 /// Takes connections.
 pub(super) trait Listener: Send + 'static {
@@ -68,7 +82,7 @@ pub(super) struct Door {
 
 impl Door {
     /// Takes connections until the daemon is to end, then waits for those that are open, up to the limit.
-    pub(super) async fn serve<L: Listener>(self, listener: L, router: Router) {
+    pub(super) async fn serve<L: Listener>(self, listener: L, protocol: Protocol, router: Router) {
         let mut open = JoinSet::new();
         let mut stop = self.stop.clone();
         loop {
@@ -79,7 +93,10 @@ impl Door {
             };
             let (stop, limits, router) = (self.stop.clone(), self.limits.clone(), router.clone());
             open.spawn(async move {
-                answer(stream, router, &limits, stop).await;
+                match protocol {
+                    Protocol::Http1 => answer(stream, router, &limits, stop).await,
+                    Protocol::Http2 => answer_streams(stream, router, stop).await,
+                }
                 drop(place);
             });
         }
@@ -119,6 +136,28 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout())
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn answer_streams<S>(stream: S, router: Router, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .max_concurrent_streams(STREAMS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     let ended = tokio::select! {

@@ -7,16 +7,18 @@
 
 pub(crate) mod compiler;
 mod connections;
+mod containerd;
 mod directories;
 mod drivers;
 mod facts;
 mod socket;
 mod store;
 
+use crate::api;
 use crate::api::docker::{self, Docker};
 use crate::api::rest::{self, Api};
-use crate::config::Config;
-use connections::Door;
+use crate::config::{Config, Containerd};
+use connections::{Door, Protocol};
 use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -71,6 +73,14 @@ pub(crate) enum Error {
     /// The default store cannot be made, with the driver that was asked for or with any.
     #[error("make the store `default`: {}", whole(.0))]
     DefaultStore(mica_engine::Error),
+    /// The store of containerd cannot be opened.
+    #[error("open store `{store}` for containerd: {}", whole(source))]
+    ContainerdStore {
+        /// The store.
+        store: String,
+        /// Why.
+        source: mica_engine::Error,
+    },
     /// The engine does not open.
     #[error("{}", whole(.0))]
     Engine(mica_engine::Error),
@@ -91,6 +101,11 @@ impl Error {
     /// What would help.
     pub(crate) fn remedy(&self) -> Option<String> {
         let text = match self {
+            Self::ContainerdStore {
+                source: EngineError::Busy(_),
+                ..
+            } => "choose another store with `containerd.store`",
+            Self::ContainerdStore { source: error, .. } => return error.remedy(),
             Self::DefaultStore(
                 EngineError::NotSupported(_)
                 | EngineError::Prerequisites(_)
@@ -115,7 +130,9 @@ impl Error {
     /// The stable word for it, where it is one of the interface's.
     pub(crate) fn code(&self) -> Option<&'static str> {
         match self {
-            Self::Engine(error) | Self::DefaultStore(error) => Some(error.code()),
+            Self::Engine(error)
+            | Self::DefaultStore(error)
+            | Self::ContainerdStore { source: error, .. } => Some(error.code()),
             Self::SocketInUse(_) => Some("locked"),
             Self::Log { .. } => Some("invalid-option"),
             _ => None,
@@ -196,7 +213,8 @@ fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
         ..EngineSettings::new(&config.root, &config.run_dir)
     };
     let engine = Engine::open(settings, Arc::clone(&sandbox)).map_err(Error::Engine)?;
-    let made = store::make_default(&engine);
+    let made = store::make_default(&engine)
+        .and_then(|()| containerd::open_store(&engine, config.containerd.as_ref()));
     if made.is_err() {
         engine.close();
     }
@@ -232,7 +250,9 @@ async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Res
         limits: config.api.clone(),
         settings: settings.clone(),
     });
-    let Listening { places, tasks } = listen(config, door, api, docker).await?;
+    let snapshots = config.containerd.as_ref();
+    let snapshots = snapshots.map(|settings| (settings, Arc::clone(&engine)));
+    let Listening { places, tasks } = listen(config, door, api, docker, snapshots).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -266,10 +286,15 @@ async fn listen(
     door: Door,
     api: Arc<Api>,
     docker: Option<Docker>,
+    snapshots: Option<(&Containerd, Arc<Engine>)>,
 ) -> Result<Listening, Error> {
     let local = socket::bind(&config.socket)?;
     let docker = match docker {
         Some(docker) => Some((socket::bind(&docker.settings.socket)?, docker)),
+        None => None,
+    };
+    let snapshots = match snapshots {
+        Some((settings, engine)) => Some((socket::bind(&settings.socket)?, settings, engine)),
         None => None,
     };
     let remote = match config.tcp {
@@ -279,15 +304,37 @@ async fn listen(
     tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
     let (mut places, mut tasks) = (vec![local.place], Vec::new());
     let router = rest::router(Arc::clone(&api));
-    tasks.push(tokio::spawn(door.clone().serve(local.listener, router)));
+    tasks.push(tokio::spawn(door.clone().serve(
+        local.listener,
+        Protocol::Http1,
+        router,
+    )));
     if let Some((socket, docker)) = docker {
         tracing::info!(socket = %docker.settings.socket.display(), store = docker.settings.store, "ready for Docker");
         let router = docker::router(Arc::new(docker));
-        tasks.push(tokio::spawn(door.clone().serve(socket.listener, router)));
+        tasks.push(tokio::spawn(door.clone().serve(
+            socket.listener,
+            Protocol::Http1,
+            router,
+        )));
+        places.push(socket.place);
+    }
+    if let Some((socket, settings, engine)) = snapshots {
+        tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for containerd");
+        let router = api::containerd::router(engine, settings);
+        tasks.push(tokio::spawn(door.clone().serve(
+            socket.listener,
+            Protocol::Http2,
+            router,
+        )));
         places.push(socket.place);
     }
     if let Some(listener) = remote {
-        tasks.push(tokio::spawn(door.serve(listener, rest::tcp_router(api))));
+        tasks.push(tokio::spawn(door.serve(
+            listener,
+            Protocol::Http1,
+            rest::tcp_router(api),
+        )));
     }
     Ok(Listening { places, tasks })
 }

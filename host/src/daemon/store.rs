@@ -7,7 +7,7 @@ use super::Error;
 use mica_engine::{Engine, StoreRequest};
 
 /// The name of the store that commands use unless they are told another.
-const NAME: &str = "default";
+pub(super) const NAME: &str = "default";
 
 /// Makes the store, if this is the first start.
 pub(super) fn make_default(engine: &Engine) -> Result<(), Error> {

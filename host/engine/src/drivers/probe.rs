@@ -5,7 +5,7 @@
 use super::load::is_refusal;
 use crate::call::Call;
 use crate::engine::Engine;
-use crate::home::Record;
+use crate::home::{Record, Syncing};
 use crate::layers::{LayerSet, Owner};
 use crate::scope::{Intent, Scope};
 use crate::settings::Durability;
@@ -128,7 +128,9 @@ impl Probe<'_> {
                 DriverError::Trapped("it discarded no layer".into()),
             ));
         }
-        self.layers.discard(self.id).map_err(Failed::Host)
+        self.layers
+            .discard(self.id, Syncing::Now)
+            .map_err(Failed::Host)
     }
 
     fn create(&self) -> std::result::Result<(), Failed> {
@@ -151,6 +153,8 @@ impl Probe<'_> {
         };
         let staged = scope.take_published().ok_or_else(nothing)?;
         let record = Record::new(self.id.clone(), None, kind, &self.layers.driver);
-        self.layers.publish(staged, record).map_err(Failed::Host)
+        self.layers
+            .publish(staged, record, Syncing::Now)
+            .map_err(Failed::Host)
     }
 }

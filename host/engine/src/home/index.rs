@@ -1,12 +1,13 @@
 //! A cache of the records, so that a start does not read a file for each layer.
 //!
-//! A row is a number, the record and the stamp of its file. Rows are written by a thread of their own, many in one transaction:
-//! what a crash loses is found again by [`super::recover`].
+//! A row is a number, the record and the stamp of its file. Rows are written by a thread of their own, many in one transaction,
+//! and get to the device when there are many or a flush is asked for: what a crash loses is found again by
+//! [`super::recover`].
 //!
 //! Invariant: nothing depends on the index being right; a file that cannot be read is thrown away.
 
 use super::record::Row;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -134,12 +135,13 @@ fn rows(database: &Database) -> Result<HashMap<u64, Row>, redb::Error> {
 }
 
 fn write_all(database: &Database, receiver: &Receiver<Update>) {
+    let mut unsynced = 0;
     while let Ok(first) = receiver.recv() {
         let mut waiting = Vec::new();
         let batch = std::iter::once(first)
             .chain(receiver.try_iter())
             .take(BATCH);
-        if let Err(error) = write(database, batch, &mut waiting) {
+        if let Err(error) = write(database, batch, &mut waiting, &mut unsynced) {
             tracing::warn!(%error, "rows of the index are lost; the next start reads the records instead");
         }
         for done in waiting {
@@ -153,17 +155,24 @@ fn write(
     database: &Database,
     batch: impl Iterator<Item = Update>,
     waiting: &mut Vec<Sender<()>>,
+    unsynced: &mut usize,
 ) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
+    let mut transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(LAYERS)?;
         for update in batch {
+            *unsynced += 1;
             match update {
                 Update::Put(number, record) => drop(table.insert(number, record.as_slice())?),
                 Update::Delete(number) => drop(table.remove(number)?),
                 Update::Flush(done) => waiting.push(done),
             }
         }
+    }
+    if waiting.is_empty() && *unsynced < BATCH {
+        transaction.set_durability(Durability::None)?;
+    } else {
+        *unsynced = 0;
     }
     transaction.commit()?;
     Ok(())

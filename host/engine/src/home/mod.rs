@@ -24,6 +24,7 @@ mod stage;
 mod tests;
 
 pub(crate) use layout::Layout;
+pub(crate) use publish::Syncing;
 pub(crate) use reaper::Reaper;
 pub(crate) use record::Record;
 pub(crate) use recover::Recovered;

@@ -13,23 +13,40 @@ use mica_sys::{Name, filesystem, node};
 use std::io;
 use std::os::fd::AsFd;
 
+/// When a change of a home has to be on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syncing {
+    /// Before anyone is told of it.
+    Now,
+    /// Later, for what someone else writes down decides whether it counts: the record alone is on the device before the
+    /// layer is published, so that a layer that survives a power cut can be read.
+    Later,
+}
+
 impl Home {
     /// Makes a staged layer a published one and says under which number.
-    pub(crate) fn publish(&self, mut staged: StagedLayer, record: &Record) -> io::Result<u64> {
+    pub(crate) fn publish(
+        &self,
+        mut staged: StagedLayer,
+        record: &Record,
+        syncing: Syncing,
+    ) -> io::Result<u64> {
         let (file, row) = record.write(&self.layout, staged.directory.as_fd())?;
         let row = row.to_bytes()?;
         if self.durability == Durability::Commit {
             filesystem::sync_file(file.as_fd())?;
-            filesystem::sync(self.layout.top())?;
+            if syncing == Syncing::Now {
+                filesystem::sync(self.layout.top())?;
+            }
         }
         let number = self.numbers.next()?;
         let name = Name::from_number(number);
         let layers = self.layout.area(Area::Layers);
         node::rename(self.layout.area(Area::Staging), &staged.name, layers, &name)?;
         staged.is_published = true;
-        if let Err(error) = self.sync_layers() {
+        if let Err(error) = self.sync_layers(syncing) {
             // No one was told of it: it goes again, and if even that fails the next start finds a whole layer.
-            let _gone = self.discard(number);
+            let _gone = self.discard(number, syncing);
             return Err(error);
         }
         self.index.put(number, row);
@@ -37,7 +54,7 @@ impl Home {
     }
 
     /// Makes a published layer disappear; its files go in the background.
-    pub(crate) fn discard(&self, number: u64) -> io::Result<()> {
+    pub(crate) fn discard(&self, number: u64, syncing: Syncing) -> io::Result<()> {
         let trashed = random_name()?;
         let trash = self.layout.area(Area::Trash);
         node::rename(
@@ -48,13 +65,15 @@ impl Home {
         )?;
         self.index.delete(number);
         self.reaper.delete(&self.layout, Area::Trash, trashed);
-        self.sync_layers()
+        self.sync_layers(syncing)
     }
 
-    fn sync_layers(&self) -> io::Result<()> {
-        match self.durability {
-            Durability::Commit => filesystem::sync_file(self.layout.area(Area::Layers)),
-            Durability::None => Ok(()),
+    fn sync_layers(&self, syncing: Syncing) -> io::Result<()> {
+        match (self.durability, syncing) {
+            (Durability::Commit, Syncing::Now) => {
+                filesystem::sync_file(self.layout.area(Area::Layers))
+            }
+            (Durability::Commit, Syncing::Later) | (Durability::None, _) => Ok(()),
         }
     }
 }

@@ -140,7 +140,7 @@ impl Home {
             self.index.put(*number, row.to_bytes()?);
         }
         for number in &recovered.superseded {
-            self.discard(*number)?;
+            self.discard(*number, super::Syncing::Now)?;
         }
         for area in [Area::Staging, Area::Trash] {
             for name in node::names(self.layout.area(area))? {

@@ -75,7 +75,7 @@ fn publish(home: &Home, id: &str) -> u64 {
     let staged = home.stage().unwrap();
     let room = staged.open_room().unwrap();
     node::create_regular(room.as_fd(), &layout::name(b"file").unwrap(), 0o644).unwrap();
-    home.publish(staged, &record(id)).unwrap()
+    home.publish(staged, &record(id), Syncing::Now).unwrap()
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_discarded_layer_is_gone_at_once_and_its_files_soon() {
     let rig = Rig::new();
     let (home, _) = rig.open();
     let number = publish(&home, "a");
-    home.discard(number).unwrap();
+    home.discard(number, Syncing::Now).unwrap();
     assert!(!rig.path(&format!("layers/{number}")).exists());
     assert!(rig.names("trash").is_empty());
     drop(home);
@@ -133,7 +133,7 @@ fn a_number_is_never_given_twice() {
         for id in ["a", "b", "c"] {
             let number = publish(&home, id);
             assert!(seen.insert(number), "{number} was used before");
-            home.discard(number).unwrap();
+            home.discard(number, Syncing::Now).unwrap();
         }
     }
 }
@@ -150,7 +150,7 @@ fn without_the_file_of_numbers_the_layers_tell_what_is_in_use() {
         let (home, _) = rig.open();
         let next = publish(&home, "b");
         assert!(next > number);
-        home.discard(next).unwrap();
+        home.discard(next, Syncing::Now).unwrap();
     }
 }
 
@@ -262,7 +262,9 @@ fn of_two_numbers_with_one_id_the_higher_revision_is_the_layer() {
         let (home, _) = rig.open();
         let first = publish(&home, "a");
         let next = record("a").next_revision();
-        let second = home.publish(home.stage().unwrap(), &next).unwrap();
+        let second = home
+            .publish(home.stage().unwrap(), &next, Syncing::Now)
+            .unwrap();
         drop(home);
         if !with_index {
             fs::remove_file(rig.path("index.redb")).unwrap();
@@ -330,7 +332,9 @@ fn a_copy_shares_files_and_has_its_own_directories() {
     let (home, _) = rig.open();
     let first = publish(&home, "a");
     let copy = home.stage_copy(first).unwrap();
-    let second = home.publish(copy, &record("a").next_revision()).unwrap();
+    let second = home
+        .publish(copy, &record("a").next_revision(), Syncing::Now)
+        .unwrap();
     let inode = |below: &str| fs::metadata(rig.path(below)).unwrap().ino();
     assert_eq!(
         inode(&format!("layers/{first}/d/file")),

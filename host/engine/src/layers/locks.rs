@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 /// What can be locked. The order of the variants is the order of locking.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
+    /// A snapshot, by its key.
+    Snapshot(Arc<str>),
     /// Whether and how a layer is mounted.
     Mount(LayerId),
     /// A layer.

@@ -4,11 +4,12 @@
 //! the store decide, not this.
 
 use super::{Entry, Table};
-use crate::home::{Home, Reaper, Record, Recovered, StagedLayer};
+use crate::home::{Home, Reaper, Record, Recovered, StagedLayer, Syncing};
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};
 use mica_sys::filesystem;
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -97,10 +98,32 @@ impl LayerSet {
             .transpose()
     }
 
+    /// Opens the room of a layer's directory.
+    pub(crate) fn open_number(&self, number: u64) -> io::Result<OwnedFd> {
+        self.home.layout().open_room(number)
+    }
+
+    /// The numbers of all layers.
+    pub(crate) fn numbers(&self) -> HashSet<u64> {
+        let table = self.table();
+        table
+            .page(None, usize::MAX)
+            .map(|entry| entry.number)
+            .collect()
+    }
+
     /// Publishes a new layer.
-    pub(crate) fn publish(&self, staged: StagedLayer, record: Record) -> Result<()> {
+    pub(crate) fn publish(
+        &self,
+        staged: StagedLayer,
+        record: Record,
+        syncing: Syncing,
+    ) -> Result<()> {
         let explain = |error| self.explain("publish", &record.id, error);
-        let number = self.home.publish(staged, &record).map_err(explain)?;
+        let number = self
+            .home
+            .publish(staged, &record, syncing)
+            .map_err(explain)?;
         self.table().insert(number, record);
         Ok(())
     }
@@ -117,21 +140,21 @@ impl LayerSet {
         let Some(entry) = self.table().get(id.as_str()).map(Entry::facts) else {
             return Err(self.unknown(id));
         };
-        self.publish(staged, entry.record.next_revision())?;
+        self.publish(staged, entry.record.next_revision(), Syncing::Now)?;
         // The newer revision counts from now on; if the old one stays here, the next start deletes it.
-        if let Err(error) = self.home.discard(entry.number) {
+        if let Err(error) = self.home.discard(entry.number, Syncing::Now) {
             tracing::warn!(store = self.store, layer = %id, %error, "the old revision stays until the next start");
         }
         Ok(())
     }
 
     /// Removes a layer.
-    pub(crate) fn discard(&self, id: &LayerId) -> Result<()> {
+    pub(crate) fn discard(&self, id: &LayerId, syncing: Syncing) -> Result<()> {
         let Some(number) = self.table().get(id.as_str()).map(|entry| entry.number) else {
             return Err(self.unknown(id));
         };
         self.home
-            .discard(number)
+            .discard(number, syncing)
             .map_err(|error| self.explain("remove", id, error))?;
         self.table().remove(id);
         Ok(())

@@ -28,6 +28,7 @@ impl Engine {
         let id = LayerId::parse(id)?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
+        store.check_no_snapshots()?;
         let _held = store.lock(vec![
             (Key::Mount(id.clone()), Mode::Exclusive),
             (Key::Layer(id.clone()), Mode::Exclusive),

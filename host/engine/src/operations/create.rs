@@ -5,13 +5,36 @@
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::event::News;
-use crate::home::Record;
+use crate::home::{Record, Syncing};
 use crate::layers::{Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::view::{LayerRequest, LayerView, LiveParent};
 use crate::{Error, EventKind, LayerId, Result, label};
-use mica_runtime::{CreateOptions, Error as DriverError};
+use mica_runtime::{CancelToken, CreateOptions, Error as DriverError, LayerKind};
+
+/// How a layer is made.
+#[derive(Debug)]
+pub(crate) struct NewLayer {
+    kind: LayerKind,
+    options: CreateOptions,
+    syncing: Syncing,
+    cancel: CancelToken,
+    live_parent: LiveParent,
+}
+
+impl NewLayer {
+    /// The layer of a snapshot: its files may get to the device later, for its row tells whether it counts.
+    pub(crate) fn of_snapshot(kind: LayerKind, cancel: &CancelToken) -> Self {
+        Self {
+            kind,
+            options: CreateOptions::default(),
+            syncing: Syncing::Later,
+            cancel: cancel.clone(),
+            live_parent: LiveParent::Refuse,
+        }
+    }
+}
 
 impl Engine {
     /// Creates a layer of the content of its parent, or an empty one.
@@ -34,40 +57,57 @@ impl Engine {
         label::check(mount_label.as_deref())?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
+        store.check_no_snapshots()?;
+        let new = NewLayer {
+            kind,
+            options: CreateOptions {
+                mount_label,
+                storage_options,
+            },
+            syncing: Syncing::Now,
+            cancel: CancelToken::default(),
+            live_parent,
+        };
+        self.create_in(&store, &id, parent.as_ref(), new)?;
+        Ok(store.layer_view(store.facts(&id)?))
+    }
+
+    /// Creates a layer in a store that stays.
+    pub(crate) fn create_in(
+        &self,
+        store: &Store,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        new: NewLayer,
+    ) -> Result<()> {
         let mut wanted = vec![(Key::Layer(id.clone()), Mode::Exclusive)];
-        wanted.extend(
-            parent
-                .iter()
-                .map(|parent| (Key::Layer(parent.clone()), Mode::Shared)),
-        );
+        wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
-        self.check_new(&store, &id, parent.as_ref())?;
-        if let (Some(parent), LiveParent::Refuse) = (&parent, live_parent)
+        self.check_new(store, id, parent)?;
+        if let (Some(parent), LiveParent::Refuse) = (parent, new.live_parent)
             && store.mounts.is_writable(parent)
         {
             store.check_unmounted(parent)?;
         }
-        let scope = Scope::layer(&store.layers, &id, Intent::Create(parent.clone(), kind));
-        let options = CreateOptions {
-            mount_label,
-            storage_options,
-        };
-        let below = parent.as_ref().map(LayerId::as_str);
-        let call = Call::new("create", scope.clone());
+        let intent = Intent::Create(parent.cloned(), new.kind);
+        let scope = Scope::layer(&store.layers, id, intent);
+        let below = parent.map(LayerId::as_str);
+        let call = Call::new("create", scope.clone()).with_cancel(new.cancel);
         let staged = self.call(call, |generation, operation| {
-            generation.create(operation, id.as_str(), below, kind, &options)?;
+            generation.create(operation, id.as_str(), below, new.kind, &new.options)?;
             scope
                 .take_published()
                 .ok_or_else(|| DriverError::Trapped("it published no layer".into()))
         })?;
-        let record = Record::new(id.clone(), parent, kind, &store.description.driver);
-        store.layers.publish(staged, record)?;
+        let driver = &store.description.driver;
+        let record = Record::new(id.clone(), parent.cloned(), new.kind, driver);
+        store.layers.publish(staged, record, new.syncing)?;
         self.bus.tell(
             News::new(EventKind::LayerCreated)
                 .store(store.name.as_str())
                 .layer(id.as_str()),
         );
-        Ok(store.layer_view(store.facts(&id)?))
+        Ok(())
     }
 
     /// Checks what can be known before the driver is asked.

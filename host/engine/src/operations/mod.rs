@@ -14,12 +14,13 @@
 //! after the disk has it.
 
 mod apply;
-mod create;
+pub(crate) mod create;
 mod diff;
 mod list;
 mod mount;
 mod release;
 mod remove;
+mod snapshots;
 mod unmount;
 mod usage;
 
@@ -30,7 +31,7 @@ use std::sync::Arc;
 
 impl Engine {
     /// Finds a store that can be used.
-    fn usable_store(&self, name: &str) -> Result<Arc<Store>> {
+    pub(crate) fn usable_store(&self, name: &str) -> Result<Arc<Store>> {
         self.check_open()?;
         let store = self.find_store(name)?;
         self.make_ready(&store)?;

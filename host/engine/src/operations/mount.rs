@@ -36,7 +36,10 @@ impl Engine {
         }
         let mode = match access_for(&store.facts(&id)?, request.access)? {
             Access::ReadOnly => Mode::Shared,
-            Access::ReadWrite => Mode::Exclusive,
+            Access::ReadWrite => {
+                store.check_no_snapshots()?;
+                Mode::Exclusive
+            }
         };
         let _held = store.lock(vec![(Key::Layer(id.clone()), mode)])?;
         let facts = store.facts(&id)?;

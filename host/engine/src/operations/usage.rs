@@ -31,8 +31,18 @@ impl Engine {
         let id = LayerId::parse(id)?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
+        self.usage_in(&store, &id, cancel)
+    }
+
+    /// Measures a layer in a store that stays.
+    pub(crate) fn usage_in(
+        &self,
+        store: &Store,
+        id: &LayerId,
+        cancel: CancelToken,
+    ) -> Result<UsageView> {
         let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Shared)])?;
-        let facts = store.facts(&id)?;
+        let facts = store.facts(id)?;
         let explain = |error: io::Error| match error.kind() {
             io::ErrorKind::Interrupted if cancel.is_cancelled() => Error::Cancelled,
             _ => Error::io(
@@ -40,7 +50,7 @@ impl Engine {
                 error,
             ),
         };
-        let own = self.own_directory(&store, &id, facts.number)?;
+        let own = self.own_directory(store, id, facts.number)?;
         let own = own.map_err(explain)?;
         if btrfs::is_subvolume(own.as_fd()).map_err(explain)? {
             // What children share with it is not its alone any more, but still what it has beyond its parent.
@@ -55,7 +65,7 @@ impl Engine {
                     inodes: None,
                     source: UsageSource::Quota,
                 }),
-                None => self.compared(&store, &id, &facts, cancel),
+                None => self.compared(store, id, &facts, cancel),
             };
         }
         let measured = tree::measure(own.as_fd(), &|| !cancel.is_cancelled()).map_err(explain)?;

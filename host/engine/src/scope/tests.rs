@@ -1,5 +1,5 @@
 use super::*;
-use crate::home::{Reaper, Record};
+use crate::home::{Reaper, Record, Syncing};
 use crate::layers::Owner;
 use crate::settings::Durability;
 use std::os::fd::AsFd;
@@ -35,7 +35,7 @@ impl Rig {
     fn publish(&self, name: &str, parent: Option<&str>) {
         let staged = self.layers.home().stage().unwrap();
         let record = Record::new(id(name), parent.map(id), LayerKind::Content, "test");
-        self.layers.publish(staged, record).unwrap();
+        self.layers.publish(staged, record, Syncing::Now).unwrap();
     }
 
     fn scope(&self, subject: &str, intent: Intent) -> Arc<Scope> {

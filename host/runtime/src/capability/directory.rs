@@ -5,6 +5,7 @@
 use super::attributes::{self, Node, Wanted, check_mode};
 use super::file::File;
 use super::listing::Listing;
+use super::plan::Origin;
 use super::{HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entry};
 use crate::{Access, Code, Failure};
@@ -22,6 +23,8 @@ use wasmtime::component::Resource;
 pub struct Directory {
     dir: Arc<Dir>,
     access: Access,
+    /// How it was reached; only where views are planned.
+    origin: Option<Arc<Origin>>,
 }
 
 impl Directory {
@@ -29,7 +32,34 @@ impl Directory {
         Self {
             dir: Arc::new(Dir::from_std_file(fd.into())),
             access,
+            origin: None,
         }
+    }
+
+    /// The room of a layer, from which on places are written down.
+    pub(super) fn room(fd: OwnedFd, access: Access, layer: String) -> Self {
+        let names = Vec::new();
+        Self {
+            origin: Some(Arc::new(Origin { layer, names })),
+            ..Self::new(fd, access)
+        }
+    }
+
+    /// A directory of this one.
+    fn child(&self, fd: OwnedFd, access: Access, name: &Name) -> Self {
+        let origin = self.origin.as_ref().map(|origin| {
+            let mut origin = Origin::clone(origin);
+            origin.names.push(name.clone());
+            Arc::new(origin)
+        });
+        Self {
+            origin,
+            ..Self::new(fd, access)
+        }
+    }
+
+    pub(super) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -151,7 +181,7 @@ impl wit::HostDirectory for State {
         let name = component(&name)?;
         let fd =
             node::open_directory(directory.fd(), &name).map_err(on("open directory", &name))?;
-        let opened = Directory::new(fd, directory.access);
+        let opened = directory.child(fd, directory.access, &name);
         Ok(self.handles.push(opened)?)
     }
 
@@ -177,7 +207,8 @@ impl wit::HostDirectory for State {
         check_mode(mode)?;
         let fd = node::create_directory(directory.fd(), &name, mode)
             .map_err(on("create directory", &name))?;
-        Ok(self.handles.push(Directory::new(fd, Access::ReadWrite))?)
+        let made = directory.child(fd, Access::ReadWrite, &name);
+        Ok(self.handles.push(made)?)
     }
 
     fn create_file(

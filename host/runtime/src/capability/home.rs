@@ -3,6 +3,7 @@
 //! Invariant: an interface; what a layer is, and who may do what, the engine decides.
 
 use super::directory::Directory;
+use super::plan::Outcome;
 use super::{HostResult, State};
 use crate::bindings::mica::host::home::{self as wit, Layer};
 use crate::{Access, Code, Failure, Feature, LayerKind, Support};
@@ -139,7 +140,11 @@ impl wit::Host for State {
     fn open(&mut self, id: String) -> HostResult<Resource<Directory>> {
         self.ask()?;
         let room = self.operation.home.open(&id)?;
-        Ok(self.handles.push(Directory::new(room.fd, room.access))?)
+        let directory = match self.outcome {
+            Outcome::Mount => Directory::new(room.fd, room.access),
+            Outcome::Plan => Directory::room(room.fd, room.access, id),
+        };
+        Ok(self.handles.push(directory)?)
     }
 
     fn stage(&mut self) -> HostResult<Resource<StagedLayer>> {

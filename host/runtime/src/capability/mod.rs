@@ -17,6 +17,7 @@ pub(crate) mod listing;
 mod log;
 pub(crate) mod meter;
 pub(crate) mod mounts;
+pub(crate) mod plan;
 pub(crate) mod streams;
 mod wasi;
 
@@ -26,6 +27,7 @@ use crate::bindings::mica::host::types;
 use crate::limits::{Class, Limits};
 use crate::{Code, Failure, Operation};
 use meter::{MemoryBudget, Meter};
+use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
 use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
@@ -76,6 +78,8 @@ pub(crate) struct State {
     pub(crate) handles: ResourceTable,
     pub(crate) meter: Meter,
     pub(crate) memory: MemoryBudget,
+    /// What the views of the operation become.
+    pub(crate) outcome: Outcome,
     /// Device and inode of the uppers mounted by this operation: an upper is mounted once.
     uppers: HashSet<(u64, u64)>,
     wasi: WasiCtx,
@@ -98,6 +102,7 @@ impl State {
             handles,
             meter: Meter::new(limits, class),
             memory: MemoryBudget::new(limits),
+            outcome: Outcome::default(),
             uppers: HashSet::new(),
             wasi: wasi::inert(stderr.clone()),
             wasi_handles: ResourceTable::new(),

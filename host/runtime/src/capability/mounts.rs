@@ -1,8 +1,9 @@
-//! `mica:host/mounts`: detached file system views.
+//! `mica:host/mounts`: detached file system views, or what they would consist of.
 //!
 //! Invariant: built from descriptors alone, and attached nowhere: that is the engine's.
 
 use super::directory::{Directory, component};
+use super::plan::{MountPlan, Outcome, Place};
 use super::{HostResult, State};
 use crate::bindings::mica::host::mounts as wit;
 use crate::{Access, Code, Failure};
@@ -17,13 +18,41 @@ const MOST_LOWERS: usize = 500;
 /// A view that nobody else sees.
 #[derive(Debug)]
 pub struct Mount {
-    detached: DetachedMount,
+    view: View,
     access: Access,
 }
 
+#[derive(Debug)]
+enum View {
+    Detached(DetachedMount),
+    Planned(MountPlan),
+}
+
 impl Mount {
-    pub(crate) fn into_detached(self) -> DetachedMount {
-        self.detached
+    fn detached(detached: DetachedMount, access: Access) -> Self {
+        let view = View::Detached(detached);
+        Self { view, access }
+    }
+
+    fn planned(plan: MountPlan, access: Access) -> Self {
+        let view = View::Planned(plan);
+        Self { view, access }
+    }
+
+    /// The mount, in an operation that makes some.
+    pub(crate) fn into_detached(self) -> Option<DetachedMount> {
+        match self.view {
+            View::Detached(detached) => Some(detached),
+            View::Planned(_) => None,
+        }
+    }
+
+    /// The description, in an operation that makes no mounts.
+    pub(crate) fn into_plan(self) -> Option<MountPlan> {
+        match self.view {
+            View::Detached(_) => None,
+            View::Planned(plan) => Some(plan),
+        }
     }
 }
 
@@ -89,6 +118,14 @@ impl wit::Host for State {
         let upper = self.handles.get(&upper)?.writable()?.clone();
         let work = self.handles.get(&work)?.writable()?.clone();
         self.claim_upper(&upper)?;
+        if self.outcome == Outcome::Plan {
+            let plan = MountPlan::Overlay {
+                lowers: Place::of_all(&lowers)?,
+                upper_and_work: Some((Place::of(&upper)?, Place::of(&work)?)),
+                label,
+            };
+            return Ok(self.handles.push(Mount::planned(plan, Access::ReadWrite))?);
+        }
         let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
         let plan = Overlay {
             lowers: &fds,
@@ -98,10 +135,9 @@ impl wit::Host for State {
         };
         let detached =
             mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
-        Ok(self.handles.push(Mount {
-            detached,
-            access: Access::ReadWrite,
-        })?)
+        Ok(self
+            .handles
+            .push(Mount::detached(detached, Access::ReadWrite))?)
     }
 
     fn overlay_view(
@@ -113,6 +149,15 @@ impl wit::Host for State {
         check_label(label.as_deref())?;
         check_lowers(lowers.len(), 2)?;
         let lowers = self.directories(&lowers)?;
+        if self.outcome == Outcome::Plan {
+            let lowers = Place::of_all(&lowers)?;
+            let plan = MountPlan::Overlay {
+                lowers,
+                upper_and_work: None,
+                label,
+            };
+            return Ok(self.handles.push(Mount::planned(plan, Access::ReadOnly))?);
+        }
         let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
         let plan = Overlay {
             lowers: &fds,
@@ -122,10 +167,9 @@ impl wit::Host for State {
         };
         let detached = mount::overlay(&plan)
             .map_err(|error| Failure::from_io("mount overlay view", &error))?;
-        Ok(self.handles.push(Mount {
-            detached,
-            access: Access::ReadOnly,
-        })?)
+        Ok(self
+            .handles
+            .push(Mount::detached(detached, Access::ReadOnly))?)
     }
 
     fn bind(
@@ -133,7 +177,7 @@ impl wit::Host for State {
         directory: Resource<Directory>,
         access: Access,
     ) -> HostResult<Resource<Mount>> {
-        let directory = self.at(&directory)?;
+        let directory = self.at(&directory)?.clone();
         let wanted = match access {
             Access::ReadOnly => mount::Access::ReadOnly,
             Access::ReadWrite => {
@@ -141,9 +185,14 @@ impl wit::Host for State {
                 mount::Access::ReadWrite
             }
         };
+        if self.outcome == Outcome::Plan {
+            let directory = Place::of(&directory)?;
+            let plan = MountPlan::Bind { directory, access };
+            return Ok(self.handles.push(Mount::planned(plan, access))?);
+        }
         let detached = mount::bind(directory.fd(), wanted)
             .map_err(|error| Failure::from_io("bind the directory", &error))?;
-        Ok(self.handles.push(Mount { detached, access })?)
+        Ok(self.handles.push(Mount::detached(detached, access))?)
     }
 
     fn make_opaque(&mut self, directory: Resource<Directory>) -> HostResult<()> {
@@ -175,8 +224,11 @@ impl wit::Host for State {
 impl wit::HostMount for State {
     fn root(&mut self, this: Resource<Mount>) -> HostResult<Resource<Directory>> {
         let mount = self.at(&this)?;
-        let fd = mount
-            .detached
+        let View::Detached(detached) = &mount.view else {
+            let text = "the view is planned and not made, so it has no top directory";
+            return Err(Failure::new(Code::NotSupported, text).into());
+        };
+        let fd = detached
             .root()
             .map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
         let root = Directory::new(fd, mount.access);

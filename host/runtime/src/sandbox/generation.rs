@@ -9,6 +9,7 @@ use crate::bindings::FullPre;
 use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
 use crate::capability::home::NoHome;
+use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
 use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation};
 use mica_sys::mount::DetachedMount;
@@ -251,9 +252,36 @@ impl Generation {
         let Finished { value, mut state } = done;
         let mount = state.handles.delete(value.map_err(refused)?);
         // Nothing of the guest's may keep the file system busy once it is attached.
-        Ok(mount
+        mount
             .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
-            .into_detached())
+            .into_detached()
+            .ok_or_else(|| Error::Trapped("`get`: the view is not made".into()))
+    }
+
+    /// Tells what the view of a layer consists of, without making it.
+    ///
+    /// # Errors
+    /// As [`Generation::init`].
+    pub fn plan(
+        &self,
+        operation: Operation,
+        id: &str,
+        access: Access,
+        mount_label: Option<&str>,
+    ) -> Result<MountPlan, Error> {
+        let id = id.to_owned();
+        let done = self.call(operation, Class::Mount, |store, driver| {
+            store.data_mut().outcome = Outcome::Plan;
+            driver
+                .mica_driver_proto_driver()
+                .call_get(store, &id, access, mount_label)
+        })?;
+        let Finished { value, mut state } = done;
+        let mount = state.handles.delete(value.map_err(refused)?);
+        mount
+            .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
+            .into_plan()
+            .ok_or_else(|| Error::Trapped("`get`: the view is not planned".into()))
     }
 
     /// Tells the driver that a view is gone.

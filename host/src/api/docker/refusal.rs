@@ -45,6 +45,9 @@ fn wording(error: &Error) -> Wording {
             "call /GraphDriver.Init first: it makes the store; a store that was removed is made anew by a restart of dockerd",
         ),
         Error::StoreExists(_) => Wording::Remedy("call /GraphDriver.Init again"),
+        Error::HoldsSnapshots(_) => {
+            Wording::Remedy("name another store with `docker.store` in the configuration of mica")
+        }
         Error::UnknownDriver { .. }
         | Error::InvalidId { .. }
         | Error::InvalidName { .. }
@@ -58,6 +61,11 @@ fn wording(error: &Error) -> Wording {
         | Error::MountedOtherwise { .. }
         | Error::NotMounted { .. }
         | Error::Busy(_)
+        | Error::UnknownSnapshot { .. }
+        | Error::SnapshotExists { .. }
+        | Error::WrongSnapshotKind { .. }
+        | Error::SnapshotHasChildren { .. }
+        | Error::NoSnapshots(_)
         | Error::TooDeep { .. }
         | Error::InvalidArchive(_)
         | Error::NoSpace(_)

@@ -12,6 +12,7 @@ mod host;
 mod layers;
 mod openapi;
 mod problem;
+mod snapshots;
 mod status;
 mod stores;
 
@@ -104,6 +105,15 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route(
             "/v1/stores/{store}/layers/{id}/size",
             get(differences::size),
+        )
+        .route("/v1/stores/{store}/snapshots", get(snapshots::list))
+        .route(
+            "/v1/stores/{store}/snapshots/{key}",
+            get(snapshots::inspect),
+        )
+        .route(
+            "/v1/stores/{store}/snapshots/{key}/usage",
+            get(snapshots::usage),
         )
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)

@@ -34,6 +34,12 @@ fn engine_row(error: &Error) -> (Code, &'static str) {
         Error::DriverRejected { .. } => {
             (Code::UNPROCESSABLE_ENTITY, "the component cannot be loaded")
         }
+        Error::UnknownSnapshot { .. } => (Code::NOT_FOUND, "no such snapshot"),
+        Error::NoSnapshots(_) => (Code::NOT_FOUND, "the store has no snapshots"),
+        Error::SnapshotExists { .. } => (Code::CONFLICT, "the snapshot exists already"),
+        Error::WrongSnapshotKind { .. } => (Code::CONFLICT, "the snapshot is of another kind"),
+        Error::SnapshotHasChildren { .. } => (Code::CONFLICT, "other snapshots are built on it"),
+        Error::HoldsSnapshots(_) => (Code::CONFLICT, "the layers are snapshots"),
         Error::LimitReached(_) => (
             Code::UNPROCESSABLE_ENTITY,
             "a limit of the sandbox is reached",

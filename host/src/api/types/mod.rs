@@ -6,6 +6,7 @@ mod driver;
 mod layer;
 mod pairs;
 mod problem;
+mod snapshot;
 mod status;
 mod store;
 
@@ -16,5 +17,6 @@ pub(crate) use layer::{
 };
 pub(crate) use pairs::Pairs;
 pub(crate) use problem::Problem;
+pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};
 pub(crate) use status::{Attention, EventView, KernelView, MemoryView, StatusView};
 pub(crate) use store::{StoreList, StoreRequest, StoreView};

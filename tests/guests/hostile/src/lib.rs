@@ -2,7 +2,7 @@
 //!
 //! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
 //! `HOSTILE_NAME`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name, the call in which every layer
-//! traps, and whether it imports `btrfs`.
+//! traps, or with `hang-` before it hangs, and whether it imports `btrfs`.
 //!
 //! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
 
@@ -34,6 +34,9 @@ struct Hostile;
 fn trap_in(call: &str) {
     if FAULT == call {
         core::arch::wasm32::unreachable()
+    }
+    while FAULT.strip_prefix("hang-") == Some(call) {
+        core::hint::spin_loop();
     }
 }
 

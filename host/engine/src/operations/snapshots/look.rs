@@ -1,0 +1,152 @@
+//! Tells of snapshots.
+//!
+//! Invariant: nothing is changed; the driver is asked only for the directories of a view.
+
+use crate::call::Call;
+use crate::engine::Engine;
+use crate::scope::{Intent, Scope};
+use crate::snapshots::{Entry, shown, synthesize};
+use crate::store::Store;
+use crate::{
+    Access, CancelToken, Error, LayerId, Result, Snapshot, SnapshotKind, SnapshotMount,
+    SnapshotUsage,
+};
+use mica_runtime::MountPlan;
+use std::io;
+use std::sync::Arc;
+
+impl Engine {
+    /// Describes a snapshot.
+    ///
+    /// # Errors
+    /// `unknown-store`, `no-snapshots`, `unknown-snapshot`.
+    pub fn snapshot(&self, store: &str, key: &str) -> Result<Arc<Snapshot>> {
+        let store = self.find_store(store)?;
+        let _life = store.enter()?;
+        store.snapshots()?.get(key)
+    }
+
+    /// Describes all snapshots of one moment, in byte order of their keys.
+    ///
+    /// # Errors
+    /// `unknown-store`, `no-snapshots`.
+    pub fn snapshots(&self, store: &str) -> Result<Vec<Arc<Snapshot>>> {
+        let store = self.find_store(store)?;
+        let _life = store.enter()?;
+        Ok(store.snapshots()?.table().all())
+    }
+
+    /// Tells how an active snapshot or a view is mounted. Nothing is mounted.
+    ///
+    /// # Errors
+    /// `unknown-snapshot`, `wrong-snapshot-kind` when it is committed; what the driver answers.
+    pub fn snapshot_mounts(&self, store: &str, key: &str) -> Result<Arc<[SnapshotMount]>> {
+        let store = self.usable_store(store)?;
+        let _life = store.enter()?;
+        let snapshots = store.snapshots()?;
+        let snapshot = snapshots.get(key)?;
+        if snapshot.kind == SnapshotKind::Committed {
+            return Err(snapshot.wrong_kind("mount"));
+        }
+        let parent = snapshot
+            .parent
+            .as_deref()
+            .map(|parent| snapshots.get(parent));
+        let parent = parent.transpose()?;
+        let mounts = self.plan_mounts(&store, &snapshot, parent.as_deref())?;
+        // It may have been removed, and another made under its key meanwhile.
+        if let Some(entry) = snapshots.table().get(key)
+            && Arc::ptr_eq(&entry.snapshot, &snapshot)
+        {
+            entry.remember(&mounts);
+        }
+        Ok(mounts)
+    }
+
+    /// Tells how a snapshot is mounted if that is known. Never waits for a disk or a driver, so that it may be called on
+    /// any thread; so may [`Engine::snapshot`].
+    ///
+    /// # Errors
+    /// As [`Engine::snapshot_mounts`].
+    pub fn known_mounts(&self, store: &str, key: &str) -> Result<Option<Arc<[SnapshotMount]>>> {
+        let store = self.find_store(store)?;
+        let _life = store.enter()?;
+        let snapshots = store.snapshots()?;
+        let snapshot = snapshots.get(key)?;
+        if snapshot.kind == SnapshotKind::Committed {
+            return Err(snapshot.wrong_kind("mount"));
+        }
+        Ok(snapshots.table().get(key).and_then(Entry::mounts))
+    }
+
+    /// Measures what a snapshot takes without what lies below it: of a committed one as it was at the commit. A view
+    /// takes nothing.
+    ///
+    /// # Errors
+    /// `unknown-snapshot`, `cancelled`; what the driver answers.
+    pub fn snapshot_usage(
+        &self,
+        store: &str,
+        key: &str,
+        cancel: &CancelToken,
+    ) -> Result<SnapshotUsage> {
+        let store = self.usable_store(store)?;
+        let _life = store.enter()?;
+        let snapshot = store.snapshots()?.get(key)?;
+        match (snapshot.kind, snapshot.usage) {
+            (_, Some(usage)) => Ok(usage),
+            (SnapshotKind::View, None) => Ok(SnapshotUsage::default()),
+            (SnapshotKind::Active | SnapshotKind::Committed, None) => {
+                self.measure(&store, &snapshot, cancel)
+            }
+        }
+    }
+
+    /// The mounts of a snapshot with this parent.
+    pub(crate) fn plan_mounts(
+        &self,
+        store: &Store,
+        snapshot: &Snapshot,
+        parent: Option<&Snapshot>,
+    ) -> Result<Arc<[SnapshotMount]>> {
+        let access = match snapshot.kind {
+            SnapshotKind::Active => Access::ReadWrite,
+            SnapshotKind::View | SnapshotKind::Committed => Access::ReadOnly,
+        };
+        let shown_layer = snapshot.layer.as_ref().or_else(|| parent?.layer.as_ref());
+        let plan = self.plan(store, owned(snapshot, shown_layer)?, access)?;
+        let mount = synthesize(store.snapshots()?, &store.layers, &plan)?;
+        Ok(Arc::from([mount]))
+    }
+
+    fn plan(&self, store: &Store, layer: &LayerId, access: Access) -> Result<MountPlan> {
+        let scope = Scope::layer(&store.layers, layer, Intent::View(access));
+        self.call(Call::new("mount", scope), |generation, operation| {
+            generation.plan(operation, layer.as_str(), access, None)
+        })
+    }
+
+    /// Measures what is a snapshot's own.
+    pub(crate) fn measure(
+        &self,
+        store: &Store,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<SnapshotUsage> {
+        let layer = owned(snapshot, snapshot.layer.as_ref())?;
+        let measured = self.usage_in(store, layer, cancel.clone())?;
+        Ok(SnapshotUsage {
+            bytes: measured.bytes,
+            inodes: measured.inodes,
+        })
+    }
+}
+
+/// The layer that a snapshot cannot be without.
+fn owned<'a>(snapshot: &Snapshot, layer: Option<&'a LayerId>) -> Result<&'a LayerId> {
+    let lost = || Error::Io {
+        doing: format!("look at snapshot `{}`", shown(&snapshot.key)),
+        source: io::Error::other("it has no layer"),
+    };
+    layer.ok_or_else(lost)
+}

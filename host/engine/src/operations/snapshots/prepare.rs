@@ -1,0 +1,131 @@
+//! Makes active snapshots and views.
+//!
+//! Invariant: the parent can neither be removed nor changed from the check until the row is there.
+
+use crate::engine::Engine;
+use crate::layers::{Key, Mode};
+use crate::operations::create::NewLayer;
+use crate::snapshots::{Change, Snapshots, check_key, check_labels, shown};
+use crate::store::Store;
+use crate::{
+    CancelToken, Error, LayerId, LayerKind, Moment, Result, Snapshot, SnapshotKind, SnapshotMount,
+    SnapshotRequest,
+};
+use std::sync::Arc;
+
+impl Engine {
+    /// Makes an active snapshot of the content of its parent, or an empty one, and tells how to mount it.
+    ///
+    /// # Errors
+    /// `snapshot-exists`, `unknown-snapshot` for the parent, [`Error::Invalid`] when the parent is not committed or a
+    /// key or label is not allowed; what the driver answers. There is no trace of the snapshot then.
+    pub fn prepare_snapshot(
+        &self,
+        store: &str,
+        request: SnapshotRequest,
+        cancel: &CancelToken,
+    ) -> Result<Arc<[SnapshotMount]>> {
+        self.make_snapshot(store, request, SnapshotKind::Active, cancel)
+    }
+
+    /// Makes a read-only snapshot of a committed one, or of nothing, and tells how to mount it.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare_snapshot`].
+    pub fn view_snapshot(
+        &self,
+        store: &str,
+        request: SnapshotRequest,
+        cancel: &CancelToken,
+    ) -> Result<Arc<[SnapshotMount]>> {
+        self.make_snapshot(store, request, SnapshotKind::View, cancel)
+    }
+
+    fn make_snapshot(
+        &self,
+        store: &str,
+        request: SnapshotRequest,
+        kind: SnapshotKind,
+        cancel: &CancelToken,
+    ) -> Result<Arc<[SnapshotMount]>> {
+        check_key(&request.key)?;
+        let labels = check_labels(&request.key, request.labels)?;
+        let store = self.usable_store(store)?;
+        let _life = store.enter()?;
+        let snapshots = store.snapshots()?;
+        let mut wanted = vec![(Key::Snapshot(request.key.as_str().into()), Mode::Exclusive)];
+        let parent_key = request.parent.as_deref();
+        wanted.extend(parent_key.map(|parent| (Key::Snapshot(parent.into()), Mode::Shared)));
+        let _held = store.lock(wanted)?;
+        // Runtimes ask with a new key for what they may have already: the parent is looked at first.
+        let parent = parent_key.map(|parent| committed(snapshots, parent, &request.key));
+        let parent = parent.transpose()?;
+        snapshots.check_free(&request.key)?;
+        if let Some(label) = &request.unless_held
+            && let Some(held) = snapshots.table().held(request.parent.as_deref(), label)
+        {
+            return Err(Error::SnapshotExists {
+                store: store.name.as_str().to_owned(),
+                key: shown(&held.key),
+            });
+        }
+        let below = parent.as_deref().and_then(|parent| parent.layer.as_ref());
+        let layer = self.layer_for(&store, kind, below, cancel)?;
+        let now = Moment::now();
+        let snapshot = Arc::new(Snapshot {
+            key: request.key,
+            kind,
+            parent: request.parent,
+            layer: layer.clone(),
+            labels,
+            created: now,
+            updated: now,
+            usage: None,
+        });
+        let made = self
+            .plan_mounts(&store, &snapshot, parent.as_deref())
+            .and_then(|mounts| {
+                snapshots.change(&[Change::Put(Arc::clone(&snapshot))])?;
+                if let Some(entry) = snapshots.table().get(&snapshot.key) {
+                    entry.remember(&mounts);
+                }
+                Ok(mounts)
+            });
+        if let (Err(_), Some(layer)) = (&made, layer) {
+            snapshots.remover().take(layer);
+        }
+        made
+    }
+
+    /// The layer of a new snapshot: none for a view of another one.
+    fn layer_for(
+        &self,
+        store: &Store,
+        kind: SnapshotKind,
+        parent: Option<&LayerId>,
+        cancel: &CancelToken,
+    ) -> Result<Option<LayerId>> {
+        if kind == SnapshotKind::View && parent.is_some() {
+            return Ok(None);
+        }
+        let id = Snapshots::new_layer_id()?;
+        let kind = match kind {
+            SnapshotKind::View => LayerKind::Content,
+            SnapshotKind::Active | SnapshotKind::Committed => LayerKind::ReadWrite,
+        };
+        self.create_in(store, &id, parent, NewLayer::of_snapshot(kind, cancel))?;
+        Ok(Some(id))
+    }
+}
+
+/// The parent of a new snapshot.
+fn committed(snapshots: &Snapshots, parent: &str, key: &str) -> Result<Arc<Snapshot>> {
+    let found = snapshots.get(parent)?;
+    if found.kind == SnapshotKind::Committed {
+        return Ok(found);
+    }
+    let (key, parent, kind) = (shown(key), shown(parent), found.kind.described());
+    Err(Error::Invalid(format!(
+        "parent `{parent}` of snapshot `{key}` is {kind}, not committed"
+    )))
+}

@@ -1,0 +1,214 @@
+//! The rows of snapshots on disk: one embedded transactional database.
+//!
+//! A row is a key and the snapshot as JSON. A transaction is on the device when it ends, whatever the engine's
+//! durability is: a snapshot that was told of and is gone would confuse its runtime for good.
+//!
+//! Invariant: a database that cannot be read is never replaced: it is the only place that knows the keys.
+
+use super::{Snapshot, shown};
+use crate::{Error, Result};
+use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Its name in a store's directory.
+pub(super) const NAME: &str = "snapshots.redb";
+/// Snapshots by key.
+const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshots");
+/// What the file is.
+const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
+/// The fact that says which shape the rows have, and the one that this program reads.
+const VERSION: (&str, u64) = ("version", 1);
+/// Memory for pages: all rows are in memory as well.
+const CACHE_BYTES: usize = 4 << 20;
+
+/// A change of one row.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// The snapshot is there, and is so.
+    Put(Arc<Snapshot>),
+    /// The snapshot of this key is not there.
+    Delete(String),
+}
+
+/// The open database; none after it failed, until it was read again.
+#[derive(Debug)]
+pub(super) struct Database {
+    path: PathBuf,
+    open: Mutex<Option<redb::Database>>,
+}
+
+impl Database {
+    /// Opens the database, or makes it, and reads all rows.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], [`Error::NoSpace`], [`Error::Io`].
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<Snapshot>)> {
+        let (database, rows) = load(path)?;
+        let database = Self {
+            path: path.to_owned(),
+            open: Mutex::new(Some(database)),
+        };
+        Ok((database, rows))
+    }
+
+    /// Opens the database again if it failed; what it has then may be less or more than what was asked before.
+    pub(super) fn revive(&self) -> Result<Option<Vec<Snapshot>>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.is_some() {
+            return Ok(None);
+        }
+        let (database, rows) = load(&self.path)?;
+        *open = Some(database);
+        Ok(Some(rows))
+    }
+
+    /// Carries out changes, all or none.
+    pub(super) fn apply(&self, changes: &[Change]) -> Result<()> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &*open else {
+            let closed = redb::Error::Io(std::io::ErrorKind::NotConnected.into());
+            return Err(failed(&self.path, closed));
+        };
+        let written = write(database, changes);
+        written.map_err(|error| {
+            // It takes nothing more after an error of the device; the next change opens it again.
+            *open = None;
+            failed(&self.path, error)
+        })
+    }
+}
+
+fn write(database: &redb::Database, changes: &[Change]) -> std::result::Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(ROWS)?;
+        for change in changes {
+            match change {
+                Change::Put(snapshot) => {
+                    let row = serde_json::to_vec(&**snapshot).map_err(std::io::Error::from)?;
+                    drop(table.insert(snapshot.key.as_str(), row.as_slice())?);
+                }
+                Change::Delete(key) => drop(table.remove(key.as_str())?),
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load(path: &Path) -> Result<(redb::Database, Vec<Snapshot>)> {
+    let corrupt = |reason: String| Error::Corrupt {
+        path: path.to_owned(),
+        reason,
+    };
+    // The database asserts what it believes of its pages; a damaged file may break that belief.
+    let loaded = catch_unwind(AssertUnwindSafe(|| open(path)))
+        .unwrap_or_else(|_| Err(redb::Error::Corrupted("its pages make no sense".into())));
+    let (database, version, rows) = loaded.map_err(|error| failed(path, error))?;
+    if version != VERSION.1 {
+        return Err(corrupt(format!(
+            "it has version {version}, this program reads {}",
+            VERSION.1
+        )));
+    }
+    let mut snapshots = Vec::with_capacity(rows.len());
+    for (key, row) in rows {
+        let snapshot: Snapshot = serde_json::from_slice(&row)
+            .map_err(|error| corrupt(format!("the row of snapshot `{}`: {error}", shown(&key))))?;
+        if snapshot.key != key {
+            return Err(corrupt(format!(
+                "the row of snapshot `{}` names another",
+                shown(&key)
+            )));
+        }
+        snapshots.push(snapshot);
+    }
+    Ok((database, snapshots))
+}
+
+type Rows = BTreeMap<String, Vec<u8>>;
+
+fn open(path: &Path) -> std::result::Result<(redb::Database, u64, Rows), redb::Error> {
+    let database = redb::Database::builder()
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(true)
+        .create(path)?;
+    let begun = database.begin_read()?.open_table(FACTS);
+    if matches!(begun, Err(TableError::TableDoesNotExist(_))) {
+        let transaction = database.begin_write()?;
+        transaction.open_table(ROWS)?;
+        transaction
+            .open_table(FACTS)?
+            .insert(VERSION.0, VERSION.1)?;
+        transaction.commit()?;
+    }
+    let read = database.begin_read()?;
+    let version = read.open_table(FACTS)?.get(VERSION.0)?;
+    let version = version.map_or(0, |version| version.value());
+    let mut rows = Rows::new();
+    for row in read.open_table(ROWS)?.iter()? {
+        let (key, value) = row?;
+        rows.insert(key.value().to_owned(), value.value().to_owned());
+    }
+    Ok((database, version, rows))
+}
+
+/// What went wrong with the file, in the engine's words.
+fn failed(path: &Path, error: impl Into<redb::Error>) -> Error {
+    match error.into() {
+        redb::Error::Io(error) => Error::path("write", path, error),
+        redb::Error::Corrupted(reason) => Error::Corrupt {
+            path: path.to_owned(),
+            reason,
+        },
+        error => Error::path("write", path, std::io::Error::other(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Moment, SnapshotKind};
+
+    fn snapshot(key: &str) -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            key: key.into(),
+            kind: SnapshotKind::Active,
+            parent: None,
+            layer: None,
+            labels: BTreeMap::from([("a".into(), "b".into())]),
+            created: Moment::now(),
+            updated: Moment::now(),
+            usage: None,
+        })
+    }
+
+    #[test]
+    fn what_was_changed_is_there_after_a_start() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(NAME);
+        let keys = ["a/b", "\0", "ünï", &"k".repeat(4000)];
+        let (database, rows) = Database::open(&path).unwrap();
+        assert!(rows.is_empty());
+        let puts: Vec<_> = keys.iter().map(|key| Change::Put(snapshot(key))).collect();
+        database.apply(&puts).unwrap();
+        database.apply(&[Change::Delete("a/b".into())]).unwrap();
+        drop(database);
+        let (_, rows) = Database::open(&path).unwrap();
+        let found: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(found, ["\0", keys[3], "ünï"]);
+        assert_eq!(rows[0].labels["a"], "b");
+    }
+
+    #[test]
+    fn a_damaged_file_is_reported_and_left_alone() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(NAME);
+        std::fs::write(&path, vec![7; 10_000]).unwrap();
+        assert!(Database::open(&path).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), vec![7; 10_000]);
+    }
+}

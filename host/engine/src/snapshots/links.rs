@@ -1,0 +1,161 @@
+//! Short names for directories of layers, so that 500 of them fit into the page that `mount(2)` takes.
+//!
+//! ```text
+//! <store>/l/<n>      a symbolic link to `../layers/<number>/d/<names>`; n is the number in base 36
+//! <store>/l/<n>-<k>  the same for further directories of one layer
+//! ```
+//!
+//! Invariant: a name leads to one directory as long as its layer exists; what is in the directory can be made anew.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use crate::files;
+
+/// Directories of one layer that one view may consist of.
+const MOST: u32 = 512;
+
+/// The short names of a store.
+#[derive(Debug)]
+pub(crate) struct Links {
+    directory: PathBuf,
+    /// Names that are known to be there, by number and target.
+    made: Mutex<HashMap<(u64, Vec<u8>), String>>,
+}
+
+impl Links {
+    pub(super) fn open(home: &Path) -> io::Result<Self> {
+        let directory = home.join("l");
+        files::make_directory(&directory)?;
+        Ok(Self {
+            directory,
+            made: Mutex::default(),
+        })
+    }
+
+    /// The short path of a directory that lies at `below` in the layer's own directory.
+    pub(super) fn path(&self, number: u64, below: &[u8]) -> io::Result<PathBuf> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (number, below.to_vec());
+        if let Some(name) = made.get(&key) {
+            return Ok(self.directory.join(name));
+        }
+        let mut target = PathBuf::from(format!("../layers/{number}"));
+        target.push(OsStr::from_bytes(below));
+        for further in 0..MOST {
+            let name = name(number, further);
+            let path = self.directory.join(&name);
+            match std::os::unix::fs::symlink(&target, &path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    if fs::read_link(&path)? != target {
+                        continue;
+                    }
+                }
+                made => made?,
+            }
+            made.insert(key, name);
+            return Ok(path);
+        }
+        Err(io::Error::other(
+            "a layer has too many directories in one view",
+        ))
+    }
+
+    /// Removes the names of a layer that is gone.
+    pub(crate) fn forget(&self, number: u64) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.retain(|(of, _), name| {
+            if *of == number {
+                // What stays leads nowhere, and the next start removes it.
+                let _removed = fs::remove_file(self.directory.join(name));
+            }
+            *of != number
+        });
+    }
+
+    /// Removes all names but those of these layers.
+    pub(super) fn keep_only(&self, numbers: &HashSet<u64>) {
+        for entry in fs::read_dir(&self.directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let file = entry.file_name();
+            let number = file.to_str().and_then(number_of);
+            if !number.is_some_and(|number| numbers.contains(&number)) {
+                // As above.
+                let _removed = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+fn name(number: u64, further: u32) -> String {
+    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+    let mut digits = Vec::new();
+    let mut rest = number;
+    while digits.is_empty() || rest > 0 {
+        let digit = usize::try_from(rest % 36).unwrap_or_default();
+        digits.push(char::from(DIGITS.get(digit).copied().unwrap_or(b'0')));
+        rest /= 36;
+    }
+    let text: String = digits.into_iter().rev().collect();
+    match further {
+        0 => text,
+        _ => format!("{text}-{further}"),
+    }
+}
+
+/// The layer's number that a name was made from.
+fn number_of(name: &str) -> Option<u64> {
+    let digits = name.split_once('-').map_or(name, |(digits, _)| digits);
+    u64::from_str_radix(digits, 36).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_short_and_tell_their_number() {
+        for (number, further, expected) in [
+            (0, 0, "0"),
+            (35, 0, "z"),
+            (36, 2, "10-2"),
+            (46_655, 0, "zzz"),
+        ] {
+            assert_eq!(name(number, further), expected);
+            assert_eq!(number_of(expected), Some(number));
+        }
+        assert_eq!(name(u64::MAX, 0).len(), 13);
+        assert_eq!(number_of("x/y"), None);
+    }
+
+    #[test]
+    fn a_name_leads_to_its_directory_until_the_layer_goes() {
+        let place = tempfile::tempdir().unwrap();
+        for path in ["layers/7/d/upper", "layers/7/d/other", "layers/8/d/upper"] {
+            fs::create_dir_all(place.path().join(path)).unwrap();
+        }
+        let links = Links::open(place.path()).unwrap();
+        let paths = [(7, "d/upper"), (7, "d/other"), (8, "d/upper")]
+            .map(|(number, below)| links.path(number, below.as_bytes()).unwrap());
+        assert_eq!(paths[1].file_name().unwrap(), "7-1");
+        assert_eq!(
+            fs::canonicalize(&paths[2]).unwrap(),
+            fs::canonicalize(place.path().join("layers/8/d/upper")).unwrap()
+        );
+        // Another process finds the same names.
+        let again = Links::open(place.path()).unwrap();
+        assert_eq!(again.path(7, b"d/other").unwrap(), paths[1]);
+        links.forget(7);
+        assert!(fs::symlink_metadata(&paths[0]).is_err());
+        again.keep_only(&HashSet::new());
+        assert_eq!(fs::read_dir(place.path().join("l")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,219 @@
+//! What a snapshot is, and what is asked of it.
+//!
+//! Invariant: data only; keys, names and labels are any UTF-8.
+
+use super::shown;
+use crate::{Error, LayerId, Moment, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Bytes of a key or name: a database key of this size still fits a page, and runtimes use a few hundred.
+const KEY_BYTES: usize = 32 << 10;
+/// Bytes of one label, key and value: containerd's own limit.
+const LABEL_BYTES: usize = 4096;
+/// Bytes of all labels of a snapshot: images with a hundred layers name them all in some kilobytes.
+const LABELS_BYTES: usize = 256 << 10;
+
+/// What a snapshot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotKind {
+    /// Nothing can be changed in it.
+    View,
+    /// It can be changed.
+    Active,
+    /// It never changes again, and others can be built on it.
+    Committed,
+}
+
+impl SnapshotKind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Active => "active",
+            Self::Committed => "committed",
+        }
+    }
+}
+
+impl SnapshotKind {
+    /// What one of this kind is, within a sentence.
+    pub(crate) fn described(self) -> &'static str {
+        match self {
+            Self::View => "a view",
+            Self::Active => "active",
+            Self::Committed => "committed",
+        }
+    }
+}
+
+/// What a snapshot takes on its device, without what lies below it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotUsage {
+    /// Bytes of allocated blocks.
+    pub bytes: u64,
+    /// Inodes, each once; none where the file system counts only bytes.
+    pub inodes: Option<u64>,
+}
+
+/// A snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The key of an active one or a view, the name of a committed one.
+    pub key: String,
+    /// What it is.
+    pub kind: SnapshotKind,
+    /// The committed snapshot below.
+    pub parent: Option<String>,
+    /// The layer that is its own.
+    pub layer: Option<LayerId>,
+    /// The labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was made, or committed.
+    pub created: Moment,
+    /// When its labels changed last.
+    pub updated: Moment,
+    /// What it takes; measured when it was committed.
+    pub usage: Option<SnapshotUsage>,
+}
+
+impl Snapshot {
+    /// The error for a snapshot of another kind than is needed.
+    pub(crate) fn wrong_kind(&self, doing: &'static str) -> Error {
+        Error::WrongSnapshotKind {
+            doing,
+            key: shown(&self.key),
+            kind: self.kind.described(),
+        }
+    }
+}
+
+/// Asks for an active snapshot or a view.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotRequest {
+    /// The new key.
+    pub key: String,
+    /// The committed snapshot to build on.
+    pub parent: Option<String>,
+    /// The labels; one with an empty value is none.
+    pub labels: BTreeMap<String, String>,
+    /// A label and its value: a committed snapshot on the same parent that has it is used instead, and so the request
+    /// is refused with [`Error::SnapshotExists`].
+    pub unless_held: Option<(String, String)>,
+}
+
+/// Asks to make an active snapshot a committed one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommitRequest {
+    /// The active snapshot.
+    pub key: String,
+    /// The new name.
+    pub name: String,
+    /// The parent that it is believed to have; another one is refused.
+    pub parent: Option<String>,
+    /// The labels; those of the active snapshot go.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Asks for other labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LabelChange {
+    /// These and no others.
+    All(BTreeMap<String, String>),
+    /// These, and all others stay; one without a value goes.
+    Some(BTreeMap<String, Option<String>>),
+}
+
+/// One mount that makes a snapshot visible, for whoever carries it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotMount {
+    /// `bind` or `overlay`.
+    pub kind: &'static str,
+    /// The directory to bind, or `overlay`.
+    pub source: String,
+    /// Options, in the order in which containerd's own snapshotters give them.
+    pub options: Vec<String>,
+}
+
+/// Checks a key or name.
+pub(crate) fn check_key(key: &str) -> Result<()> {
+    if key.is_empty() {
+        return Err(Error::Invalid("a snapshot's key is empty".into()));
+    }
+    if key.len() > KEY_BYTES {
+        let key = shown(key);
+        let text = format!("the key of snapshot `{key}` has more than {KEY_BYTES} bytes");
+        return Err(Error::Invalid(text));
+    }
+    Ok(())
+}
+
+/// Checks labels, and leaves out those without a value.
+///
+/// # Errors
+/// [`Error::Invalid`], which names snapshot and label.
+pub(crate) fn check_labels(
+    key: &str,
+    labels: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>> {
+    let mut all = 0;
+    for (name, value) in &labels {
+        let bytes = name.len() + value.len();
+        if name.is_empty() || bytes > LABEL_BYTES {
+            let (key, name) = (shown(key), shown(name));
+            let text = format!(
+                "label `{name}` of snapshot `{key}` has {bytes} bytes and a name of {}; a name is needed, and \
+                     {LABEL_BYTES} bytes are allowed",
+                name.len()
+            );
+            return Err(Error::Invalid(text));
+        }
+        all += bytes;
+    }
+    if all > LABELS_BYTES {
+        let key = shown(key);
+        let text = format!(
+            "{} labels of snapshot `{key}` have {all} bytes; {LABELS_BYTES} are allowed",
+            labels.len()
+        );
+        return Err(Error::Invalid(text));
+    }
+    Ok(labels
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_bounded_one_by_one_and_together_and_empty_ones_are_none() {
+        let labels = |pairs: &[(&str, usize)]| {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, length)| ((*name).to_owned(), "v".repeat(*length)))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let kept = check_labels("k", labels(&[("a", 0), ("b", 4095)])).unwrap();
+        assert_eq!(kept.keys().collect::<Vec<_>>(), ["b"]);
+        for bad in [labels(&[("", 1)]), labels(&[("a", 4096)])] {
+            assert!(matches!(check_labels("k", bad), Err(Error::Invalid(_))));
+        }
+        let many = (0..100).map(|number| (format!("{number}"), "v".repeat(4000)));
+        let error = check_labels("k", many.collect()).unwrap_err();
+        assert!(error.to_string().contains("100 labels of snapshot `k`"));
+    }
+
+    #[test]
+    fn a_key_is_any_text_but_none() {
+        assert!(check_key("").is_err());
+        assert!(check_key(&"k".repeat(KEY_BYTES + 1)).is_err());
+        for good in ["a/../b", "\0\u{1}", "ünï", &"k".repeat(4000)] {
+            assert!(check_key(good).is_ok());
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! containerd's snapshot service: `containerd.services.snapshots.v1` over gRPC, for a proxy plugin.
+//!
+//! One store belongs to one containerd: its garbage collection removes whatever it does not know. Mounts are told, not
+//! made; containerd carries them out.
+//!
+//! Invariant: parses, calls the engine, prints; a call of the engine that may wait runs on a thread that may block, and has
+//! a deadline.
+
+mod bindings;
+mod filter;
+mod message;
+mod service;
+mod status;
+
+use crate::config::Containerd;
+use axum::Router;
+use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
+use mica_engine::Engine;
+use service::Service;
+use std::sync::Arc;
+
+/// Bytes of one message, both ways: what containerd's own client and server take.
+const MESSAGE_BYTES: usize = 16 << 20;
+
+/// The interface, for HTTP/2 connections.
+pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
+    let service = Service::new(engine, settings);
+    let server = SnapshotsServer::new(service)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
+    Router::new()
+        .route_service(
+            "/containerd.services.snapshots.v1.Snapshots/{method}",
+            server,
+        )
+        .fallback(status::unknown_method)
+}

@@ -1,0 +1,215 @@
+//! The calls.
+//!
+//! Invariant: a client that goes away, and a deadline that passes, end what the engine does for it.
+
+use super::bindings::containerd::services::snapshots::v1 as wire;
+use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snapshots;
+use super::filter::Filters;
+use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
+use super::status::status;
+use crate::api::stream::CancelOnDrop;
+use crate::config::{Containerd, ContainerdLimits, Content};
+use mica_engine::{CancelToken, CommitRequest, Engine, LabelChange, Result as EngineResult};
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Request, Response, Status};
+
+/// Answers containerd from one store.
+#[derive(Clone, Debug)]
+pub(super) struct Service {
+    engine: Arc<Engine>,
+    store: Arc<str>,
+    content: Content,
+    limits: ContainerdLimits,
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+impl Service {
+    pub(super) fn new(engine: Arc<Engine>, settings: &Containerd) -> Self {
+        Self {
+            engine,
+            store: Arc::from(settings.store.as_str()),
+            content: settings.content,
+            limits: settings.limits,
+        }
+    }
+
+    /// Calls the engine for something that reads or writes rows.
+    async fn quick<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine, &str) -> EngineResult<T> + Send + 'static,
+    ) -> Result<T, Status> {
+        let limit = self.limits.call();
+        self.call(limit, |engine, store, _| work(engine, store))
+            .await
+    }
+
+    /// Calls the engine for something that copies, walks or deletes trees.
+    async fn long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Engine, &str, &CancelToken) -> EngineResult<T> + Send + 'static,
+    ) -> Result<T, Status> {
+        self.call(self.limits.work(), work).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        limit: Duration,
+        work: impl FnOnce(&Engine, &str, &CancelToken) -> EngineResult<T> + Send + 'static,
+    ) -> Result<T, Status> {
+        let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
+        let cancel = CancelOnDrop::default();
+        let token = cancel.token();
+        let running = tokio::task::spawn_blocking(move || work(&engine, &store, &token));
+        match tokio::time::timeout(limit, running).await {
+            Ok(Ok(done)) => done.map_err(|error| status(&error)),
+            Ok(Err(broken)) => Err(Status::internal(format!("the daemon broke: {broken}"))),
+            Err(_) => {
+                let text = format!("store `{}` did not answer within {limit:?}", self.store);
+                tracing::warn!(
+                    store = &*self.store,
+                    ?limit,
+                    "a call of containerd takes too long"
+                );
+                Err(Status::deadline_exceeded(text))
+            }
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Snapshots for Service {
+    type ListStream = tokio_stream::Iter<Pages>;
+
+    async fn prepare(
+        &self,
+        request: Request<wire::PrepareSnapshotRequest>,
+    ) -> Answer<wire::PrepareSnapshotResponse> {
+        let wire::PrepareSnapshotRequest {
+            key,
+            parent,
+            labels,
+            ..
+        } = request.into_inner();
+        let mut request = asked(key, parent, labels)?;
+        if self.content == Content::Shared {
+            let reference = request.labels.get_key_value(REFERENCE);
+            request.unless_held = reference.map(|(name, value)| (name.clone(), value.clone()));
+        }
+        let made =
+            self.long(|engine, store, cancel| engine.prepare_snapshot(store, request, cancel));
+        let mounts = mounts(&made.await?);
+        Ok(Response::new(wire::PrepareSnapshotResponse { mounts }))
+    }
+
+    async fn view(
+        &self,
+        request: Request<wire::ViewSnapshotRequest>,
+    ) -> Answer<wire::ViewSnapshotResponse> {
+        let wire::ViewSnapshotRequest {
+            key,
+            parent,
+            labels,
+            ..
+        } = request.into_inner();
+        let request = asked(key, parent, labels)?;
+        let made = self.long(|engine, store, cancel| engine.view_snapshot(store, request, cancel));
+        let mounts = mounts(&made.await?);
+        Ok(Response::new(wire::ViewSnapshotResponse { mounts }))
+    }
+
+    async fn mounts(&self, request: Request<wire::MountsRequest>) -> Answer<wire::MountsResponse> {
+        let key = request.into_inner().key;
+        let known = self.engine.known_mounts(&self.store, &key);
+        let told = match known.map_err(|error| status(&error))? {
+            Some(mounts) => mounts,
+            None => {
+                let told = self.quick(move |engine, store| engine.snapshot_mounts(store, &key));
+                told.await?
+            }
+        };
+        let mounts = mounts(&told);
+        Ok(Response::new(wire::MountsResponse { mounts }))
+    }
+
+    async fn commit(&self, request: Request<wire::CommitSnapshotRequest>) -> Answer<()> {
+        let wire::CommitSnapshotRequest {
+            name,
+            key,
+            labels,
+            parent,
+            ..
+        } = request.into_inner();
+        let request = CommitRequest {
+            key,
+            name,
+            parent: some(parent),
+            labels,
+        };
+        let done =
+            self.long(|engine, store, cancel| engine.commit_snapshot(store, request, cancel));
+        done.await.map(Response::new)
+    }
+
+    async fn remove(&self, request: Request<wire::RemoveSnapshotRequest>) -> Answer<()> {
+        let key = request.into_inner().key;
+        let done = self.quick(move |engine, store| engine.remove_snapshot(store, &key));
+        done.await.map(Response::new)
+    }
+
+    async fn stat(
+        &self,
+        request: Request<wire::StatSnapshotRequest>,
+    ) -> Answer<wire::StatSnapshotResponse> {
+        let key = request.into_inner().key;
+        let found = self.engine.snapshot(&self.store, &key);
+        let info = Some(info(&*found.map_err(|error| status(&error))?));
+        Ok(Response::new(wire::StatSnapshotResponse { info }))
+    }
+
+    async fn update(
+        &self,
+        request: Request<wire::UpdateSnapshotRequest>,
+    ) -> Answer<wire::UpdateSnapshotResponse> {
+        let request = request.into_inner();
+        let Some(wire::Info { name, labels, .. }) = request.info else {
+            return Err(Status::invalid_argument("an update without a snapshot"));
+        };
+        // Whether there is such a snapshot comes before what is asked of it, as with containerd's own.
+        let found = self.engine.snapshot(&self.store, &name);
+        found.map_err(|error| status(&error))?;
+        let change: LabelChange = change(&name, labels, request.update_mask)?;
+        let changed = self.quick(move |engine, store| engine.label_snapshot(store, &name, change));
+        let info = Some(info(&*changed.await?));
+        Ok(Response::new(wire::UpdateSnapshotResponse { info }))
+    }
+
+    async fn list(&self, request: Request<wire::ListSnapshotsRequest>) -> Answer<Self::ListStream> {
+        let filters = Filters::parse(&request.into_inner().filters);
+        let filters = filters.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let found = self.quick(move |engine, store| {
+            let mut snapshots = engine.snapshots(store)?;
+            snapshots.retain(|snapshot| filters.match_snapshot(snapshot));
+            Ok(snapshots)
+        });
+        let pages = Pages::new(found.await?);
+        Ok(Response::new(tokio_stream::iter(pages)))
+    }
+
+    async fn usage(&self, request: Request<wire::UsageRequest>) -> Answer<wire::UsageResponse> {
+        let key = request.into_inner().key;
+        let measured =
+            self.long(move |engine, store, cancel| engine.snapshot_usage(store, &key, cancel));
+        let usage = measured.await?;
+        Ok(Response::new(wire::UsageResponse {
+            size: usage.bytes.try_into().unwrap_or(i64::MAX),
+            inodes: usage.inodes.unwrap_or(0).try_into().unwrap_or(i64::MAX),
+        }))
+    }
+
+    async fn cleanup(&self, _request: Request<wire::CleanupRequest>) -> Answer<()> {
+        let done = self.long(|engine, store, _| engine.clean_up_snapshots(store));
+        done.await.map(Response::new)
+    }
+}

@@ -1,0 +1,106 @@
+//! Errors on their way out: one table to gRPC's codes, as containerd's own snapshotters answer them.
+//!
+//! Invariant: the match over the engine's errors is exhaustive. NotFound and AlreadyExists are said of snapshots and of
+//! nothing else: containerd takes them as facts about its own keys.
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use mica_engine::Error;
+use tonic::{Code, Status};
+
+/// Bytes of a message: it travels in a header, and a driver may put anything into it.
+const MESSAGE_BYTES: usize = 4096;
+
+/// The code of an engine's error.
+fn code(error: &Error) -> Code {
+    match error {
+        Error::UnknownSnapshot { .. } => Code::NotFound,
+        Error::SnapshotExists { .. } => Code::AlreadyExists,
+        Error::Invalid(_)
+        | Error::InvalidId { .. }
+        | Error::InvalidName { .. }
+        | Error::InvalidArchive(_) => Code::InvalidArgument,
+        Error::WrongSnapshotKind { .. }
+        | Error::SnapshotHasChildren { .. }
+        | Error::NoSnapshots(_)
+        | Error::HoldsSnapshots(_)
+        | Error::TooDeep { .. }
+        | Error::UnknownStore(_)
+        | Error::UnknownDriver { .. }
+        | Error::UnknownParent { .. }
+        | Error::LayerExists { .. }
+        | Error::StoreExists(_)
+        | Error::DriverExists(_)
+        | Error::HasChildren { .. }
+        | Error::Mounted { .. }
+        | Error::MountedOtherwise { .. }
+        | Error::NotMounted { .. }
+        | Error::NotSupported(_)
+        | Error::Prerequisites(_)
+        | Error::IncompatibleFs(_)
+        | Error::DriverRejected { .. } => Code::FailedPrecondition,
+        Error::UnknownLayer { .. } | Error::Corrupt { .. } => Code::DataLoss,
+        Error::NoSpace(_) | Error::LimitReached(_) => Code::ResourceExhausted,
+        Error::TimedOut(_) => Code::DeadlineExceeded,
+        Error::Cancelled => Code::Cancelled,
+        Error::Busy(_)
+        | Error::Overloaded(_)
+        | Error::Locked { .. }
+        | Error::Quarantined { .. } => Code::Unavailable,
+        Error::DriverFailed { .. } | Error::Io { .. } | Error::Sandbox(_) => Code::Internal,
+    }
+}
+
+/// An error with its causes, for a client.
+pub(super) fn status(error: &Error) -> Status {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    let code = code(error);
+    if code == Code::Internal || code == Code::DataLoss {
+        tracing::warn!(error = text, "a call of containerd fails");
+    }
+    let end = (0..=MESSAGE_BYTES.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at));
+    text.truncate(end.unwrap_or(0));
+    Status::new(code, text)
+}
+
+/// The answer to a call of something else.
+pub(super) async fn unknown_method() -> Response {
+    let status = Status::unimplemented("only containerd.services.snapshots.v1.Snapshots is here");
+    let mut headers = HeaderMap::new();
+    let grpc = HeaderValue::from_static("application/grpc");
+    headers.insert(header::CONTENT_TYPE, grpc);
+    // What cannot be written into a header is left out, and then the client sees no gRPC status: an error as well.
+    let _written = status.add_header(&mut headers);
+    (StatusCode::OK, headers).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_cut_at_a_character() {
+        let long = status(&Error::Invalid("ü".repeat(5000)));
+        assert_eq!(long.message().len(), MESSAGE_BYTES);
+        assert_eq!(long.code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn the_refusal_to_remove_says_so() {
+        let error = Error::SnapshotHasChildren {
+            key: "a".into(),
+            child: "b".into(),
+            children: 1,
+        };
+        let refused = status(&error);
+        assert_eq!(refused.code(), Code::FailedPrecondition);
+        assert!(refused.message().contains("remove"));
+    }
+}

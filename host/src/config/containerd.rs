@@ -1,0 +1,128 @@
+//! What is said of containerd.
+//!
+//! Invariant: without a socket nothing of it is used.
+
+use super::{Error, check_not_zero, full, invalid};
+use mica_engine::StoreName;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The store, unless another is named.
+const STORE: &str = "containerd";
+
+/// The section of the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Section {
+    /// The unix socket of the snapshot service. Default: none, and no service.
+    pub(super) socket: Option<PathBuf>,
+    /// The store, for one containerd alone; made at the first start. Default: `containerd`.
+    pub(super) store: String,
+    /// The driver of the store, when it is made. Default: the engine chooses as for any store.
+    pub(super) driver: Option<String>,
+    /// The driver's options, when the store is made.
+    pub(super) options: BTreeMap<String, String>,
+    /// Whether content that one namespace has unpacked is used for others, who need only know its digest. Default: no.
+    pub(super) share_content: bool,
+    /// Seconds for a call that reads or writes rows.
+    pub(super) call_seconds: u64,
+    /// Seconds for a call that copies, walks or deletes trees.
+    pub(super) work_seconds: u64,
+}
+
+impl Default for Section {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            store: STORE.to_owned(),
+            driver: None,
+            options: BTreeMap::new(),
+            share_content: false,
+            call_seconds: 30,
+            work_seconds: 30 * 60,
+        }
+    }
+}
+
+/// Deadlines of the snapshot service. containerd itself often has none, and holds its own locks meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContainerdLimits {
+    call_seconds: u64,
+    work_seconds: u64,
+}
+
+impl ContainerdLimits {
+    /// For a call that reads or writes rows.
+    pub(crate) fn call(self) -> Duration {
+        Duration::from_secs(self.call_seconds)
+    }
+
+    /// For a call that copies, walks or deletes trees.
+    pub(crate) fn work(self) -> Duration {
+        Duration::from_secs(self.work_seconds)
+    }
+}
+
+/// What happens when content is to be unpacked that another namespace has unpacked already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// It is unpacked once more: who may use content, only the registry that it comes from can tell.
+    Apart,
+    /// It is used, and nothing is fetched: whoever knows a digest gets the content.
+    Shared,
+}
+
+/// The snapshot service of one containerd.
+#[derive(Clone, Debug)]
+pub(crate) struct Containerd {
+    /// The unix socket.
+    pub(crate) socket: PathBuf,
+    /// The store.
+    pub(crate) store: String,
+    /// The driver of the store, when it is made.
+    pub(crate) driver: Option<String>,
+    /// The driver's options, when the store is made.
+    pub(crate) options: Vec<(String, String)>,
+    /// Whether content that one namespace has unpacked is used for others.
+    pub(crate) content: Content,
+    /// Deadlines.
+    pub(crate) limits: ContainerdLimits,
+}
+
+impl Section {
+    /// Checks the section; the flag goes before it.
+    pub(super) fn check(
+        self,
+        flag: Option<PathBuf>,
+        rest: &Path,
+    ) -> Result<Option<Containerd>, Error> {
+        check_not_zero("containerd.call_seconds", self.call_seconds)?;
+        check_not_zero("containerd.work_seconds", self.work_seconds)?;
+        StoreName::parse(&self.store)
+            .map_err(|error| invalid("containerd.store", error.to_string()))?;
+        let Some(socket) = flag.or(self.socket) else {
+            return Ok(None);
+        };
+        let socket = full("containerd.socket", &socket)?;
+        if socket == rest {
+            let text = format!("`{}` is the socket of REST", socket.display());
+            return Err(invalid("containerd.socket", text));
+        }
+        Ok(Some(Containerd {
+            socket,
+            store: self.store,
+            driver: self.driver,
+            options: self.options.into_iter().collect(),
+            content: match self.share_content {
+                true => Content::Shared,
+                false => Content::Apart,
+            },
+            limits: ContainerdLimits {
+                call_seconds: self.call_seconds,
+                work_seconds: self.work_seconds,
+            },
+        }))
+    }
+}

@@ -1,0 +1,42 @@
+//! The store of a containerd.
+//!
+//! Invariant: it is open before there is a socket.
+
+use super::Error;
+use crate::config::Containerd;
+use mica_engine::{Engine, Error as EngineError, StoreRequest};
+use std::sync::Arc;
+
+/// Opens the store, and makes it at the first start.
+pub(super) fn open_store(engine: &Arc<Engine>, settings: Option<&Containerd>) -> Result<(), Error> {
+    let Some(settings) = settings else {
+        return Ok(());
+    };
+    let request = StoreRequest {
+        name: settings.store.clone(),
+        driver: settings.driver.clone(),
+        options: settings.options.clone(),
+        client: Some("containerd".to_owned()),
+    };
+    let has = engine
+        .stores()
+        .into_iter()
+        .find(|store| store.name == settings.store);
+    if let (Some(has), Some(asked)) = (has, &settings.driver)
+        && has.driver != *asked
+    {
+        let (store, has) = (&settings.store, has.driver);
+        tracing::warn!(
+            store,
+            has,
+            asked,
+            "the store keeps the driver that it was made with"
+        );
+    }
+    engine
+        .open_snapshots(request)
+        .map_err(|source: EngineError| Error::ContainerdStore {
+            store: settings.store.clone(),
+            source,
+        })
+}

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Builds containerd's own snapshotter suite, from Debian's sources of containerd, as one program.
+#
+# usage: build.sh DIRECTORY     writes DIRECTORY/suite
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1"
+directory=$(cd "$1" && pwd)
+package=$directory/go/src/mica/suite
+mkdir -p "$package"
+cp "$here/suite_test.go" "$package/"
+cd "$package"
+export GO111MODULE=off GOFLAGS= GOPATH="$directory/go:/usr/share/gocode" GOCACHE="$directory/cache" CGO_ENABLED=0
+exec go test -c -o "$directory/suite" .
