@@ -20,6 +20,8 @@ SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them.
 The configuration is one TOML file. An unknown key is an error that names it:
   root = \"/var/lib/mica\"
   run_dir = \"/run/mica\"
+  driver = \"overlay\"             # of stores that name none
+  prior_drivers = \"choose\"       # else the one that has layers; \"warn\": Docker's way of 2015
   durability = \"commit\"          # or \"none\": faster, and a power cut may lose the last layers
   [limits]                       # of the sandbox: memory, time, handles
   [docker]
