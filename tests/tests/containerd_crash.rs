@@ -170,6 +170,30 @@ fn a_layer_and_a_row_that_lost_each_other_are_put_right() {
 }
 
 #[test]
+fn a_damaged_database_is_reported_and_never_replaced() {
+    let bench = Bench::start(FileSystem::Ext4, "overlay");
+    commit(&mut bench.client(), "c0", "");
+    let (database, layers) = (bench.home("snapshots.redb"), bench.layers());
+    let Bench { daemon, lab, .. } = bench;
+    let settings = daemon.settings.clone();
+    daemon.stop();
+    let damaged = vec![7; 50_000];
+    let whole = fs::read(&database).expect("read");
+    fs::write(&database, &damaged).expect("damage");
+    let log = settings.try_start().expect_err("it must not start");
+    assert!(log.contains("snapshots.redb"), "{log}");
+    assert_eq!(fs::read(&database).expect("read"), damaged);
+    fs::write(&database, whole).expect("restore");
+    let bench = Bench {
+        daemon: settings.start(),
+        socket: lab.path("run/containerd.sock"),
+        lab,
+    };
+    assert_eq!(bench.layers(), layers);
+    bench.client().stat("c0").expect("it is there again");
+}
+
+#[test]
 fn a_driver_that_hangs_costs_its_own_store_a_deadline_and_no_one_else_anything() {
     let lab = Lab::on(FileSystem::Ext4);
     let drivers = lab.path("drivers");

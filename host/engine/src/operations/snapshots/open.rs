@@ -14,12 +14,20 @@ impl Engine {
     /// only as snapshots.
     ///
     /// # Errors
-    /// [`Error::Busy`] when the store has layers that are no snapshots; those of [`Engine::create_store`].
+    /// [`Error::Busy`] when the store has layers that are no snapshots; [`Error::Corrupt`] when it is there and could
+    /// not be opened; those of [`Engine::create_store`].
     pub fn open_snapshots(self: &Arc<Self>, request: StoreRequest) -> Result<()> {
         let name = request.name.clone();
         let store = match self.find_store(&name) {
             Err(Error::UnknownStore(_)) => {
-                self.create_store(request)?;
+                // One that is on disk and not known could not be opened; the report of that says more.
+                self.create_store(request).map_err(|error| match error {
+                    Error::StoreExists(_) => Error::Corrupt {
+                        path: self.settings.root.join("stores").join(&name),
+                        reason: "it could not be opened; the log says why".into(),
+                    },
+                    error => error,
+                })?;
                 self.find_store(&name)?
             }
             found => found?,
