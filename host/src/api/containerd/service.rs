@@ -199,9 +199,15 @@ impl Snapshots for Service {
 
     async fn usage(&self, request: Request<wire::UsageRequest>) -> Answer<wire::UsageResponse> {
         let key = request.into_inner().key;
-        let measured =
-            self.long(move |engine, store, cancel| engine.snapshot_usage(store, &key, cancel));
-        let usage = measured.await?;
+        let known = self.engine.snapshot(&self.store, &key);
+        let usage = match known.map_err(|error| status(&error))?.usage {
+            Some(usage) => usage,
+            None => {
+                let measured = self
+                    .long(move |engine, store, cancel| engine.snapshot_usage(store, &key, cancel));
+                measured.await?
+            }
+        };
         Ok(Response::new(wire::UsageResponse {
             size: usage.bytes.try_into().unwrap_or(i64::MAX),
             inodes: usage.inodes.unwrap_or(0).try_into().unwrap_or(i64::MAX),
