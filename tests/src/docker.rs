@@ -117,10 +117,16 @@ pub struct Bench {
 impl Bench {
     /// Starts a daemon on a file system; no `Init` has come yet.
     pub fn start(file_system: FileSystem) -> Self {
+        Self::configured(file_system, None)
+    }
+
+    /// Starts one with a configuration file.
+    pub fn configured(file_system: FileSystem, configuration: Option<&str>) -> Self {
         let lab = Lab::on(file_system);
         let socket = lab.path("docker.sock");
         let mut settings = Settings::new(&lab.root(), &lab.path("run"), "");
         let path = socket.to_str().expect("a path that is text").to_owned();
+        settings.configuration = configuration.map(str::to_owned);
         settings.arguments = vec!["--docker-socket".to_owned(), path];
         Self {
             daemon: settings.start(),

@@ -1,6 +1,7 @@
 //! Docker's plugin protocol as a black box: what dockerd depends on, and what bad input comes to.
 
 use std::io::{BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use mica_tests::docker::{Bench, Plugin, sort};
@@ -298,6 +299,20 @@ fn what_is_no_request_is_refused_in_the_protocols_form() {
         assert_eq!(answer.status, status, "{answer:?}");
         assert!(answer.json()["Err"].is_string(), "{answer:?}");
     }
+}
+
+/// Go does not repeat a request on a connection that is closed just as it is sent, and keeps connections for good.
+#[test]
+fn a_connection_of_dockerds_may_be_idle_for_longer_than_others() {
+    let bench = Bench::configured(FileSystem::Machine, Some("[api]\nheader_seconds = 1"));
+    let mut dockers = UnixStream::connect(&bench.plugin.socket).expect("connect");
+    let mut another = UnixStream::connect(&bench.daemon.client.socket).expect("connect");
+    let closed = another.read_to_end(&mut Vec::new());
+    closed.expect("an idle connection of REST is closed");
+    let request = "POST /Plugin.Activate HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    dockers.write_all(request.as_bytes()).expect("send");
+    let answer = http::read_response(&mut BufReader::new(dockers));
+    assert_eq!(answer.expect("an answer").status, 200);
 }
 
 #[test]

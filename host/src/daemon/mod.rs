@@ -32,6 +32,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Threads for calls of the engine: more than operations may run, for calls that only wait need one, too.
 const BLOCKING_THREADS: usize = 1024;
+/// How long a connection of dockerd's may be idle, at least. Go keeps connections for good, and does not repeat a request on
+/// one that is closed just as it is sent.
+const DOCKER_IDLE_SECONDS: u64 = 7 * 24 * 3600;
 /// How long calls of the engine that do not end are waited for after everything else has ended.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -312,7 +315,9 @@ async fn listen(
     if let Some((socket, docker)) = docker {
         tracing::info!(socket = %docker.settings.socket.display(), store = docker.settings.store, "ready for Docker");
         let router = docker::router(Arc::new(docker));
-        tasks.push(tokio::spawn(door.clone().serve(
+        let mut door = door.clone();
+        door.limits.header_seconds = door.limits.header_seconds.max(DOCKER_IDLE_SECONDS);
+        tasks.push(tokio::spawn(door.serve(
             socket.listener,
             Protocol::Http1,
             router,
