@@ -6,13 +6,14 @@
 //! Invariant: what is left out is left out for a reason that stands here. An overlay without an index breaks a hard
 //! link when one of its names is copied up: from the second step on, nodes with several names are only removed. A
 //! socket is in no archive, so the directories above one would be named in a layer's diff and not in that of its copy:
-//! sockets are made by the first step alone, and stay.
+//! sockets are made by the first step alone, and stay. An overlay cannot rename a directory of a lower, so `mv` copies
+//! it, and what is made in a directory with the set-group-id bit inherits that: no directory is moved into one.
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
@@ -85,8 +86,14 @@ fn is_common_ground(root: &Path, line: &Line) -> bool {
         _ => true,
     };
     let in_place = matches!(line.verb.as_str(), "d" | "m") && path.is_dir();
-    let sockets_stay = in_place || !any(&path, &socket) && !to.is_some_and(|to| any(&to, &socket));
-    links_stay && sockets_stay && line.verb != "s"
+    let sockets_stay =
+        in_place || !any(&path, &socket) && !to.as_ref().is_some_and(|to| any(to, &socket));
+    let in_group = |to: &PathBuf| {
+        let parent = to.parent().and_then(|parent| fs::metadata(parent).ok());
+        parent.is_some_and(|parent| parent.mode() & 0o2000 != 0)
+    };
+    let modes_stay = !(line.verb == ">" && path.is_dir() && to.as_ref().is_some_and(in_group));
+    links_stay && sockets_stay && modes_stay && line.verb != "s"
 }
 
 /// Whether something is so of a node or of any below.
