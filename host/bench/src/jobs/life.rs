@@ -59,7 +59,7 @@ fn by_calls(scratch: &Path) -> Result<()> {
         label: None,
         read_only: false,
     })?;
-    drop(mount.attach(target.as_fd())?);
+    let _attached = mount.attach(target.as_fd())?;
     mount::unmount(room.as_fd(), &point, Unmount::Plain)?;
     drop((upper, work, lower, target));
     tree::remove(at.as_fd(), &layer)?;
