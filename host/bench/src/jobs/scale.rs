@@ -10,15 +10,11 @@ use std::time::Instant;
 
 /// Calls with 10 layers stored and with many.
 pub(super) fn scale(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
-    let (few, many) = (
-        Bench::open(&place.disk(), "overlay")?,
-        Bench::open(&place.memory(), "overlay")?,
-    );
     // Both on one file system, or the file system would be what is measured.
-    drop(few);
-    let few_path = place.memory().join("few");
-    std::fs::create_dir(&few_path)?;
-    let few = Bench::open(&few_path, "overlay")?;
+    let path = place.memory().join("few");
+    std::fs::create_dir(&path)?;
+    let many = Bench::open(&place.memory(), "overlay")?;
+    let few = Bench::open(&path, "overlay")?;
     stored(&few, 10)?;
     let started = Instant::now();
     stored(&many, arguments.layers)?;
