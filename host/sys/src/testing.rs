@@ -11,9 +11,10 @@ use std::process::Command;
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use tempfile::TempDir;
 
+use crate::mount::mounts_below;
 use crate::{Name, errno};
 
 /// An empty directory that is gone when the value is dropped.
@@ -57,6 +58,17 @@ impl Place {
 
     pub(crate) fn write(&self, relative: &str, content: impl AsRef<[u8]>) {
         fs::write(self.path(relative), content).unwrap();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is still mounted keeps the directory, and must not be emptied with it.
+        let mounts = mounts_below(self.directory.path()).unwrap_or_default();
+        for mount in mounts.iter().rev() {
+            let flags = UnmountFlags::NOFOLLOW | UnmountFlags::DETACH;
+            let _gone = unmount(mount.mount_point.as_slice(), flags);
+        }
     }
 }
 

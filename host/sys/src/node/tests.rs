@@ -228,7 +228,7 @@ fn modes_are_set_on_anything_but_links_in_the_new_and_in_the_old_way() {
     let dir = zoo(&place);
     let at = dir.as_fd();
     let mode = |entry: &str| stat(at, &name(entry)).unwrap().mode;
-    let ways: [fn(BorrowedFd<'_>, &Name, u32) -> io::Result<()>; 2] = [set_mode, set_mode_pinned];
+    let ways: [WithMode; 2] = [set_mode, set_mode_pinned];
     for set in ways {
         for entry in SPECIALS.into_iter().chain(["regular", "directory"]) {
             for wanted in [0, 0o7777, 0o4711, 0o1777, 0o640] {
@@ -284,9 +284,9 @@ fn times_of_any_sign_are_set_on_the_node_itself() {
     assert_eq!(modified("regular"), time(8, 8));
 }
 
-type Create = fn(BorrowedFd<'_>, &Name, u32) -> io::Result<()>;
+type WithMode = fn(BorrowedFd<'_>, &Name, u32) -> io::Result<()>;
 
-const CREATES: [(Create, Kind); 6] = [
+const CREATES: [(WithMode, Kind); 6] = [
     (
         |at, entry, mode| create_directory(at, entry, mode).map(drop),
         Kind::Directory,
