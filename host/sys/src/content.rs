@@ -11,7 +11,8 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, pread, pwrite};
 
-use crate::node::stat_fd;
+use crate::node::{Attributes, stat_fd};
+use crate::raw::os_error;
 
 /// Bytes that one step of the slow copy moves.
 const COPY_BYTES: usize = 128 * 1024;
@@ -31,10 +32,15 @@ pub enum Copied {
 /// else by bytes that the kernel moves. Holes stay holes. What `to` held before is gone.
 ///
 /// # Errors
-/// What reading and writing say, and `UnexpectedEof` when `from` shrinks meanwhile.
+/// EINVAL when both are the same file, which keeps its content; what reading and writing say, and
+/// `UnexpectedEof` when `from` shrinks meanwhile.
 pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Copied> {
     let source = stat_fd(from)?;
-    if stat_fd(to)?.size != 0 {
+    let target = stat_fd(to)?;
+    if (source.device, source.inode) == (target.device, target.inode) {
+        return Err(os_error(libc::EINVAL));
+    }
+    if target.size != 0 {
         ftruncate(to, 0)?;
     }
     if source.size == 0 {
@@ -45,7 +51,7 @@ pub fn copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Copied> {
         Err(error) if is_unable(error) => {}
         Err(error) => return Err(error.into()),
     }
-    if source.blocks_512.saturating_mul(512) >= source.size {
+    if is_dense(from, &source) {
         copy_range(from, to, 0, source.size)?;
     } else {
         copy_sparse(from, to, source.size)?;
@@ -98,6 +104,10 @@ pub fn preallocate(fd: BorrowedFd<'_>, length: u64) -> io::Result<()> {
     if length == 0 {
         return Ok(());
     }
+    // To the kernel a larger number is a negative one.
+    if i64::try_from(length).is_err() {
+        return Err(os_error(libc::EFBIG));
+    }
     loop {
         match fallocate(fd, FallocateFlags::KEEP_SIZE, 0, length) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => return Ok(()),
@@ -113,6 +123,13 @@ fn is_unable(error: Errno) -> bool {
         error,
         Errno::OPNOTSUPP | Errno::NOTTY | Errno::NOSYS | Errno::XDEV | Errno::INVAL | Errno::PERM
     )
+}
+
+/// Whether a file has no holes. As many blocks as bytes are a hint only: they may lie beyond the end,
+/// or hold attributes.
+fn is_dense(fd: BorrowedFd<'_>, found: &Attributes) -> bool {
+    found.blocks_512.saturating_mul(512) >= found.size
+        && seek(fd, SeekFrom::Hole(0)).is_ok_and(|hole| hole >= found.size)
 }
 
 /// Copies the parts that hold data and leaves the holes.

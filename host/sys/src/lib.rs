@@ -15,6 +15,8 @@ mod facts;
 mod name;
 mod process;
 mod raw;
+#[cfg(test)]
+mod testing;
 
 pub mod btrfs;
 pub mod content;

@@ -53,7 +53,7 @@ impl DetachedMount {
     /// Makes the mount visible on top of the directory `target`. On failure it is gone.
     ///
     /// # Errors
-    /// ENOTDIR when the target is none, EINVAL when it is not in this process's mount table.
+    /// EINVAL when the target is no directory, or not in this process's mount table.
     pub fn attach(self, target: BorrowedFd<'_>) -> io::Result<Attached> {
         let mount_id = mount_id(self.top.as_fd())?;
         let flags =

@@ -2,6 +2,7 @@
 //!
 //! Invariant: paths are bytes; nothing is assumed about their encoding or length.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -40,14 +41,30 @@ pub fn mounts_below(path: &Path) -> io::Result<Vec<MountEntry>> {
     Ok(select(all, &path))
 }
 
-/// The whole table in the old way.
+/// The whole table in the old way: of this thread's name space, as `listmount` tells it.
 pub(super) fn from_mountinfo() -> io::Result<Vec<MountEntry>> {
-    Ok(mountinfo::parse(&std::fs::read("/proc/self/mountinfo")?))
+    let text = std::fs::read("/proc/thread-self/mountinfo")?;
+    Ok(mountinfo::parse(&text))
 }
 
-/// Those on `path` and below it; the kernel tells parents before children.
+/// Those on `path` and below it, parents before children. The kernel tells mounts in the order in
+/// which they were made, which is another one for a detached mount that was attached later.
 pub(super) fn select(all: Vec<MountEntry>, path: &Path) -> Vec<MountEntry> {
     let is_below =
         |entry: &MountEntry| Path::new(OsStr::from_bytes(&entry.mount_point)).starts_with(path);
-    all.into_iter().filter(is_below).collect()
+    let mut below: Vec<_> = all.into_iter().filter(is_below).collect();
+    let parents: HashMap<u64, u64> = below
+        .iter()
+        .map(|entry| (entry.mount_id, entry.parent_id))
+        .collect();
+    below.sort_by_cached_key(|entry| depth(entry.mount_id, &parents));
+    below
+}
+
+/// How many of the mounts lie above one of them. A root may be its own parent, and a table that
+/// changes while it is read may even go in circles.
+fn depth(mount_id: u64, parents: &HashMap<u64, u64>) -> usize {
+    std::iter::successors(parents.get(&mount_id), |parent| parents.get(parent))
+        .take(parents.len())
+        .count()
 }

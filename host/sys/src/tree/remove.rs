@@ -52,8 +52,9 @@ impl Level for Emptied {
 /// Stops at the first failure; a further call goes on.
 ///
 /// # Errors
-/// ENOENT when the name does not exist, EXDEV where something is mounted below it, ESTALE when
-/// someone moves directories of the tree away, ENOTEMPTY when someone keeps filling it.
+/// ENOENT when the name does not exist, EXDEV where something is mounted below it (EBUSY when that
+/// is a file), ESTALE when someone moves directories of the tree away, ENOTEMPTY when someone keeps
+/// filling it.
 pub fn remove(dir: BorrowedFd<'_>, name: &Name) -> io::Result<u64> {
     match remove_file(dir, name) {
         Ok(()) => return Ok(1),
