@@ -2,11 +2,14 @@
 //!
 //! Type, mode, owner, device number and attributes count for all nodes; time and size for all but directories, whose
 //! times change with every name in them. The content is not read: a change that keeps size and time is not seen.
+//! Times are equal to the nanosecond or not at all. The original took a time without a fraction for any time of its
+//! second, because its copies dropped the fraction; it missed what was changed within the second in which the parent was
+//! unpacked (moby#21555), and later slept over it. Here a child has its parent's times exactly.
 //!
 //! Invariant: what is compared is what an archive can carry.
 
 use crate::tree::wanted;
-use crate::{Attributes, Entry, NodeKind, Timestamp};
+use crate::{Attributes, Entry, NodeKind};
 
 /// Whether two nodes differ; targets of symbolic links are not known here.
 #[must_use]
@@ -23,7 +26,7 @@ pub fn differs(new: &Entry, old: &Entry) -> bool {
     if a.mode != b.mode && a.kind != NodeKind::Symlink {
         return true;
     }
-    if a.kind != NodeKind::Directory && !same_time(a.modified, b.modified) {
+    if a.kind != NodeKind::Directory && a.modified != b.modified {
         return true;
     }
     if has_size(a.kind) && a.size != b.size {
@@ -44,14 +47,6 @@ pub fn has_size(kind: NodeKind) -> bool {
     matches!(kind, NodeKind::Regular | NodeKind::Symlink)
 }
 
-/// Whether two times are the same as far as both are known: an archive or a file system may have dropped what is below
-/// the second.
-#[must_use]
-pub fn same_time(a: Timestamp, b: Timestamp) -> bool {
-    a.seconds == b.seconds
-        && (a.nanoseconds == b.nanoseconds || a.nanoseconds == 0 || b.nanoseconds == 0)
-}
-
 /// Whether a node of an upper directory is overlayfs' whiteout: a character device 0:0.
 #[must_use]
 pub fn is_whiteout(attributes: &Attributes) -> bool {
@@ -66,22 +61,4 @@ pub fn is_opaque(entry: &Entry, xattr: &str) -> bool {
             .xattrs
             .iter()
             .any(|found| found.name == xattr.as_bytes() && found.value == b"y")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// moby's sameFsTime.
-    #[test]
-    fn times_are_compared_as_far_as_both_are_known() {
-        let time = |seconds, nanoseconds| Timestamp {
-            seconds,
-            nanoseconds,
-        };
-        assert!(same_time(time(1, 5), time(1, 5)));
-        assert!(same_time(time(1, 0), time(1, 5)));
-        assert!(!same_time(time(1, 4), time(1, 5)));
-        assert!(!same_time(time(1, 0), time(2, 0)));
-    }
 }
