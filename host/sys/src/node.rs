@@ -1,6 +1,8 @@
 //! Operations on one node: a descriptor, or an open directory and one name in it.
 //!
-//! Invariant: nothing follows a symbolic link, crosses a mount, blocks on a pipe or opens a device.
+//! Invariant: nothing follows a symbolic link, blocks on a pipe or opens a device, and no open crosses
+//! a mount. What reads or sets attributes by name sees the top of a mount on that name, as the kernel
+//! does: only who owns the mount namespace could put one there.
 
 mod attributes;
 mod create;
