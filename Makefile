@@ -28,7 +28,8 @@ demo:
 	target/release/mica demo $(if $(wildcard $(ROOTFS)),--rootfs $(ROOTFS))
 
 test:
-	@tests/setup/packages.sh $(PROGRAMS)
+	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap
+	@tests/setup/rootfs.sh target/demo/rootfs.tar
 	tests/setup/run.sh
 
 check:

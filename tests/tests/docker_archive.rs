@@ -260,12 +260,13 @@ fn a_whole_root_file_system_gives_mobys_bytes() {
                 archive,
             ]);
         } else {
-            run(&["cp", "-a", "/etc", "/usr/bin", "/usr/sbin", root]);
+            // Without a network: of this machine what fits twice on the file system under test.
+            run(&["cp", "-a", "/etc", "/usr/sbin", "/usr/share/perl", root]);
         }
     });
     let archive = same_as_moby(&bench, "rootfs", "");
     assert!(
-        archive.len() > 50_000_000,
+        archive.len() > 20_000_000,
         "{} bytes are no root file system",
         archive.len()
     );
