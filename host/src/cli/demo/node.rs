@@ -52,6 +52,14 @@ impl Node {
         Ok((node, found))
     }
 
+    /// The node as an archive of its layer tells it: no archive has the top itself, whose time is its layer's own.
+    pub(super) fn without_time(self) -> Self {
+        Self {
+            modified: (0, 0),
+            ..self
+        }
+    }
+
     /// Which part differs, with both values; `None` if none does.
     pub(super) fn difference(&self, other: &Self) -> Option<String> {
         let differ = |name: &str, one: String, two: String| {
