@@ -47,8 +47,6 @@ pub struct Found<'a, D> {
     pub entry: Option<&'a Entry>,
     /// What was there before, if a walk against a parent knows it.
     pub before: Option<&'a Entry>,
-    /// Whether it is a directory of an upper that hides all that lies below.
-    pub opaque: bool,
 }
 
 /// What is told of a walk.
@@ -264,7 +262,6 @@ impl<D: Directory> Walk<'_, D> {
                 parent: frame.new.as_ref(),
                 entry: Some(new),
                 before: Some(old),
-                opaque: false,
             })?;
         }
         Ok(ControlFlow::Continue(()))
@@ -326,7 +323,6 @@ impl<D: Directory> Walk<'_, D> {
                 parent,
                 entry: Some(&entry),
                 before: None,
-                opaque: self.is_opaque(&entry),
             };
             if visitor.change(&found)?.is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -338,7 +334,6 @@ impl<D: Directory> Walk<'_, D> {
             parent: self.stack.last().and_then(|frame| frame.new.as_ref()),
             entry,
             before,
-            opaque: entry.is_some_and(|entry| self.is_opaque(entry)),
         })
     }
 
