@@ -60,6 +60,7 @@ fn traps_loops_and_gluttony_end_one_operation() {
         ("recurse", 500, "driver-failed"),
         ("half", 500, "driver-failed"),
         ("loop", 504, "timed-out"),
+        ("sleep", 504, "timed-out"),
         ("eat", 422, "limit-reached"),
         ("loop-with-calls", 422, "limit-reached"),
     ];

@@ -1,8 +1,12 @@
 //! WASI 0.2, inert: what language runtimes import and must be able to link.
 //!
-//! Invariant: no files, no arguments, no environment, no sockets; standard error is kept for the log.
+//! Invariant: no files, no arguments, no environment, no sockets; standard error is kept for the log; nothing waits longer
+//! than its operation may.
+
+mod wait;
 
 use super::State;
+use wait::{Link, Waiting};
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
@@ -58,6 +62,14 @@ fn wasmtime_wasi_io_link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::bindings::io::error::add_to_linker::<State, Table>(linker, |state| {
         &mut state.wasi_handles
     })?;
-    sync::io::poll::add_to_linker::<State, Table>(linker, |state| &mut state.wasi_handles)?;
-    sync::io::streams::add_to_linker::<State, Table>(linker, |state| &mut state.wasi_handles)
+    sync::io::poll::add_to_linker::<State, Link>(linker, waiting)?;
+    sync::io::streams::add_to_linker::<State, Link>(linker, waiting)
+}
+
+fn waiting(state: &mut State) -> Waiting<'_> {
+    Waiting {
+        table: &mut state.wasi_handles,
+        meter: &mut state.meter,
+        cancel: &state.operation.cancel,
+    }
 }

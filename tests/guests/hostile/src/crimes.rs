@@ -17,12 +17,18 @@ pub(crate) fn answers<T>(results: Vec<Result<T, Failure>>) -> Error {
     Error::Invalid(format!("answers: {}", words.collect::<Vec<_>>().join(", ")))
 }
 
+fn sleep() -> Result<(), Error> {
+    std::thread::sleep(std::time::Duration::from_secs(1 << 40));
+    Ok(())
+}
+
 pub(crate) fn before_create(id: &str) -> Result<(), Error> {
     match id {
         "trap" => core::arch::wasm32::unreachable(),
         "loop" => loop {
             core::hint::black_box(0);
         },
+        "sleep" => sleep(),
         "loop-with-calls" => loop {
             config::options();
         },
