@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Bytes of a file that is read as a whole; a record is a few hundred.
 const MOST_BYTES: u64 = 1 << 20;
@@ -90,7 +91,15 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// A name that no one can foresee and that is never made twice: 128 random bits in hexadecimal.
 pub(crate) fn random_name() -> io::Result<String> {
+    static SOURCE: OnceLock<File> = OnceLock::new();
+    let mut source = match SOURCE.get() {
+        Some(open) => open,
+        None => {
+            let opened = File::open("/dev/urandom")?;
+            SOURCE.get_or_init(|| opened)
+        }
+    };
     let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    source.read_exact(&mut bytes)?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

@@ -56,7 +56,7 @@ pub use mica_runtime::{
 pub use moment::Moment;
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
-    CommitRequest, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
+    CommitRequest, IdMapping, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
     SnapshotUsage,
 };
 pub use view::{

@@ -166,13 +166,11 @@ impl Fixture {
     fn create(&self, id: &str, parent: Option<&str>) -> Result<(), Error> {
         *self.home.creating.lock().unwrap() = (id.into(), parent.map(str::to_owned));
         let options = CreateOptions::default();
-        self.generation.create(
-            self.operation("create"),
-            id,
-            parent,
-            LayerKind::ReadWrite,
-            &options,
-        )
+        let (operation, kind) = (self.operation("create"), LayerKind::ReadWrite);
+        let created = self
+            .generation
+            .create(operation, id, parent, kind, &options, None);
+        created.map(drop)
     }
 
     /// Runs `body` with a path to the layer's view, which is attached nowhere.

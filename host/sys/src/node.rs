@@ -22,6 +22,6 @@ pub use create::{
 };
 pub use link::{link, read_link, remove_directory, remove_file, rename};
 pub use list::names;
-pub use open::{open_directory, open_regular};
+pub use open::{open_directory, open_directory_along, open_regular};
 
 pub(crate) use list::{LISTING_BYTES, reopen};

@@ -9,7 +9,7 @@ mkdir -p "$1"
 directory=$(cd "$1" && pwd)
 package=$directory/go/src/mica/suite
 mkdir -p "$package"
-cp "$here/suite_test.go" "$package/"
+cp "$here"/*_test.go "$package/"
 cd "$package"
 export GO111MODULE=off GOFLAGS= GOPATH="$directory/go:/usr/share/gocode" GOCACHE="$directory/cache" CGO_ENABLED=0
 exec go test -c -o "$directory/suite" .

@@ -143,6 +143,7 @@ impl Probe<'_> {
             None,
             kind,
             &CreateOptions::default(),
+            None,
         );
         created.map_err(|error| Failed::Driver("create", error))?;
         let nothing = || {

@@ -13,11 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Records by number.
 const LAYERS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("layers");
 /// Memory for pages: the database is read once and then only written.
 const CACHE_BYTES: usize = 4 << 20;
+/// How long the writer waits for more rows: layers come in numbers, and nobody waits for it.
+const GATHER: Duration = Duration::from_millis(50);
 /// Most rows of one transaction.
 const BATCH: usize = 1024;
 
@@ -137,6 +140,9 @@ fn rows(database: &Database) -> Result<HashMap<u64, Row>, redb::Error> {
 fn write_all(database: &Database, receiver: &Receiver<Update>) {
     let mut unsynced = 0;
     while let Ok(first) = receiver.recv() {
+        if !matches!(first, Update::Flush(_)) {
+            std::thread::sleep(GATHER);
+        }
         let mut waiting = Vec::new();
         let batch = std::iter::once(first)
             .chain(receiver.try_iter())

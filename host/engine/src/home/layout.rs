@@ -65,6 +65,11 @@ impl Layout {
         self.layer_path(number).join("d")
     }
 
+    /// The path of a layer's record.
+    pub(super) fn record_path(&self, number: u64) -> PathBuf {
+        self.layer_path(number).join("record.json")
+    }
+
     /// The path of a layer.
     pub(super) fn layer_path(&self, number: u64) -> PathBuf {
         self.path.join("layers").join(number.to_string())
@@ -86,10 +91,16 @@ impl Layout {
         }
     }
 
+    /// Opens a directory in the room of a published layer.
+    pub(crate) fn open_in_room(&self, number: u64, names: &[Name]) -> io::Result<OwnedFd> {
+        let layer = Name::from_number(number);
+        let path = [&layer, &self.room].into_iter().chain(names);
+        node::open_directory_along(self.layers.as_fd(), path)
+    }
+
     /// Opens the room of a published layer.
     pub(crate) fn open_room(&self, number: u64) -> io::Result<OwnedFd> {
-        let layer = node::open_directory(self.layers.as_fd(), &Name::from_number(number))?;
-        node::open_directory(layer.as_fd(), &self.room)
+        self.open_in_room(number, &[])
     }
 }
 

@@ -8,6 +8,7 @@
 
 use super::layout::{Area, random_name};
 use super::{Home, Record, StagedLayer};
+use crate::files;
 use crate::settings::Durability;
 use mica_sys::{Name, filesystem, node};
 use std::io;
@@ -51,6 +52,17 @@ impl Home {
         }
         self.index.put(number, row);
         Ok(number)
+    }
+
+    /// Puts another record in the place of a layer's: the old one or the new one is there, whatever happens.
+    pub(crate) fn rewrite(&self, number: u64, record: &Record) -> io::Result<()> {
+        let path = self.layout.record_path(number);
+        files::replace(&path, &record.to_bytes()?, self.durability)?;
+        let layer =
+            node::open_directory(self.layout.area(Area::Layers), &Name::from_number(number))?;
+        let row = Record::read(&self.layout, layer.as_fd())?;
+        self.index.put(number, row.to_bytes()?);
+        Ok(())
     }
 
     /// Makes a published layer disappear; its files go in the background.

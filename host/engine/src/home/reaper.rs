@@ -18,6 +18,8 @@ use std::time::Duration;
 /// may go.
 const TRIES: u32 = 10;
 const REST: Duration = Duration::from_secs(1);
+/// How long the thread waits for more when it has had nothing to do.
+const GATHER: Duration = Duration::from_millis(20);
 
 enum Job {
     Delete(Doomed),
@@ -105,15 +107,24 @@ impl Drop for Reaper {
 fn work(jobs: &Receiver<Job>, stopping: &AtomicBool) {
     let mut again: VecDeque<Doomed> = VecDeque::new();
     loop {
-        let job = match again.is_empty() {
-            true => jobs.recv().map_err(RecvTimeoutError::from),
-            false => jobs.recv_timeout(REST),
+        let waiting = jobs.try_recv();
+        let is_awake = waiting.is_ok();
+        let job = match (waiting, again.is_empty()) {
+            (Ok(job), _) => Ok(job),
+            (Err(_), true) => jobs.recv().map_err(RecvTimeoutError::from),
+            (Err(_), false) => jobs.recv_timeout(REST),
         };
         if stopping.load(Ordering::Acquire) {
             return;
         }
         match job {
-            Ok(Job::Delete(doomed)) => again.extend(doomed.delete()),
+            Ok(Job::Delete(doomed)) => {
+                if !is_awake {
+                    // Whoever discards one tree discards more, and is to be let do that first.
+                    std::thread::sleep(GATHER);
+                }
+                again.extend(doomed.delete());
+            }
             Ok(Job::Settle(done)) => {
                 again = again.into_iter().filter_map(Doomed::delete).collect();
                 // Whoever waited may have gone.

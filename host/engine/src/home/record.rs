@@ -1,7 +1,7 @@
 //! What the host knows of a layer, as it lies in `record.json`.
 //!
-//! Invariant: a record never changes once it is written; what replaces a layer has a number of its own and a higher
-//! revision.
+//! Invariant: of a record that is written nothing changes but the parent, and then all of it is replaced at once; what
+//! replaces a layer has a number of its own and a higher revision.
 
 use super::Layout;
 use crate::{LayerId, Moment, files, words};
@@ -95,6 +95,11 @@ impl Record {
             revision: self.revision.saturating_add(1),
             ..self
         }
+    }
+
+    /// The record of the same layer on another parent.
+    pub(crate) fn with_parent(self, parent: Option<LayerId>) -> Self {
+        Self { parent, ..self }
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {

@@ -8,7 +8,7 @@ use crate::home::{Home, Reaper, Record, Recovered, StagedLayer, Syncing};
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};
-use mica_sys::filesystem;
+use mica_sys::{Name, filesystem};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -98,9 +98,9 @@ impl LayerSet {
             .transpose()
     }
 
-    /// Opens the room of a layer's directory.
-    pub(crate) fn open_number(&self, number: u64) -> io::Result<OwnedFd> {
-        self.home.layout().open_room(number)
+    /// Opens a directory in the room of a layer.
+    pub(crate) fn open_in_room(&self, number: u64, names: &[Name]) -> io::Result<OwnedFd> {
+        self.home.layout().open_in_room(number, names)
     }
 
     /// The numbers of all layers.
@@ -145,6 +145,21 @@ impl LayerSet {
         if let Err(error) = self.home.discard(entry.number, Syncing::Now) {
             tracing::warn!(store = self.store, layer = %id, %error, "the old revision stays until the next start");
         }
+        Ok(())
+    }
+
+    /// Puts a layer without children onto another parent. Its own files stay as they are.
+    pub(crate) fn set_parent(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
+        let Some(entry) = self.table().get(id.as_str()).map(Entry::facts) else {
+            return Err(self.unknown(id));
+        };
+        let record = entry.record.with_parent(parent.cloned());
+        self.home
+            .rewrite(entry.number, &record)
+            .map_err(|error| self.explain("change the parent of", id, error))?;
+        let mut table = self.table();
+        table.remove(id);
+        table.insert(entry.number, record);
         Ok(())
     }
 

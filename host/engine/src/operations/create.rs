@@ -11,7 +11,9 @@ use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::view::{LayerRequest, LayerView, LiveParent};
 use crate::{Error, EventKind, LayerId, Result, label};
-use mica_runtime::{CancelToken, CreateOptions, Error as DriverError, LayerKind};
+use mica_runtime::{
+    Access, CancelToken, CreateOptions, Error as DriverError, LayerKind, MountPlan,
+};
 
 /// How a layer is made.
 #[derive(Debug)]
@@ -21,17 +23,20 @@ pub(crate) struct NewLayer {
     syncing: Syncing,
     cancel: CancelToken,
     live_parent: LiveParent,
+    /// How it is to be seen, if that is asked at once.
+    view: Option<Access>,
 }
 
 impl NewLayer {
     /// The layer of a snapshot: its files may get to the device later, for its row tells whether it counts.
-    pub(crate) fn of_snapshot(kind: LayerKind, cancel: &CancelToken) -> Self {
+    pub(crate) fn of_snapshot(kind: LayerKind, view: Access, cancel: &CancelToken) -> Self {
         Self {
             kind,
             options: CreateOptions::default(),
             syncing: Syncing::Later,
             cancel: cancel.clone(),
             live_parent: LiveParent::Refuse,
+            view: Some(view),
         }
     }
 }
@@ -67,19 +72,20 @@ impl Engine {
             syncing: Syncing::Now,
             cancel: CancelToken::default(),
             live_parent,
+            view: None,
         };
         self.create_in(&store, &id, parent.as_ref(), new)?;
         Ok(store.layer_view(store.facts(&id)?))
     }
 
-    /// Creates a layer in a store that stays.
+    /// Creates a layer in a store that stays, and tells what the view that was asked for consists of.
     pub(crate) fn create_in(
         &self,
         store: &Store,
         id: &LayerId,
         parent: Option<&LayerId>,
         new: NewLayer,
-    ) -> Result<()> {
+    ) -> Result<Option<MountPlan>> {
         let mut wanted = vec![(Key::Layer(id.clone()), Mode::Exclusive)];
         wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
@@ -93,11 +99,13 @@ impl Engine {
         let scope = Scope::layer(&store.layers, id, intent);
         let below = parent.map(LayerId::as_str);
         let call = Call::new("create", scope.clone()).with_cancel(new.cancel);
-        let staged = self.call(call, |generation, operation| {
-            generation.create(operation, id.as_str(), below, new.kind, &new.options)?;
-            scope
+        let (staged, plan) = self.call(call, |generation, operation| {
+            let (kind, options) = (new.kind, &new.options);
+            let plan = generation.create(operation, id.as_str(), below, kind, options, new.view)?;
+            let staged = scope
                 .take_published()
-                .ok_or_else(|| DriverError::Trapped("it published no layer".into()))
+                .ok_or_else(|| DriverError::Trapped("it published no layer".into()))?;
+            Ok((staged, plan))
         })?;
         let driver = &store.description.driver;
         let record = Record::new(id.clone(), parent.cloned(), new.kind, driver);
@@ -107,7 +115,7 @@ impl Engine {
                 .store(store.name.as_str())
                 .layer(id.as_str()),
         );
-        Ok(())
+        Ok(plan)
     }
 
     /// Checks what can be known before the driver is asked.
@@ -125,21 +133,28 @@ impl Engine {
                 format!("layer `{layer}` was lost, but layer `{orphan}` is still built on it");
             return Err(Error::Busy(text));
         }
-        let Some(parent) = parent else { return Ok(()) };
-        let Some(below) = table.get(parent.as_str()) else {
-            return Err(Error::UnknownParent {
-                store: store_name,
-                parent: parent.as_str().to_owned(),
-            });
-        };
-        let (depth, limit) = (
-            below.depth + 1,
-            self.settings.depth_of(&store.description.driver),
-        );
         drop(table);
+        parent.map_or(Ok(()), |parent| self.check_depth(store, id, parent))
+    }
+
+    /// Checks that a layer may lie on another one.
+    ///
+    /// # Errors
+    /// [`Error::UnknownParent`], [`Error::TooDeep`].
+    pub(crate) fn check_depth(&self, store: &Store, id: &LayerId, parent: &LayerId) -> Result<()> {
+        let below = store
+            .layers
+            .table()
+            .get(parent.as_str())
+            .map(|below| below.depth);
+        let depth = 1 + below.ok_or_else(|| Error::UnknownParent {
+            store: store.name.as_str().to_owned(),
+            parent: parent.as_str().to_owned(),
+        })?;
+        let limit = self.settings.depth_of(&store.description.driver);
         if depth > limit {
             return Err(Error::TooDeep {
-                layer,
+                layer: id.as_str().to_owned(),
                 depth,
                 limit,
             });

@@ -1,14 +1,16 @@
-//! The rows of snapshots on disk: one embedded transactional database.
+//! The rows of snapshots on disk: one embedded transactional database, and a log of what it does not have yet.
 //!
 //! A row is a key and the snapshot as JSON. A transaction is on the device when it ends, whatever the engine's
-//! durability is: a snapshot that was told of and is gone would confuse its runtime for good.
+//! durability is: a snapshot that was told of and is gone would confuse its runtime for good. It ends with the log; the
+//! database takes its changes over when they are many.
 //!
 //! Invariant: a database that cannot be read is never replaced: it is the only place that knows the keys.
 
+use super::log::{self, Log};
 use super::{Snapshot, shown};
 use crate::{Error, Result};
 use redb::{ReadableDatabase, ReadableTable, TableDefinition, TableError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +35,19 @@ pub(crate) enum Change {
     Delete(String),
 }
 
-/// The open database; none after it failed, until it was read again.
+/// The rows on disk; none are open after a change failed, until they were read again.
 #[derive(Debug)]
 pub(super) struct Database {
     path: PathBuf,
-    open: Mutex<Option<redb::Database>>,
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    database: redb::Database,
+    log: Log,
+    /// What the log says of each key.
+    logged: HashMap<String, Option<Arc<Snapshot>>>,
 }
 
 impl Database {
@@ -46,10 +56,10 @@ impl Database {
     /// # Errors
     /// [`Error::Corrupt`], [`Error::NoSpace`], [`Error::Io`].
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Snapshot>)> {
-        let (database, rows) = load(path)?;
+        let (open, rows) = load(path)?;
         let database = Self {
             path: path.to_owned(),
-            open: Mutex::new(Some(database)),
+            open: Mutex::new(Some(open)),
         };
         Ok((database, rows))
     }
@@ -60,38 +70,68 @@ impl Database {
         if open.is_some() {
             return Ok(None);
         }
-        let (database, rows) = load(&self.path)?;
-        *open = Some(database);
+        let (read, rows) = load(&self.path)?;
+        *open = Some(read);
         Ok(Some(rows))
     }
 
     /// Carries out changes, all or none.
     pub(super) fn apply(&self, changes: &[Change]) -> Result<()> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(database) = &*open else {
+        let Some(there) = &mut *open else {
             let closed = redb::Error::Io(std::io::ErrorKind::NotConnected.into());
             return Err(failed(&self.path, closed));
         };
-        let written = write(database, changes);
-        written.map_err(|error| {
-            // It takes nothing more after an error of the device; the next change opens it again.
+        if let Err(error) = there.log.append(changes) {
+            // No one knows what is on the device after an error: the next change reads it.
             *open = None;
-            failed(&self.path, error)
-        })
+            return Err(failed(&self.path.with_file_name(log::NAME), error));
+        }
+        there.note(changes);
+        if there.log.is_long()
+            && let Err(error) = there.take_over()
+        {
+            tracing::warn!(path = %self.path.display(), %error, "the database does not take the log over");
+            *open = None;
+        }
+        Ok(())
     }
 }
 
-fn write(database: &redb::Database, changes: &[Change]) -> std::result::Result<(), redb::Error> {
+impl Open {
+    /// Notes what the log says.
+    fn note(&mut self, changes: &[Change]) {
+        self.logged
+            .extend(changes.iter().map(|change| match change {
+                Change::Put(snapshot) => (snapshot.key.clone(), Some(Arc::clone(snapshot))),
+                Change::Delete(key) => (key.clone(), None),
+            }));
+    }
+
+    /// Writes what the log says into the database, and clears the log. A crash in between repeats it.
+    fn take_over(&mut self) -> std::result::Result<(), redb::Error> {
+        if !self.logged.is_empty() {
+            write(&self.database, &self.logged)?;
+            self.logged.clear();
+        }
+        Ok(self.log.clear()?)
+    }
+}
+
+fn write(
+    database: &redb::Database,
+    logged: &HashMap<String, Option<Arc<Snapshot>>>,
+) -> std::result::Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(ROWS)?;
-        for change in changes {
-            match change {
-                Change::Put(snapshot) => {
+        for (key, snapshot) in logged {
+            match snapshot {
+                Some(snapshot) => {
                     let row = serde_json::to_vec(&**snapshot).map_err(std::io::Error::from)?;
-                    drop(table.insert(snapshot.key.as_str(), row.as_slice())?);
+                    drop(table.insert(key.as_str(), row.as_slice())?);
                 }
-                Change::Delete(key) => drop(table.remove(key.as_str())?),
+                None => drop(table.remove(key.as_str())?),
             }
         }
     }
@@ -99,7 +139,29 @@ fn write(database: &redb::Database, changes: &[Change]) -> std::result::Result<(
     Ok(())
 }
 
-fn load(path: &Path) -> Result<(redb::Database, Vec<Snapshot>)> {
+/// Opens database and log, and has the one take the other over.
+fn load(path: &Path) -> Result<(Open, Vec<Snapshot>)> {
+    let (database, rows) = load_database(path)?;
+    let log_path = path.with_file_name(log::NAME);
+    let (log, changes) = Log::open(&log_path).map_err(|error| failed(&log_path, error))?;
+    let mut open = Open {
+        database,
+        log,
+        logged: HashMap::new(),
+    };
+    open.note(&changes);
+    let mut rows: BTreeMap<_, _> = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+    for (key, snapshot) in &open.logged {
+        match snapshot {
+            Some(snapshot) => drop(rows.insert(key.clone(), Snapshot::clone(snapshot))),
+            None => drop(rows.remove(key)),
+        }
+    }
+    open.take_over().map_err(|error| failed(path, error))?;
+    Ok((open, rows.into_values().collect()))
+}
+
+fn load_database(path: &Path) -> Result<(redb::Database, Vec<Snapshot>)> {
     let corrupt = |reason: String| Error::Corrupt {
         path: path.to_owned(),
         reason,
@@ -159,6 +221,12 @@ fn open(path: &Path) -> std::result::Result<(redb::Database, u64, Rows), redb::E
 /// What went wrong with the file, in the engine's words.
 fn failed(path: &Path, error: impl Into<redb::Error>) -> Error {
     match error.into() {
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Error::Corrupt {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            }
+        }
         redb::Error::Io(error) => Error::path("write", path, error),
         redb::Error::Corrupted(reason) => Error::Corrupt {
             path: path.to_owned(),
@@ -172,6 +240,7 @@ fn failed(path: &Path, error: impl Into<redb::Error>) -> Error {
 mod tests {
     use super::*;
     use crate::{Moment, SnapshotKind};
+    use std::ops::Not as _;
 
     fn snapshot(key: &str) -> Arc<Snapshot> {
         Arc::new(Snapshot {
@@ -183,6 +252,8 @@ mod tests {
             created: Moment::now(),
             updated: Moment::now(),
             usage: None,
+            mapping: None,
+            late_parent: false,
         })
     }
 
@@ -201,6 +272,30 @@ mod tests {
         let found: Vec<_> = rows.iter().map(|row| row.key.as_str()).collect();
         assert_eq!(found, ["\0", keys[3], "ünï"]);
         assert_eq!(rows[0].labels["a"], "b");
+    }
+
+    #[test]
+    fn more_changes_than_the_log_holds_are_all_there() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join(NAME);
+        let (database, _) = Database::open(&path).unwrap();
+        let long = "k".repeat(20_000);
+        let sizes: Vec<u64> = (0..100)
+            .map(|number| {
+                let key = format!("{number:03}{long}");
+                database.apply(&[Change::Put(snapshot(&key))]).unwrap();
+                if number % 2 == 0 {
+                    database.apply(&[Change::Delete(key)]).unwrap();
+                }
+                place.path().join(log::NAME).metadata().unwrap().len()
+            })
+            .collect();
+        assert!(sizes.is_sorted_by(|one, next| one <= next).not());
+        drop(database);
+        let (_, rows) = Database::open(&path).unwrap();
+        let found: Vec<_> = rows.iter().map(|row| &row.key[..3]).collect();
+        let odd: Vec<_> = (0..50).map(|half| format!("{:03}", 2 * half + 1)).collect();
+        assert_eq!(found, odd);
     }
 
     #[test]

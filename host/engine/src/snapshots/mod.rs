@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! <store>/snapshots.redb   the rows: see `database`
+//! <store>/snapshots.log    changes of rows that are not in the database yet: see `log`
 //! <store>/l/<name>         short names of layers' directories: see `links`
 //! ```
 //!
@@ -14,7 +15,7 @@
 //! | operation | first | then | last | found after a kill in between |
 //! |---|---|---|---|---|
 //! | prepare, view | the layer | the row | | a layer without a row: it is removed |
-//! | commit | the layer's files to the device | both rows, in one transaction | | nothing half |
+//! | commit | the layer's record, if it gets a parent | its files to the device | both rows, in one transaction | a layer with a parent that its snapshot has not: it loses it |
 //! | remove | the row | the layer | its files | a layer without a row: it is removed |
 //!
 //! Invariant: the rows are the truth about snapshots, the records about layers; a layer of a store with snapshots is
@@ -22,6 +23,8 @@
 
 mod database;
 mod links;
+mod log;
+mod mapping;
 mod mounts;
 mod recover;
 mod remover;
@@ -29,7 +32,8 @@ mod snapshot;
 mod table;
 
 pub(crate) use database::Change;
-pub(crate) use mounts::synthesize;
+pub use mapping::IdMapping;
+pub(crate) use mounts::{open_place, synthesize};
 pub(crate) use remover::Remover;
 pub use snapshot::{
     CommitRequest, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
@@ -43,7 +47,7 @@ use crate::{Error, LayerId, Result, files};
 use database::Database;
 use links::Links;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use table::Table;
 
 /// How layer ids begin that the engine makes for snapshots; 32 hexadecimal digits follow.
@@ -59,6 +63,8 @@ pub(crate) struct Snapshots {
     table: RwLock<Table>,
     links: Links,
     remover: Arc<Remover>,
+    /// Whether layers of the driver are directories that overlays stack; known once that was asked.
+    pub(crate) stacks: OnceLock<bool>,
 }
 
 impl Snapshots {
@@ -83,10 +89,14 @@ impl Snapshots {
             table: RwLock::new(Table::load(found.rows)),
             links,
             remover: Arc::new(Remover::default()),
+            stacks: OnceLock::new(),
         };
         if !found.gone.is_empty() {
             let gone: Vec<Change> = found.gone.into_iter().map(Change::Delete).collect();
             snapshots.change(&gone)?;
+        }
+        for layer in found.rebased {
+            layers.set_parent(&layer, None)?;
         }
         for layer in found.unowned {
             snapshots.remover.take(layer);

@@ -6,13 +6,13 @@
 //! Invariant: every option is made here; nothing of it is text that a driver gave, but for an SELinux context that the
 //! sandbox has checked.
 
-use super::{SnapshotMount, Snapshots};
+use super::{Snapshot, SnapshotKind, SnapshotMount, Snapshots, shown};
 use crate::layers::LayerSet;
 use crate::{Error, Result};
 use mica_runtime::{Access, MountPlan, Place};
 use mica_sys::{Name, node};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Bytes of options from which on lower directories get short names. The kernel takes a page; containerd keeps 512
@@ -23,7 +23,7 @@ const MOST_BYTES: usize = 4096;
 /// What ends an option, or a lower directory, or is an escape.
 const SIGNS: &[u8] = b",:\\\"";
 
-/// Makes the mount of a view.
+/// Makes the mount of a snapshot from what its view consists of.
 ///
 /// # Errors
 /// [`Error::Io`] when a directory is not where it was; [`Error::Invalid`] when the store's path has signs that no mount
@@ -31,21 +31,34 @@ const SIGNS: &[u8] = b",:\\\"";
 pub(crate) fn synthesize(
     snapshots: &Snapshots,
     layers: &LayerSet,
+    snapshot: &Snapshot,
     plan: &MountPlan,
 ) -> Result<SnapshotMount> {
-    let maker = Maker { snapshots, layers };
-    Ok(match plan {
-        MountPlan::Bind { directory, access } => SnapshotMount {
-            kind: "bind",
-            source: text(&maker.locate(directory)?.path)?,
-            options: vec![access_option(*access).to_owned(), "rbind".to_owned()],
-        },
+    let mapping = snapshot.mapping.as_ref();
+    let maker = Maker {
+        snapshots,
+        layers,
+        options: mapping.map_or_else(Vec::new, |mapping| mapping.options().to_vec()),
+    };
+    if snapshot.late_parent && snapshot.kind == SnapshotKind::Active {
+        return maker.alone(snapshot, plan);
+    }
+    match plan {
+        MountPlan::Bind { directory, access } => maker.bind(directory, *access),
         MountPlan::Overlay {
             lowers,
             upper_and_work,
             label,
-        } => maker.overlay(lowers, upper_and_work.as_ref(), label.as_deref())?,
-    })
+        } => maker.overlay(lowers, upper_and_work.as_ref(), label.as_deref()),
+    }
+}
+
+/// Opens a directory of a view, which is where it was.
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn open_place(layers: &LayerSet, place: &Place) -> Result<OwnedFd> {
+    locate(layers, place).map(|(_, directory)| directory)
 }
 
 fn access_option(access: Access) -> &'static str {
@@ -58,6 +71,8 @@ fn access_option(access: Access) -> &'static str {
 struct Maker<'a> {
     snapshots: &'a Snapshots,
     layers: &'a LayerSet,
+    /// What every mount begins with.
+    options: Vec<String>,
 }
 
 /// A directory that was found where it should be.
@@ -69,13 +84,49 @@ struct Located {
 }
 
 impl Maker<'_> {
+    fn bind(mut self, directory: &Place, access: Access) -> Result<SnapshotMount> {
+        let options = [access_option(access), "rbind"];
+        self.options.extend(options.map(str::to_owned));
+        Ok(SnapshotMount {
+            kind: "bind",
+            source: text(&self.locate(directory)?.path)?,
+            options: self.options,
+        })
+    }
+
+    /// An overlay of which only the upper directory is known. No kernel mounts that: it says where to unpack, and that
+    /// whiteouts are to be an overlay's.
+    fn alone(mut self, snapshot: &Snapshot, plan: &MountPlan) -> Result<SnapshotMount> {
+        let (MountPlan::Bind {
+            directory: upper, ..
+        }
+        | MountPlan::Overlay {
+            upper_and_work: Some((upper, _)),
+            ..
+        }) = plan
+        else {
+            let key = shown(&snapshot.key);
+            let text = format!("snapshot `{key}` has no directory of its own");
+            return Err(Error::Invalid(text));
+        };
+        let upper = option_text(&self.locate(upper)?.path)?;
+        let options = ["rw".to_owned(), format!("upperdir={upper}")];
+        self.options.extend(options);
+        Ok(SnapshotMount {
+            kind: "overlay",
+            source: "overlay".to_owned(),
+            options: self.options,
+        })
+    }
+
     fn overlay(
-        &self,
+        mut self,
         lowers: &[Place],
         upper_and_work: Option<&(Place, Place)>,
         label: Option<&str>,
     ) -> Result<SnapshotMount> {
-        let mut options = vec!["index=off".to_owned()];
+        let mut options = std::mem::take(&mut self.options);
+        options.push("index=off".to_owned());
         if mica_sys::mount::opaque_xattr().starts_with("user.") {
             options.push("userxattr".to_owned());
         }
@@ -132,47 +183,56 @@ impl Maker<'_> {
         Ok(short.join(":"))
     }
 
-    /// Goes to a place name by name and makes sure that the directory is the one that the driver held.
     fn locate(&self, place: &Place) -> Result<Located> {
-        let number = self
-            .layers
-            .table()
-            .get(&place.layer)
-            .map(|entry| entry.number)
-            .ok_or_else(|| Error::UnknownLayer {
-                store: self.layers.store.clone(),
-                layer: place.layer.clone(),
-            })?;
-        let mut path = self.layers.room_path(number);
-        let mut below = b"d".to_vec();
-        for name in &place.names {
-            below.push(b'/');
-            below.extend(name.as_bytes());
-            path.push(as_path(name));
-        }
-        let is_same = || -> io::Result<bool> {
-            let mut at = self.layers.open_number(number)?;
-            for name in &place.names {
-                at = node::open_directory(at.as_fd(), name)?;
-            }
-            let found = node::stat_fd(at.as_fd())?;
-            Ok((found.device, found.inode) == (place.device, place.inode))
-        };
-        match is_same() {
-            Ok(true) => Ok(Located {
-                number,
-                below,
-                path,
-            }),
-            Ok(false) => Err(self.explain(&path, io::ErrorKind::NotFound.into())),
-            Err(error) => Err(self.explain(&path, error)),
-        }
+        locate(self.layers, place).map(|(found, _)| found)
     }
 
     fn explain(&self, path: &Path, error: io::Error) -> Error {
-        let text = format!("find `{}` of store `{}`", path.display(), self.layers.store);
-        Error::io(text, error)
+        explain(self.layers, path, error)
     }
+}
+
+/// Goes to a place name by name and makes sure that the directory is the one that the driver held.
+fn locate(layers: &LayerSet, place: &Place) -> Result<(Located, OwnedFd)> {
+    let number = layers
+        .table()
+        .get(&place.layer)
+        .map(|entry| entry.number)
+        .ok_or_else(|| Error::UnknownLayer {
+            store: layers.store.clone(),
+            layer: place.layer.clone(),
+        })?;
+    let mut path = layers.room_path(number);
+    let mut below = b"d".to_vec();
+    for name in &place.names {
+        below.push(b'/');
+        below.extend(name.as_bytes());
+        path.push(as_path(name));
+    }
+    let open = || -> io::Result<OwnedFd> {
+        let at = layers.open_in_room(number, &place.names)?;
+        let found = node::stat_fd(at.as_fd())?;
+        if (found.device, found.inode) == (place.device, place.inode) {
+            return Ok(at);
+        }
+        Err(io::ErrorKind::NotFound.into())
+    };
+    match open() {
+        Ok(directory) => {
+            let found = Located {
+                number,
+                below,
+                path,
+            };
+            Ok((found, directory))
+        }
+        Err(error) => Err(explain(layers, &path, error)),
+    }
+}
+
+fn explain(layers: &LayerSet, path: &Path, error: io::Error) -> Error {
+    let text = format!("find `{}` of store `{}`", path.display(), layers.store);
+    Error::io(text, error)
 }
 
 fn as_path(name: &Name) -> &Path {

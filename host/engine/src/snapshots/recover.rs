@@ -3,6 +3,7 @@
 //! | row | its layer | becomes |
 //! |---|---|---|
 //! | there | there, or none needed | a snapshot |
+//! | there, without a parent | there, on a parent | a snapshot; its layer loses the parent |
 //! | there | missing, nothing built on the snapshot | the row goes, and that is reported |
 //! | there | missing, others built on it | stays, so that they keep their names; it is reported |
 //! | missing | there, with an id that the engine made for a snapshot | the layer is removed |
@@ -12,7 +13,7 @@
 
 use super::{LAYER_PREFIX, Snapshot, shown};
 use crate::LayerId;
-use crate::layers::LayerSet;
+use crate::layers::{LayerSet, Table};
 use std::collections::HashSet;
 
 /// What a store has.
@@ -24,6 +25,8 @@ pub(super) struct Found {
     pub(super) gone: Vec<String>,
     /// Layers of no snapshot, those that are built on others first.
     pub(super) unowned: Vec<LayerId>,
+    /// Layers that got a parent for a commit that did not happen.
+    pub(super) rebased: Vec<LayerId>,
     /// What needs a person.
     pub(super) problems: Vec<String>,
 }
@@ -63,6 +66,7 @@ pub(super) fn reconcile(rows: Vec<Snapshot>, layers: &LayerSet) -> Found {
         let text = format!("the layer of snapshot `{key}` is lost, but others are built on it");
         found.problems.push(text);
     }
+    found.rebased = rebased(&found.rows, &table);
     let owned: HashSet<&LayerId> = found
         .rows
         .iter()
@@ -85,6 +89,17 @@ pub(super) fn reconcile(rows: Vec<Snapshot>, layers: &LayerSet) -> Found {
     unowned.sort_by(|one, other| other.cmp(one));
     found.unowned = unowned.into_iter().map(|(_, id)| id).collect();
     found
+}
+
+/// Layers that have a parent though their snapshots have none.
+fn rebased(rows: &[Snapshot], table: &Table) -> Vec<LayerId> {
+    let is_rebased = |layer: &&LayerId| {
+        let entry = table.get(layer.as_str());
+        entry.is_some_and(|entry| entry.parent().is_some())
+    };
+    let without_parent = rows.iter().filter(|row| row.parent.is_none());
+    let layers = without_parent.filter_map(|row| row.layer.as_ref());
+    layers.filter(is_rebased).cloned().collect()
 }
 
 /// Whether the engine made an id for a snapshot.

@@ -11,6 +11,10 @@ use mica_runtime::CancelToken;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the thread waits for more to remove.
+const REST: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 struct Work {
@@ -39,8 +43,11 @@ impl Remover {
 
     /// Takes a layer that no snapshot has any more.
     pub(crate) fn take(&self, layer: LayerId) {
-        self.work().waiting.push_back(layer);
-        self.changed.notify_all();
+        let mut work = self.work();
+        work.waiting.push_back(layer);
+        if work.waiting.len() == 1 {
+            self.changed.notify_all();
+        }
     }
 
     /// Begins to work; once.
@@ -76,6 +83,11 @@ impl Remover {
                 .wait(work)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        // Whoever removes one removes more, and is to be let do that first.
+        let rested = self
+            .changed
+            .wait_timeout_while(work, REST, |work| !work.has_ended);
+        let (work, _) = rested.unwrap_or_else(PoisonError::into_inner);
         !work.has_ended
     }
 

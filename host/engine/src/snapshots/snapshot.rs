@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only; keys, names and labels are any UTF-8.
 
-use super::shown;
+use super::{IdMapping, shown};
 use crate::{Error, LayerId, Moment, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,6 +77,12 @@ pub struct Snapshot {
     pub updated: Moment,
     /// What it takes; measured when it was committed.
     pub usage: Option<SnapshotUsage>,
+    /// The owners that its mounts show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mapping: Option<IdMapping>,
+    /// Its content is filled in before its parent is known: see [`SnapshotRequest::late_parent`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late_parent: bool,
 }
 
 impl Snapshot {
@@ -102,6 +108,11 @@ pub struct SnapshotRequest {
     /// A label and its value: a committed snapshot on the same parent that has it is used instead, and so the request
     /// is refused with [`Error::SnapshotExists`].
     pub unless_held: Option<(String, String)>,
+    /// The owners that its mounts are to show: none for those that files have.
+    pub mapping: Option<IdMapping>,
+    /// It has no parent yet, and is to be filled with what differs from the one that [`CommitRequest::parent`] names: in the
+    /// form of an overlay's upper directory, with its whiteouts. So layers of an image can be unpacked all at once.
+    pub late_parent: bool,
 }
 
 /// Asks to make an active snapshot a committed one.
@@ -111,7 +122,7 @@ pub struct CommitRequest {
     pub key: String,
     /// The new name.
     pub name: String,
-    /// The parent that it is believed to have; another one is refused.
+    /// The parent: the one that it has, or for one without a parent the committed snapshot that its content is to lie on.
     pub parent: Option<String>,
     /// The labels; those of the active snapshot go.
     pub labels: BTreeMap<String, String>,

@@ -135,6 +135,8 @@ mod tests {
             created: Moment::now(),
             updated: Moment::now(),
             usage: None,
+            mapping: None,
+            late_parent: false,
         }
     }
 

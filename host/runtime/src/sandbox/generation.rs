@@ -9,6 +9,7 @@ use crate::bindings::FullPre;
 use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
 use crate::capability::home::NoHome;
+use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
 use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation};
@@ -17,6 +18,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
+use wasmtime::component::Resource;
 
 /// What a driver's author exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -190,7 +192,7 @@ impl Generation {
         done.value.map_err(refused)
     }
 
-    /// Creates a layer.
+    /// Creates a layer. With a `view` it also tells what such a view of it consists of, as [`Generation::plan`] does.
     ///
     /// # Errors
     /// As [`Generation::init`].
@@ -201,7 +203,8 @@ impl Generation {
         parent: Option<&str>,
         kind: LayerKind,
         options: &CreateOptions,
-    ) -> Result<(), Error> {
+        view: Option<Access>,
+    ) -> Result<Option<MountPlan>, Error> {
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
         let options = wit::CreateOptions {
@@ -210,14 +213,24 @@ impl Generation {
         };
         let done = self.call(operation, Class::Long, |store, driver| {
             let driver = driver.mica_driver_proto_driver();
-            match kind {
-                LayerKind::Content => driver.call_create(store, &id, parent.as_ref(), &options),
+            let parent = parent.as_ref();
+            let created = match kind {
+                LayerKind::Content => driver.call_create(&mut *store, &id, parent, &options),
                 LayerKind::ReadWrite => {
-                    driver.call_create_read_write(store, &id, parent.as_ref(), &options)
+                    driver.call_create_read_write(&mut *store, &id, parent, &options)
                 }
-            }
+            }?;
+            let Some(access) = view.filter(|_| created.is_ok()) else {
+                return Ok((created, None));
+            };
+            store.data_mut().outcome = Outcome::Plan;
+            let viewed = driver.call_get(store, &id, access, None)?;
+            Ok((created, Some(viewed)))
         })?;
-        done.value.map_err(refused)
+        let Finished { value, state } = done;
+        let (created, viewed) = value;
+        created.map_err(refused)?;
+        viewed.map(|view| planned(view, state)).transpose()
     }
 
     /// Removes a layer.
@@ -276,12 +289,7 @@ impl Generation {
                 .mica_driver_proto_driver()
                 .call_get(store, &id, access, mount_label)
         })?;
-        let Finished { value, mut state } = done;
-        let mount = state.handles.delete(value.map_err(refused)?);
-        mount
-            .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
-            .into_plan()
-            .ok_or_else(|| Error::Trapped("`get`: the view is not planned".into()))
+        planned(done.value, done.state)
     }
 
     /// Tells the driver that a view is gone.
@@ -341,4 +349,16 @@ impl Generation {
         })?;
         done.value.map_err(refused)
     }
+}
+
+/// What a view consists of that was planned and not made.
+fn planned(
+    view: Result<Resource<Mount>, wit::Error>,
+    mut state: State,
+) -> Result<MountPlan, Error> {
+    let mount = state.handles.delete(view.map_err(refused)?);
+    mount
+        .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
+        .into_plan()
+        .ok_or_else(|| Error::Trapped("`get`: the view is not planned".into()))
 }

@@ -4,7 +4,9 @@
 
 use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::types::Mount;
-use mica_engine::{LabelChange, Moment, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest};
+use mica_engine::{
+    Error, IdMapping, LabelChange, Moment, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
+};
 use prost_types::{FieldMask, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,41 +21,45 @@ const PAGE_BYTES: usize = 1 << 20;
 pub(super) const REFERENCE: &str = "containerd.io/snapshot.ref";
 /// Names the parent of content that is unpacked apart from it; with a parent it only repeats what is said.
 const CHAIN: &str = "containerd.io/snapshot/parent-chain-id";
-/// Ask for other owners than the files have.
+/// Ask for other owners than the files have: users and groups.
 const MAPPINGS: [&str; 2] = [
     "containerd.io/snapshot/uidmapping",
     "containerd.io/snapshot/gidmapping",
 ];
 
-/// What is asked of a new snapshot. Labels that ask for what Mica does not announce are refused: content without its
-/// whiteouts, or with other owners than are believed, would be found out much later.
+/// What is asked of a new snapshot.
+///
+/// # Errors
+/// `InvalidArgument` for a mapping of owners that makes no sense.
 pub(super) fn asked(
     key: String,
     parent: String,
     labels: BTreeMap<String, String>,
 ) -> Result<SnapshotRequest, Status> {
-    let has = |label: &str| labels.get(label).is_some_and(|value| !value.is_empty());
-    let capability = if MAPPINGS.into_iter().any(has) {
-        Some("remap-ids")
-    } else if parent.is_empty() && has(CHAIN) {
-        Some("rebase")
-    } else {
-        None
-    };
-    if let Some(capability) = capability {
+    let value = |label: &str| labels.get(label).filter(|value| !value.is_empty());
+    let mapping = mapping(MAPPINGS.map(value)).map_err(|error| {
         let key = key.escape_debug();
-        let text = format!(
-            "snapshot `{key}` needs the capability `{capability}`, which mica does not have: take it out of `capabilities` \
-             in containerd's configuration"
-        );
-        return Err(Status::invalid_argument(text));
-    }
+        Status::invalid_argument(format!("snapshot `{key}`: {error}"))
+    })?;
     Ok(SnapshotRequest {
+        late_parent: parent.is_empty() && value(CHAIN).is_some(),
+        mapping,
         key,
         parent: some(parent),
         labels,
         unless_held: None,
     })
+}
+
+fn mapping([users, groups]: [Option<&String>; 2]) -> Result<Option<IdMapping>, Error> {
+    match (users, groups) {
+        (None, None) => Ok(None),
+        (Some(users), Some(groups)) => IdMapping::parse(users, groups).map(Some),
+        _ => Err(Error::Invalid(format!(
+            "labels `{}` and `{}` belong together",
+            MAPPINGS[0], MAPPINGS[1]
+        ))),
+    }
 }
 
 /// A text that may be absent.

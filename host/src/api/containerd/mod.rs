@@ -3,11 +3,11 @@
 //! One store belongs to one containerd: its garbage collection removes whatever it does not know. Mounts are told, not
 //! made; containerd carries them out.
 //!
-//! Invariant: parses, calls the engine, prints; a call of the engine that may wait runs on a thread that may block, and has
-//! a deadline.
+//! Invariant: parses, calls the engine, prints; a call of the engine that may wait has a deadline, and delays no other.
 
 mod bindings;
 mod filter;
+mod inline;
 mod message;
 mod service;
 mod status;
@@ -15,6 +15,7 @@ mod status;
 use crate::config::Containerd;
 use axum::Router;
 use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
+pub(crate) use inline::PLACES;
 use mica_engine::Engine;
 use service::Service;
 use std::sync::Arc;

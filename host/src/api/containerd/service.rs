@@ -5,6 +5,7 @@
 use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snapshots;
 use super::filter::Filters;
+use super::inline::Inline;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
 use super::status::status;
 use crate::api::stream::CancelOnDrop;
@@ -21,6 +22,7 @@ pub(super) struct Service {
     store: Arc<str>,
     content: Content,
     limits: ContainerdLimits,
+    inline: Arc<Inline>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -32,6 +34,7 @@ impl Service {
             store: Arc::from(settings.store.as_str()),
             content: settings.content,
             limits: settings.limits,
+            inline: Arc::new(Inline::start()),
         }
     }
 
@@ -61,7 +64,7 @@ impl Service {
         let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
         let cancel = CancelOnDrop::default();
         let token = cancel.token();
-        let running = tokio::task::spawn_blocking(move || work(&engine, &store, &token));
+        let running = self.inline.run(move || work(&engine, &store, &token));
         match tokio::time::timeout(limit, running).await {
             Ok(Ok(done)) => done.map_err(|error| status(&error)),
             Ok(Err(broken)) => Err(Status::internal(format!("the daemon broke: {broken}"))),

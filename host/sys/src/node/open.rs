@@ -2,6 +2,7 @@
 //!
 //! Invariant: every open is one `openat2` that cannot leave the directory it starts in.
 
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -26,12 +27,21 @@ pub(super) fn open_confined(
     flags: OFlags,
     mode: Mode,
 ) -> io::Result<OwnedFd> {
+    open_beneath(dir, name.as_c_str(), flags, mode)
+}
+
+fn open_beneath(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    mode: Mode,
+) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH
         | ResolveFlags::NO_SYMLINKS
         | ResolveFlags::NO_MAGICLINKS
         | ResolveFlags::NO_XDEV;
     for _ in 0..ATTEMPTS {
-        match openat2(dir, name.as_c_str(), flags | OFlags::CLOEXEC, mode, resolve) {
+        match openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             opened => return Ok(opened?),
         }
@@ -47,6 +57,29 @@ pub fn open_directory(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
     // Without O_NOFOLLOW: with it the kernel says ENOTDIR for a link, which hides what is there.
     // RESOLVE_NO_SYMLINKS refuses the link all the same.
     open_confined(dir, name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+}
+
+/// Opens the directory that these names lead to from `dir` on, for reading; without names `dir` once more.
+///
+/// # Errors
+/// As [`open_directory`], for every name; ENAMETOOLONG for names of 4095 bytes together.
+pub fn open_directory_along<'a>(
+    dir: BorrowedFd<'_>,
+    names: impl IntoIterator<Item = &'a Name>,
+) -> io::Result<OwnedFd> {
+    let mut path = b".".to_vec();
+    for name in names {
+        path.push(b'/');
+        path.extend(name.as_bytes());
+    }
+    // A name has no NUL.
+    let path = CString::new(path)?;
+    open_beneath(
+        dir,
+        &path,
+        OFlags::RDONLY | OFlags::DIRECTORY,
+        Mode::empty(),
+    )
 }
 
 /// Opens a regular file in `dir` for reading. It neither blocks on a pipe nor opens a device: the

@@ -3,8 +3,9 @@
 //
 //	bench -socket MICA.sock -dir DIRECTORY [-rounds N] [-listed N]
 //
-// Prints a line for each call and side: call, side, median in microseconds, separated by tabs. The directory should lie
-// in memory and so should Mica's root, or the disk is what is measured.
+// The proxy is a process of its own, as Mica is. Prints a line for each call and side: call, side, median in
+// microseconds, separated by tabs. The directory should lie in memory and so should Mica's root, or the disk is what is
+// measured.
 package main
 
 import (
@@ -14,8 +15,10 @@ import (
 	"log"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sort"
+	"syscall"
 	"time"
 
 	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
@@ -57,15 +60,25 @@ func native(dir string) snapshots.Snapshotter {
 	return sn
 }
 
-func proxied(dir string) snapshots.Snapshotter {
-	sn := native(dir)
-	socket := filepath.Join(dir, "socket")
-	listener, err := net.Listen("unix", socket)
+// serve is the process of the proxy: as with any proxy plugin it is another one than containerd's.
+func serve(dir string) {
+	listener, err := net.Listen("unix", filepath.Join(dir, "socket"))
 	must(err)
 	server := grpc.NewServer()
-	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(sn))
-	go func() { must(server.Serve(listener)) }()
-	return behind(socket)
+	snapshotsapi.RegisterSnapshotsServer(server, snapshotservice.FromSnapshotter(native(filepath.Join(dir, "root"))))
+	must(server.Serve(listener))
+}
+
+// proxied starts a process that serves, and gives a way to end it.
+func proxied(dir string) (snapshots.Snapshotter, func()) {
+	must(os.MkdirAll(dir, 0o700))
+	program, err := os.Executable()
+	must(err)
+	child := exec.Command(program, "-serve", dir)
+	child.Stderr = os.Stderr
+	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	must(child.Start())
+	return behind(filepath.Join(dir, "socket")), func() { child.Process.Kill(); child.Wait() }
 }
 
 // fill makes a committed base with views on it.
@@ -146,11 +159,18 @@ func main() {
 	dir := flag.String("dir", "", "an empty directory")
 	rounds := flag.Int("rounds", 300, "how often each call runs on each side")
 	listed := flag.Int("listed", 10000, "snapshots of the long list")
+	served := flag.String("serve", "", "be the proxy, and serve below this directory")
 	flag.Parse()
+	if *served != "" {
+		serve(*served)
+		return
+	}
+	proxy, end := proxied(filepath.Join(*dir, "proxied"))
+	defer end()
 	ctx := namespaces.WithNamespace(context.Background(), "bench")
 	sides := []side{
 		{"Mica", behind(*socket)},
-		{"Go proxy of overlayfs", proxied(filepath.Join(*dir, "proxied"))},
+		{"Go proxy of overlayfs", proxy},
 		{"overlayfs in process", native(filepath.Join(*dir, "native"))},
 	}
 	for _, s := range sides {

@@ -7,6 +7,7 @@ use crate::engine::Engine;
 use crate::layers::{Key, Mode};
 use crate::settings::Durability;
 use crate::snapshots::{Change, check_key, check_labels, shown};
+use crate::store::Store;
 use crate::{CancelToken, CommitRequest, Error, Moment, Result, Snapshot, SnapshotKind};
 use mica_sys::filesystem;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ impl Engine {
     ///
     /// # Errors
     /// `snapshot-exists` for the name, `unknown-snapshot` for the key, `wrong-snapshot-kind` when it is not active,
-    /// [`Error::Invalid`] for another parent than it has. The snapshot is then as it was.
+    /// [`Error::Invalid`] for another parent than it has or one that is not committed, `unknown-snapshot` for a parent
+    /// that is not there. The snapshot is then as it was.
     pub fn commit_snapshot(
         &self,
         store: &str,
@@ -34,49 +36,77 @@ impl Engine {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         let snapshots = store.snapshots()?;
-        let wanted = [&key, &name].map(|key| (Key::Snapshot(key.as_str().into()), Mode::Exclusive));
-        let _held = store.lock(wanted.to_vec())?;
+        let mut wanted: Vec<_> = [&key, &name]
+            .map(|key| (Key::Snapshot(key.as_str().into()), Mode::Exclusive))
+            .to_vec();
+        let parent_key = parent.as_deref();
+        wanted.extend(parent_key.map(|parent| (Key::Snapshot(parent.into()), Mode::Shared)));
+        let _held = store.lock(wanted)?;
         snapshots.check_free(&name)?;
         let active = snapshots.get(&key)?;
         if active.kind != SnapshotKind::Active {
             return Err(active.wrong_kind("commit"));
         }
-        check_parent(&active, parent.as_deref())?;
-        if self.settings.durability == Durability::Commit {
-            let top = store.layers.home().layout().top();
-            let doing = || format!("commit snapshot `{}`", shown(&key));
-            filesystem::sync(top).map_err(|error| Error::io(doing(), error))?;
+        let new_parent = new_parent(&active, parent_key)?;
+        if let Some(parent) = new_parent {
+            self.rebase(&store, &active, parent)?;
         }
-        // Only now: a file system that counts for itself counts what is on the device.
-        let usage = self.measure(&store, &active, cancel)?;
         let now = Moment::now();
         let committed = Snapshot {
             key: name,
             kind: SnapshotKind::Committed,
+            parent: new_parent.map_or_else(|| active.parent.clone(), |new| Some(new.to_owned())),
             labels,
             created: now,
             updated: now,
-            usage: Some(usage),
+            mapping: None,
+            late_parent: false,
             ..Snapshot::clone(&active)
         };
-        snapshots.change(&[Change::Delete(key), Change::Put(Arc::new(committed))])
+        let done = self.write_commit(&store, &active, committed, cancel);
+        if let (Err(_), Some(_), Some(layer)) = (&done, new_parent, &active.layer)
+            && let Err(error) = store.layers.set_parent(layer, None)
+        {
+            tracing::warn!(%layer, %error, "the layer has a new parent until the next start, its snapshot has none");
+        }
+        done
+    }
+
+    /// Brings the files of an active snapshot to the device, measures them, and writes down that it is committed.
+    fn write_commit(
+        &self,
+        store: &Store,
+        active: &Snapshot,
+        committed: Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        if self.settings.durability == Durability::Commit {
+            let top = store.layers.home().layout().top();
+            let doing = || format!("commit snapshot `{}`", shown(&active.key));
+            filesystem::sync(top).map_err(|error| Error::io(doing(), error))?;
+        }
+        // Only now: a file system that counts for itself counts what is on the device.
+        let usage = Some(self.measure(store, active, cancel)?);
+        let committed = Arc::new(Snapshot { usage, ..committed });
+        let changes = [Change::Delete(active.key.clone()), Change::Put(committed)];
+        store.snapshots()?.change(&changes)
     }
 }
 
-/// A runtime that unpacks layers apart from their parents names the parent at the end. No driver can change what a
-/// layer is built on, so only the parent that it has is accepted.
-fn check_parent(active: &Snapshot, parent: Option<&str>) -> Result<()> {
-    match parent {
-        Some(parent) if active.parent.as_deref() != Some(parent) => {
-            let (key, parent) = (shown(&active.key), shown(parent));
-            let has = active.parent.as_deref().map_or_else(
-                || "it has none".to_owned(),
-                |has| format!("it has `{}`", shown(has)),
-            );
-            Err(Error::Invalid(format!(
-                "cannot change the parent of snapshot `{key}` to `{parent}`: {has}"
-            )))
-        }
-        _ => Ok(()),
+/// The parent that a commit gives to a snapshot that has none.
+///
+/// # Errors
+/// [`Error::Invalid`] for another one than the snapshot has.
+fn new_parent<'a>(active: &Snapshot, asked: Option<&'a str>) -> Result<Option<&'a str>> {
+    match (active.parent.as_deref(), asked) {
+        (_, None) => Ok(None),
+        (None, Some(asked)) => Ok(Some(asked)),
+        (Some(has), Some(asked)) if has == asked => Ok(None),
+        (Some(has), Some(asked)) => Err(Error::Invalid(format!(
+            "cannot change the parent of snapshot `{}` to `{}`: it has `{}`",
+            shown(&active.key),
+            shown(asked),
+            shown(has)
+        ))),
     }
 }

@@ -53,7 +53,9 @@ impl Engine {
             .as_deref()
             .map(|parent| snapshots.get(parent));
         let parent = parent.transpose()?;
-        let mounts = self.plan_mounts(&store, &snapshot, parent.as_deref())?;
+        let plan = self.plan_view(&store, &snapshot, parent.as_deref())?;
+        let mounts = synthesize(snapshots, &store.layers, &snapshot, &plan)?;
+        let mounts: Arc<[SnapshotMount]> = Arc::from([mounts]);
         // It may have been removed, and another made under its key meanwhile.
         if let Some(entry) = snapshots.table().get(key)
             && Arc::ptr_eq(&entry.snapshot, &snapshot)
@@ -102,24 +104,23 @@ impl Engine {
         }
     }
 
-    /// The mounts of a snapshot with this parent.
-    pub(crate) fn plan_mounts(
+    /// What the view of a snapshot with this parent consists of.
+    pub(crate) fn plan_view(
         &self,
         store: &Store,
         snapshot: &Snapshot,
         parent: Option<&Snapshot>,
-    ) -> Result<Arc<[SnapshotMount]>> {
+    ) -> Result<MountPlan> {
         let access = match snapshot.kind {
             SnapshotKind::Active => Access::ReadWrite,
             SnapshotKind::View | SnapshotKind::Committed => Access::ReadOnly,
         };
         let shown_layer = snapshot.layer.as_ref().or_else(|| parent?.layer.as_ref());
-        let plan = self.plan(store, owned(snapshot, shown_layer)?, access)?;
-        let mount = synthesize(store.snapshots()?, &store.layers, &plan)?;
-        Ok(Arc::from([mount]))
+        self.plan(store, owned(snapshot, shown_layer)?, access)
     }
 
-    fn plan(&self, store: &Store, layer: &LayerId, access: Access) -> Result<MountPlan> {
+    /// What a view of a layer consists of.
+    pub(crate) fn plan(&self, store: &Store, layer: &LayerId, access: Access) -> Result<MountPlan> {
         let scope = Scope::layer(&store.layers, layer, Intent::View(access));
         self.call(Call::new("mount", scope), |generation, operation| {
             generation.plan(operation, layer.as_str(), access, None)
@@ -143,7 +144,7 @@ impl Engine {
 }
 
 /// The layer that a snapshot cannot be without.
-fn owned<'a>(snapshot: &Snapshot, layer: Option<&'a LayerId>) -> Result<&'a LayerId> {
+pub(crate) fn owned<'a>(snapshot: &Snapshot, layer: Option<&'a LayerId>) -> Result<&'a LayerId> {
     let lost = || Error::Io {
         doing: format!("look at snapshot `{}`", shown(&snapshot.key)),
         source: io::Error::other("it has no layer"),

@@ -3,7 +3,7 @@
 //! | operation | snapshot | others |
 //! |---|---|---|
 //! | prepare, view | exclusive | parent shared |
-//! | commit | exclusive | the new name exclusive |
+//! | commit | exclusive | the new name exclusive; a new parent shared |
 //! | remove, update | exclusive | |
 //! | mounts, usage, list, describe | | |
 //!
@@ -16,3 +16,4 @@ mod commit;
 mod look;
 mod open;
 mod prepare;
+mod rebase;

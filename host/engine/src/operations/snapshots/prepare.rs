@@ -3,14 +3,17 @@
 //! Invariant: the parent can neither be removed nor changed from the check until the row is there.
 
 use crate::engine::Engine;
-use crate::layers::{Key, Mode};
+use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
-use crate::snapshots::{Change, Snapshots, check_key, check_labels, shown};
+use crate::snapshots::{Change, Snapshots, check_key, check_labels, open_place, shown, synthesize};
 use crate::store::Store;
 use crate::{
-    CancelToken, Error, LayerId, LayerKind, Moment, Result, Snapshot, SnapshotKind, SnapshotMount,
-    SnapshotRequest,
+    Access, CancelToken, Error, LayerId, LayerKind, Moment, Result, Snapshot, SnapshotKind,
+    SnapshotMount, SnapshotRequest,
 };
+use mica_runtime::MountPlan;
+use mica_sys::node;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 impl Engine {
@@ -69,8 +72,12 @@ impl Engine {
                 key: shown(&held.key),
             });
         }
+        let late_parent = request.late_parent && parent.is_none() && kind == SnapshotKind::Active;
+        if late_parent {
+            self.check_rebases(&store, &request.key, cancel)?;
+        }
         let below = parent.as_deref().and_then(|parent| parent.layer.as_ref());
-        let layer = self.layer_for(&store, kind, below, cancel)?;
+        let (layer, plan) = self.layer_for(&store, kind, below, cancel)?;
         let now = Moment::now();
         let snapshot = Arc::new(Snapshot {
             key: request.key,
@@ -81,45 +88,84 @@ impl Engine {
             created: now,
             updated: now,
             usage: None,
+            mapping: request.mapping,
+            late_parent,
         });
-        let made = self
-            .plan_mounts(&store, &snapshot, parent.as_deref())
-            .and_then(|mounts| {
-                snapshots.change(&[Change::Put(Arc::clone(&snapshot))])?;
-                if let Some(entry) = snapshots.table().get(&snapshot.key) {
-                    entry.remember(&mounts);
-                }
-                Ok(mounts)
-            });
+        let made = self.enter_snapshot(&store, &snapshot, parent.as_deref(), plan);
         if let (Err(_), Some(layer)) = (&made, layer) {
             snapshots.remover().take(layer);
         }
         made
     }
 
-    /// The layer of a new snapshot: none for a view of another one.
+    /// Writes down a snapshot whose layer is there, and tells how it is mounted.
+    fn enter_snapshot(
+        &self,
+        store: &Store,
+        snapshot: &Arc<Snapshot>,
+        parent: Option<&Snapshot>,
+        plan: Option<MountPlan>,
+    ) -> Result<Arc<[SnapshotMount]>> {
+        let snapshots = store.snapshots()?;
+        let plan = match plan {
+            Some(plan) => plan,
+            None => self.plan_view(store, snapshot, parent)?,
+        };
+        give_to_mapped_root(&store.layers, snapshot, &plan)?;
+        let mount = synthesize(snapshots, &store.layers, snapshot, &plan)?;
+        let mounts: Arc<[SnapshotMount]> = Arc::from([mount]);
+        snapshots.change(&[Change::Put(Arc::clone(snapshot))])?;
+        if let Some(entry) = snapshots.table().get(&snapshot.key) {
+            entry.remember(&mounts);
+        }
+        Ok(mounts)
+    }
+
+    /// The layer of a new snapshot and what its view consists of: none for a view of another one.
     fn layer_for(
         &self,
         store: &Store,
         kind: SnapshotKind,
         parent: Option<&LayerId>,
         cancel: &CancelToken,
-    ) -> Result<Option<LayerId>> {
+    ) -> Result<(Option<LayerId>, Option<MountPlan>)> {
         if kind == SnapshotKind::View && parent.is_some() {
-            return Ok(None);
+            return Ok((None, None));
         }
         let id = Snapshots::new_layer_id()?;
-        let kind = match kind {
-            SnapshotKind::View => LayerKind::Content,
-            SnapshotKind::Active | SnapshotKind::Committed => LayerKind::ReadWrite,
+        let (kind, access) = match kind {
+            SnapshotKind::View => (LayerKind::Content, Access::ReadOnly),
+            SnapshotKind::Active | SnapshotKind::Committed => {
+                (LayerKind::ReadWrite, Access::ReadWrite)
+            }
         };
-        self.create_in(store, &id, parent, NewLayer::of_snapshot(kind, cancel))?;
-        Ok(Some(id))
+        let new = NewLayer::of_snapshot(kind, access, cancel);
+        let plan = self.create_in(store, &id, parent, new)?;
+        Ok((Some(id), plan))
     }
 }
 
-/// The parent of a new snapshot.
-fn committed(snapshots: &Snapshots, parent: &str, key: &str) -> Result<Arc<Snapshot>> {
+/// The top of an overlay has the owner that the upper directory has, and only lower directories are mapped: so the upper
+/// directory of a new snapshot gets the owner that its root is to have.
+fn give_to_mapped_root(layers: &LayerSet, snapshot: &Snapshot, plan: &MountPlan) -> Result<()> {
+    let (
+        Some(mapping),
+        MountPlan::Overlay {
+            upper_and_work: Some((upper, _)),
+            ..
+        },
+    ) = (&snapshot.mapping, plan)
+    else {
+        return Ok(());
+    };
+    let (uid, gid) = mapping.root();
+    let owned = node::set_owner_fd(open_place(layers, upper)?.as_fd(), uid, gid);
+    let doing = || format!("give snapshot `{}` to its root user", shown(&snapshot.key));
+    owned.map_err(|error| Error::io(doing(), error))
+}
+
+/// The parent of a snapshot.
+pub(super) fn committed(snapshots: &Snapshots, parent: &str, key: &str) -> Result<Arc<Snapshot>> {
     let found = snapshots.get(parent)?;
     if found.kind == SnapshotKind::Committed {
         return Ok(found);

@@ -92,6 +92,8 @@ mod tests {
             created: Moment::now(),
             updated: Moment::now(),
             usage: None,
+            mapping: None,
+            late_parent: false,
         }
     }
 

@@ -1,0 +1,146 @@
+//! Puts content that was unpacked before its parent was known onto that parent.
+//!
+//! A layer knows its parent from the host alone, so that nothing of it has to be moved where the driver stacks
+//! directories: its own directory becomes the uppermost. Whether the driver does that is seen from the views that it
+//! plans, not from its name.
+//!
+//! Invariant: a layer that does not end as the upper directory over its new parent's is as it was.
+
+use super::look::owned;
+use super::prepare::committed;
+use crate::engine::Engine;
+use crate::layers::{Key, LayerSet, Mode};
+use crate::operations::create::NewLayer;
+use crate::snapshots::{Snapshots, open_place, shown};
+use crate::store::Store;
+use crate::{Access, CancelToken, Error, LayerId, LayerKind, Result, Snapshot};
+use mica_runtime::{MountPlan, Place};
+use mica_sys::node::{self, Attributes};
+use std::os::fd::AsFd;
+
+/// Mode of the top directory of an empty layer.
+const TOP_MODE: u32 = 0o755;
+
+impl Engine {
+    /// Checks that a snapshot may be made whose parent is told at its commit.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], which names the snapshot; what the driver answers.
+    pub(crate) fn check_rebases(
+        &self,
+        store: &Store,
+        key: &str,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        let snapshots = store.snapshots()?;
+        let stacks = match snapshots.stacks.get() {
+            Some(known) => *known,
+            None => {
+                let found = self.try_stack(store, cancel)?;
+                *snapshots.stacks.get_or_init(|| found)
+            }
+        };
+        if stacks {
+            return Ok(());
+        }
+        Err(no_rebase(store, key))
+    }
+
+    /// Makes two layers that no one needs and looks whether the one is stacked on the other.
+    fn try_stack(&self, store: &Store, cancel: &CancelToken) -> Result<bool> {
+        let (below, above) = (Snapshots::new_layer_id()?, Snapshots::new_layer_id()?);
+        let make = |id: &LayerId, parent, kind| {
+            let new = NewLayer::of_snapshot(kind, Access::ReadWrite, cancel);
+            self.create_in(store, id, parent, new)
+        };
+        let plan = make(&below, None, LayerKind::Content)
+            .and_then(|_| make(&above, Some(&below), LayerKind::ReadWrite));
+        let remover = store.snapshots()?.remover();
+        remover.take(above.clone());
+        remover.take(below.clone());
+        Ok(match plan? {
+            None | Some(MountPlan::Bind { .. }) => false,
+            Some(MountPlan::Overlay {
+                lowers,
+                upper_and_work,
+                ..
+            }) => {
+                let is_in = |place: &Place, layer: &LayerId| place.layer == layer.as_str();
+                upper_and_work.is_some_and(|(upper, _)| is_in(&upper, &above))
+                    && lowers.iter().all(|lower| is_in(lower, &below))
+            }
+        })
+    }
+
+    /// Puts the layer of an active snapshot onto the one of a committed snapshot.
+    ///
+    /// # Errors
+    /// `unknown-snapshot` for the parent; [`Error::Invalid`] when it is not committed or the driver stacks no
+    /// directories; [`Error::TooDeep`]; what the driver answers.
+    pub(crate) fn rebase(&self, store: &Store, active: &Snapshot, parent: &str) -> Result<()> {
+        let parent = committed(store.snapshots()?, parent, &active.key)?;
+        let layer = owned(active, active.layer.as_ref())?;
+        let below = owned(&parent, parent.layer.as_ref())?;
+        let _held = store.lock(vec![
+            (Key::Layer(layer.clone()), Mode::Exclusive),
+            (Key::Layer(below.clone()), Mode::Shared),
+        ])?;
+        self.check_depth(store, layer, below)?;
+        let MountPlan::Bind { directory: own, .. } = self.plan(store, layer, Access::ReadOnly)?
+        else {
+            return Err(no_rebase(store, &active.key));
+        };
+        store.layers.set_parent(layer, Some(below))?;
+        let stacked = self
+            .plan(store, layer, Access::ReadOnly)
+            .and_then(|plan| match plan {
+                MountPlan::Overlay {
+                    lowers,
+                    upper_and_work: None,
+                    ..
+                } => stack(&store.layers, &own, &lowers),
+                _ => Ok(false),
+            });
+        match stacked {
+            Ok(true) => return Ok(()),
+            Ok(false) => store.layers.set_parent(layer, None)?,
+            Err(error) => {
+                store.layers.set_parent(layer, None)?;
+                return Err(error);
+            }
+        }
+        Err(no_rebase(store, &active.key))
+    }
+}
+
+fn no_rebase(store: &Store, key: &str) -> Error {
+    Error::Invalid(format!(
+        "snapshot `{}` is to get its parent when it is committed, and layers of driver `{}` are not stacked: take `rebase` \
+         out of the capabilities in the configuration of its runtime",
+        shown(key),
+        store.layers.driver
+    ))
+}
+
+/// Looks whether a layer's own directory lies on its parent's. If it does, and has a top that no one has changed, it
+/// gets the parent's, as if it had been made on it.
+fn stack(layers: &LayerSet, own: &Place, lowers: &[Place]) -> Result<bool> {
+    let [first, next, ..] = lowers else {
+        return Ok(false);
+    };
+    if first != own || next.layer == own.layer {
+        return Ok(false);
+    }
+    let top = open_place(layers, own)?;
+    let below = open_place(layers, next)?;
+    let adopt = || {
+        let is_new = |top: &Attributes| (top.mode, top.uid, top.gid) == (TOP_MODE, 0, 0);
+        if is_new(&node::stat_fd(top.as_fd())?) {
+            let below = node::stat_fd(below.as_fd())?;
+            node::set_owner_fd(top.as_fd(), below.uid, below.gid)?;
+            node::set_mode_fd(top.as_fd(), below.mode)?;
+        }
+        Ok(true)
+    };
+    adopt().map_err(|error| Error::io(format!("set the top of layer `{}`", own.layer), error))
+}
