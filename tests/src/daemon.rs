@@ -3,8 +3,11 @@
 //! Invariant: it dies with the thread that started it, whatever becomes of the test.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -32,7 +35,12 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// Words before the command: `unshare`, `strace`.
     pub wrapper: Vec<String>,
+    /// Two sockets that it gets as a service manager would pass them; none for nothing.
+    pub sockets: Option<[Arc<UnixListener>; 2]>,
 }
+
+/// Makes standard input and output the first two passed descriptors of the process that it becomes.
+const PASS: &str = "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_FDS=2 LISTEN_PID=$$; export LISTEN_FDS LISTEN_PID; exec \"$@\"";
 
 impl Settings {
     /// A daemon with its root and run directory here.
@@ -47,6 +55,7 @@ impl Settings {
             configuration: None,
             environment: Vec::new(),
             wrapper: Vec::new(),
+            sockets: None,
         }
     }
 
@@ -75,6 +84,7 @@ impl Settings {
         command.envs(self.environment.iter().cloned());
         command
             .args(["--pdeathsig", "KILL"])
+            .args(self.sockets.iter().flat_map(|_| ["sh", "-c", PASS, "sh"]))
             .args(&self.wrapper)
             .arg(bare.get_program())
             .arg("serve");
@@ -106,12 +116,16 @@ impl Settings {
             .expect("make a log");
         let before = log.metadata().map_or(0, |metadata| metadata.len());
         let output = log.try_clone().expect("share the log");
-        let child = self
-            .command()
-            .stdout(output)
-            .stderr(log)
-            .spawn()
-            .expect("start the daemon");
+        let mut command = self.command();
+        command.stdout(output).stderr(log);
+        if let Some(sockets) = &self.sockets {
+            let [first, second] = sockets.each_ref().map(|socket| {
+                let socket = socket.try_clone().expect("share a socket");
+                Stdio::from(OwnedFd::from(socket))
+            });
+            command.stdin(first).stdout(second);
+        }
+        let child = command.spawn().expect("start the daemon");
         let mut daemon = Daemon {
             child,
             client: Client::new(&self.socket()),

@@ -3,9 +3,11 @@
 //! Invariant: their number is bounded, and so is the time that a client may take for the head of a request.
 
 use super::Error;
+use super::running::Running;
 use crate::config::ApiLimits;
 use axum::Router;
 use hyper::server::conn::{http1, http2};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
@@ -26,6 +28,9 @@ const REST: Duration = Duration::from_millis(100);
 const PING: Duration = Duration::from_secs(30);
 /// Requests at the same time on one HTTP/2 connection; a containerd has as many as images and containers at work.
 const STREAMS: u32 = 1024;
+
+/// How long an answer has to reach its client when nothing else runs on the connection.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,17 +159,31 @@ async fn answer_streams<S>(stream: S, router: Router, mut stop: watch::Receiver<
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (running, service) = (Running::new(), TowerToHyperService::new(router));
+    let counted = running.clone();
+    let service = service_fn(move |request| {
+        let run = counted.begin();
+        let answer = service.call(request);
+        async move { answer.await.map(|answer| run.until_taken(answer)) }
+    });
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .max_concurrent_streams(STREAMS)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopped(&mut stop) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                // A client that keeps an idle connection open need not agree.
+                () = running.idle() => match tokio::time::timeout(FAREWELL, connection).await {
+                    Ok(ended) => ended,
+                    Err(_) => Ok(()),
+                }
+            }
         }
     };
     if let Err(error) = ended {

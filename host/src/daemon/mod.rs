@@ -5,21 +5,27 @@
 //!
 //! Invariant: nothing answers before the engine is whole, and the socket goes before the engine does.
 
+mod activation;
 pub(crate) mod compiler;
 mod connections;
 mod containerd;
 mod directories;
 mod drivers;
 mod facts;
+mod listen;
+mod notify;
+mod running;
 mod socket;
 mod store;
 
 use crate::api;
-use crate::api::docker::{self, Docker};
 use crate::api::rest::{self, Api};
-use crate::config::{Config, Containerd};
-use connections::{Door, Protocol};
+use crate::config::Config;
+use activation::Passed;
+use connections::Door;
+use listen::{Fronts, Listening};
 use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
+use notify::Manager;
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,14 +33,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
 /// Threads for calls of the engine: more than operations may run, for calls that only wait need one, too.
 const BLOCKING_THREADS: usize = 1024;
-/// How long a connection of dockerd's may be idle, at least. Go keeps connections for good, and does not repeat a request on
-/// one that is closed just as it is sent.
-const DOCKER_IDLE_SECONDS: u64 = 7 * 24 * 3600;
 /// How long calls of the engine that do not end are waited for after everything else has ended.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -65,6 +67,9 @@ pub(crate) enum Error {
     /// Something else is where the socket should be.
     #[error("`{}` is there and is no socket", .0.display())]
     NoSocket(PathBuf),
+    /// A socket was passed that is no interface's.
+    #[error("a socket was passed for `{}`, and nothing of the configuration answers there", .0.display())]
+    UnknownSocket(PathBuf),
     /// The TCP address cannot be used.
     #[error("listen on `{address}`: {source}")]
     Tcp {
@@ -121,6 +126,9 @@ impl Error {
                 "use `info`, `debug`, or directives such as `mica_engine=debug,info`"
             }
             Self::SocketInUse(_) => "stop the other daemon, or choose another --socket and --root",
+            Self::UnknownSocket(_) => {
+                "name it with --socket, --docker-socket or --containerd-socket, or take it out of the service's socket units"
+            }
             Self::NoSocket(_) => "move it away, or choose another --socket",
             Self::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "run as root, or choose other directories with --root and --run-dir"
@@ -166,7 +174,9 @@ fn whole(error: &mica_engine::Error) -> String {
 /// [`Error`], when it cannot start.
 pub(crate) fn serve(config: Config) -> Result<(), Error> {
     log(&config.log)?;
+    let passed = Passed::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
@@ -174,10 +184,16 @@ pub(crate) fn serve(config: Config) -> Result<(), Error> {
             doing: "start threads",
             source,
         })?;
-    let result =
-        open(&config).and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox)));
+    let result = open(&config)
+        .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
     runtime.shutdown_timeout(LAST_WAIT);
     result
+}
+
+/// Threads that look after connections: one for each processor, and more than calls of the engine may run on them.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.max(api::containerd::PLACES + 2)
 }
 
 fn log(directives: &str) -> Result<(), Error> {
@@ -225,7 +241,12 @@ fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
 }
 
 /// Answers until a signal comes.
-async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Result<(), Error> {
+async fn run(
+    config: &Config,
+    engine: Arc<Engine>,
+    sandbox: Arc<Runtime>,
+    passed: Passed,
+) -> Result<(), Error> {
     let signals = |source| Error::Process {
         doing: "wait for signals",
         source,
@@ -247,20 +268,27 @@ async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Res
         places: Arc::new(Semaphore::new(config.api.connections)),
         stop: stopped,
     };
-    let docker = config.docker.as_ref().map(|settings| Docker {
-        engine: Arc::clone(&engine),
+    let fronts = Fronts {
+        config,
+        engine: &engine,
+        api: Arc::clone(&api),
         stream_idle: sandbox.limits().stream_idle(),
-        limits: config.api.clone(),
-        settings: settings.clone(),
-    });
-    let snapshots = config.containerd.as_ref();
-    let snapshots = snapshots.map(|settings| (settings, Arc::clone(&engine)));
-    let Listening { places, tasks } = listen(config, door, api, docker, snapshots).await?;
+    };
+    let Listening { places, tasks } = fronts.listen(door, passed).await?;
+    let state = rest::router(api);
+    let manager = Manager::find();
+    manager.ready(&format!(
+        "Answers on {}, with {} stores",
+        config.socket.display(),
+        engine.stores().len()
+    ));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = watched(&manager, state) => {}
     }
     tracing::info!("stopping");
+    manager.stopping();
     places.iter().for_each(socket::Place::remove);
     // An error means that no one listens any more.
     let _heard = stop.send(true);
@@ -275,71 +303,8 @@ async fn run(config: &Config, engine: Arc<Engine>, sandbox: Arc<Runtime>) -> Res
     Ok(())
 }
 
-/// What is listened on.
-struct Listening {
-    /// The files of the sockets.
-    places: Vec<socket::Place>,
-    /// One for each listener; ends when the daemon is to end.
-    tasks: Vec<JoinHandle<()>>,
-}
-
-/// Takes every socket and address first, then answers on all of them.
-async fn listen(
-    config: &Config,
-    door: Door,
-    api: Arc<Api>,
-    docker: Option<Docker>,
-    snapshots: Option<(&Containerd, Arc<Engine>)>,
-) -> Result<Listening, Error> {
-    let local = socket::bind(&config.socket)?;
-    let docker = match docker {
-        Some(docker) => Some((socket::bind(&docker.settings.socket)?, docker)),
-        None => None,
-    };
-    let snapshots = match snapshots {
-        Some((settings, engine)) => Some((socket::bind(&settings.socket)?, settings, engine)),
-        None => None,
-    };
-    let remote = match config.tcp {
-        Some(address) => Some(connections::bind_tcp(address).await?),
-        None => None,
-    };
-    tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
-    let (mut places, mut tasks) = (vec![local.place], Vec::new());
-    let router = rest::router(Arc::clone(&api));
-    tasks.push(tokio::spawn(door.clone().serve(
-        local.listener,
-        Protocol::Http1,
-        router,
-    )));
-    if let Some((socket, docker)) = docker {
-        tracing::info!(socket = %docker.settings.socket.display(), store = docker.settings.store, "ready for Docker");
-        let router = docker::router(Arc::new(docker));
-        let mut door = door.clone();
-        door.limits.header_seconds = door.limits.header_seconds.max(DOCKER_IDLE_SECONDS);
-        tasks.push(tokio::spawn(door.serve(
-            socket.listener,
-            Protocol::Http1,
-            router,
-        )));
-        places.push(socket.place);
-    }
-    if let Some((socket, settings, engine)) = snapshots {
-        tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for containerd");
-        let router = api::containerd::router(engine, settings);
-        tasks.push(tokio::spawn(door.clone().serve(
-            socket.listener,
-            Protocol::Http2,
-            router,
-        )));
-        places.push(socket.place);
-    }
-    if let Some(listener) = remote {
-        tasks.push(tokio::spawn(door.serve(
-            listener,
-            Protocol::Http1,
-            rest::tcp_router(api),
-        )));
-    }
-    Ok(Listening { places, tasks })
+/// Tells that the daemon lives, for good; waits for good if no one wants to know.
+async fn watched(manager: &Manager, state: axum::Router) {
+    manager.beat(state).await;
+    std::future::pending().await
 }

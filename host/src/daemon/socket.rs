@@ -7,7 +7,7 @@ use super::{Error, directories};
 use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
 use std::path::{Path, PathBuf};
 use tokio::net::UnixListener;
 
@@ -19,8 +19,8 @@ const MODE: u32 = 0o660;
 pub(super) struct Socket {
     /// Takes connections.
     pub(super) listener: UnixListener,
-    /// Where it is.
-    pub(super) place: Place,
+    /// Where it is; none for one whose file is someone else's.
+    pub(super) place: Option<Place>,
 }
 
 /// The file of a socket.
@@ -47,7 +47,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 }
 
 /// Makes the socket in the place of one that a dead daemon left. Must run within tokio's runtime.
-pub(super) fn bind(path: &Path) -> Result<Socket, Error> {
+fn bind(path: &Path) -> Result<Socket, Error> {
     let failed = |source| Error::path("listen on", path, source);
     let directory = path.parent().unwrap_or(Path::new("/"));
     directories::make(directory, directories::PASSABLE)?;
@@ -73,7 +73,23 @@ pub(super) fn bind(path: &Path) -> Result<Socket, Error> {
     let path = path.to_owned();
     Ok(Socket {
         listener,
-        place: Place { path, identity },
+        place: Some(Place { path, identity }),
+    })
+}
+
+/// Takes a socket that was passed, or makes one. Must run within tokio's runtime.
+pub(super) fn open(path: &Path, passed: Option<StdListener>) -> Result<Socket, Error> {
+    let Some(passed) = passed else {
+        return bind(path);
+    };
+    let take = || {
+        passed.set_nonblocking(true)?;
+        UnixListener::from_std(passed)
+    };
+    let listener = take().map_err(|source| Error::path("listen on", path, source))?;
+    Ok(Socket {
+        listener,
+        place: None,
     })
 }
 
@@ -118,7 +134,7 @@ mod tests {
             assert_eq!(mode(path), 0o660);
             assert_eq!(mode(path.parent().unwrap()), 0o711);
             UnixStream::connect(path).unwrap();
-            socket.place.remove();
+            socket.place.unwrap().remove();
             assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
         });
     }
@@ -130,9 +146,9 @@ mod tests {
             assert!(matches!(bind(path).unwrap_err(), Error::SocketInUse(_)));
             drop(first.listener);
             let second = bind(path).unwrap();
-            first.place.remove();
+            first.place.unwrap().remove();
             UnixStream::connect(path).unwrap();
-            second.place.remove();
+            second.place.unwrap().remove();
         });
     }
 

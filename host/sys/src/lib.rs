@@ -13,6 +13,7 @@
 
 mod facts;
 mod name;
+mod passed;
 mod process;
 mod raw;
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub mod xattr;
 
 pub use facts::{KernelFacts, kernel_facts};
 pub use name::{Name, NameError};
+pub use passed::passed_sockets;
 pub use process::{close_extra_fds, peak_and_current_rss, set_resource_limits};
