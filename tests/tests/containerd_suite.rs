@@ -1,5 +1,5 @@
-//! containerd judges: its own snapshotter suite, the codes of its own snapshotters, lists of many pages, concurrent
-//! clients, and chains of 500 layers, all through containerd's own proxy client and mount code.
+//! containerd judges: its own snapshotter suite, the codes of its own snapshotters and the sizes that they tell, lists of
+//! many pages, concurrent clients, and chains of 500 layers, all through containerd's own proxy client and mount code.
 
 use std::process::Command;
 
@@ -32,10 +32,12 @@ const TESTS: &[&str] = &[
     "TestErrorTable",
     "TestManyAndBig",
     "TestDeepMount",
+    "TestUsage",
+    "TestMappedOwners",
 ];
 
 #[track_caller]
-fn judge(file_system: FileSystem, driver: &str, deepest: u32) {
+fn judge(file_system: FileSystem, driver: &str, peer: &str, deepest: u32) {
     let suite = peers("containerd", |directory| {
         let script = repository().join("tests/peers/containerd/build.sh");
         let built = Command::new(script).arg(directory).output();
@@ -52,6 +54,8 @@ fn judge(file_system: FileSystem, driver: &str, deepest: u32) {
         .current_dir(bench.lab.scratch("suite"))
         .env("SNAP_SOCKET", &bench.socket)
         .env("SNAP_DEEPEST", deepest.to_string())
+        .env("SNAP_PEER", peer)
+        .env("SNAP_PEER_ROOT", bench.lab.path("fs/peer"))
         .env("TMPDIR", bench.lab.scratch("mounts"))
         .output()
         .expect("start the suite");
@@ -69,15 +73,15 @@ fn judge(file_system: FileSystem, driver: &str, deepest: u32) {
 /// With as many layers as the kernel can stack; the other drivers stack none.
 #[test]
 fn overlay_passes() {
-    judge(FileSystem::Ext4, "overlay", 500);
+    judge(FileSystem::Ext4, "overlay", "overlayfs", 500);
 }
 
 #[test]
 fn btrfs_passes() {
-    judge(FileSystem::Btrfs, "btrfs", 130);
+    judge(FileSystem::Btrfs, "btrfs", "btrfs", 130);
 }
 
 #[test]
 fn vfs_passes() {
-    judge(FileSystem::Xfs, "vfs", 130);
+    judge(FileSystem::Xfs, "vfs", "native", 130);
 }

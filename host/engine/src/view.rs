@@ -3,7 +3,7 @@
 //! Invariant: data only; what is serialized here is what protocols and the command line read.
 
 use crate::settings::Durability;
-use crate::{Moment, words};
+use crate::{Moment, SnapshotUsage, words};
 use mica_runtime::{Access, ArchiveForm, LayerKind};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -97,6 +97,8 @@ pub struct MountRequest {
 pub enum UsageSource {
     /// The file system counts it: of the last half minute, at the same cost for any layer.
     Quota,
+    /// The file system was asked for the nodes that are new or changed, at the cost of those: of the last minute.
+    Search,
     /// Its tree was walked.
     Walk,
 }
@@ -106,10 +108,19 @@ pub enum UsageSource {
 pub struct UsageView {
     /// Bytes on the device.
     pub bytes: u64,
-    /// Inodes; `None` where no one counts them.
+    /// Inodes, each once; `None` where the file system may not be asked.
     pub inodes: Option<u64>,
     /// How it is known.
     pub source: UsageSource,
+}
+
+impl From<UsageView> for SnapshotUsage {
+    fn from(measured: UsageView) -> Self {
+        Self {
+            bytes: measured.bytes,
+            inodes: measured.inodes,
+        }
+    }
 }
 
 /// What a layer is compared with.

@@ -3,10 +3,13 @@
 //! Invariant: descriptors and single names; a plain directory is never taken for the subvolume that it lies in.
 
 mod arguments;
+mod changes;
 mod nested;
 mod quota;
+mod search;
 mod subvolume;
 
+pub use changes::measure_changes;
 pub use nested::{destroy_tree, snapshot_tree};
 pub use quota::{Quota, Usage, enable_quota, quota, set_limit, usage};
 pub use subvolume::{

@@ -1,8 +1,10 @@
-// Package suite asks a proxy snapshotter what containerd's own tests ask one, and what its metadata store answers to
-// wrong calls.
+// Package suite asks a proxy snapshotter what containerd's own tests ask one, what its metadata store answers to wrong
+// calls, and what its own snapshotters say that layers take.
 //
 //	SNAP_SOCKET=/path/proxy.sock   the snapshotter, which no one else may use meanwhile
 //	SNAP_DEEPEST=500               layers of the longest chain
+//	SNAP_PEER=overlayfs            containerd's own that is alike: overlayfs, btrfs or native
+//	SNAP_PEER_ROOT=/path           where that may work, on the same file system
 //
 // containerd's suite has its keys written into it, so whatever is there before is removed.
 package suite

@@ -1,10 +1,10 @@
 //! What layers occupy.
 //!
 //! A driver says where in its room it keeps what the layer itself has: `UpperDir` of its metadata, or `SourceDir`; of
-//! one that says neither the whole room counts. If that is a subvolume on a file system that counts, nothing is
-//! walked.
+//! one that says neither the whole room counts. If that is a subvolume, the file system is asked which nodes are new or
+//! changed, and nothing is walked.
 //!
-//! Invariant: nothing is changed, and a walk ends when it is cancelled.
+//! Invariant: nothing is changed, and what takes long ends when it is cancelled.
 
 use crate::call::Call;
 use crate::engine::Engine;
@@ -31,52 +31,82 @@ impl Engine {
         let id = LayerId::parse(id)?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
-        self.usage_in(&store, &id, cancel)
+        let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Shared)])?;
+        let layer = self.own(&store, &id)?;
+        let measured = self.measured(&store, &layer, &cancel)?;
+        // What children share with it is not its alone any more, but still what it has beyond its parent.
+        if layer.facts.children > 0 || !layer.is_subvolume {
+            return Ok(measured);
+        }
+        let counted = btrfs::usage(layer.directory.as_fd());
+        let counted = counted.map_err(|error| explained(&store, &id, &cancel, error))?;
+        Ok(counted.map_or(measured, |counted| UsageView {
+            bytes: counted.exclusive_bytes,
+            source: UsageSource::Quota,
+            ..measured
+        }))
     }
 
-    /// Measures a layer in a store that stays.
+    /// Measures a layer in a store that stays, by the rule of its file system whatever that counts besides.
     pub(crate) fn usage_in(
         &self,
         store: &Store,
         id: &LayerId,
-        cancel: CancelToken,
+        cancel: &CancelToken,
     ) -> Result<UsageView> {
         let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Shared)])?;
-        let facts = store.facts(id)?;
-        let explain = |error: io::Error| match error.kind() {
-            io::ErrorKind::Interrupted if cancel.is_cancelled() => Error::Cancelled,
-            _ => Error::io(
-                format!("measure layer `{id}` of store `{}`", store.name),
-                error,
-            ),
+        let layer = self.own(store, id)?;
+        self.measured(store, &layer, cancel)
+    }
+
+    fn measured(&self, store: &Store, layer: &Own, cancel: &CancelToken) -> Result<UsageView> {
+        let explain = |error| explained(store, &layer.id, cancel, error);
+        let go_on = || !cancel.is_cancelled();
+        let directory = layer.directory.as_fd();
+        let (found, source) = if layer.is_subvolume {
+            // It cannot go, for this one is built on it.
+            let parent = layer.facts.record.parent.as_ref();
+            let parent = parent.map(|parent| self.own(store, parent)).transpose()?;
+            if parent.as_ref().is_some_and(|parent| !parent.is_subvolume) {
+                return self.compared(store, layer, cancel);
+            }
+            let original = parent.as_ref().map(|parent| parent.directory.as_fd());
+            let found = btrfs::measure_changes(directory, original, &go_on).map_err(explain)?;
+            (found, UsageSource::Search)
+        } else {
+            let found = tree::measure(directory, &go_on).map_err(explain)?;
+            (Some(found), UsageSource::Walk)
         };
-        let own = self.own_directory(store, id, facts.number)?;
-        let own = own.map_err(explain)?;
-        if btrfs::is_subvolume(own.as_fd()).map_err(explain)? {
-            // What children share with it is not its alone any more, but still what it has beyond its parent.
-            let counted = if facts.children == 0 {
-                btrfs::usage(own.as_fd()).map_err(explain)?
-            } else {
-                None
-            };
-            return match counted {
-                Some(usage) => Ok(UsageView {
-                    bytes: usage.exclusive_bytes,
-                    inodes: None,
-                    source: UsageSource::Quota,
-                }),
-                None => self.compared(store, id, &facts, cancel),
-            };
+        match found {
+            Some(tree::Measured { bytes, inodes }) => Ok(UsageView {
+                bytes,
+                inodes: Some(inodes),
+                source,
+            }),
+            None => self.compared(store, layer, cancel),
         }
-        let measured = tree::measure(own.as_fd(), &|| !cancel.is_cancelled()).map_err(explain)?;
-        Ok(UsageView {
-            bytes: measured.bytes,
-            inodes: Some(measured.inodes),
-            source: UsageSource::Walk,
-        })
     }
 
     /// Opens what a layer itself has.
+    fn own(&self, store: &Store, id: &LayerId) -> Result<Own> {
+        let facts = store.facts(id)?;
+        let opened = self.own_directory(store, id, facts.number)?;
+        let look = |directory: OwnedFd| {
+            let is_subvolume = btrfs::is_subvolume(directory.as_fd())?;
+            Ok((directory, is_subvolume))
+        };
+        let (directory, is_subvolume) = opened
+            .and_then(look)
+            .map_err(|error| explained(store, id, &CancelToken::default(), error))?;
+        Ok(Own {
+            id: id.clone(),
+            facts,
+            directory,
+            is_subvolume,
+        })
+    }
+
+    /// Opens the directory that the driver names.
     fn own_directory(
         &self,
         store: &Store,
@@ -103,17 +133,12 @@ impl Engine {
         Ok(open())
     }
 
-    /// The sizes of what differs: blocks that are shared with the parent are not its own.
-    fn compared(
-        &self,
-        store: &Store,
-        id: &LayerId,
-        facts: &Facts,
-        cancel: CancelToken,
-    ) -> Result<UsageView> {
+    /// The sizes of what differs, where the file system cannot be asked for more.
+    fn compared(&self, store: &Store, layer: &Own, cancel: &CancelToken) -> Result<UsageView> {
+        let Own { id, facts, .. } = layer;
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
         let scope = Scope::layer(&store.layers, id, Intent::Look);
-        let call = Call::new("usage", scope).with_cancel(cancel);
+        let call = Call::new("usage", scope).with_cancel(cancel.clone());
         let bytes = self.call(call, |generation, operation| {
             generation.diff_size(operation, id.as_str(), parent)
         })?;
@@ -122,5 +147,24 @@ impl Engine {
             inodes: None,
             source: UsageSource::Walk,
         })
+    }
+}
+
+/// A layer, and what it itself has.
+struct Own {
+    id: LayerId,
+    facts: Facts,
+    directory: OwnedFd,
+    is_subvolume: bool,
+}
+
+/// What went wrong while a layer was measured.
+fn explained(store: &Store, id: &LayerId, cancel: &CancelToken, error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::Interrupted if cancel.is_cancelled() => Error::Cancelled,
+        _ => Error::io(
+            format!("measure layer `{id}` of store `{}`", store.name),
+            error,
+        ),
     }
 }

@@ -200,7 +200,7 @@ mod tests {
             let key = number.to_string();
             log.append(&[put(&key), Change::Delete("gone".into())])
                 .unwrap();
-            ends.push(log.end as usize);
+            ends.push(usize::try_from(log.end).unwrap());
         }
         let whole = std::fs::read(&path).unwrap();
         for end in 0..=whole.len() {

@@ -54,7 +54,7 @@ impl SnapshotKind {
 pub struct SnapshotUsage {
     /// Bytes of allocated blocks.
     pub bytes: u64,
-    /// Inodes, each once; none where the file system counts only bytes.
+    /// Inodes, each once; none where the file system may not be asked.
     pub inodes: Option<u64>,
 }
 
@@ -75,7 +75,7 @@ pub struct Snapshot {
     pub created: Moment,
     /// When its labels changed last.
     pub updated: Moment,
-    /// What it takes; measured when it was committed.
+    /// What it takes; measured when it was committed, if that could be known for good.
     pub usage: Option<SnapshotUsage>,
     /// The owners that its mounts show.
     #[serde(default, skip_serializing_if = "Option::is_none")]

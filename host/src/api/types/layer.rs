@@ -126,10 +126,11 @@ pub(crate) struct SizeView {
 pub(crate) struct UsageView {
     /// Bytes on the device.
     pub(crate) bytes: u64,
-    /// Inodes; absent where no one counts them.
+    /// Inodes, each once; absent where the file system may not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) inodes: Option<u64>,
-    /// `quota`: the file system counts it, and this is of the last half minute; `walk`: the tree was walked.
+    /// `quota`: the file system counts the bytes, and this is of the last half minute; `search`: it was asked what is new
+    /// or changed, and this is of the last minute; `walk`: the tree was walked.
     pub(crate) source: String,
 }
 
@@ -272,6 +273,7 @@ impl From<mica_engine::UsageView> for UsageView {
     fn from(view: mica_engine::UsageView) -> Self {
         let source = match view.source {
             mica_engine::UsageSource::Quota => "quota",
+            mica_engine::UsageSource::Search => "search",
             mica_engine::UsageSource::Walk => "walk",
         };
         Self {

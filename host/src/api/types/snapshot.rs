@@ -53,7 +53,7 @@ pub(crate) struct SnapshotList {
 pub(crate) struct SnapshotUsage {
     /// Bytes on the device.
     pub(crate) bytes: u64,
-    /// Inodes, each once; absent where no one counts them.
+    /// Inodes, each once; absent where the file system may not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) inodes: Option<u64>,
 }

@@ -15,7 +15,7 @@ use crate::Name;
 use crate::raw::{check, os_error};
 
 /// `BTRFS_IOCTL_MAGIC`.
-const GROUP: u8 = 0x94;
+pub(super) const GROUP: u8 = 0x94;
 
 /// An argument of one call.
 ///
@@ -303,56 +303,10 @@ unsafe impl Argument for Limit {
     const REQUEST: Opcode = opcode::read::<Self>(GROUP, 43);
 }
 
-/// `struct btrfs_ioctl_search_args`, for one item.
-#[repr(C)]
-pub(super) struct Search {
-    tree: u64,
-    objects: [u64; 2],
-    offsets: [u64; 2],
-    transactions: [u64; 2],
-    kinds: [u32; 2],
-    count: u32,
-    unused: [u32; 9],
-    found: [u8; 3992],
-}
-// SAFETY: the kernel's type.
-unsafe impl Argument for Search {
-    const REQUEST: Opcode = opcode::read_write::<Self>(GROUP, 17);
-}
-
-/// Bytes of `struct btrfs_ioctl_search_header`, which stands before the item.
-const HEADER_BYTES: usize = 32;
-
-impl Search {
-    /// Looks for the item of a kind with this offset.
-    pub(super) fn new(tree: u64, kind: u32, offset: u64) -> Self {
-        Self {
-            tree,
-            objects: [0, 0],
-            offsets: [offset, offset],
-            transactions: [0, u64::MAX],
-            kinds: [kind, kind],
-            count: 1,
-            unused: [0; 9],
-            found: [0; 3992],
-        }
-    }
-
-    /// The 64-bit number at a place of the item; `None` if no item was found.
-    pub(super) fn number(&self, index: usize) -> Option<u64> {
-        if self.count == 0 {
-            return None;
-        }
-        let start = HEADER_BYTES + 8 * index;
-        let bytes = self.found.get(start..start + 8)?;
-        Some(u64::from_le_bytes(bytes.try_into().ok()?))
-    }
-}
-
 /// That every type has the kernel's size, without which the numbers of the calls would be wrong.
 const _: () = {
     assert!(size_of::<Volume>() == 4096 && size_of::<Volume2>() == 4096);
     assert!(size_of::<Lookup>() == 4096 && size_of::<LookupUser>() == 4096);
-    assert!(size_of::<References>() == 4096 && size_of::<Search>() == 4096);
+    assert!(size_of::<References>() == 4096);
     assert!(size_of::<Limit>() == 48 && size_of::<QuotaControl>() == 16);
 };

@@ -7,7 +7,8 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::arguments::{Limit, QuotaControl, Search, call};
+use super::arguments::{Limit, QuotaControl, call};
+use super::search::{Found, Wanted};
 use super::subvolume::{check_subvolume, id};
 use crate::raw::is;
 
@@ -54,7 +55,7 @@ pub fn quota(node: BorrowedFd<'_>) -> io::Result<Quota> {
         return Ok(Quota::Off);
     };
     // Version and generation come first.
-    let flags = status.number(2).unwrap_or(0);
+    let flags = status.item().and_then(|item| item.u64_at(16)).unwrap_or(0);
     Ok(match flags {
         off if off & FLAG_ON == 0 => Quota::Off,
         counting if counting & FLAGS_COUNTING != 0 => Quota::Counting,
@@ -104,13 +105,15 @@ pub fn usage(subvolume: BorrowedFd<'_>) -> io::Result<Option<Usage>> {
         return Ok(None);
     };
     // The generation comes first; beside each number stands its compressed one.
-    let (Some(referenced_bytes), Some(exclusive_bytes)) = (info.number(1), info.number(3)) else {
+    let number = |found: &Found, at| found.item().and_then(|item| item.u64_at(at));
+    let (Some(referenced_bytes), Some(exclusive_bytes)) = (number(&info, 8), number(&info, 24))
+    else {
         return Ok(None);
     };
     let limit = search(subvolume, LIMIT, group)?;
     let limit_bytes = limit.and_then(|limit| {
-        let is_set = limit.number(0)? & LIMIT_REFERENCED != 0;
-        limit.number(1).filter(|bytes| is_set && *bytes != u64::MAX)
+        let is_set = number(&limit, 0)? & LIMIT_REFERENCED != 0;
+        number(&limit, 8).filter(|bytes| is_set && *bytes != u64::MAX)
     });
     Ok(Some(Usage {
         referenced_bytes,
@@ -121,10 +124,10 @@ pub fn usage(subvolume: BorrowedFd<'_>) -> io::Result<Option<Usage>> {
 
 /// Looks an item of the quota tree up. Where quotas are off there is no such tree, and in a user namespace no one may
 /// look: nothing can be counted or bounded there.
-fn search(node: BorrowedFd<'_>, kind: u32, offset: u64) -> io::Result<Option<Search>> {
-    let mut search = Search::new(QUOTA_TREE, kind, offset);
-    match call(node, &mut search) {
-        Ok(()) => Ok(search.number(0).is_some().then_some(search)),
+fn search(node: BorrowedFd<'_>, kind: u32, offset: u64) -> io::Result<Option<Found>> {
+    let wanted = Wanted::one(QUOTA_TREE, 0, kind).at(offset);
+    match wanted.find(node) {
+        Ok(found) => Ok(found.item().is_some().then_some(found)),
         Err(error) if [libc::ENOENT, libc::EPERM].iter().any(|no| is(&error, *no)) => Ok(None),
         Err(error) => Err(error),
     }

@@ -18,7 +18,7 @@ use crate::{Name, node::open_directory};
 /// `BTRFS_SUBVOL_RDONLY`.
 const READ_ONLY: u64 = 2;
 /// `BTRFS_FIRST_FREE_OBJECTID`: the inode number of every subvolume's top, and of no other node.
-const TOP_INODE: u64 = 256;
+pub(super) const TOP_INODE: u64 = 256;
 
 /// Whether an open directory is the top of a subvolume.
 pub fn is_subvolume(directory: BorrowedFd<'_>) -> io::Result<bool> {

@@ -8,7 +8,9 @@ use crate::layers::{Key, Mode};
 use crate::settings::Durability;
 use crate::snapshots::{Change, check_key, check_labels, shown};
 use crate::store::Store;
-use crate::{CancelToken, CommitRequest, Error, Moment, Result, Snapshot, SnapshotKind};
+use crate::{
+    CancelToken, CommitRequest, Error, Moment, Result, Snapshot, SnapshotKind, UsageSource,
+};
 use mica_sys::filesystem;
 use std::sync::Arc;
 
@@ -85,8 +87,12 @@ impl Engine {
             let doing = || format!("commit snapshot `{}`", shown(&active.key));
             filesystem::sync(top).map_err(|error| Error::io(doing(), error))?;
         }
-        // Only now: a file system that counts for itself counts what is on the device.
-        let usage = Some(self.measure(store, active, cancel)?);
+        // Only now: a file system that is asked what changed tells of what is on the device.
+        let measured = self.measure(store, active, cancel)?;
+        let is_final = self.settings.durability == Durability::Commit
+            || matches!(measured.source, UsageSource::Walk);
+        // What is not is measured when it is asked for.
+        let usage = is_final.then(|| measured.into());
         let committed = Arc::new(Snapshot { usage, ..committed });
         let changes = [Change::Delete(active.key.clone()), Change::Put(committed)];
         store.snapshots()?.change(&changes)

@@ -9,7 +9,7 @@ use crate::snapshots::{Entry, shown, synthesize};
 use crate::store::Store;
 use crate::{
     Access, CancelToken, Error, LayerId, Result, Snapshot, SnapshotKind, SnapshotMount,
-    SnapshotUsage,
+    SnapshotUsage, UsageView,
 };
 use mica_runtime::MountPlan;
 use std::io;
@@ -99,7 +99,8 @@ impl Engine {
             (_, Some(usage)) => Ok(usage),
             (SnapshotKind::View, None) => Ok(SnapshotUsage::default()),
             (SnapshotKind::Active | SnapshotKind::Committed, None) => {
-                self.measure(&store, &snapshot, cancel)
+                let measured = self.measure(&store, &snapshot, cancel)?;
+                Ok(measured.into())
             }
         }
     }
@@ -133,13 +134,9 @@ impl Engine {
         store: &Store,
         snapshot: &Snapshot,
         cancel: &CancelToken,
-    ) -> Result<SnapshotUsage> {
+    ) -> Result<UsageView> {
         let layer = owned(snapshot, snapshot.layer.as_ref())?;
-        let measured = self.usage_in(store, layer, cancel.clone())?;
-        Ok(SnapshotUsage {
-            bytes: measured.bytes,
-            inodes: measured.inodes,
-        })
+        self.usage_in(store, layer, cancel)
     }
 }
 
