@@ -7,16 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::Request;
+use tonic::transport::Channel;
 
 use crate::daemon::{Daemon, Settings};
+use crate::grpc::{self, sort};
 use crate::lab::{FileSystem, Lab};
 use wire::snapshots_client::SnapshotsClient;
 
+pub use crate::grpc::Answer;
 pub use generated::services::snapshots::v1 as wire;
 pub use generated::types::Mount;
 
@@ -42,9 +43,6 @@ mod generated {
 /// Bytes of a message that the client sends, above what the service takes.
 const MESSAGE_BYTES: usize = 64 << 20;
 
-/// What a call came to: the answer, or code and message.
-pub type Answer<T> = Result<T, (Code, String)>;
-
 /// Labels of a request.
 pub type Labels = BTreeMap<String, String>;
 
@@ -55,32 +53,10 @@ pub struct Snapshotter {
     client: SnapshotsClient<Channel>,
 }
 
-fn sort<T>(answer: Result<tonic::Response<T>, Status>) -> Answer<T> {
-    answer
-        .map(tonic::Response::into_inner)
-        .map_err(|status| (status.code(), status.message().to_owned()))
-}
-
 impl Snapshotter {
     /// Connects.
     pub fn new(socket: &Path) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let socket = socket.to_owned();
-        let connect = tower::service_fn(move |_: tonic::codegen::http::Uri| {
-            let socket = socket.clone();
-            async move {
-                Ok::<_, std::io::Error>(TokioIo::new(
-                    tokio::net::UnixStream::connect(socket).await?,
-                ))
-            }
-        });
-        let channel = {
-            let _entered = runtime.enter();
-            Endpoint::from_static("http://localhost").connect_with_connector_lazy(connect)
-        };
+        let (runtime, channel) = grpc::connect(socket);
         let client = SnapshotsClient::new(channel)
             .max_encoding_message_size(MESSAGE_BYTES)
             .max_decoding_message_size(MESSAGE_BYTES);

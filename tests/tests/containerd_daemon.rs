@@ -32,6 +32,16 @@ fn example(driver: &str) {
 }
 
 #[test]
+fn a_containerd_works_on_btrfs() {
+    example("btrfs");
+}
+
+#[test]
+fn a_containerd_works_on_vfs() {
+    example("vfs");
+}
+
+#[test]
 fn a_containerd_works_on_overlay_and_outlives_both_daemons_ends() {
     example("overlay");
 }

@@ -1,0 +1,235 @@
+//! A real containerd, with Mica as its snapshotter `mica`.
+//!
+//! Invariant: all of it lives in memory below the lab and in namespaces of its own, whose first process ends when the
+//! test does, however that happens. So no shim, no container and no mount outlives the test.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::containerd::Bench;
+use crate::lab::run;
+
+/// Ends, and with it whatever runs in its namespace, when its input does: when the test lets go of it, or dies.
+/// Shims keep sockets below /run, whatever the configuration says.
+const FIRST_PROCESS: &str = r#"
+    mount -t tmpfs tmpfs /run || exit 1
+    containerd --config "$0" &
+    read -r _
+    kill -TERM $!
+    wait $!
+"#;
+
+/// What a containerd offers beside its own services.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface<'a> {
+    /// Nothing.
+    Own,
+    /// Kubernetes' container runtime interface, whose pods begin with this image.
+    Kubernetes {
+        /// The image that holds a pod's namespaces.
+        sandbox_image: &'a str,
+    },
+}
+
+/// A running containerd.
+#[derive(Debug)]
+pub struct Containerd {
+    child: Child,
+    directory: PathBuf,
+    /// The control group below which a test puts its containers.
+    pub group: String,
+}
+
+impl Containerd {
+    /// Starts one for a daemon and waits until it answers.
+    #[track_caller]
+    pub fn start(bench: &Bench, interface: Interface<'_>) -> Self {
+        let directory = bench.lab.path("containerd");
+        fs::create_dir(&directory).expect("make a directory");
+        run(&["mount", "-t", "tmpfs", "mica-test", text(&directory)]);
+        let configuration = directory.join("config.toml");
+        fs::write(
+            &configuration,
+            self::configuration(&directory, &bench.socket, interface),
+        )
+        .expect("write the configuration");
+        let log = File::create(directory.join("log")).expect("make a log");
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid"])
+            .args(["--fork", "--kill-child", "--mount-proc"])
+            .args(["sh", "-c", FIRST_PROCESS])
+            .arg(&configuration)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::piped())
+            .stdout(log.try_clone().expect("share the log"))
+            .stderr(log)
+            .spawn()
+            .expect("start containerd");
+        let group = bench.lab.path("");
+        let group = group.file_name().expect("a name");
+        let containerd = Self {
+            child,
+            directory,
+            group: text(Path::new(group)).to_owned(),
+        };
+        containerd.wait_for(Duration::from_secs(60));
+        containerd
+    }
+
+    #[track_caller]
+    fn wait_for(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        while self.try_ctr("default", &["version"]).is_err() {
+            let log = self.log();
+            assert!(
+                Instant::now() < deadline,
+                "containerd does not answer: {log}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("containerd.sock")
+    }
+
+    /// What it printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// What its command line prints for a namespace.
+    #[track_caller]
+    pub fn ctr(&self, namespace: &str, arguments: &[&str]) -> String {
+        self.try_ctr(namespace, arguments)
+            .unwrap_or_else(|error| panic!("ctr {arguments:?}: {error}"))
+    }
+
+    fn try_ctr(&self, namespace: &str, arguments: &[&str]) -> Result<String, String> {
+        let output = Command::new("ctr")
+            .arg("--address")
+            .arg(self.socket())
+            .args(["--namespace", namespace])
+            .args(arguments)
+            .output()
+            .expect("start ctr");
+        let [told, errors] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        output.status.success().then_some(told).ok_or(errors)
+    }
+
+    /// Lets it collect its garbage, and returns when that is done.
+    #[track_caller]
+    pub fn collect_garbage(&self) {
+        self.ctr("default", &["leases", "create", "--id", "garbage"]);
+        self.ctr("default", &["leases", "rm", "--sync", "garbage"]);
+    }
+
+    /// Ends it and all that runs in it; no control group of a container may be left.
+    #[track_caller]
+    pub fn stop(mut self) {
+        self.end();
+        for group in self.groups() {
+            // What a runtime made above its containers' groups is no one's; it can be removed if they are gone.
+            fs::remove_dir(&group)
+                .unwrap_or_else(|error| panic!("{} is in use: {error}", group.display()));
+        }
+    }
+
+    fn end(&mut self) {
+        drop(self.child.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while let Ok(None) = self.child.try_wait() {
+            if Instant::now() > deadline {
+                self.child.kill().ok();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The group of the test in each hierarchy that has it.
+    fn groups(&self) -> Vec<PathBuf> {
+        let top = PathBuf::from("/sys/fs/cgroup");
+        let below = fs::read_dir(&top).expect("control groups").flatten();
+        let mut places: Vec<_> = below.map(|entry| entry.path()).collect();
+        places.push(top);
+        let groups = places.into_iter().map(|place| place.join(&self.group));
+        groups.filter(|group| group.is_dir()).collect()
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        self.end();
+        for group in self.groups() {
+            remove_group(&group);
+        }
+        if std::thread::panicking() {
+            println!("containerd's log is:\n{}", self.log());
+        }
+    }
+}
+
+fn remove_group(group: &Path) {
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_group(&entry.path());
+        }
+    }
+    fs::remove_dir(group).ok();
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path that is text")
+}
+
+fn configuration(directory: &Path, mica: &Path, interface: Interface<'_>) -> String {
+    let directory = text(directory);
+    // `opt` would make a directory in /opt, and the others want tools and devices.
+    let mut disabled = vec![
+        "io.containerd.internal.v1.opt",
+        "io.containerd.snapshotter.v1.aufs",
+        "io.containerd.snapshotter.v1.btrfs",
+        "io.containerd.snapshotter.v1.devmapper",
+        "io.containerd.snapshotter.v1.zfs",
+    ];
+    let kubernetes = match interface {
+        Interface::Own => {
+            disabled.push("io.containerd.grpc.v1.cri");
+            String::new()
+        }
+        Interface::Kubernetes { sandbox_image } => format!(
+            r#"
+            [plugins."io.containerd.grpc.v1.cri"]
+              sandbox_image = "{sandbox_image}"
+              disable_apparmor = true
+              restrict_oom_score_adj = true
+              stats_collect_period = 1
+              [plugins."io.containerd.grpc.v1.cri".containerd]
+                snapshotter = "mica"
+              [plugins."io.containerd.grpc.v1.cri".cni]
+                bin_dir = "{directory}/cni"
+                conf_dir = "{directory}/cni"
+            "#
+        ),
+    };
+    format!(
+        r#"
+        version = 2
+        root = "{directory}/root"
+        state = "{directory}/state"
+        disabled_plugins = {disabled:?}
+        [grpc]
+          address = "{directory}/containerd.sock"
+        [proxy_plugins.mica]
+          type = "snapshot"
+          address = "{mica}"
+        {kubernetes}
+        "#,
+        mica = text(mica)
+    )
+}
