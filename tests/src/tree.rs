@@ -17,10 +17,12 @@
 //! Invariant: a script leaves no time to chance. Each touched node, and each directory in which a name came or went,
 //! gets a time that the script decides, so that two runs of one script give the same tree to the nanosecond.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
+};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{fs, io::Write as _};
@@ -50,6 +52,22 @@ pub fn try_build(root: &Path, text: &str) -> Result<()> {
 /// Runs one line, without a thought of times. A line that does not work may be done by half.
 pub fn try_line(root: &Path, line: &Line) -> Result<()> {
     Run::new(root, "").line(line)
+}
+
+/// The bytes and inodes of a tree as `du` counts them: allocated blocks of each node, once.
+pub fn disk_usage(top: &Path) -> (u64, u64) {
+    let (mut seen, mut blocks, mut open) = (BTreeSet::new(), 0, vec![top.to_owned()]);
+    while let Some(path) = open.pop() {
+        let found = fs::symlink_metadata(&path).expect("stat");
+        if seen.insert((found.dev(), found.ino())) {
+            blocks += found.blocks();
+        }
+        if found.is_dir() {
+            let entries = fs::read_dir(path).expect("list");
+            open.extend(entries.flatten().map(|entry| entry.path()));
+        }
+    }
+    (blocks * 512, seen.len() as u64)
 }
 
 struct Run<'a> {

@@ -279,12 +279,73 @@ fn options_are_known_and_sizes_are_sizes() {
     assert!(store.ids().is_empty());
 }
 
+/// What a layer occupies, once all of it is on the device: no one counts it before.
 fn usage(bench: &Bench, id: &str) -> Value {
+    run(&["sync", "-f", text(&bench.lab.path("fs"))]);
     bench
         .daemon
         .client
         .get(&bench.store.target(id, "/usage"))
         .expect("usage")
+}
+
+/// Panics unless the file system told that a layer occupies so much.
+#[track_caller]
+fn occupies(bench: &Bench, id: &str, bytes: u64, inodes: u64) {
+    let expected = json!({ "bytes": bytes, "inodes": inodes, "source": "search" });
+    assert_eq!(usage(bench, id), expected, "{id}");
+}
+
+#[test]
+fn usage_is_what_is_new_or_changed_with_the_subvolumes_within() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    with_nested(&bench, "base", None);
+    let path = store.view("base").expect("mount");
+    let (bytes, inodes) = tree::disk_usage(&path);
+    store.unmount("base").expect("unmount");
+    assert!((4096..65536).contains(&bytes) && (14..24).contains(&inodes));
+    occupies(&bench, "base", bytes, inodes);
+
+    store.create("child", Some("base")).expect("create");
+    occupies(&bench, "child", 0, 0);
+    // The layer is then a copy of what was a snapshot of its parent.
+    let more = archive("f a/b/one/brought data=new\nf beside fill=5000");
+    store.apply("child", &more).expect("apply");
+    occupies(&bench, "child", 3 * 4096, 2);
+    let path = store.mount("child").expect("mount");
+    tree::build(
+        &path,
+        "w a/b/one/deep/er/two/in-two data=other\nm three/in-three mode=0600\nm a/b mode=0700\n- three/four/in-four\n\
+         w top data=TOP\n- beside",
+    );
+    // Without a new time, which the script would give.
+    fs::rename(path.join("a/plain"), path.join("a/moved")).expect("move");
+    fs::hard_link(path.join("a/moved"), path.join("linked")).expect("link");
+    subvolume(&path.join("a/new"));
+    fs::write(path.join("a/new/file"), "5").expect("write");
+    store.unmount("child").expect("unmount");
+    // `brought`, `in-two`, `in-three`, `top` and the file in the new subvolume; that itself, and `b`.
+    occupies(&bench, "child", 5 * 4096, 7);
+
+    // Another copy, and a child of such a layer.
+    store
+        .apply("child", &archive("f last data=1"))
+        .expect("apply");
+    occupies(&bench, "child", 6 * 4096, 8);
+    store.create("grandchild", Some("child")).expect("create");
+    let path = store.mount("grandchild").expect("mount");
+    fs::write(path.join("a/new/file"), "another").expect("write");
+    run(&[
+        "btrfs",
+        "-q",
+        "subvolume",
+        "delete",
+        text(&path.join("a/b/one/deep/er/two")),
+    ]);
+    store.unmount("grandchild").expect("unmount");
+    occupies(&bench, "grandchild", 4096, 1);
+    occupies(&bench, "child", 6 * 4096, 8);
 }
 
 #[test]
@@ -295,9 +356,7 @@ fn usage_is_counted_by_the_file_system_where_it_can_be() {
     let path = store.mount("base").expect("mount");
     fill(&path.join("big"), 8 * MIB);
     store.unmount("base").expect("unmount");
-    let walked = usage(&bench, "base");
-    assert_eq!(walked["source"], "walk", "{walked}");
-    assert_eq!(walked["bytes"], 8 * MIB, "{walked}");
+    occupies(&bench, "base", 8 * MIB, 2);
     run(&["btrfs", "quota", "enable", text(&bench.lab.path("fs"))]);
     run(&[
         "btrfs",
@@ -307,7 +366,11 @@ fn usage_is_counted_by_the_file_system_where_it_can_be() {
         text(&bench.lab.path("fs")),
     ]);
     let counted = usage(&bench, "base");
-    assert_eq!(counted["source"], "quota", "{counted}");
+    assert_eq!(
+        (&counted["source"], &counted["inodes"]),
+        (&json!("quota"), &json!(2)),
+        "{counted}"
+    );
     let bytes = counted["bytes"].as_u64().expect("bytes");
     assert!((8 * MIB..9 * MIB).contains(&bytes), "{counted}");
     store.create("child", Some("base")).expect("create");
@@ -315,7 +378,6 @@ fn usage_is_counted_by_the_file_system_where_it_can_be() {
     fill(&path.join("more"), 2 * MIB);
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
-        run(&["sync", "-f", text(&path)]);
         let bytes = usage(&bench, "child")["bytes"].as_u64().expect("bytes");
         if (2 * MIB..3 * MIB).contains(&bytes) {
             break;
@@ -324,7 +386,7 @@ fn usage_is_counted_by_the_file_system_where_it_can_be() {
     }
     store.unmount("child").expect("unmount");
     // Shared with its child, the base is no one's alone, but what it added is still what it added.
-    assert_eq!(usage(&bench, "base")["bytes"], 8 * MIB);
+    occupies(&bench, "base", 8 * MIB, 2);
     let metadata = bench
         .daemon
         .client

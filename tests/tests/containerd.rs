@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use mica_tests::command;
 use mica_tests::containerd::{Answer, Bench, Labels, Mount, Snapshotter, wire};
 use mica_tests::http::{Body, percent};
-use mica_tests::lab::{FileSystem, Lab};
+use mica_tests::lab::{FileSystem, Lab, run};
+use mica_tests::tree;
 use prost_types::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -364,25 +365,9 @@ fn of_two_containerds_that_ask_for_one_key_one_gets_it() {
 
 /// The bytes and inodes of a tree, counted as containerd's own snapshotters do.
 fn disk_usage(top: &Path) -> (i64, i64) {
-    let (mut seen, mut blocks, mut open) = (BTreeSet::new(), 0, vec![top.to_owned()]);
-    while let Some(path) = open.pop() {
-        let found = fs::symlink_metadata(&path).expect("stat");
-        if seen.insert(found.ino()) {
-            blocks += found.blocks();
-        }
-        if found.is_dir() {
-            open.extend(
-                fs::read_dir(path)
-                    .expect("list")
-                    .flatten()
-                    .map(|entry| entry.path()),
-            );
-        }
-    }
-    (
-        (blocks * 512).try_into().expect("bytes"),
-        seen.len().try_into().expect("inodes"),
-    )
+    let (bytes, inodes) = tree::disk_usage(top);
+    let number = |number: u64| i64::try_from(number).expect("a number");
+    (number(bytes), number(inodes))
 }
 
 fn option<'a>(mount: &'a Mount, name: &str) -> Option<&'a str> {
@@ -449,6 +434,27 @@ fn mounts_and_sizes_are_as_containerds_own() {
         ("bind", &["ro".to_owned(), "rbind".to_owned()][..])
     );
     assert_eq!(client.usage("v1").expect("usage"), (0, 0));
+}
+
+#[test]
+fn sizes_that_are_not_known_at_a_commit_are_told_later() {
+    let lab = Lab::on(FileSystem::Btrfs);
+    let mut settings = Bench::settings(&lab, "btrfs");
+    settings.configuration = Some("durability = 'none'\n".into());
+    let bench = Bench {
+        daemon: settings.start(),
+        socket: lab.path("run/containerd.sock"),
+        lab,
+    };
+    let mut client = bench.client();
+    let mounts = client.prepare("x", "", &none()).expect("prepare");
+    let file = Path::new(&mounts[0].source).join("file");
+    fs::write(file, vec![1; 100_000]).expect("write");
+    client.commit("c0", "x", "", &none()).expect("commit");
+    let (bytes, inodes) = client.usage("c0").expect("usage");
+    assert!(bytes <= 102_400 && (1..=2).contains(&inodes));
+    run(&["sync", "-f", bench.lab.root().to_str().expect("text")]);
+    assert_eq!(client.usage("c0").expect("usage"), (102_400, 2));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use mica_tests::containerd::Bench;
 use mica_tests::containerd_daemon::{Containerd, Interface};
 use mica_tests::cri::{Cri, wire};
 use mica_tests::image::{self, Image};
-use mica_tests::lab::{FileSystem, Lab};
+use mica_tests::lab::{FileSystem, Lab, run};
 use mica_tests::registry::Registry;
 use mica_tests::tree;
 
@@ -280,6 +280,10 @@ impl Node {
     /// What is written into a container is counted as its own.
     fn check_statistics(&mut self, container: &Id) {
         let is_own = |key: &str| key.ends_with(&container.0);
+        // A file system that is asked what changed tells of what is on the device.
+        let path = self.bench.lab.path("fs");
+        let sync = || run(&["sync", "-f", path.to_str().expect("text")]);
+        sync();
         let before = self.occupied(is_own);
         let (told, code) = shell(
             &mut self.cri,
@@ -287,6 +291,7 @@ impl Node {
             "dd if=/dev/urandom of=/big bs=64k count=32 && ls /big",
         );
         assert_eq!(code, 0, "{told}");
+        sync();
         eventually(|| {
             let one = self
                 .cri
@@ -395,6 +400,12 @@ fn kubelet(file_system: FileSystem, driver: &str) {
     assert!(matches!(&all[..], [only] if only.id == container.0 && only.pod_sandbox_id == pod));
 
     assert_eq!(stop(&mut node.cri, &container), 7);
+    clear(node, pod, &references);
+}
+
+/// Ends the pod and removes the images: nothing is left.
+#[track_caller]
+fn clear(mut node: Node, pod: String, references: &[String]) {
     let request = wire::PodSandboxRequest {
         pod_sandbox_id: pod,
     };

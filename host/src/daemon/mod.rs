@@ -277,11 +277,7 @@ async fn run(
     let Listening { places, tasks } = fronts.listen(door, passed).await?;
     let state = rest::router(api);
     let manager = Manager::find();
-    manager.ready(&format!(
-        "Answers on {}, with {} stores",
-        config.socket.display(),
-        engine.stores().len()
-    ));
+    manager.ready(&config.socket, engine.stores().len());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -8,6 +8,7 @@ use axum::http::Request;
 use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::time::Duration;
 use tower::ServiceExt as _;
 
@@ -42,8 +43,11 @@ impl Manager {
     }
 
     /// Every socket is answered on.
-    pub(super) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+    pub(super) fn ready(&self, socket: &Path, stores: usize) {
+        let socket = socket.display();
+        self.tell(&format!(
+            "READY=1\nSTATUS=Answers on {socket}, with {stores} stores"
+        ));
     }
 
     /// No new connection is taken.

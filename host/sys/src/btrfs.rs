@@ -8,6 +8,8 @@ mod nested;
 mod quota;
 mod search;
 mod subvolume;
+#[cfg(test)]
+mod tests;
 
 pub use changes::measure_changes;
 pub use nested::{destroy_tree, snapshot_tree};

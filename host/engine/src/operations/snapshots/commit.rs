@@ -8,9 +8,7 @@ use crate::layers::{Key, Mode};
 use crate::settings::Durability;
 use crate::snapshots::{Change, check_key, check_labels, shown};
 use crate::store::Store;
-use crate::{
-    CancelToken, CommitRequest, Error, Moment, Result, Snapshot, SnapshotKind, UsageSource,
-};
+use crate::{CancelToken, CommitRequest, Error, Moment, Result, Snapshot, SnapshotKind};
 use mica_sys::filesystem;
 use std::sync::Arc;
 
@@ -88,11 +86,7 @@ impl Engine {
             filesystem::sync(top).map_err(|error| Error::io(doing(), error))?;
         }
         // Only now: a file system that is asked what changed tells of what is on the device.
-        let measured = self.measure(store, active, cancel)?;
-        let is_final = self.settings.durability == Durability::Commit
-            || matches!(measured.source, UsageSource::Walk);
-        // What is not is measured when it is asked for.
-        let usage = is_final.then(|| measured.into());
+        let usage = self.measure_for_good(store, active, cancel)?;
         let committed = Arc::new(Snapshot { usage, ..committed });
         let changes = [Change::Delete(active.key.clone()), Change::Put(committed)];
         store.snapshots()?.change(&changes)

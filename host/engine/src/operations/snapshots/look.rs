@@ -5,11 +5,12 @@
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::scope::{Intent, Scope};
+use crate::settings::Durability;
 use crate::snapshots::{Entry, shown, synthesize};
 use crate::store::Store;
 use crate::{
     Access, CancelToken, Error, LayerId, Result, Snapshot, SnapshotKind, SnapshotMount,
-    SnapshotUsage, UsageView,
+    SnapshotUsage, UsageSource, UsageView,
 };
 use mica_runtime::MountPlan;
 use std::io;
@@ -129,7 +130,7 @@ impl Engine {
     }
 
     /// Measures what is a snapshot's own.
-    pub(crate) fn measure(
+    fn measure(
         &self,
         store: &Store,
         snapshot: &Snapshot,
@@ -137,6 +138,24 @@ impl Engine {
     ) -> Result<UsageView> {
         let layer = owned(snapshot, snapshot.layer.as_ref())?;
         self.usage_in(store, layer, cancel)
+    }
+
+    /// Measures what is the own of a snapshot that changes no more; none if that cannot be known yet, for it is asked of
+    /// the file system and no one waited for the device.
+    pub(crate) fn measure_for_good(
+        &self,
+        store: &Store,
+        snapshot: &Snapshot,
+        cancel: &CancelToken,
+    ) -> Result<Option<SnapshotUsage>> {
+        let measured = self.measure(store, snapshot, cancel)?;
+        let is_known = match measured.source {
+            UsageSource::Walk => true,
+            UsageSource::Search | UsageSource::Quota => {
+                self.settings.durability == Durability::Commit
+            }
+        };
+        Ok(is_known.then(|| measured.into()))
     }
 }
 
