@@ -64,6 +64,14 @@ driver = "$driver"
 END
 sed -e "s|/var/lib/containerd|$work/containerd|" -e "s|/run/containerd|/run/containerd-example|" \
     "$here/containerd-1.6.toml" >containerd.toml
+# These two would make directories in /opt and /etc.
+cat >>containerd.toml <<END
+[plugins."io.containerd.internal.v1.opt"]
+  path = "$work/opt"
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "$work/cni"
+  conf_dir = "$work/cni"
+END
 
 ctr() { command ctr --address /run/containerd-example/containerd.sock "$@"; }
 mica() { "$MICA" --socket /run/mica/mica.sock "$@"; }
