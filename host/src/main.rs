@@ -7,6 +7,7 @@ mod api;
 mod cli;
 mod config;
 mod daemon;
+mod executor;
 mod machine;
 
 use std::process::ExitCode;

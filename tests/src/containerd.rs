@@ -293,16 +293,12 @@ impl Bench {
         self.lab.home("containerd").join(relative)
     }
 
-    /// The layers that lie in the store's home, by their ids.
-    pub fn layers(&self) -> Vec<String> {
+    /// The layers that lie in the store's home, by their numbers.
+    pub fn layers(&self) -> Vec<u64> {
         let entries = fs::read_dir(self.home("layers")).expect("list layers");
-        let record = |entry: fs::DirEntry| {
-            let text = fs::read(entry.path().join("record.json")).ok()?;
-            let record: Value = serde_json::from_slice(&text).ok()?;
-            record["id"].as_str().map(str::to_owned)
-        };
-        let mut layers: Vec<_> = entries.flatten().filter_map(record).collect();
-        layers.sort();
+        let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+        let mut layers: Vec<_> = entries.flatten().filter_map(number).collect();
+        layers.sort_unstable();
         layers
     }
 
@@ -326,13 +322,20 @@ impl Bench {
     }
 
     /// The layers that snapshots own, as REST tells.
-    fn owned(&self) -> Vec<String> {
-        let target = "/v1/stores/containerd/snapshots?limit=10000";
-        let list = self.daemon.client.get(target).expect("a list");
-        let snapshots = list["snapshots"].as_array().expect("snapshots");
-        let layer = |snapshot: &Value| snapshot["layer"].as_str().map(str::to_owned);
-        let mut owned: Vec<_> = snapshots.iter().filter_map(layer).collect();
-        owned.sort();
+    fn owned(&self) -> Vec<u64> {
+        let list = |what: &str| {
+            let target = format!("/v1/stores/containerd/{what}?limit=10000");
+            let list = self.daemon.client.get(&target).expect("a list");
+            list[what].as_array().expect("a list").clone()
+        };
+        let (snapshots, layers) = (list("snapshots"), list("layers"));
+        let number = |layer: &Value| {
+            let is_it = |listed: &&Value| &listed["id"] == layer;
+            layers.iter().find(is_it)?["number"].as_u64()
+        };
+        let layers = snapshots.iter().map(|snapshot| &snapshot["layer"]);
+        let mut owned: Vec<_> = layers.filter_map(number).collect();
+        owned.sort_unstable();
         owned
     }
 

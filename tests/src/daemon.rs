@@ -109,12 +109,41 @@ impl Settings {
 
     /// Starts it and waits until it answers; what it printed if it ends before that.
     pub fn try_start(&self) -> Result<Daemon, String> {
+        let (mut daemon, before) = self.spawn();
+        let deadline = Instant::now() + START;
+        while !daemon.answers() {
+            if daemon.has_ended() {
+                return Err(daemon.log().split_off(before));
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the daemon does not answer: {}",
+                daemon.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(daemon)
+    }
+
+    /// Starts it where it cannot work, even if its sockets are there, and gives its log back when it has ended.
+    pub fn start_in_vain(&self) -> String {
+        let (mut daemon, before) = self.spawn();
+        let deadline = Instant::now() + START;
+        while !daemon.has_ended() {
+            assert!(Instant::now() < deadline, "the daemon does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        daemon.log().split_off(before)
+    }
+
+    /// Starts its process; says how long the log was before.
+    fn spawn(&self) -> (Daemon, usize) {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log())
             .expect("make a log");
-        let before = log.metadata().map_or(0, |metadata| metadata.len());
+        let before = fs::read_to_string(self.log()).map_or(0, |log| log.len());
         let output = log.try_clone().expect("share the log");
         let mut command = self.command();
         command.stdout(output).stderr(log);
@@ -126,31 +155,13 @@ impl Settings {
             command.stdin(first).stdout(second);
         }
         let child = command.spawn().expect("start the daemon");
-        let mut daemon = Daemon {
+        let daemon = Daemon {
             child,
             client: Client::new(&self.socket()),
             log: self.log(),
             settings: self.clone(),
         };
-        let deadline = Instant::now() + START;
-        while !daemon.answers() {
-            if daemon
-                .child
-                .try_wait()
-                .expect("wait for the daemon")
-                .is_some()
-            {
-                let log = daemon.log();
-                return Err(log[usize::try_from(before).unwrap_or(0).min(log.len())..].to_owned());
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the daemon does not answer: {}",
-                daemon.log()
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(daemon)
+        (daemon, before)
     }
 
     /// Starts it.
@@ -178,6 +189,11 @@ impl Daemon {
         self.client
             .try_send("GET", "/v1/status", crate::http::Body::Empty)
             .is_ok_and(|answer| answer.status == 200)
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let ended = self.child.try_wait().expect("wait for the daemon");
+        ended.is_some()
     }
 
     /// What it printed.

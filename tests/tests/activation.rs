@@ -110,7 +110,7 @@ fn a_socket_that_nothing_answers_on_is_named() {
     let lab = Lab::on(FileSystem::Ext4);
     let mut settings = with_sockets(&lab);
     settings.arguments.clear();
-    let log = settings.try_start().expect_err("it must not start");
+    let log = settings.start_in_vain();
     for part in ["run/containerd.sock", "--containerd-socket"] {
         assert!(log.contains(part), "{log}");
     }

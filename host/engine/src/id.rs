@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 
+/// How ids begin that the engine makes for layers of snapshots.
+const SNAPSHOT_PREFIX: &str = "snapshot-";
 /// Characters of a refused name that an error repeats.
 const SHOWN: usize = 64;
 
@@ -44,6 +46,19 @@ impl LayerId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The id of a layer that the engine makes for a snapshot: 32 hexadecimal digits tell it from others.
+    pub(crate) fn of_snapshot(digits: &str) -> Result<Self> {
+        Self::parse(&format!("{SNAPSHOT_PREFIX}{digits}"))
+    }
+
+    /// Whether the engine made it for a snapshot.
+    pub(crate) fn is_of_snapshot(&self) -> bool {
+        let digits = self.0.strip_prefix(SNAPSHOT_PREFIX);
+        digits.is_some_and(|digits| {
+            digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
     }
 }
 

@@ -56,8 +56,8 @@ pub use mica_runtime::{
 pub use moment::Moment;
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
-    CommitRequest, IdMapping, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
-    SnapshotUsage,
+    CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
+    SnapshotRequest, SnapshotUsage,
 };
 pub use view::{
     Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,

@@ -6,7 +6,7 @@ use crate::home::Reaper;
 use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
 use crate::settings::Durability;
-use crate::snapshots::{Snapshots, shown};
+use crate::snapshots::{Rows, Snapshots, shown};
 use crate::view::{Backing, LayerView, StoreView};
 use crate::{Error, LayerId, Moment, Result, StoreName, files};
 use mica_sys::filesystem;
@@ -139,7 +139,12 @@ impl Store {
             driver,
             options,
         };
-        let (layers, mut problems) = LayerSet::open(owner, path, around.durability, around.reaper)?;
+        let rows = Snapshots::are_in(path).then(|| Rows::open(path));
+        let rows = rows.transpose()?;
+        let described = rows.as_ref().map(|rows| rows.layers(&description.driver));
+        let (durability, reaper) = (around.durability, around.reaper);
+        let opened = LayerSet::open(owner, path, durability, reaper, described.as_ref())?;
+        let (layers, mut problems) = opened;
         let place = Place::open(around.run_dir, name.as_str())
             .map_err(|error| Error::path("use run directory", around.run_dir, error))?;
         let is_layer = |state: &crate::mounts::State| {
@@ -165,8 +170,8 @@ impl Store {
             // Until its driver has said that it can work on it.
             unavailable: Mutex::new(Some("it was not tried yet".to_owned())),
         };
-        if Snapshots::are_in(path) {
-            problems.extend(store.open_snapshots()?);
+        if let Some(rows) = rows {
+            problems.extend(store.set_snapshots(rows)?);
         }
         Ok((Arc::new(store), problems))
     }

@@ -291,7 +291,8 @@ impl Engine {
             driver: description.driver.clone(),
             options: description.options.clone(),
         };
-        let (layers, _) = LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper)?;
+        let (layers, _) =
+            LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper, None)?;
         self.init(&layers)?;
         drop(layers);
         description.write(&scratch.path, self.settings.durability)?;

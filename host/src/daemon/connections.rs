@@ -5,14 +5,17 @@
 use super::Error;
 use super::running::Running;
 use crate::config::ApiLimits;
+use crate::executor::{self, Spawner};
 use axum::Router;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +51,9 @@ pub(super) trait Listener: Send + 'static {
 
     /// The next connection.
     fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Takes a connection away from tokio; it still does not block.
+    fn detach(stream: Self::Stream) -> io::Result<UnixStream>;
 }
 
 impl Listener for UnixListener {
@@ -55,6 +61,10 @@ impl Listener for UnixListener {
 
     async fn next(&self) -> io::Result<Self::Stream> {
         self.accept().await.map(|(stream, _)| stream)
+    }
+
+    fn detach(stream: Self::Stream) -> io::Result<UnixStream> {
+        stream.into_std()
     }
 }
 
@@ -65,6 +75,10 @@ impl Listener for TcpListener {
         let (stream, _) = self.accept().await?;
         stream.set_nodelay(true)?;
         Ok(stream)
+    }
+
+    fn detach(stream: Self::Stream) -> io::Result<UnixStream> {
+        Ok(OwnedFd::from(stream.into_std()?).into())
     }
 }
 
@@ -100,7 +114,7 @@ impl Door {
             open.spawn(async move {
                 match protocol {
                     Protocol::Http1 => answer(stream, router, &limits, stop).await,
-                    Protocol::Http2 => answer_streams(stream, router, stop).await,
+                    Protocol::Http2 => answer_streams::<L>(stream, router, stop).await,
                 }
                 drop(place);
             });
@@ -155,10 +169,29 @@ where
     }
 }
 
-async fn answer_streams<S>(stream: S, router: Router, mut stop: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Answers on a thread of the connection's own.
+async fn answer_streams<L: Listener>(
+    stream: L::Stream,
+    router: Router,
+    stop: watch::Receiver<bool>,
+) {
+    let started = L::detach(stream).and_then(|socket| {
+        executor::run(socket, |stream, spawner| {
+            answer_on_thread(stream, spawner, router, stop)
+        })
+    });
+    match started {
+        Ok(connection) => connection.await,
+        Err(error) => tracing::warn!(%error, "start a connection"),
+    }
+}
+
+async fn answer_on_thread(
+    stream: executor::Stream,
+    spawner: Spawner,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+) {
     let (running, service) = (Running::new(), TowerToHyperService::new(router));
     let counted = running.clone();
     let service = service_fn(move |request| {
@@ -166,11 +199,11 @@ where
         let answer = service.call(request);
         async move { answer.await.map(|answer| run.until_taken(answer)) }
     });
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(spawner)
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .max_concurrent_streams(STREAMS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(stream, service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

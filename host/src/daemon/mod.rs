@@ -18,7 +18,6 @@ mod running;
 mod socket;
 mod store;
 
-use crate::api;
 use crate::api::rest::{self, Api};
 use crate::config::Config;
 use activation::Passed;
@@ -176,7 +175,6 @@ pub(crate) fn serve(config: Config) -> Result<(), Error> {
     log(&config.log)?;
     let passed = Passed::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads())
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
@@ -188,12 +186,6 @@ pub(crate) fn serve(config: Config) -> Result<(), Error> {
         .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
     runtime.shutdown_timeout(LAST_WAIT);
     result
-}
-
-/// Threads that look after connections: one for each processor, and more than calls of the engine may run on them.
-fn threads() -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    processors.max(api::containerd::PLACES + 2)
 }
 
 fn log(directives: &str) -> Result<(), Error> {

@@ -25,6 +25,7 @@ pub mod errno;
 pub mod filesystem;
 pub mod mount;
 pub mod node;
+pub mod socket;
 pub mod tree;
 pub mod xattr;
 

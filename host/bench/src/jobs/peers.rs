@@ -13,18 +13,40 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// What containerd asks of a snapshotter, beside its own overlayfs snapshotter. All of it in memory.
+/// What containerd asks of a snapshotter, beside its own overlayfs snapshotter: all of it in memory, and what changes
+/// something on the disk as well.
 pub(super) fn containerd(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
     let built = Path::new("target/peers/containerd-bench");
     run(Command::new("tests/peers/containerd/bench/build.sh").arg(built))?;
-    let path = place.memory().join("containerd");
-    let socket = place.memory().join("containerd.sock");
+    let bench = built.join("bench");
+    compare(
+        &bench,
+        arguments,
+        (&place.memory(), ""),
+        "containerd",
+        report,
+    )?;
+    let on_disk = (&*place.disk(), "Prepare");
+    compare(&bench, arguments, on_disk, "containerd, on disk", report)
+}
+
+/// Compares the calls whose names begin so, or all of them, in a directory.
+fn compare(
+    bench: &Path,
+    arguments: &Arguments,
+    (directory, only): (&Path, &str),
+    title: &str,
+    report: &mut Report,
+) -> Result<()> {
+    let path = directory.join("containerd");
+    let socket = directory.join("containerd.sock");
     let flags = [OsStr::new("--containerd-socket"), socket.as_os_str()];
     let _daemon = Daemon::start(&arguments.mica, &path, &flags)?;
-    let peers = place.memory().join("peers");
+    let peers = directory.join("peers");
     fs::create_dir(&peers)?;
-    let mut command = Command::new(built.join("bench"));
+    let mut command = Command::new(bench);
     command.arg("-socket").arg(&socket).arg("-dir").arg(&peers);
+    command.args(["-only", only]);
     let output = command
         .output()
         .with_context(|| format!("run {command:?}"))?;
@@ -43,7 +65,7 @@ pub(super) fn containerd(arguments: &Arguments, place: &Place, report: &mut Repo
         }
     }
     for (call, sides) in rows {
-        report.add(&format!("containerd: {call}"), &sides);
+        report.add(&format!("{title}: {call}"), &sides);
     }
     Ok(())
 }

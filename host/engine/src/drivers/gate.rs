@@ -2,14 +2,21 @@
 //!
 //! Invariant: a permit that was given comes back when its holder ends, however it ends.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Lets a number of operations through at a time.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    free: Mutex<u32>,
+    permits: Mutex<Permits>,
     freed: Condvar,
+}
+
+#[derive(Debug)]
+struct Permits {
+    free: u32,
+    /// Threads that wait for one: to wake nobody costs a system call.
+    waiting: u32,
 }
 
 /// The right to run; given back on drop.
@@ -19,28 +26,40 @@ pub(crate) struct Permit(Arc<Gate>);
 
 impl Gate {
     pub(crate) fn new(permits: u32) -> Arc<Self> {
+        let (free, waiting) = (permits, 0);
         Arc::new(Self {
-            free: Mutex::new(permits),
+            permits: Mutex::new(Permits { free, waiting }),
             freed: Condvar::new(),
         })
     }
 
     /// Waits for a permit, but no longer than `patience`.
     pub(crate) fn enter(self: &Arc<Self>, patience: Duration) -> Option<Permit> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self
-            .freed
-            .wait_timeout_while(free, patience, |free| *free == 0);
-        let (mut free, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        *free = free.checked_sub(1)?;
+        let mut permits = self.permits();
+        if permits.free == 0 {
+            permits.waiting += 1;
+            let waited = self
+                .freed
+                .wait_timeout_while(permits, patience, |permits| permits.free == 0);
+            (permits, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            permits.waiting -= 1;
+        }
+        permits.free = permits.free.checked_sub(1)?;
         Some(Permit(Arc::clone(self)))
+    }
+
+    fn permits(&self) -> MutexGuard<'_, Permits> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
+        let mut permits = self.0.permits();
+        permits.free += 1;
+        if permits.waiting > 0 {
+            self.0.freed.notify_one();
+        }
     }
 }
 

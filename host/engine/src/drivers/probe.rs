@@ -53,8 +53,9 @@ impl Engine {
             driver,
             options,
         };
-        let (layers, _) = LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper)
-            .map_err(Failed::Host)?;
+        let (layers, _) =
+            LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper, None)
+                .map_err(Failed::Host)?;
         let id = LayerId::parse("probe").map_err(Failed::Host)?;
         let probe = Probe {
             generation,

@@ -65,11 +65,6 @@ impl Layout {
         self.layer_path(number).join("d")
     }
 
-    /// The path of a layer's record.
-    pub(super) fn record_path(&self, number: u64) -> PathBuf {
-        self.layer_path(number).join("record.json")
-    }
-
     /// The path of a layer.
     pub(super) fn layer_path(&self, number: u64) -> PathBuf {
         self.path.join("layers").join(number.to_string())

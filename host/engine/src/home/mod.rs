@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Invariant: the records are the truth. A layer exists exactly if it lies in `layers/` with a record that can be
-//! read; publishing and discarding are one rename each.
+//! read, or is described by a row of a snapshot; publishing and discarding are one rename each.
 
+mod described;
 mod index;
 mod layout;
 mod numbers;
@@ -23,6 +24,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use described::Described;
 pub(crate) use layout::Layout;
 pub(crate) use publish::Syncing;
 pub(crate) use reaper::Reaper;
@@ -49,15 +51,16 @@ pub(crate) struct Home {
 
 impl Home {
     /// Opens a home, makes what is missing of it, and says which layers it has. What lies in staging and trash is
-    /// deleted in the background.
+    /// deleted in the background. Layers need no record if someone else describes them.
     pub(crate) fn open(
         path: &Path,
         durability: Durability,
         reaper: &Arc<Reaper>,
+        described: Option<&Described>,
     ) -> io::Result<(Arc<Self>, Recovered)> {
         let layout = Arc::new(Layout::open(path)?);
         let (index, rows) = Index::open(&layout.index_path());
-        let recovered = recover::reconcile(&layout, &rows)?;
+        let recovered = recover::reconcile(&layout, &rows, described)?;
         let numbers = Numbers::open(layout.numbers_path(), recovered.highest, durability)?;
         let home = Self {
             layout,

@@ -8,7 +8,6 @@
 
 use super::layout::{Area, random_name};
 use super::{Home, Record, StagedLayer};
-use crate::files;
 use crate::settings::Durability;
 use mica_sys::{Name, filesystem, node};
 use std::io;
@@ -19,8 +18,7 @@ use std::os::fd::AsFd;
 pub(crate) enum Syncing {
     /// Before anyone is told of it.
     Now,
-    /// Later, for what someone else writes down decides whether it counts: the record alone is on the device before the
-    /// layer is published, so that a layer that survives a power cut can be read.
+    /// Later, for what someone else writes down describes the layer, and decides whether it counts.
     Later,
 }
 
@@ -32,14 +30,10 @@ impl Home {
         record: &Record,
         syncing: Syncing,
     ) -> io::Result<u64> {
-        let (file, row) = record.write(&self.layout, staged.directory.as_fd())?;
-        let row = row.to_bytes()?;
-        if self.durability == Durability::Commit {
-            filesystem::sync_file(file.as_fd())?;
-            if syncing == Syncing::Now {
-                filesystem::sync(self.layout.top())?;
-            }
-        }
+        let row = match syncing {
+            Syncing::Now => Some(self.write_record(&staged, record)?),
+            Syncing::Later => None,
+        };
         let number = self.numbers.next()?;
         let name = Name::from_number(number);
         let layers = self.layout.area(Area::Layers);
@@ -50,19 +44,20 @@ impl Home {
             let _gone = self.discard(number, syncing);
             return Err(error);
         }
-        self.index.put(number, row);
+        if let Some(row) = row {
+            self.index.put(number, row);
+        }
         Ok(number)
     }
 
-    /// Puts another record in the place of a layer's: the old one or the new one is there, whatever happens.
-    pub(crate) fn rewrite(&self, number: u64, record: &Record) -> io::Result<()> {
-        let path = self.layout.record_path(number);
-        files::replace(&path, &record.to_bytes()?, self.durability)?;
-        let layer =
-            node::open_directory(self.layout.area(Area::Layers), &Name::from_number(number))?;
-        let row = Record::read(&self.layout, layer.as_fd())?;
-        self.index.put(number, row.to_bytes()?);
-        Ok(())
+    /// Writes a record, and brings it and everything else of the layer to the device.
+    fn write_record(&self, staged: &StagedLayer, record: &Record) -> io::Result<Vec<u8>> {
+        let (file, row) = record.write(&self.layout, staged.directory.as_fd())?;
+        if self.durability == Durability::Commit {
+            filesystem::sync_file(file.as_fd())?;
+            filesystem::sync(self.layout.top())?;
+        }
+        row.to_bytes()
     }
 
     /// Makes a published layer disappear; its files go in the background.
@@ -75,7 +70,9 @@ impl Home {
             trash,
             &trashed,
         )?;
-        self.index.delete(number);
+        if syncing == Syncing::Now {
+            self.index.delete(number);
+        }
         self.reaper.delete(&self.layout, Area::Trash, trashed);
         self.sync_layers(syncing)
     }

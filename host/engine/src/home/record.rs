@@ -1,7 +1,8 @@
 //! What the host knows of a layer, as it lies in `record.json`.
 //!
-//! Invariant: of a record that is written nothing changes but the parent, and then all of it is replaced at once; what
-//! replaces a layer has a number of its own and a higher revision.
+//! Layers of snapshots have none: see [`super::Described`].
+//!
+//! Invariant: a record that is written never changes; what replaces a layer has a number of its own and a higher revision.
 
 use super::Layout;
 use crate::{LayerId, Moment, files, words};
@@ -86,6 +87,20 @@ impl Record {
             created,
             driver: driver.to_owned(),
             revision: 0,
+        }
+    }
+
+    /// The record of a layer that was described elsewhere.
+    pub(crate) fn described(
+        id: LayerId,
+        parent: Option<LayerId>,
+        kind: LayerKind,
+        created: Moment,
+        driver: &str,
+    ) -> Self {
+        Self {
+            created,
+            ..Self::new(id, parent, kind, driver)
         }
     }
 

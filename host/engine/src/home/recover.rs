@@ -4,7 +4,9 @@
 //! |---|---|---|---|
 //! | there | unchanged since the row | there | a layer, without reading the record |
 //! | there | readable | missing or older | a layer; the row is written anew |
-//! | there | not readable, or no room | any | quarantined: reported, never deleted, no layer |
+//! | there | any, in a store whose snapshots' rows describe it | any | a layer, as they say |
+//! | there | missing, in a store with snapshots, not described | any | a layer of no snapshot, for these to remove |
+//! | there | else not readable, or no room | any | quarantined: reported, never deleted, no layer |
 //! | missing | – | there | the row is dropped |
 //! | two with one id | readable | any | the higher revision is the layer, the other is deleted |
 //!
@@ -13,7 +15,7 @@
 
 use super::layout::Area;
 use super::record::{Row, Stamp};
-use super::{Home, Layout, Record};
+use super::{Described, Home, Layout, Record};
 use mica_sys::{Name, node};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -37,7 +39,11 @@ pub(crate) struct Recovered {
 }
 
 /// Compares the directory with the rows of the index.
-pub(super) fn reconcile(layout: &Layout, rows: &HashMap<u64, Row>) -> io::Result<Recovered> {
+pub(super) fn reconcile(
+    layout: &Layout,
+    rows: &HashMap<u64, Row>,
+    described: Option<&Described>,
+) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
     let mut newest: HashMap<_, (u64, Record)> = HashMap::new();
     for name in node::names(layout.area(Area::Layers))? {
@@ -52,14 +58,17 @@ pub(super) fn reconcile(layout: &Layout, rows: &HashMap<u64, Row>) -> io::Result
             continue;
         };
         recovered.highest = recovered.highest.max(number);
-        match inspect(layout, number, rows.get(&number)) {
-            Ok(row) => {
+        match inspect(layout, number, rows.get(&number), described) {
+            Ok(Found::Record(row)) => {
                 if rows.get(&number) != Some(&row) {
                     recovered.fresh.push((number, row.clone()));
                 }
                 recovered
                     .superseded
                     .extend(older(&mut newest, number, row.record));
+            }
+            Ok(Found::Described(record)) => {
+                newest.insert(record.id.clone(), (number, record));
             }
             Err(error) => recovered
                 .quarantined
@@ -99,8 +108,21 @@ fn parse_number(name: &[u8]) -> Option<u64> {
     (Name::from_number(number).as_bytes() == name).then_some(number)
 }
 
-/// The record of a layer that is whole.
-fn inspect(layout: &Layout, number: u64, row: Option<&Row>) -> io::Result<Row> {
+/// What tells what a layer is.
+enum Found {
+    /// Its own record.
+    Record(Row),
+    /// Someone else, or no one in a store where someone else does.
+    Described(Record),
+}
+
+/// Looks at a layer that is whole.
+fn inspect(
+    layout: &Layout,
+    number: u64,
+    row: Option<&Row>,
+    described: Option<&Described>,
+) -> io::Result<Found> {
     let layer = node::open_directory(layout.area(Area::Layers), &Name::from_number(number))?;
     let explain = |what: &'static str| {
         move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"))
@@ -113,11 +135,22 @@ fn inspect(layout: &Layout, number: u64, row: Option<&Row>) -> io::Result<Row> {
             "its room `d` is no directory",
         ));
     }
+    if let Some(record) = described.and_then(|described| described.of(number)) {
+        return Ok(Found::Described(record.clone()));
+    }
     let unreadable = explain("its `record.json` cannot be read");
-    let file = node::stat(layer.as_fd(), &layout.record).map_err(&unreadable)?;
+    let file = match (node::stat(layer.as_fd(), &layout.record), described) {
+        (Err(error), Some(described)) if error.kind() == io::ErrorKind::NotFound => {
+            let unowned = described.unowned(number).map_err(io::Error::other)?;
+            return Ok(Found::Described(unowned));
+        }
+        (found, _) => found.map_err(&unreadable)?,
+    };
     match row {
-        Some(row) if row.stamp == Stamp::new(&file) => Ok(row.clone()),
-        _ => Record::read(layout, layer.as_fd()).map_err(unreadable),
+        Some(row) if row.stamp == Stamp::new(&file) => Ok(Found::Record(row.clone())),
+        _ => Record::read(layout, layer.as_fd())
+            .map(Found::Record)
+            .map_err(unreadable),
     }
 }
 

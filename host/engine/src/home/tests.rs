@@ -3,7 +3,7 @@ use super::*;
 use crate::LayerId;
 use mica_runtime::LayerKind;
 use mica_sys::node;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -24,7 +24,12 @@ impl Rig {
     }
 
     fn open(&self) -> (Arc<Home>, Recovered) {
-        Home::open(self.directory.path(), Durability::Commit, &self.reaper).unwrap()
+        self.open_described(None)
+    }
+
+    fn open_described(&self, described: Option<&Described>) -> (Arc<Home>, Recovered) {
+        let (path, durability) = (self.directory.path(), Durability::Commit);
+        Home::open(path, durability, &self.reaper, described).unwrap()
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -90,6 +95,43 @@ fn what_was_published_is_there_after_a_restart_and_what_was_not_is_gone() {
     assert_eq!(rig.layers(), [("a".to_owned(), number)]);
     assert!(rig.path(&format!("layers/{number}/d/file")).exists());
     assert!(rig.names("staging").is_empty());
+}
+
+#[test]
+fn a_layer_is_what_rows_say_or_its_own_record_or_belongs_to_no_one() {
+    let rig = Rig::new();
+    let (home, _) = rig.open();
+    let without_record = |id: &str| {
+        let staged = home.stage().unwrap();
+        home.publish(staged, &record(id), Syncing::Later).unwrap()
+    };
+    let (told, lost) = (without_record("told"), without_record("lost"));
+    let (old, moved) = (publish(&home, "old"), publish(&home, "moved"));
+    drop(home);
+    let of_rows = |id: &str| {
+        let parent = Some(LayerId::parse("old").unwrap());
+        let created = crate::Moment::now();
+        let id = LayerId::parse(id).unwrap();
+        Record::described(id, parent, LayerKind::ReadWrite, created, "test")
+    };
+    let rows = [
+        (told, of_rows("told")),
+        (moved, of_rows("moved")),
+        (77, of_rows("gone")),
+    ];
+    let described = Described::new("test", rows.clone().into());
+    for _ in 0..2 {
+        let (_home, recovered) = rig.open_described(Some(&described));
+        assert!(recovered.quarantined.is_empty());
+        let found: HashMap<_, _> = recovered.layers.into_iter().collect();
+        assert_eq!(found.len(), 4);
+        assert_eq!((&found[&told], &found[&moved]), (&rows[0].1, &rows[1].1));
+        assert_eq!(found[&old].id.as_str(), "old");
+        assert!(found[&lost].id.is_of_snapshot());
+    }
+    // Where no one describes layers, one without a record is for a person to look at.
+    let (_home, recovered) = rig.open();
+    assert_eq!(recovered.quarantined.len(), 2);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! the store decide, not this.
 
 use super::{Entry, Table};
-use crate::home::{Home, Reaper, Record, Recovered, StagedLayer, Syncing};
+use crate::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};
@@ -38,15 +38,16 @@ pub(crate) struct Owner {
 }
 
 impl LayerSet {
-    /// Opens a home. What is wrong with it comes back as well: directories that are no layers, and layers whose
-    /// parent is lost.
+    /// Opens a home, some of whose layers someone else may describe. What is wrong with it comes back as well: directories
+    /// that are no layers, and layers whose parent is lost.
     pub(crate) fn open(
         owner: Owner,
         path: &Path,
         durability: Durability,
         reaper: &Arc<Reaper>,
+        described: Option<&Described>,
     ) -> Result<(Arc<Self>, Vec<String>)> {
-        let opened = Home::open(path, durability, reaper)
+        let opened = Home::open(path, durability, reaper, described)
             .map_err(|error| Error::path("open home", path, error))?;
         let (
             home,
@@ -148,19 +149,14 @@ impl LayerSet {
         Ok(())
     }
 
-    /// Puts a layer without children onto another parent. Its own files stay as they are.
-    pub(crate) fn set_parent(&self, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
-        let Some(entry) = self.table().get(id.as_str()).map(Entry::facts) else {
-            return Err(self.unknown(id));
-        };
-        let record = entry.record.with_parent(parent.cloned());
-        self.home
-            .rewrite(entry.number, &record)
-            .map_err(|error| self.explain("change the parent of", id, error))?;
+    /// Puts a layer without children onto another parent. Its own files stay as they are; whoever describes it writes
+    /// that down.
+    pub(crate) fn set_parent(&self, id: &LayerId, parent: Option<&LayerId>) {
         let mut table = self.table();
-        table.remove(id);
-        table.insert(entry.number, record);
-        Ok(())
+        if let Some(entry) = table.get(id.as_str()).map(Entry::facts) {
+            table.remove(id);
+            table.insert(entry.number, entry.record.with_parent(parent.cloned()));
+        }
     }
 
     /// Removes a layer.

@@ -21,7 +21,7 @@ impl Rig {
             options: Vec::new(),
         };
         let (layers, _) =
-            LayerSet::open(owner, directory.path(), Durability::None, &reaper).unwrap();
+            LayerSet::open(owner, directory.path(), Durability::None, &reaper, None).unwrap();
         let rig = Self {
             layers,
             reaper,

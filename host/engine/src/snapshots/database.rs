@@ -21,8 +21,10 @@ pub(super) const NAME: &str = "snapshots.redb";
 const ROWS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshots");
 /// What the file is.
 const FACTS: TableDefinition<'_, &str, u64> = TableDefinition::new("facts");
-/// The fact that says which shape the rows have, and the one that this program reads.
-const VERSION: (&str, u64) = ("version", 1);
+/// The fact that says which shape the rows have, and the one that this program writes. In the first one layers had records
+/// of their own, which still count where a row says nothing of its layer.
+const VERSION: (&str, u64) = ("version", 2);
+const OLDEST: u64 = 1;
 /// Memory for pages: all rows are in memory as well.
 const CACHE_BYTES: usize = 4 << 20;
 
@@ -170,9 +172,9 @@ fn load_database(path: &Path) -> Result<(redb::Database, Vec<Snapshot>)> {
     let loaded = catch_unwind(AssertUnwindSafe(|| open(path)))
         .unwrap_or_else(|_| Err(redb::Error::Corrupted("its pages make no sense".into())));
     let (database, version, rows) = loaded.map_err(|error| failed(path, error))?;
-    if version != VERSION.1 {
+    if !(OLDEST..=VERSION.1).contains(&version) {
         return Err(corrupt(format!(
-            "it has version {version}, this program reads {}",
+            "it has version {version}, this program reads {OLDEST} to {}",
             VERSION.1
         )));
     }
@@ -198,8 +200,12 @@ fn open(path: &Path) -> std::result::Result<(redb::Database, u64, Rows), redb::E
         .set_cache_size(CACHE_BYTES)
         .set_check_integrity_on_open(true)
         .create(path)?;
-    let begun = database.begin_read()?.open_table(FACTS);
-    if matches!(begun, Err(TableError::TableDoesNotExist(_))) {
+    let version = match database.begin_read()?.open_table(FACTS) {
+        Ok(facts) => facts.get(VERSION.0)?.map_or(0, |version| version.value()),
+        Err(TableError::TableDoesNotExist(_)) => OLDEST,
+        Err(error) => return Err(error.into()),
+    };
+    if version == OLDEST {
         let transaction = database.begin_write()?;
         transaction.open_table(ROWS)?;
         transaction
@@ -208,8 +214,6 @@ fn open(path: &Path) -> std::result::Result<(redb::Database, u64, Rows), redb::E
         transaction.commit()?;
     }
     let read = database.begin_read()?;
-    let version = read.open_table(FACTS)?.get(VERSION.0)?;
-    let version = version.map_or(0, |version| version.value());
     let mut rows = Rows::new();
     for row in read.open_table(ROWS)?.iter()? {
         let (key, value) = row?;
@@ -248,6 +252,7 @@ mod tests {
             kind: SnapshotKind::Active,
             parent: None,
             layer: None,
+            place: None,
             labels: BTreeMap::from([("a".into(), "b".into())]),
             created: Moment::now(),
             updated: Moment::now(),

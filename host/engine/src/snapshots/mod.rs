@@ -15,11 +15,13 @@
 //! | operation | first | then | last | found after a kill in between |
 //! |---|---|---|---|---|
 //! | prepare, view | the layer | the row | | a layer without a row: it is removed |
-//! | commit | the layer's record, if it gets a parent | its files to the device | both rows, in one transaction | a layer with a parent that its snapshot has not: it loses it |
+//! | commit | its files to the device | both rows, in one transaction | | an active snapshot, as before |
 //! | remove | the row | the layer | its files | a layer without a row: it is removed |
 //!
-//! Invariant: the rows are the truth about snapshots, the records about layers; a layer of a store with snapshots is
-//! changed by no one else.
+//! A row describes the snapshot's layer as well, so that nothing else has to be on the device before it.
+//!
+//! Invariant: the rows are the truth about snapshots and their layers; a layer of a store with snapshots is changed by no
+//! one else.
 
 mod database;
 mod links;
@@ -36,12 +38,13 @@ pub use mapping::IdMapping;
 pub(crate) use mounts::{open_place, synthesize};
 pub(crate) use remover::Remover;
 pub use snapshot::{
-    CommitRequest, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
+    CommitRequest, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
     SnapshotUsage,
 };
 pub(crate) use snapshot::{check_key, check_labels};
 pub(crate) use table::Entry;
 
+use crate::home::Described;
 use crate::layers::LayerSet;
 use crate::{Error, LayerId, Result, files};
 use database::Database;
@@ -49,9 +52,6 @@ use links::Links;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use table::Table;
-
-/// How layer ids begin that the engine makes for snapshots; 32 hexadecimal digits follow.
-const LAYER_PREFIX: &str = "snapshot-";
 
 /// The snapshots of a store.
 #[derive(Debug)]
@@ -67,19 +67,39 @@ pub(crate) struct Snapshots {
     pub(crate) stacks: OnceLock<bool>,
 }
 
+/// The rows of a store's snapshots, before anything is made of them.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    database: Database,
+    rows: Vec<Snapshot>,
+}
+
+impl Rows {
+    /// Opens the database of a store, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when the database cannot be read: it is left as it is.
+    pub(crate) fn open(home: &Path) -> Result<Self> {
+        let (database, rows) = Database::open(&home.join(database::NAME))?;
+        Ok(Self { database, rows })
+    }
+
+    /// The layers, as the rows describe them.
+    pub(crate) fn layers(&self, driver: &str) -> Described {
+        let records = self.rows.iter().filter_map(|row| row.described(driver));
+        Described::new(driver, records.collect())
+    }
+}
+
 impl Snapshots {
     /// Says whether a store's directory has snapshots.
     pub(crate) fn are_in(home: &Path) -> bool {
         home.join(database::NAME).exists()
     }
 
-    /// Opens the snapshots of a store, and makes the database if it is missing. What needs a person comes back as
-    /// well.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when the database cannot be read: it is left as it is.
-    pub(crate) fn open(home: &Path, layers: &LayerSet) -> Result<(Self, Vec<String>)> {
-        let (database, rows) = Database::open(&home.join(database::NAME))?;
+    /// Takes rows for a store's snapshots. What needs a person comes back as well.
+    pub(crate) fn new(rows: Rows, home: &Path, layers: &LayerSet) -> Result<(Self, Vec<String>)> {
+        let Rows { database, rows } = rows;
         let links = Links::open(home).map_err(|error| Error::path("open links of", home, error))?;
         let found = recover::reconcile(rows, layers);
         let snapshots = Self {
@@ -95,9 +115,6 @@ impl Snapshots {
             let gone: Vec<Change> = found.gone.into_iter().map(Change::Delete).collect();
             snapshots.change(&gone)?;
         }
-        for layer in found.rebased {
-            layers.set_parent(&layer, None)?;
-        }
         for layer in found.unowned {
             snapshots.remover.take(layer);
         }
@@ -108,7 +125,7 @@ impl Snapshots {
     /// The id of a new layer.
     pub(crate) fn new_layer_id() -> Result<LayerId> {
         let random = files::random_name().map_err(|error| Error::io("make a layer's id", error))?;
-        LayerId::parse(&format!("{LAYER_PREFIX}{random}"))
+        LayerId::of_snapshot(&random)
     }
 
     /// The table, for a short look.

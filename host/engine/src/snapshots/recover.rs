@@ -3,7 +3,6 @@
 //! | row | its layer | becomes |
 //! |---|---|---|
 //! | there | there, or none needed | a snapshot |
-//! | there, without a parent | there, on a parent | a snapshot; its layer loses the parent |
 //! | there | missing, nothing built on the snapshot | the row goes, and that is reported |
 //! | there | missing, others built on it | stays, so that they keep their names; it is reported |
 //! | missing | there, with an id that the engine made for a snapshot | the layer is removed |
@@ -11,9 +10,9 @@
 //!
 //! Invariant: recovery can be repeated at any point; no layer that anyone else made is touched.
 
-use super::{LAYER_PREFIX, Snapshot, shown};
+use super::{Snapshot, shown};
 use crate::LayerId;
-use crate::layers::{LayerSet, Table};
+use crate::layers::LayerSet;
 use std::collections::HashSet;
 
 /// What a store has.
@@ -25,8 +24,6 @@ pub(super) struct Found {
     pub(super) gone: Vec<String>,
     /// Layers of no snapshot, those that are built on others first.
     pub(super) unowned: Vec<LayerId>,
-    /// Layers that got a parent for a commit that did not happen.
-    pub(super) rebased: Vec<LayerId>,
     /// What needs a person.
     pub(super) problems: Vec<String>,
 }
@@ -66,7 +63,6 @@ pub(super) fn reconcile(rows: Vec<Snapshot>, layers: &LayerSet) -> Found {
         let text = format!("the layer of snapshot `{key}` is lost, but others are built on it");
         found.problems.push(text);
     }
-    found.rebased = rebased(&found.rows, &table);
     let owned: HashSet<&LayerId> = found
         .rows
         .iter()
@@ -78,7 +74,7 @@ pub(super) fn reconcile(rows: Vec<Snapshot>, layers: &LayerSet) -> Found {
         if owned.contains(id) {
             continue;
         }
-        if is_ours(id) {
+        if id.is_of_snapshot() {
             unowned.push((entry.depth, id.clone()));
         } else {
             let text =
@@ -89,23 +85,4 @@ pub(super) fn reconcile(rows: Vec<Snapshot>, layers: &LayerSet) -> Found {
     unowned.sort_by(|one, other| other.cmp(one));
     found.unowned = unowned.into_iter().map(|(_, id)| id).collect();
     found
-}
-
-/// Layers that have a parent though their snapshots have none.
-fn rebased(rows: &[Snapshot], table: &Table) -> Vec<LayerId> {
-    let is_rebased = |layer: &&LayerId| {
-        let entry = table.get(layer.as_str());
-        entry.is_some_and(|entry| entry.parent().is_some())
-    };
-    let without_parent = rows.iter().filter(|row| row.parent.is_none());
-    let layers = without_parent.filter_map(|row| row.layer.as_ref());
-    layers.filter(is_rebased).cloned().collect()
-}
-
-/// Whether the engine made an id for a snapshot.
-fn is_ours(id: &LayerId) -> bool {
-    let digits = id.as_str().strip_prefix(LAYER_PREFIX);
-    digits.is_some_and(|digits| {
-        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
 }

@@ -11,10 +11,14 @@ use mica_runtime::CancelToken;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long the thread waits for more to remove.
+/// How long nothing more was to be removed before the thread begins: whoever removes one removes more, and is to be let do
+/// that first.
 const REST: Duration = Duration::from_millis(20);
+/// After which time the thread begins in any case, and with how many layers.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+const BACKLOG: usize = 1000;
 
 #[derive(Debug, Default)]
 struct Work {
@@ -22,6 +26,8 @@ struct Work {
     waiting: VecDeque<LayerId>,
     /// Could not be removed; tried again at a cleanup.
     refused: VecDeque<LayerId>,
+    /// How many there have ever been.
+    taken: u64,
     has_ended: bool,
 }
 
@@ -45,6 +51,7 @@ impl Remover {
     pub(crate) fn take(&self, layer: LayerId) {
         let mut work = self.work();
         work.waiting.push_back(layer);
+        work.taken += 1;
         if work.waiting.len() == 1 {
             self.changed.notify_all();
         }
@@ -83,11 +90,19 @@ impl Remover {
                 .wait(work)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        // Whoever removes one removes more, and is to be let do that first.
-        let rested = self
-            .changed
-            .wait_timeout_while(work, REST, |work| !work.has_ended);
-        let (work, _) = rested.unwrap_or_else(PoisonError::into_inner);
+        let began = Instant::now();
+        loop {
+            let taken = work.taken;
+            let rested = self
+                .changed
+                .wait_timeout_while(work, REST, |work| !work.has_ended);
+            (work, _) = rested.unwrap_or_else(PoisonError::into_inner);
+            let is_quiet = work.taken == taken;
+            let is_enough = work.waiting.len() >= BACKLOG || began.elapsed() >= LONGEST_REST;
+            if work.has_ended || is_quiet || is_enough {
+                break;
+            }
+        }
         !work.has_ended
     }
 

@@ -3,7 +3,10 @@
 //! Invariant: data only; keys, names and labels are any UTF-8.
 
 use super::{IdMapping, shown};
-use crate::{Error, LayerId, Moment, Result};
+use crate::home::Record;
+use crate::layers::Facts;
+use crate::{Error, LayerId, Moment, Result, words};
+use mica_runtime::LayerKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -58,6 +61,28 @@ pub struct SnapshotUsage {
     pub inodes: Option<u64>,
 }
 
+/// Where a snapshot's own layer lies, and what else is known of it: such a layer has no record of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerPlace {
+    number: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<LayerId>,
+    #[serde(with = "words::kind")]
+    kind: LayerKind,
+    created: Moment,
+}
+
+impl LayerPlace {
+    pub(crate) fn of(layer: &Facts) -> Self {
+        Self {
+            number: layer.number,
+            parent: layer.record.parent.clone(),
+            kind: layer.record.kind,
+            created: layer.record.created,
+        }
+    }
+}
+
 /// A snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -69,6 +94,9 @@ pub struct Snapshot {
     pub parent: Option<String>,
     /// The layer that is its own.
     pub layer: Option<LayerId>,
+    /// Where that lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<LayerPlace>,
     /// The labels.
     pub labels: BTreeMap<String, String>,
     /// When it was made, or committed.
@@ -86,6 +114,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The number of its own layer, and what is known of it.
+    pub(super) fn described(&self, driver: &str) -> Option<(u64, Record)> {
+        let (layer, place) = (self.layer.clone()?, self.place.clone()?);
+        let LayerPlace {
+            number,
+            parent,
+            kind,
+            created,
+        } = place;
+        let record = Record::described(layer, parent, kind, created, driver);
+        Some((number, record))
+    }
+
     /// The error for a snapshot of another kind than is needed.
     pub(crate) fn wrong_kind(&self, doing: &'static str) -> Error {
         Error::WrongSnapshotKind {

@@ -131,6 +131,7 @@ mod tests {
             kind: SnapshotKind::Committed,
             parent: parent.map(str::to_owned),
             layer: None,
+            place: None,
             labels: BTreeMap::new(),
             created: Moment::now(),
             updated: Moment::now(),

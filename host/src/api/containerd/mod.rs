@@ -7,7 +7,6 @@
 
 mod bindings;
 mod filter;
-mod inline;
 mod message;
 mod service;
 mod status;
@@ -15,7 +14,6 @@ mod status;
 use crate::config::Containerd;
 use axum::Router;
 use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
-pub(crate) use inline::PLACES;
 use mica_engine::Engine;
 use service::Service;
 use std::sync::Arc;

@@ -5,11 +5,11 @@
 use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snapshots;
 use super::filter::Filters;
-use super::inline::Inline;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
 use super::status::status;
 use crate::api::stream::CancelOnDrop;
 use crate::config::{Containerd, ContainerdLimits, Content};
+use crate::executor;
 use mica_engine::{CancelToken, CommitRequest, Engine, LabelChange, Result as EngineResult};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,6 @@ pub(super) struct Service {
     store: Arc<str>,
     content: Content,
     limits: ContainerdLimits,
-    inline: Arc<Inline>,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -34,7 +33,6 @@ impl Service {
             store: Arc::from(settings.store.as_str()),
             content: settings.content,
             limits: settings.limits,
-            inline: Arc::new(Inline::start()),
         }
     }
 
@@ -64,7 +62,9 @@ impl Service {
         let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
         let cancel = CancelOnDrop::default();
         let token = cancel.token();
-        let running = self.inline.run(move || work(&engine, &store, &token));
+        let running = executor::call(move || work(&engine, &store, &token));
+        // It runs first, if it runs on this thread: one that has ended needs no timer.
+        tokio::task::yield_now().await;
         match tokio::time::timeout(limit, running).await {
             Ok(Ok(done)) => done.map_err(|error| status(&error)),
             Ok(Err(broken)) => Err(Status::internal(format!("the daemon broke: {broken}"))),

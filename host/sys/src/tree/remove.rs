@@ -104,6 +104,11 @@ impl Walk {
         let Some((dir, _)) = self.trail.lowest() else {
             return Ok(false);
         };
+        // Many directories are empty, and an empty one need not be opened.
+        if remove_directory(dir, &name).is_ok() {
+            self.removed += 1;
+            return Ok(true);
+        }
         match open_directory(dir, &name) {
             Ok(child) => {
                 let attributes = stat_fd(child.as_fd())?;

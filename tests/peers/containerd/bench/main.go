@@ -1,7 +1,7 @@
 // Command bench times what containerd asks of a snapshotter, in turns: Mica behind its socket, containerd's own
 // overlayfs snapshotter behind a proxy in Go over the same kind of socket, and the same in process.
 //
-//	bench -socket MICA.sock -dir DIRECTORY [-rounds N] [-listed N]
+//	bench -socket MICA.sock -dir DIRECTORY [-rounds N] [-listed N] [-only CALL]
 //
 // The proxy is a process of its own, as Mica is. Prints a line for each call and side: call, side, median in
 // microseconds, separated by tabs. The directory should lie in memory and so should Mica's root, or the disk is what is
@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strings"
 	"syscall"
 	"time"
 
@@ -128,23 +129,37 @@ var calls = []call{
 	}},
 }
 
+func min(a, b int) int {
+	if a < b {
+		return a
+	}
+	return b
+}
+
 func list(ctx context.Context, sn snapshots.Snapshotter, _ string) error {
 	return sn.Walk(ctx, func(context.Context, snapshots.Info) error { return nil })
 }
 
-// compare runs a call on every side in turns; the first tenth warms up.
+// How many calls a side makes in its turn, and how long everyone rests after it: what a side does after it has answered
+// is no other side's to wait for.
+const turn, rest = 100, 50 * time.Millisecond
+
+// compare runs a call on every side in turns; the first warms up.
 func compare(ctx context.Context, c call, sides []side, rounds int) {
 	times := make([][]time.Duration, len(sides))
-	for round := -rounds / 10; round < rounds; round++ {
+	for round := -min(turn, rounds); round < rounds; round += turn {
 		for i, s := range sides {
-			key := fmt.Sprintf("%s-%d", c.name, round)
-			began := time.Now()
-			if err := c.run(ctx, s.sn, key); err != nil {
-				log.Fatalf("%s, %s: %v", c.name, s.name, err)
+			for n := round; n < min(round+turn, rounds); n++ {
+				key := fmt.Sprintf("%s-%d", c.name, n)
+				began := time.Now()
+				if err := c.run(ctx, s.sn, key); err != nil {
+					log.Fatalf("%s, %s: %v", c.name, s.name, err)
+				}
+				if took := time.Since(began); n >= 0 {
+					times[i] = append(times[i], took)
+				}
 			}
-			if took := time.Since(began); round >= 0 {
-				times[i] = append(times[i], took)
-			}
+			time.Sleep(rest)
 		}
 	}
 	for i, s := range sides {
@@ -157,8 +172,9 @@ func compare(ctx context.Context, c call, sides []side, rounds int) {
 func main() {
 	socket := flag.String("socket", "", "Mica's socket for containerd; its store must be empty")
 	dir := flag.String("dir", "", "an empty directory")
-	rounds := flag.Int("rounds", 300, "how often each call runs on each side")
+	rounds := flag.Int("rounds", 800, "how often each call runs on each side")
 	listed := flag.Int("listed", 10000, "snapshots of the long list")
+	only := flag.String("only", "", "only the calls whose names begin so, in place of all and the long list")
 	served := flag.String("serve", "", "be the proxy, and serve below this directory")
 	flag.Parse()
 	if *served != "" {
@@ -177,7 +193,12 @@ func main() {
 		fill(ctx, s.sn, 99)
 	}
 	for _, c := range calls {
-		compare(ctx, c, sides, *rounds)
+		if strings.HasPrefix(c.name, *only) {
+			compare(ctx, c, sides, *rounds)
+		}
+	}
+	if *only != "" {
+		return
 	}
 	for _, s := range sides {
 		for i := 99; i < *listed-1; i++ {

@@ -48,14 +48,16 @@ impl Engine {
             return Err(active.wrong_kind("commit"));
         }
         let new_parent = new_parent(&active, parent_key)?;
-        if let Some(parent) = new_parent {
-            self.rebase(&store, &active, parent)?;
-        }
+        let place = match new_parent {
+            Some(parent) => Some(self.rebase(&store, &active, parent)?),
+            None => active.place.clone(),
+        };
         let now = Moment::now();
         let committed = Snapshot {
             key: name,
             kind: SnapshotKind::Committed,
             parent: new_parent.map_or_else(|| active.parent.clone(), |new| Some(new.to_owned())),
+            place,
             labels,
             created: now,
             updated: now,
@@ -64,10 +66,8 @@ impl Engine {
             ..Snapshot::clone(&active)
         };
         let done = self.write_commit(&store, &active, committed, cancel);
-        if let (Err(_), Some(_), Some(layer)) = (&done, new_parent, &active.layer)
-            && let Err(error) = store.layers.set_parent(layer, None)
-        {
-            tracing::warn!(%layer, %error, "the layer has a new parent until the next start, its snapshot has none");
+        if let (Err(_), Some(_), Some(layer)) = (&done, new_parent, &active.layer) {
+            store.layers.set_parent(layer, None);
         }
         done
     }

@@ -3,7 +3,7 @@
 //! Invariant: a store that has layers of another kind never becomes one.
 
 use crate::engine::Engine;
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Rows, Snapshots};
 use crate::store::Store;
 use crate::view::StoreRequest;
 use crate::{Error, Result};
@@ -39,7 +39,7 @@ impl Engine {
                     "store `{name}` has {layers} layers that are no snapshots"
                 )));
             }
-            for problem in store.open_snapshots()? {
+            for problem in store.set_snapshots(Rows::open(&store.path)?)? {
                 self.report_store(&name, problem);
             }
         }
@@ -71,9 +71,9 @@ impl Store {
         self.snapshots.get().ok_or_else(none)
     }
 
-    /// Opens the snapshots; what needs a person comes back.
-    pub(crate) fn open_snapshots(&self) -> Result<Vec<String>> {
-        let (snapshots, problems) = Snapshots::open(&self.path, &self.layers)?;
+    /// Takes rows for the snapshots; what needs a person comes back.
+    pub(crate) fn set_snapshots(&self, rows: Rows) -> Result<Vec<String>> {
+        let (snapshots, problems) = Snapshots::new(rows, &self.path, &self.layers)?;
         // An error means that another was faster, and that its database is the one that is open.
         let _first = self.snapshots.set(snapshots);
         Ok(problems)

@@ -5,7 +5,9 @@
 use crate::engine::Engine;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
-use crate::snapshots::{Change, Snapshots, check_key, check_labels, open_place, shown, synthesize};
+use crate::snapshots::{
+    Change, LayerPlace, Snapshots, check_key, check_labels, open_place, shown, synthesize,
+};
 use crate::store::Store;
 use crate::{
     Access, CancelToken, Error, LayerId, LayerKind, Moment, Result, Snapshot, SnapshotKind,
@@ -78,12 +80,15 @@ impl Engine {
         }
         let below = parent.as_deref().and_then(|parent| parent.layer.as_ref());
         let (layer, plan) = self.layer_for(&store, kind, below, cancel)?;
+        let place = layer.as_ref().map(|layer| store.facts(layer));
+        let place = place.transpose()?.as_ref().map(LayerPlace::of);
         let now = Moment::now();
         let snapshot = Arc::new(Snapshot {
             key: request.key,
             kind,
             parent: request.parent,
             layer: layer.clone(),
+            place,
             labels,
             created: now,
             updated: now,

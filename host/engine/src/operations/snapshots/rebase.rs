@@ -11,7 +11,7 @@ use super::prepare::committed;
 use crate::engine::Engine;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
-use crate::snapshots::{Snapshots, open_place, shown};
+use crate::snapshots::{LayerPlace, Snapshots, open_place, shown};
 use crate::store::Store;
 use crate::{Access, CancelToken, Error, LayerId, LayerKind, Result, Snapshot};
 use mica_runtime::{MountPlan, Place};
@@ -72,12 +72,17 @@ impl Engine {
         })
     }
 
-    /// Puts the layer of an active snapshot onto the one of a committed snapshot.
+    /// Puts the layer of an active snapshot onto the one of a committed snapshot, and says what it is then.
     ///
     /// # Errors
     /// `unknown-snapshot` for the parent; [`Error::Invalid`] when it is not committed or the driver stacks no
     /// directories; [`Error::TooDeep`]; what the driver answers.
-    pub(crate) fn rebase(&self, store: &Store, active: &Snapshot, parent: &str) -> Result<()> {
+    pub(crate) fn rebase(
+        &self,
+        store: &Store,
+        active: &Snapshot,
+        parent: &str,
+    ) -> Result<LayerPlace> {
         let parent = committed(store.snapshots()?, parent, &active.key)?;
         let layer = owned(active, active.layer.as_ref())?;
         let below = owned(&parent, parent.layer.as_ref())?;
@@ -90,7 +95,7 @@ impl Engine {
         else {
             return Err(no_rebase(store, &active.key));
         };
-        store.layers.set_parent(layer, Some(below))?;
+        store.layers.set_parent(layer, Some(below));
         let stacked = self
             .plan(store, layer, Access::ReadOnly)
             .and_then(|plan| match plan {
@@ -101,15 +106,13 @@ impl Engine {
                 } => stack(&store.layers, &own, &lowers),
                 _ => Ok(false),
             });
-        match stacked {
-            Ok(true) => return Ok(()),
-            Ok(false) => store.layers.set_parent(layer, None)?,
-            Err(error) => {
-                store.layers.set_parent(layer, None)?;
-                return Err(error);
-            }
+        if !matches!(stacked, Ok(true)) {
+            store.layers.set_parent(layer, None);
         }
-        Err(no_rebase(store, &active.key))
+        match stacked? {
+            true => Ok(LayerPlace::of(&store.facts(layer)?)),
+            false => Err(no_rebase(store, &active.key)),
+        }
     }
 }
 

@@ -94,6 +94,7 @@ mod tests {
             usage: None,
             mapping: None,
             late_parent: false,
+            place: None,
         }
     }
 
