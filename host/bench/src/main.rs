@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing here is a test; no number makes it fail.
 
+mod containerd;
 mod daemon;
 mod jobs;
 mod measure;
@@ -21,7 +22,8 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Only the jobs whose names begin with one of these: diff, apply, changes, life, instance, scale, memory, containerd
+    /// Only the jobs whose names begin with one of these: diff, apply, changes, life, instance, scale, memory, containerd,
+    /// containers
     jobs: Vec<String>,
     /// The root file system to work on, a tar archive that is not compressed
     #[arg(long, value_name = "FILE", default_value = "target/demo/rootfs.tar")]

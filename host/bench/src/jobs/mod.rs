@@ -4,6 +4,7 @@
 
 mod archives;
 mod changes;
+mod containers;
 mod life;
 mod memory;
 mod peers;
@@ -19,7 +20,7 @@ use anyhow::Result;
 type Job = fn(&Arguments, &Place, &mut Report) -> Result<()>;
 
 /// Every job by name.
-pub(crate) const ALL: [(&str, Job); 8] = [
+pub(crate) const ALL: [(&str, Job); 9] = [
     ("diff", archives::diff),
     ("apply", archives::apply),
     ("changes", changes::changes),
@@ -28,4 +29,5 @@ pub(crate) const ALL: [(&str, Job); 8] = [
     ("scale", scale::scale),
     ("memory", memory::memory),
     ("containerd", peers::containerd),
+    ("containers", containers::containers),
 ];

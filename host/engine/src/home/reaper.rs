@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a tree is tried, and how long the thread rests in between: an error of the disk may pass, a busy mount
 /// may go.
@@ -106,8 +106,9 @@ impl Drop for Reaper {
 
 fn work(jobs: &Receiver<Job>, stopping: &AtomicBool) {
     let mut again: VecDeque<Doomed> = VecDeque::new();
+    let mut gathered = VecDeque::new();
     loop {
-        let waiting = jobs.try_recv();
+        let waiting = gathered.pop_front().map_or_else(|| jobs.try_recv(), Ok);
         let is_awake = waiting.is_ok();
         let job = match (waiting, again.is_empty()) {
             (Ok(job), _) => Ok(job),
@@ -120,8 +121,7 @@ fn work(jobs: &Receiver<Job>, stopping: &AtomicBool) {
         match job {
             Ok(Job::Delete(doomed)) => {
                 if !is_awake {
-                    // Whoever discards one tree discards more, and is to be let do that first.
-                    std::thread::sleep(GATHER);
+                    gather(jobs, &mut gathered);
                 }
                 again.extend(doomed.delete());
             }
@@ -134,6 +134,19 @@ fn work(jobs: &Receiver<Job>, stopping: &AtomicBool) {
                 again = again.into_iter().filter_map(Doomed::delete).collect();
             }
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Waits for more: whoever discards one tree discards more, and is to be let do that first, unless someone waits for the
+/// end of it.
+fn gather(jobs: &Receiver<Job>, gathered: &mut VecDeque<Job>) {
+    let until = Instant::now() + GATHER;
+    while let Ok(job) = jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        let is_awaited = matches!(job, Job::Settle(_));
+        gathered.push_back(job);
+        if is_awaited {
+            return;
         }
     }
 }
