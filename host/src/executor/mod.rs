@@ -120,8 +120,10 @@ pub(crate) fn call<T: Send + 'static>(
 ) -> oneshot::Receiver<T> {
     let (tell, told) = oneshot::channel();
     let work = move || {
-        // Whoever asked may have gone.
-        let _told = tell.send(work());
+        // Whoever asked may have gone, before or meanwhile.
+        if !tell.is_closed() {
+            let _told = tell.send(work());
+        }
     };
     let here = CURRENT.with_borrow(|current| current.as_ref().map(|(here, _)| Arc::clone(here)));
     match here.filter(Executor::take_place) {
@@ -214,7 +216,13 @@ impl Future for Connection {
 }
 
 impl Drop for Connection {
+    /// Cuts it off. The runtime waits for its calls as it does for those on its own threads.
     fn drop(&mut self) {
         self.first.cancel();
+        if !self.ended.is_terminated() {
+            let ended = std::mem::replace(&mut self.ended, oneshot::channel().1);
+            let wait = move || drop(ended.blocking_recv());
+            drop(self.first.executor().runtime.spawn_blocking(wait));
+        }
     }
 }

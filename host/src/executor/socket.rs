@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const READ_BYTES: usize = 16 << 10;
 /// What a frame of HTTP/2 begins with: three bytes of length, the kind, flags, four bytes of the stream (RFC 9113, 4.1).
 const HEAD_BYTES: usize = 9;
+/// Kinds of frames that have a block of headers: HEADERS, PUSH_PROMISE, CONTINUATION; and the flag of the last of a block.
+const BLOCKS: [u8; 3] = [1, 5, 9];
+const END_HEADERS: u8 = 4;
 /// The head of an answer to a ping: eight bytes, PING, ACK, of the connection itself (6.7).
 const PONG: [u8; HEAD_BYTES] = [0, 0, 8, 6, 1, 0, 0, 0, 0];
 /// Bytes of such a frame.
@@ -43,8 +46,8 @@ pub(super) struct Socket {
 struct Wanted {
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// When the reader is to be woken in any case.
-    alarm: Option<Instant>,
+    /// Who is to be woken in any case, and when.
+    alarm: Option<(Instant, Waker)>,
     /// Bytes that were read and are still there.
     looked: usize,
     /// There may be more.
@@ -80,7 +83,8 @@ impl Socket {
         flags.set(PollFlags::IN, wanted.reader.is_some());
         flags.set(PollFlags::OUT, wanted.writer.is_some());
         let now = Instant::now();
-        let left = wanted.alarm.map(|at| at.saturating_duration_since(now));
+        let alarm = wanted.alarm.as_ref();
+        let left = alarm.map(|(at, _)| at.saturating_duration_since(now));
         (flags, left)
     }
 
@@ -123,18 +127,20 @@ impl Socket {
         let mut wanted = self.wanted();
         // An error, or the end, is found by whoever asks next.
         let is_broken = happened.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-        let is_due = wanted.alarm.is_some_and(|at| at <= Instant::now());
-        let reader = (is_due || is_broken || happened.contains(PollFlags::IN))
+        let now = Instant::now();
+        let alarm = wanted.alarm.take_if(|(at, _)| *at <= now);
+        let reader = (is_broken || happened.contains(PollFlags::IN))
             .then(|| wanted.reader.take())
             .flatten();
         let writer = (is_broken || happened.contains(PollFlags::OUT))
             .then(|| wanted.writer.take())
             .flatten();
-        if is_due {
-            wanted.alarm = None;
-        }
         drop(wanted);
-        reader.into_iter().chain(writer).for_each(Waker::wake);
+        let alarm = alarm.map(|(_, waker)| waker);
+        [reader, writer, alarm]
+            .into_iter()
+            .flatten()
+            .for_each(Waker::wake);
     }
 
     /// Forgets who waits.
@@ -151,11 +157,14 @@ struct Frames {
     head: Vec<u8>,
     /// Bytes of its body that are still to come.
     left: usize,
+    /// A block of headers goes on in the next frame, which no other may come before (6.10).
+    is_block_open: bool,
 }
 
 impl Frames {
+    /// Whether another frame may begin here.
     fn are_whole(&self) -> bool {
-        self.head.is_empty() && self.left == 0
+        self.head.is_empty() && self.left == 0 && !self.is_block_open
     }
 
     /// Goes on by these bytes.
@@ -168,8 +177,11 @@ impl Frames {
             let (begun, rest) = bytes.split_at(head);
             self.head.extend_from_slice(begun);
             bytes = rest;
-            if let [high, middle, low, _, _, _, _, _, _] = self.head[..] {
+            if let [high, middle, low, kind, flags, _, _, _, _] = self.head[..] {
                 self.left = u32::from_be_bytes([0, high, middle, low]) as usize;
+                if BLOCKS.contains(&kind) {
+                    self.is_block_open = flags & END_HEADERS == 0;
+                }
                 self.head.clear();
             }
         }
@@ -200,11 +212,12 @@ impl Stream {
     }
 
     /// Keeps an answer to a ping back.
-    fn hold(&mut self, pong: &[u8]) {
+    fn hold(&mut self, pong: &[u8], context: &Context<'_>) {
         self.held.extend_from_slice(pong);
         let until = Instant::now() + PATIENCE;
         self.until = Some(until);
-        self.want(|wanted| wanted.alarm = Some(until));
+        let waker = context.waker().clone();
+        self.want(|wanted| wanted.alarm = Some((until, waker)));
     }
 
     /// Whether what is kept back is to be written now: a part of it was, or it has waited for long enough.
@@ -219,11 +232,11 @@ impl Stream {
         if !self.is_due() {
             return Poll::Ready(Ok(()));
         }
-        self.until = None;
         while !self.held.is_empty() {
             let written = ready!(self.write(context, &[IoSlice::new(&self.held)]))?;
             self.held.drain(..written);
         }
+        self.until = None;
         Poll::Ready(Ok(()))
     }
 
@@ -245,6 +258,15 @@ impl Stream {
     fn want(&self, change: impl FnOnce(&mut Wanted)) {
         change(&mut self.executor.socket.wanted());
         self.executor.notice();
+    }
+}
+
+impl Drop for Stream {
+    /// Tells the client at once, whoever still has the socket; what was looked at has been read.
+    fn drop(&mut self) {
+        self.executor.socket.settle();
+        // A client that has gone needs not be told.
+        let _told = self.executor.socket.file.shutdown(Shutdown::Both);
     }
 }
 
@@ -301,7 +323,7 @@ impl rt::Write for Stream {
             && self.held.is_empty()
             && self.frames.are_whole()
         {
-            self.hold(only);
+            self.hold(only, context);
             return Poll::Ready(Ok(PONG_BYTES));
         }
         let written = ready!(self.write(context, parts))?;
@@ -318,9 +340,13 @@ impl rt::Write for Stream {
         true
     }
 
-    /// What is kept back stays so: it goes in time.
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// What is kept back stays so until it is due.
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A socket that takes nothing now is written to when it does.
+        match self.release(context) {
+            Poll::Ready(released) => Poll::Ready(released),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

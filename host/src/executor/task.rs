@@ -80,9 +80,17 @@ impl Task {
             || catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)))
                 .map_or(true, |polled| polled == Poll::Ready(()));
         if is_over {
-            *held = None;
+            let ended = held.take();
+            drop(held);
+            // What breaks here has said so as well.
+            let _broken = catch_unwind(AssertUnwindSafe(|| drop(ended)));
         }
         is_over
+    }
+
+    /// What runs it.
+    pub(super) fn executor(&self) -> &Executor {
+        &self.executor
     }
 
     /// Makes it end without its result.
@@ -95,6 +103,15 @@ impl Task {
         self.state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
+    }
+}
+
+impl Drop for Task {
+    /// One that no one can wake any more is over as well.
+    fn drop(&mut self) {
+        if *self.state.get_mut() != ENDED {
+            self.executor.task_ended();
+        }
     }
 }
 

@@ -156,6 +156,68 @@ async fn an_answer_to_a_ping_waits_and_goes_between_two_frames() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_to_a_ping_splits_no_block_of_headers() {
+    const BEGUN: &[u8] = b"\0\0\x01\x01\0\0\0\0\x01h";
+    const ENDED: &[u8] = b"\0\0\x01\x09\x04\0\0\0\x01e";
+    let (client, connection) = connect(|mut stream, _| async move {
+        write(&mut stream, PONG).await;
+        write(&mut stream, BEGUN).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        write(&mut stream, ENDED).await;
+        assert_eq!(read(&mut stream).await, None);
+    });
+    assert_eq!(get::<20>(&client), *[BEGUN, ENDED].concat());
+    assert_eq!(&get::<17>(&client), PONG);
+    drop(client);
+    connection.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_to_a_ping_outlasts_a_client_that_does_not_read() {
+    const FRAME: [u8; 1009] = {
+        let mut frame = [0; 1009];
+        (frame[1], frame[2]) = (3, 232);
+        frame
+    };
+    let (client, connection) = connect(|mut stream, _| async move {
+        write(&mut stream, PONG).await;
+        // More than the socket holds.
+        for _ in 0..1000 {
+            write(&mut stream, &FRAME).await;
+        }
+        assert_eq!(read(&mut stream).await, None);
+    });
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let mut frames = 0;
+    while frames < 1001 {
+        let head = get::<9>(&client);
+        frames += 1;
+        if head == PONG[..9] {
+            assert_eq!(get::<8>(&client), PONG[9..]);
+            break;
+        }
+        assert_eq!(get::<1000>(&client), [0; 1000]);
+    }
+    assert!(frames < 1001, "it went while others did");
+    let mut left = vec![0; (1001 - frames) * FRAME.len()];
+    (&client).read_exact(&mut left).expect("the rest");
+    drop(client);
+    connection.await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_connection_that_is_cut_off_ends_for_its_client_while_a_call_still_runs() {
+    let (release, wait) = mpsc::channel();
+    let (client, connection) = connect(|stream, _| answer(stream, wait));
+    put(&client, b"s");
+    assert_eq!(get::<9>(&client)[8], b's');
+    drop(connection);
+    let mut left = Vec::new();
+    assert_eq!((&client).read_to_end(&mut left).expect("the end"), 0);
+    release.send(()).expect("the call still waits");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn more_than_a_socket_holds_comes_and_goes_in_order() {
     const BYTES: usize = 3 << 20;
     let byte = |number: usize| u8::try_from(number % 251).expect("small");

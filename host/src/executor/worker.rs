@@ -16,7 +16,7 @@ const MOMENT: Duration = Duration::from_millis(2);
 /// How often the watcher finds nothing before it sleeps.
 const LOOKS: u32 = 500;
 /// How long the next request is looked for after an answer.
-const ALERT: Duration = Duration::from_micros(100);
+const ALERT: Duration = Duration::from_micros(150);
 /// Requests that came in that time, less those that did not, up to which they count: the last few decide.
 const TRUST: u8 = 4;
 /// How long the thread rests when the kernel cannot wait for it.
@@ -83,10 +83,13 @@ impl Executor {
     /// Works until all tasks have ended, or another thread has taken over.
     fn work(self: Arc<Self>, turn: u64) {
         let _tokio = self.runtime.enter();
-        self.start_watcher(turn);
         CURRENT.set(Some((Arc::clone(&self), turn)));
         let mut rhythm = Rhythm::new();
+        *hold(&self.watcher) = None;
         loop {
+            if hold(&self.watcher).is_none() {
+                self.start_watcher(turn);
+            }
             match self.next(turn) {
                 Next::Task(task, step) => self.run(task, step),
                 Next::Nothing if self.live.load(Ordering::SeqCst) == 0 => {

@@ -4,6 +4,7 @@
 
 use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::types::Mount;
+use super::status::invalid;
 use mica_engine::{
     Error, IdMapping, LabelChange, Moment, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
 };
@@ -39,7 +40,7 @@ pub(super) fn asked(
     let value = |label: &str| labels.get(label).filter(|value| !value.is_empty());
     let mapping = mapping(MAPPINGS.map(value)).map_err(|error| {
         let key = key.escape_debug();
-        Status::invalid_argument(format!("snapshot `{key}`: {error}"))
+        invalid(format!("snapshot `{key}`: {error}"))
     })?;
     Ok(SnapshotRequest {
         late_parent: parent.is_empty() && value(CHAIN).is_some(),
@@ -123,7 +124,7 @@ pub(super) fn change(
                 let text = format!(
                     "cannot update field `{path}` of snapshot `{name}`: only `labels` can change"
                 );
-                return Err(Status::invalid_argument(text));
+                return Err(invalid(text));
             }
         }
     }

@@ -6,7 +6,7 @@ use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snapshots;
 use super::filter::Filters;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
-use super::status::status;
+use super::status::{invalid, status};
 use crate::api::stream::CancelOnDrop;
 use crate::config::{Containerd, ContainerdLimits, Content};
 use crate::executor;
@@ -190,7 +190,7 @@ impl Snapshots for Service {
 
     async fn list(&self, request: Request<wire::ListSnapshotsRequest>) -> Answer<Self::ListStream> {
         let filters = Filters::parse(&request.into_inner().filters);
-        let filters = filters.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let filters = filters.map_err(|error| invalid(error.to_string()))?;
         let found = self.quick(move |engine, store| {
             let mut snapshots = engine.snapshots(store)?;
             snapshots.retain(|snapshot| filters.match_snapshot(snapshot));

@@ -63,11 +63,20 @@ pub(super) fn status(error: &Error) -> Status {
     if code == Code::Internal || code == Code::DataLoss {
         tracing::warn!(error = text, "a call of containerd fails");
     }
+    Status::new(code, cut(text))
+}
+
+/// What a request says makes no sense.
+pub(super) fn invalid(text: String) -> Status {
+    Status::invalid_argument(cut(text))
+}
+
+fn cut(mut text: String) -> String {
     let end = (0..=MESSAGE_BYTES.min(text.len()))
         .rev()
         .find(|&at| text.is_char_boundary(at));
     text.truncate(end.unwrap_or(0));
-    Status::new(code, text)
+    text
 }
 
 /// The answer to a call of something else.

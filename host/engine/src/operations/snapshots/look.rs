@@ -137,7 +137,12 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<UsageView> {
         let layer = owned(snapshot, snapshot.layer.as_ref())?;
-        self.usage_in(store, layer, cancel)
+        let known = store
+            .snapshots()?
+            .table()
+            .get(&snapshot.key)
+            .and_then(Entry::own);
+        self.usage_in(store, layer, known.as_deref(), cancel)
     }
 
     /// Measures what is the own of a snapshot that changes no more; none if that cannot be known yet, for it is asked of
