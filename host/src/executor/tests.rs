@@ -95,6 +95,35 @@ async fn calls_that_take_long_stop_nothing_else_however_many_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn nothing_is_lost_when_calls_end_just_as_they_are_taken_for_long() {
+    let connections = (0..8).map(|connection| {
+        connect(move |mut stream, _| async move {
+            while let Some(asked) = read(&mut stream).await {
+                let micros = 1500 + 50 * (u64::from(asked) * 7 + connection * 3) % 3000;
+                let slept = call(move || std::thread::sleep(Duration::from_micros(micros))).await;
+                assert_eq!(slept, Ok(()));
+                write(&mut stream, &[0, 0, 0, 0, 0, 0, 0, 0, asked]).await;
+            }
+        })
+    });
+    let (clients, connections): (Vec<_>, Vec<_>) = connections.unzip();
+    std::thread::scope(|scope| {
+        for client in &clients {
+            scope.spawn(move || {
+                for asked in 0..200 {
+                    put(client, &[asked]);
+                    assert_eq!(get::<9>(client)[8], asked);
+                }
+            });
+        }
+    });
+    drop(clients);
+    for connection in connections {
+        connection.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_breaks_is_told_and_breaks_nothing_else() {
     let (_release, wait) = mpsc::channel();
     let (client, connection) = connect(|stream, _| answer(stream, wait));

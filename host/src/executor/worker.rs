@@ -83,13 +83,10 @@ impl Executor {
     /// Works until all tasks have ended, or another thread has taken over.
     fn work(self: Arc<Self>, turn: u64) {
         let _tokio = self.runtime.enter();
+        self.start_watcher(turn);
         CURRENT.set(Some((Arc::clone(&self), turn)));
         let mut rhythm = Rhythm::new();
-        *hold(&self.watcher) = None;
         loop {
-            if hold(&self.watcher).is_none() {
-                self.start_watcher(turn);
-            }
             match self.next(turn) {
                 Next::Task(task, step) => self.run(task, step),
                 Next::Nothing if self.live.load(Ordering::SeqCst) == 0 => {
@@ -136,9 +133,12 @@ impl Executor {
         let _was_own = self.step.compare_exchange(step, 0, success, failure);
     }
 
-    /// Takes the work over from whoever is still at this step. Says whether that is so.
+    /// Takes the work over from the one whose turn it was and who is still at this step. Says whether that is so.
     fn take_over(&self, turn: u64, step: u64) -> bool {
         let _queue = self.queue();
+        if self.turn.load(Ordering::SeqCst) + 1 != turn {
+            return false;
+        }
         let (success, failure) = (Ordering::SeqCst, Ordering::Relaxed);
         let is_stuck = self.step.compare_exchange(step, 0, success, failure);
         if is_stuck.is_ok() {
