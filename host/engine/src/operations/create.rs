@@ -11,7 +11,9 @@ use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::view::{LayerRequest, LayerView, LiveParent};
 use crate::{Error, EventKind, LayerId, Result, label};
-use mica_runtime::{Access, CancelToken, CreateOptions, Error as DriverError, LayerKind, Viewed};
+use mica_runtime::{
+    Access, CancelToken, CreateOptions, Error as DriverError, LayerKind, MountPlan,
+};
 
 /// How a layer is made.
 #[derive(Debug)]
@@ -76,14 +78,14 @@ impl Engine {
         Ok(store.layer_view(store.facts(&id)?))
     }
 
-    /// Creates a layer in a store that stays, and tells of the view that was asked for.
+    /// Creates a layer in a store that stays, and tells what the view that was asked for consists of.
     pub(crate) fn create_in(
         &self,
         store: &Store,
         id: &LayerId,
         parent: Option<&LayerId>,
         new: NewLayer,
-    ) -> Result<Option<Viewed>> {
+    ) -> Result<Option<MountPlan>> {
         let mut wanted = vec![(Key::Layer(id.clone()), Mode::Exclusive)];
         wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
@@ -97,14 +99,13 @@ impl Engine {
         let scope = Scope::layer(&store.layers, id, intent);
         let below = parent.map(LayerId::as_str);
         let call = Call::new("create", scope.clone()).with_cancel(new.cancel);
-        let (staged, viewed) = self.call(call, |generation, operation| {
+        let (staged, plan) = self.call(call, |generation, operation| {
             let (kind, options) = (new.kind, &new.options);
-            let viewed =
-                generation.create(operation, id.as_str(), below, kind, options, new.view)?;
+            let plan = generation.create(operation, id.as_str(), below, kind, options, new.view)?;
             let staged = scope
                 .take_published()
                 .ok_or_else(|| DriverError::Trapped("it published no layer".into()))?;
-            Ok((staged, viewed))
+            Ok((staged, plan))
         })?;
         let driver = &store.description.driver;
         let record = Record::new(id.clone(), parent.cloned(), new.kind, driver);
@@ -114,7 +115,7 @@ impl Engine {
                 .store(store.name.as_str())
                 .layer(id.as_str()),
         );
-        Ok(viewed)
+        Ok(plan)
     }
 
     /// Checks what can be known before the driver is asked.

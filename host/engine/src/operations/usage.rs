@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::view::{UsageSource, UsageView};
 use crate::{Error, LayerId, Result};
 use mica_runtime::CancelToken;
-use mica_sys::{Name, btrfs, tree};
+use mica_sys::{Name, btrfs, node, tree};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -32,7 +32,7 @@ impl Engine {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Shared)])?;
-        let layer = self.own(&store, &id, None)?;
+        let layer = self.own(&store, &id)?;
         let measured = self.measured(&store, &layer, &cancel)?;
         // What children share with it is not its alone any more, but still what it has beyond its parent.
         if layer.facts.children > 0 || !layer.is_subvolume {
@@ -47,17 +47,15 @@ impl Engine {
         }))
     }
 
-    /// Measures a layer in a store that stays, by the rule of its file system whatever that counts besides. Where its own
-    /// files are may be known.
+    /// Measures a layer in a store that stays, by the rule of its file system whatever that counts besides.
     pub(crate) fn usage_in(
         &self,
         store: &Store,
         id: &LayerId,
-        known: Option<&[Name]>,
         cancel: &CancelToken,
     ) -> Result<UsageView> {
         let _held = store.lock(vec![(Key::Layer(id.clone()), Mode::Shared)])?;
-        let layer = self.own(store, id, known)?;
+        let layer = self.own(store, id)?;
         self.measured(store, &layer, cancel)
     }
 
@@ -68,9 +66,7 @@ impl Engine {
         let (found, source) = if layer.is_subvolume {
             // It cannot go, for this one is built on it.
             let parent = layer.facts.record.parent.as_ref();
-            let parent = parent
-                .map(|parent| self.own(store, parent, None))
-                .transpose()?;
+            let parent = parent.map(|parent| self.own(store, parent)).transpose()?;
             if parent.as_ref().is_some_and(|parent| !parent.is_subvolume) {
                 return self.compared(store, layer, cancel);
             }
@@ -92,12 +88,9 @@ impl Engine {
     }
 
     /// Opens what a layer itself has.
-    fn own(&self, store: &Store, id: &LayerId, known: Option<&[Name]>) -> Result<Own> {
+    fn own(&self, store: &Store, id: &LayerId) -> Result<Own> {
         let facts = store.facts(id)?;
-        let opened = match known {
-            Some(names) => store.layers.open_in_room(facts.number, names),
-            None => self.own_directory(store, id, facts.number)?,
-        };
+        let opened = self.own_directory(store, id, facts.number)?;
         let look = |directory: OwnedFd| {
             let is_subvolume = btrfs::is_subvolume(directory.as_fd())?;
             Ok((directory, is_subvolume))
@@ -124,8 +117,20 @@ impl Engine {
         let told = self.call(call, |generation, operation| {
             generation.metadata(operation, id.as_str())
         })?;
-        let open = |names: Vec<Name>| store.layers.open_in_room(number, &names);
-        Ok(own_names(&told).and_then(open))
+        let own = OWN
+            .iter()
+            .find_map(|wanted| told.iter().find(|(key, _)| key == wanted));
+        let path = own.map_or("", |(_, path)| path.as_str());
+        let open = || {
+            let mut opened = store.layers.home().layout().open_room(number)?;
+            for part in path.split('/').filter(|part| !part.is_empty()) {
+                let name = Name::new(part.as_bytes())
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+                opened = node::open_directory(opened.as_fd(), &name)?;
+            }
+            Ok(opened)
+        };
+        Ok(open())
     }
 
     /// The sizes of what differs, where the file system cannot be asked for more.
@@ -143,17 +148,6 @@ impl Engine {
             source: UsageSource::Walk,
         })
     }
-}
-
-/// Where in a layer's room the driver keeps what the layer itself has.
-pub(crate) fn own_names(metadata: &[(String, String)]) -> io::Result<Vec<Name>> {
-    let is_own = |wanted: &&str| metadata.iter().find(|(key, _)| key == wanted);
-    let path = OWN.iter().find_map(is_own).map_or("", |(_, path)| path);
-    let parts = path.split('/').filter(|part| !part.is_empty());
-    let names = parts.map(|part| Name::new(part.as_bytes()));
-    names
-        .collect::<std::result::Result<_, _>>()
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }
 
 /// A layer, and what it itself has.

@@ -4,7 +4,6 @@
 
 use super::database::Change;
 use super::{Snapshot, SnapshotKind, SnapshotMount};
-use mica_sys::Name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
@@ -15,8 +14,6 @@ pub(crate) struct Entry {
     pub(crate) children: BTreeSet<String>,
     /// How it is mounted, once that was asked: its layers do not move as long as it is there.
     mounts: OnceLock<Arc<[SnapshotMount]>>,
-    /// Where in its layer's room its own files are, if that is known.
-    own: OnceLock<Arc<[Name]>>,
 }
 
 impl Entry {
@@ -25,26 +22,12 @@ impl Entry {
             snapshot,
             children: BTreeSet::new(),
             mounts: OnceLock::new(),
-            own: OnceLock::new(),
         }
     }
 
     /// How it is mounted, if that is known.
     pub(crate) fn mounts(&self) -> Option<Arc<[SnapshotMount]>> {
         self.mounts.get().map(Arc::clone)
-    }
-
-    /// Where its own files are, if that is known.
-    pub(crate) fn own(&self) -> Option<Arc<[Name]>> {
-        self.own.get().map(Arc::clone)
-    }
-
-    /// Remembers where its own files are.
-    pub(crate) fn remember_own(&self, names: Option<Vec<Name>>) {
-        if let Some(names) = names {
-            // An error means that it is known already, and then it is the same.
-            let _first = self.own.set(names.into());
-        }
     }
 
     /// Remembers how it is mounted.

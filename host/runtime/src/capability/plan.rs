@@ -40,15 +40,6 @@ pub struct Place {
     pub inode: u64,
 }
 
-/// What is known of a new layer that is to be seen at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Viewed {
-    /// What the view consists of.
-    pub plan: MountPlan,
-    /// What the driver tells of the layer, if it does.
-    pub metadata: Option<Vec<(String, String)>>,
-}
-
 /// What a view consists of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountPlan {

@@ -10,7 +10,7 @@ use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
 use crate::capability::home::NoHome;
 use crate::capability::mounts::Mount;
-use crate::capability::plan::{MountPlan, Outcome, Viewed};
+use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
 use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation};
 use mica_sys::mount::DetachedMount;
@@ -192,8 +192,7 @@ impl Generation {
         done.value.map_err(refused)
     }
 
-    /// Creates a layer. With a `view` it also tells what such a view of it consists of, as [`Generation::plan`] does, and
-    /// what the driver tells of it.
+    /// Creates a layer. With a `view` it also tells what such a view of it consists of, as [`Generation::plan`] does.
     ///
     /// # Errors
     /// As [`Generation::init`].
@@ -205,7 +204,7 @@ impl Generation {
         kind: LayerKind,
         options: &CreateOptions,
         view: Option<Access>,
-    ) -> Result<Option<Viewed>, Error> {
+    ) -> Result<Option<MountPlan>, Error> {
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
         let options = wit::CreateOptions {
@@ -225,18 +224,13 @@ impl Generation {
                 return Ok((created, None));
             };
             store.data_mut().outcome = Outcome::Plan;
-            let viewed = driver.call_get(&mut *store, &id, access, None)?;
-            let told = driver.call_metadata(store, &id)?;
-            Ok((created, Some((viewed, told))))
+            let viewed = driver.call_get(store, &id, access, None)?;
+            Ok((created, Some(viewed)))
         })?;
         let Finished { value, state } = done;
         let (created, viewed) = value;
         created.map_err(refused)?;
-        let viewed = viewed.map(|(view, told)| {
-            let (plan, metadata) = (planned(view, state)?, told.ok());
-            Ok(Viewed { plan, metadata })
-        });
-        viewed.transpose()
+        viewed.map(|view| planned(view, state)).transpose()
     }
 
     /// Removes a layer.

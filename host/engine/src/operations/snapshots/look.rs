@@ -137,12 +137,7 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<UsageView> {
         let layer = owned(snapshot, snapshot.layer.as_ref())?;
-        let known = store
-            .snapshots()?
-            .table()
-            .get(&snapshot.key)
-            .and_then(Entry::own);
-        self.usage_in(store, layer, known.as_deref(), cancel)
+        self.usage_in(store, layer, cancel)
     }
 
     /// Measures what is the own of a snapshot that changes no more; none if that cannot be known yet, for it is asked of

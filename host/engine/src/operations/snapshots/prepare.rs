@@ -5,7 +5,6 @@
 use crate::engine::Engine;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
-use crate::operations::usage::own_names;
 use crate::snapshots::{
     Change, LayerPlace, Snapshots, check_key, check_labels, open_place, shown, synthesize,
 };
@@ -14,7 +13,7 @@ use crate::{
     Access, CancelToken, Error, LayerId, LayerKind, Moment, Result, Snapshot, SnapshotKind,
     SnapshotMount, SnapshotRequest,
 };
-use mica_runtime::{MountPlan, Viewed};
+use mica_runtime::MountPlan;
 use mica_sys::node;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -80,7 +79,7 @@ impl Engine {
             self.check_rebases(&store, &request.key, cancel)?;
         }
         let below = parent.as_deref().and_then(|parent| parent.layer.as_ref());
-        let (layer, viewed) = self.layer_for(&store, kind, below, cancel)?;
+        let (layer, plan) = self.layer_for(&store, kind, below, cancel)?;
         let place = layer.as_ref().map(|layer| store.facts(layer));
         let place = place.transpose()?.as_ref().map(LayerPlace::of);
         let now = Moment::now();
@@ -97,7 +96,7 @@ impl Engine {
             mapping: request.mapping,
             late_parent,
         });
-        let made = self.enter_snapshot(&store, &snapshot, parent.as_deref(), viewed);
+        let made = self.enter_snapshot(&store, &snapshot, parent.as_deref(), plan);
         if let (Err(_), Some(layer)) = (&made, layer) {
             snapshots.remover().take(layer);
         }
@@ -110,36 +109,31 @@ impl Engine {
         store: &Store,
         snapshot: &Arc<Snapshot>,
         parent: Option<&Snapshot>,
-        viewed: Option<Viewed>,
+        plan: Option<MountPlan>,
     ) -> Result<Arc<[SnapshotMount]>> {
         let snapshots = store.snapshots()?;
-        let Viewed { plan, metadata } = match viewed {
-            Some(viewed) => viewed,
-            None => Viewed {
-                plan: self.plan_view(store, snapshot, parent)?,
-                metadata: None,
-            },
+        let plan = match plan {
+            Some(plan) => plan,
+            None => self.plan_view(store, snapshot, parent)?,
         };
-        let own = metadata.and_then(|told| own_names(&told).ok());
         give_to_mapped_root(&store.layers, snapshot, &plan)?;
         let mount = synthesize(snapshots, &store.layers, snapshot, &plan)?;
         let mounts: Arc<[SnapshotMount]> = Arc::from([mount]);
         snapshots.change(&[Change::Put(Arc::clone(snapshot))])?;
         if let Some(entry) = snapshots.table().get(&snapshot.key) {
             entry.remember(&mounts);
-            entry.remember_own(own);
         }
         Ok(mounts)
     }
 
-    /// The layer of a new snapshot and what its view is: none for a view of another one.
+    /// The layer of a new snapshot and what its view consists of: none for a view of another one.
     fn layer_for(
         &self,
         store: &Store,
         kind: SnapshotKind,
         parent: Option<&LayerId>,
         cancel: &CancelToken,
-    ) -> Result<(Option<LayerId>, Option<Viewed>)> {
+    ) -> Result<(Option<LayerId>, Option<MountPlan>)> {
         if kind == SnapshotKind::View && parent.is_some() {
             return Ok((None, None));
         }
@@ -151,8 +145,8 @@ impl Engine {
             }
         };
         let new = NewLayer::of_snapshot(kind, access, cancel);
-        let viewed = self.create_in(store, &id, parent, new)?;
-        Ok((Some(id), viewed))
+        let plan = self.create_in(store, &id, parent, new)?;
+        Ok((Some(id), plan))
     }
 }
 

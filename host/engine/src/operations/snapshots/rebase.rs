@@ -58,7 +58,7 @@ impl Engine {
         let remover = store.snapshots()?.remover();
         remover.take(above.clone());
         remover.take(below.clone());
-        Ok(match plan?.map(|viewed| viewed.plan) {
+        Ok(match plan? {
             None | Some(MountPlan::Bind { .. }) => false,
             Some(MountPlan::Overlay {
                 lowers,
