@@ -47,7 +47,7 @@ thread_local! {
 /// What runs a connection.
 #[derive(Debug)]
 pub(crate) struct Executor {
-    socket: Arc<Socket>,
+    socket: Socket,
     /// Tasks that are to run.
     queue: Mutex<VecDeque<Arc<Task>>>,
     /// Tasks that there have ever been, and those that have not ended.
@@ -90,7 +90,7 @@ where
 {
     let (end, ended) = oneshot::channel();
     let executor = Arc::new(Executor {
-        socket: Arc::new(Socket::new(socket)),
+        socket: Socket::new(socket),
         queue: Mutex::default(),
         spawned: AtomicU64::new(0),
         live: AtomicUsize::new(0),

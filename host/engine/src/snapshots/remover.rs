@@ -26,8 +26,6 @@ struct Work {
     waiting: VecDeque<LayerId>,
     /// Could not be removed; tried again at a cleanup.
     refused: VecDeque<LayerId>,
-    /// How many there have ever been.
-    taken: u64,
     has_ended: bool,
 }
 
@@ -51,7 +49,6 @@ impl Remover {
     pub(crate) fn take(&self, layer: LayerId) {
         let mut work = self.work();
         work.waiting.push_back(layer);
-        work.taken += 1;
         if work.waiting.len() == 1 {
             self.changed.notify_all();
         }
@@ -92,13 +89,14 @@ impl Remover {
         }
         let began = Instant::now();
         loop {
-            let taken = work.taken;
+            let before = work.waiting.len();
             let rested = self
                 .changed
                 .wait_timeout_while(work, REST, |work| !work.has_ended);
             (work, _) = rested.unwrap_or_else(PoisonError::into_inner);
-            let is_quiet = work.taken == taken;
-            let is_enough = work.waiting.len() >= BACKLOG || began.elapsed() >= LONGEST_REST;
+            let waiting = work.waiting.len();
+            let is_quiet = waiting == before;
+            let is_enough = waiting >= BACKLOG || began.elapsed() >= LONGEST_REST;
             if work.has_ended || is_quiet || is_enough {
                 break;
             }
