@@ -19,12 +19,12 @@ help:
 
 build:
 	@tests/setup/packages.sh
-	cargo build --release --package mica
+	cargo build --release --workspace --bin mica
 
 demo:
 	@tests/setup/packages.sh debootstrap=debootstrap
 	@if [ "$(ROOTFS)" = target/demo/rootfs.tar ]; then tests/setup/rootfs.sh $(ROOTFS); fi
-	cargo build --release --package mica
+	cargo build --release --workspace --bin mica
 	target/release/mica demo $(if $(wildcard $(ROOTFS)),--rootfs $(ROOTFS))
 
 test:
@@ -42,7 +42,7 @@ check:
 bench:
 	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap
 	@tests/setup/rootfs.sh target/demo/rootfs.tar
-	cargo build --release --package mica --package mica-bench
+	cargo build --release --workspace --bin mica --bin mica-bench
 	target/release/mica-bench $(JOBS)
 
 clean:

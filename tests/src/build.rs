@@ -23,7 +23,9 @@ pub fn mica() -> &'static Path {
         Some(path) => PathBuf::from(path),
         None => {
             once("mica", || {
-                cargo(&["build", "--package", "mica", "--bin", "mica"], &[], None)
+                // Of the whole workspace, because cargo then takes the same features, and so the same compiled
+                // dependencies, as for the tests.
+                cargo(&["build", "--workspace", "--bin", "mica"], &[], None)
             });
             target().join("debug/mica")
         }
