@@ -23,6 +23,7 @@ pub mod history;
 pub mod http;
 pub mod image;
 pub mod lab;
+pub mod linear;
 pub mod listing;
 pub mod registry;
 pub mod script;

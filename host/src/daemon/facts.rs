@@ -5,7 +5,7 @@
 use crate::api::types::{KernelView, MemoryView};
 
 /// What the kernel can do.
-pub(super) fn kernel() -> KernelView {
+pub(crate) fn kernel() -> KernelView {
     let facts = mica_sys::kernel_facts();
     KernelView {
         release: facts.release.clone(),

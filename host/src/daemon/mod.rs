@@ -18,12 +18,16 @@ mod running;
 mod socket;
 mod store;
 
+#[cfg(fuzzing)]
+pub(crate) use facts::kernel;
+
 use crate::api::rest::{self, Api};
 use crate::config::Config;
 use activation::Passed;
 use connections::Door;
 use listen::{Fronts, Listening};
 use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
+use mica_runtime::Compiler;
 use notify::Manager;
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
@@ -182,7 +186,8 @@ pub(crate) fn serve(config: Config) -> Result<(), Error> {
             doing: "start threads",
             source,
         })?;
-    let result = open(&config)
+    let result = compiler::child(&config.limits)
+        .and_then(|compiler| open(&config, compiler))
         .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
     runtime.shutdown_timeout(LAST_WAIT);
     result
@@ -202,14 +207,20 @@ fn log(directives: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Opens everything but the sockets, with components compiled in this process: the fuzz targets bring none.
+#[cfg(fuzzing)]
+pub(crate) fn open_in_process(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
+    open(config, Compiler::InProcess)
+}
+
 /// Makes the directories, starts the sandbox, opens the engine, and makes the default store if there is none.
-fn open(config: &Config) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
+fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
     directories::make(&config.root, directories::PRIVATE)?;
     directories::make(&config.run_dir, directories::PASSABLE)?;
     let sandbox = Runtime::new(mica_runtime::Settings {
         limits: config.limits.clone(),
         cache_dir: Some(config.root.join("code-cache")),
-        compiler: compiler::child(&config.limits)?,
+        compiler,
     })
     .map_err(|error| Error::Sandbox(error.to_string()))?;
     let settings = EngineSettings {
