@@ -14,7 +14,8 @@ help:
 	@echo 'make demo    the main job on a real root file system (ROOTFS=file.tar[.gz|.zst] for another)'
 	@echo 'make test    the whole suite; as root'
 	@echo 'make check   formatting, lints, licences and advisories'
-	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some)'
+	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some,'
+	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
 	@echo 'make build   target/release/mica'
 
 build:

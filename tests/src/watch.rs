@@ -2,6 +2,7 @@
 //!
 //! Invariant: looks at the disk and at the kernel's table of mounts itself; asks the daemon only whether it answers.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,6 +13,13 @@ use crate::setup::Bench;
 /// How long the daemon may take to empty its trash.
 const SWEEP: Duration = Duration::from_secs(10);
 
+/// How long whatever lies between two checks may take: far above any of it, because the machine may be busy.
+const ATTACK: Duration = Duration::from_secs(240);
+/// What the daemon may ever have in memory: the memory of four guests at their limit, and itself.
+const PEAK_KIB: u64 = 640 << 10;
+/// Descriptors that a daemon may open for good while it is watched: a store, a driver, a thread's own.
+const MORE_DESCRIPTORS: usize = 16;
+
 /// How everything was when the watch began.
 #[derive(Debug)]
 pub struct Watch<'a> {
@@ -19,6 +27,8 @@ pub struct Watch<'a> {
     canary: String,
     mounts: String,
     ids: Vec<String>,
+    descriptors: usize,
+    checked: Cell<Instant>,
 }
 
 impl<'a> Watch<'a> {
@@ -30,11 +40,13 @@ impl<'a> Watch<'a> {
             canary: dump(&bench.lab.canary()),
             mounts: bench.lab.mount_table(),
             ids,
+            descriptors: bench.daemon.descriptors(),
+            checked: Cell::new(Instant::now()),
         }
     }
 
     /// The tree beside the root is as it was, no mount came or went, staging and trash are empty, the layers are the
-    /// same, the daemon answers and nothing panicked.
+    /// same, the daemon answers and nothing panicked; it took neither long nor much memory, and no descriptor stayed.
     #[track_caller]
     pub fn check(&self) {
         assert_eq!(self.bench.store.ids(), self.ids, "layers came or went");
@@ -54,6 +66,27 @@ impl<'a> Watch<'a> {
         assert_eq!(lab.mount_table(), self.mounts, "mounts came or went");
         swept(&lab.home(&store.name));
         assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
+        self.check_costs();
+    }
+
+    #[track_caller]
+    fn check_costs(&self) {
+        let daemon = &self.bench.daemon;
+        let passed = self.checked.replace(Instant::now()).elapsed();
+        assert!(passed < ATTACK, "it took {passed:?}");
+        let peak = daemon.peak_kib();
+        assert!(peak < PEAK_KIB, "{peak} KiB were in memory");
+        let most = self.descriptors + MORE_DESCRIPTORS;
+        let deadline = Instant::now() + SWEEP;
+        while daemon.descriptors() > most {
+            assert!(
+                Instant::now() < deadline,
+                "{} descriptors are open, {} were",
+                daemon.descriptors(),
+                self.descriptors
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

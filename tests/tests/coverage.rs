@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use mica_tests::build::repository;
+use serde::Deserialize;
 
 /// Traps that no case can show, and why.
 const NO_TRAPS_HERE: &[(u32, &str)] = &[
@@ -25,15 +26,40 @@ const NO_TRAPS_HERE: &[(u32, &str)] = &[
     ),
 ];
 
-/// Attacks of chapters I to IV that belong elsewhere, and where.
-const OTHER_ATTACKS: &[(u32, &str)] = &[(
-    47,
-    "a driver that lies while the host copies: what it wrote is what the reader gets",
-)];
+/// An attack of `cases/attacks.toml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attack {
+    number: u32,
+    attack: String,
+    source: String,
+    outcome: String,
+    /// Tests and cases that show the outcome.
+    #[serde(default)]
+    tests: Vec<String>,
+    /// Why there is none.
+    absent: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Attacks {
+    attack: Vec<Attack>,
+}
 
 /// All that the cases and suites say.
 fn texts() -> String {
-    let directories = ["tests/cases", "tests/tests", "tests/src"];
+    let directories = [
+        "tests/cases",
+        "tests/tests",
+        "tests/src",
+        "host/engine/src",
+        "host/engine/src/home",
+        "host/engine/src/mounts",
+        "host/engine/src/snapshots",
+        "host/sys/src/mount",
+        "host/sys/src/node",
+        "host/sys/src/tree",
+    ];
     let files = directories.iter().flat_map(|path| {
         fs::read_dir(repository().join(path))
             .expect("list")
@@ -234,21 +260,54 @@ const FORMAT: &[(&str, &[&str])] = &[
     ),
 ];
 
+fn is_there(texts: &str, case: &str) -> bool {
+    texts.contains(&format!("name = \"{case}\"")) || texts.contains(&format!("fn {case}()"))
+}
+
 #[test]
 fn every_rule_of_the_format_has_a_case() {
     let texts = texts();
-    let is_there = |case: &str| {
-        texts.contains(&format!("name = \"{case}\"")) || texts.contains(&format!("fn {case}()"))
-    };
     let missing: Vec<_> = FORMAT
         .iter()
         .flat_map(|(rule, cases)| cases.iter().map(move |case| (rule, case)))
-        .filter(|(_, case)| !is_there(case))
+        .filter(|(_, case)| !is_there(&texts, case))
         .collect();
     assert!(missing.is_empty(), "no such case: {missing:?}");
 }
 
 #[test]
-fn every_attack_by_an_archive_has_a_case() {
-    all_named("ATTACKS ", 1..=48, OTHER_ATTACKS);
+fn every_attack_has_a_test_or_a_reason() {
+    let attacks: Attacks = toml::from_str(include_str!("../cases/attacks.toml")).expect("attacks");
+    let texts = texts();
+    let numbers: Vec<_> = attacks.attack.iter().map(|attack| attack.number).collect();
+    assert_eq!(numbers, (1..=104).collect::<Vec<_>>());
+    let mut wrong = Vec::new();
+    for attack in attacks.attack {
+        let number = attack.number;
+        for (field, text) in [
+            ("attack", attack.attack),
+            ("source", attack.source),
+            ("outcome", attack.outcome),
+        ] {
+            if text.is_empty() {
+                wrong.push(format!("{number}: no {field}"));
+            }
+        }
+        if attack.tests.is_empty() == attack.absent.is_none() {
+            wrong.push(format!("{number}: either tests or a reason"));
+        }
+        let missing = attack.tests.iter().filter(|test| !is_there(&texts, test));
+        wrong.extend(missing.map(|test| format!("{number}: no test `{test}`")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A case that names the number of an attack as its source stands in the table.
+#[test]
+fn every_case_of_an_attack_is_in_the_table() {
+    let table = include_str!("../cases/attacks.toml");
+    let known: BTreeSet<u32> = (1..=104).collect();
+    let named = numbers(&texts().replace(table, ""), "ATTACKS ");
+    let unknown: Vec<_> = named.difference(&known).collect();
+    assert!(unknown.is_empty(), "no such attack: {unknown:?}");
 }

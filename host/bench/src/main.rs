@@ -11,6 +11,7 @@ mod jobs;
 mod measure;
 mod native;
 mod place;
+mod request;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 #[command(version)]
 struct Arguments {
     /// Only the jobs whose names begin with one of these: diff, apply, changes, life, instance, scale, memory, containerd,
-    /// containers
+    /// containers, builds
     jobs: Vec<String>,
     /// The root file system to work on, a tar archive that is not compressed
     #[arg(long, value_name = "FILE", default_value = "target/demo/rootfs.tar")]
@@ -37,6 +38,9 @@ struct Arguments {
     /// The daemon whose memory is measured
     #[arg(long, value_name = "FILE", default_value = "target/release/mica")]
     mica: PathBuf,
+    /// An earlier build of the daemon, for the job `builds`
+    #[arg(long, value_name = "FILE")]
+    before: Option<PathBuf>,
     /// Where to work; a file system that overlay can lie on
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     dir: PathBuf,

@@ -3,6 +3,7 @@
 //! Invariant: a job prepares its own files and removes them.
 
 mod archives;
+mod builds;
 mod changes;
 mod containers;
 mod life;
@@ -20,7 +21,7 @@ use anyhow::Result;
 type Job = fn(&Arguments, &Place, &mut Report) -> Result<()>;
 
 /// Every job by name.
-pub(crate) const ALL: [(&str, Job); 9] = [
+pub(crate) const ALL: [(&str, Job); 10] = [
     ("diff", archives::diff),
     ("apply", archives::apply),
     ("changes", changes::changes),
@@ -30,4 +31,5 @@ pub(crate) const ALL: [(&str, Job); 9] = [
     ("memory", memory::memory),
     ("containerd", peers::containerd),
     ("containers", containers::containers),
+    ("builds", builds::builds),
 ];

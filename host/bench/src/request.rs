@@ -1,0 +1,50 @@
+//! One request to a daemon's REST socket, as any client makes it.
+//!
+//! Invariant: an answer is read to its end and must be a success.
+
+use anyhow::{Context, Result, ensure};
+use std::io::{self, Read, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+/// Bytes of an answer that are looked at: its head, or a short document.
+const HEAD_BYTES: usize = 4096;
+
+/// Sends a request with a body of known length; the first bytes of the answer, head and all.
+pub(crate) fn request(
+    socket: &Path,
+    head: &str,
+    length: u64,
+    body: &mut dyn Read,
+) -> Result<String> {
+    let mut stream =
+        UnixStream::connect(socket).with_context(|| format!("connect for `{head}`"))?;
+    write!(
+        stream,
+        "{head} HTTP/1.1\r\nHost: mica\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    )?;
+    io::copy(body, &mut stream)?;
+    let mut answer = Vec::with_capacity(HEAD_BYTES);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        let room = HEAD_BYTES.saturating_sub(answer.len()).min(read);
+        answer.extend_from_slice(buffer.get(..room).unwrap_or_default());
+    }
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    ensure!(answer.starts_with("HTTP/1.1 2"), "`{head}`: {answer}");
+    Ok(answer)
+}
+
+/// The same with a JSON document.
+pub(crate) fn json(socket: &Path, head: &str, document: &str) -> Result<String> {
+    request(
+        socket,
+        head,
+        document.len() as u64,
+        &mut document.as_bytes(),
+    )
+}
