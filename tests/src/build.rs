@@ -65,6 +65,19 @@ pub fn hostile_btrfs_driver() -> Vec<u8> {
     )
 }
 
+/// The same guest, but that it exports `diff-driver`, and lies in it.
+pub fn hostile_diff_driver() -> Vec<u8> {
+    let source = repository().join("tests/guests/hostile");
+    let environment = [("HOSTILE_NAME", "hostile")];
+    featured(
+        &source,
+        "hostile",
+        "hostile-diffs",
+        &environment,
+        &["diffs"],
+    )
+}
+
 /// The directory with programs of other projects that Mica is compared with; `build` makes them in it.
 pub fn peers(project: &str, build: impl FnOnce(&Path)) -> PathBuf {
     let directory = target().join("peers").join(project);
@@ -73,6 +86,16 @@ pub fn peers(project: &str, build: impl FnOnce(&Path)) -> PathBuf {
 }
 
 fn component(source: &Path, library: &str, key: &str, environment: &[(&str, &str)]) -> Vec<u8> {
+    featured(source, library, key, environment, &[])
+}
+
+fn featured(
+    source: &Path,
+    library: &str,
+    key: &str,
+    environment: &[(&str, &str)],
+    features: &[&str],
+) -> Vec<u8> {
     let directory = target().join("test-guests");
     let kept = directory.join(format!("{key}.wasm"));
     once(key, || {
@@ -85,7 +108,13 @@ fn component(source: &Path, library: &str, key: &str, environment: &[(&str, &str
             "wasm32-wasip2",
             "--manifest-path",
             manifest,
+            "--features",
+            &features.join(","),
         ];
+        // Variants are built to one path: no other may be built before this one is copied.
+        let lock = directory.join(format!("{library}.build"));
+        let lock = File::create(lock).expect("make a lock");
+        flock(&lock, FlockOperation::LockExclusive).expect("lock");
         cargo(&arguments, environment, Some(&directory));
         let built = directory.join(format!("wasm32-wasip2/release/{library}.wasm"));
         fs::copy(&built, &kept).unwrap_or_else(|error| panic!("{}: {error}", built.display()));

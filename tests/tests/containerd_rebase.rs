@@ -201,6 +201,45 @@ fn is_refused(file_system: FileSystem, driver: &str) {
     client.commit("new", "a", "", &none()).expect("it is whole");
 }
 
+/// containerd 2.2.0 unpacks layers all at once and does not say at `Prepare` that a parent comes (containerd#13030; the label
+/// came with #13070). It is given one directory, in which a whiteout deletes what is not there, and nothing of it stays.
+#[test]
+fn content_whose_whiteouts_were_not_kept_gets_no_parent() {
+    let bench = Bench::start(FileSystem::Ext4, "overlay");
+    let mut client = bench.client();
+    let base = target(&client.prepare("x", "", &none()).expect("prepare"));
+    tree::build(&base, "f secret data=s");
+    client.commit("base", "x", "", &none()).expect("commit");
+    let reference = Labels::from([("containerd.io/snapshot.ref".into(), "sha256:1".into())]);
+    for (key, labels) in [("plain", none()), ("extract 2.2.0", reference)] {
+        let mounts = client.prepare(key, "", &labels).expect("prepare");
+        assert_eq!(mounts[0].r#type, "bind", "{key}");
+        tree::build(&target(&mounts), "f other data=o");
+        bench.settle();
+        let before = (client.lines(), bench.layers());
+        let refused = client.commit("done", key, "base", &none());
+        let (code, text) = refused.expect_err("the deletion would be lost");
+        assert_eq!(code, Code::FailedPrecondition, "{text}");
+        let label = "`containerd.io/snapshot/parent-chain-id`";
+        for part in [&format!("`{key}`"), label, "`rebase`"] {
+            assert!(text.contains(part), "{text}");
+        }
+        bench.settle();
+        assert_eq!((client.lines(), bench.layers()), before, "{key}");
+        // Without a parent there is nothing that it could have deleted.
+        client.commit("done", key, "", &none()).expect("commit");
+        client.remove("done").expect("remove");
+    }
+    // A wrong parent is told first, as before.
+    for key in ["y", "z"] {
+        client.prepare(key, "", &none()).expect("prepare");
+    }
+    for (parent, code) in [("ghost", Code::NotFound), ("z", Code::InvalidArgument)] {
+        let refused = client.commit("done", "y", parent, &none());
+        assert_eq!(refused.expect_err(parent).0, code, "{parent}");
+    }
+}
+
 /// A driver that copies has no upper directories: whiteouts would be files in it.
 #[test]
 fn a_driver_that_copies_refuses() {

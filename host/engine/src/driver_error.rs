@@ -27,7 +27,9 @@ pub(crate) fn translate(driver: &str, doing: &str, error: DriverError) -> Error 
             doing: what,
             failure,
         } => host_failure(doing, &what, failure),
-        DriverError::Trapped(text) => failed(format!("{doing}: {text}")),
+        DriverError::Trapped(text) | DriverError::Implausible(text) => {
+            failed(format!("{doing}: {text}"))
+        }
         DriverError::TimedOut(text) => Error::TimedOut(format!("{doing}: {text}")),
         DriverError::LimitReached(text) => Error::LimitReached(format!("{doing}: {text}")),
         DriverError::Cancelled => Error::Cancelled,

@@ -44,6 +44,9 @@ pub enum Error {
     /// The driver broke: a trap, or an answer that is not allowed.
     #[error("driver failed: {0}")]
     Trapped(String),
+    /// The driver answers what cannot be true. It may have that from a layer or an archive, so it is no fault.
+    #[error("driver is wrong: {0}")]
+    Implausible(String),
     /// The operation passed a deadline.
     #[error("operation timed out: {0}")]
     TimedOut(String),

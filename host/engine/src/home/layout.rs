@@ -86,16 +86,16 @@ impl Layout {
         }
     }
 
-    /// Opens a directory in the room of a published layer.
-    pub(crate) fn open_in_room(&self, number: u64, names: &[Name]) -> io::Result<OwnedFd> {
+    /// Opens a directory in the room of a published layer, or the room itself.
+    pub(crate) fn open_in_room(&self, number: u64, name: Option<&Name>) -> io::Result<OwnedFd> {
         let layer = Name::from_number(number);
-        let path = [&layer, &self.room].into_iter().chain(names);
+        let path = [&layer, &self.room].into_iter().chain(name);
         node::open_directory_along(self.layers.as_fd(), path)
     }
 
     /// Opens the room of a published layer.
     pub(crate) fn open_room(&self, number: u64) -> io::Result<OwnedFd> {
-        self.open_in_room(number, &[])
+        self.open_in_room(number, None)
     }
 }
 

@@ -100,8 +100,8 @@ impl LayerSet {
     }
 
     /// Opens a directory in the room of a layer.
-    pub(crate) fn open_in_room(&self, number: u64, names: &[Name]) -> io::Result<OwnedFd> {
-        self.home.layout().open_in_room(number, names)
+    pub(crate) fn open_in_room(&self, number: u64, name: &Name) -> io::Result<OwnedFd> {
+        self.home.layout().open_in_room(number, Some(name))
     }
 
     /// The numbers of all layers.

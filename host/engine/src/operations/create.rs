@@ -8,12 +8,11 @@ use crate::event::News;
 use crate::home::{Record, Syncing};
 use crate::layers::{Key, Mode};
 use crate::scope::{Intent, Scope};
+use crate::snapshots::{CheckedView, ViewRules};
 use crate::store::Store;
 use crate::view::{LayerRequest, LayerView, LiveParent};
 use crate::{Error, EventKind, LayerId, Result, label};
-use mica_runtime::{
-    Access, CancelToken, CreateOptions, Error as DriverError, LayerKind, MountPlan,
-};
+use mica_runtime::{CancelToken, CreateOptions, Error as DriverError, LayerKind};
 
 /// How a layer is made.
 #[derive(Debug)]
@@ -23,13 +22,13 @@ pub(crate) struct NewLayer {
     syncing: Syncing,
     cancel: CancelToken,
     live_parent: LiveParent,
-    /// How it is to be seen, if that is asked at once.
-    view: Option<Access>,
+    /// The rules for its view, if that is asked at once.
+    view: Option<ViewRules>,
 }
 
 impl NewLayer {
     /// The layer of a snapshot: its files may get to the device later, for its row tells whether it counts.
-    pub(crate) fn of_snapshot(kind: LayerKind, view: Access, cancel: &CancelToken) -> Self {
+    pub(crate) fn of_snapshot(kind: LayerKind, view: ViewRules, cancel: &CancelToken) -> Self {
         Self {
             kind,
             options: CreateOptions::default(),
@@ -85,7 +84,7 @@ impl Engine {
         id: &LayerId,
         parent: Option<&LayerId>,
         new: NewLayer,
-    ) -> Result<Option<MountPlan>> {
+    ) -> Result<Option<CheckedView>> {
         let mut wanted = vec![(Key::Layer(id.clone()), Mode::Exclusive)];
         wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
@@ -99,13 +98,18 @@ impl Engine {
         let scope = Scope::layer(&store.layers, id, intent);
         let below = parent.map(LayerId::as_str);
         let call = Call::new("create", scope.clone()).with_cancel(new.cancel);
-        let (staged, plan) = self.call(call, |generation, operation| {
+        let (staged, view) = self.call(call, |generation, operation| {
             let (kind, options) = (new.kind, &new.options);
-            let plan = generation.create(operation, id.as_str(), below, kind, options, new.view)?;
+            let access = new.view.as_ref().map(ViewRules::access);
+            let plan = generation.create(operation, id.as_str(), below, kind, options, access)?;
+            let view = match (&plan, &new.view) {
+                (Some(plan), Some(rules)) => Some(rules.check(plan, &*scope)?),
+                _ => None,
+            };
             let staged = scope
                 .take_published()
                 .ok_or_else(|| DriverError::Trapped("it published no layer".into()))?;
-            Ok((staged, plan))
+            Ok((staged, view))
         })?;
         let driver = &store.description.driver;
         let record = Record::new(id.clone(), parent.cloned(), new.kind, driver);
@@ -115,7 +119,7 @@ impl Engine {
                 .store(store.name.as_str())
                 .layer(id.as_str()),
         );
-        Ok(plan)
+        Ok(view)
     }
 
     /// Checks what can be known before the driver is asked.

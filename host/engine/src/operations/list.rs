@@ -10,7 +10,7 @@ use crate::store::Store;
 use crate::view::LayerView;
 use crate::words::printable;
 use crate::{Error, LayerId, Result};
-use std::path::{Path, PathBuf};
+use mica_sys::Name;
 
 impl Engine {
     /// Lists layers in byte order of their ids, those after `after`, at most `limit`.
@@ -43,8 +43,9 @@ impl Engine {
         Ok(store.layer_view(store.facts(&id)?))
     }
 
-    /// What the driver tells of a layer, in its order. Paths are absolute: `LowerDir` has one for each layer below,
-    /// `MergedDir` is where the layer is mounted, or would be.
+    /// What the driver tells of a layer, in its order. Paths are absolute, and lead to directories one name below a room,
+    /// which no process can exchange: `LowerDir` has one for each layer below, `MergedDir` is where the layer is mounted,
+    /// or would be.
     ///
     /// # Errors
     /// As [`Engine::layer`]; what the driver answers.
@@ -66,14 +67,14 @@ impl Engine {
             }
             let value = match key.as_str() {
                 MERGED => Some(places.merged.clone()),
-                LOWER => places.lower(&value),
-                key if key.ends_with("Dir") => below(&places.own, &value),
+                LOWER => places.lower(&store, &value),
+                key if key.ends_with("Dir") => in_room(&store, places.own, &value),
                 _ => Some(printable(&value)),
             };
             let value = value.ok_or_else(|| Error::DriverFailed {
                 driver: facts.record.driver.clone(),
                 reason: format!(
-                    "metadata of layer `{id}`: `{}` is no path within the layer",
+                    "metadata of layer `{id}`: `{}` is no directory one name below the room of each layer",
                     printable(&key)
                 ),
             })?;
@@ -88,16 +89,15 @@ impl Engine {
 
 /// Where a layer lies.
 struct Places {
-    own: PathBuf,
-    /// The rooms of the layers below, nearest first.
-    below: Vec<PathBuf>,
+    own: u64,
+    /// The layers below, nearest first.
+    below: Vec<u64>,
     /// Where it is mounted, or would be.
     merged: String,
 }
 
 impl Places {
     fn of(store: &Store, facts: &Facts) -> Self {
-        let room = |number| store.layers.room_path(number);
         let table = store.layers.table();
         let ids = table
             .ancestors(facts.record.id.as_str())
@@ -107,15 +107,16 @@ impl Places {
             .filter_map(|id| table.get(id))
             .map(|entry| entry.number);
         Self {
-            own: room(facts.number),
-            below: numbers.map(room).collect(),
+            own: facts.number,
+            below: numbers.collect(),
             merged: store.place.point(facts.number).display().to_string(),
         }
     }
 
     /// A path within each layer below.
-    fn lower(&self, value: &str) -> Option<String> {
-        let paths: Option<Vec<_>> = self.below.iter().map(|room| below(room, value)).collect();
+    fn lower(&self, store: &Store, value: &str) -> Option<String> {
+        let below = self.below.iter();
+        let paths: Option<Vec<_>> = below.map(|number| in_room(store, *number, value)).collect();
         Some(paths?.join(":"))
     }
 }
@@ -125,15 +126,23 @@ const MERGED: &str = "MergedDir";
 /// The key whose path lies in every layer below.
 const LOWER: &str = "LowerDir";
 
-/// Puts the room's path before each of the relative paths that colons divide; `None` if one leaves the room: nothing
+/// Puts the room's path before each of the names that colons divide; `None` if one is no directory of the room: nothing
 /// may look as if the host had vouched for it.
-fn below(room: &Path, value: &str) -> Option<String> {
-    let absolute = |part: &str| {
-        let leaves = part.starts_with('/') || part.split('/').any(|component| component == "..");
-        (!leaves).then(|| printable(&room.join(part).display().to_string()))
+fn in_room(store: &Store, number: u64, value: &str) -> Option<String> {
+    let room = store.layers.room_path(number);
+    let absolute = |name: &Name| {
+        let _is_there = store.layers.open_in_room(number, name).ok()?;
+        let name = std::str::from_utf8(name.as_bytes()).ok()?;
+        Some(printable(&room.join(name).display().to_string()))
     };
-    let paths: Option<Vec<String>> = value.split(':').map(absolute).collect();
+    let paths: Option<Vec<String>> = names(value)?.iter().map(absolute).collect();
     Some(paths?.join(":"))
+}
+
+/// The names that colons divide; `None` if one is no name.
+fn names(value: &str) -> Option<Vec<Name>> {
+    let names = value.split(':').map(|name| Name::new(name.as_bytes()));
+    names.collect::<std::result::Result<_, _>>().ok()
 }
 
 #[cfg(test)]
@@ -141,15 +150,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_paths_within_the_room_become_absolute() {
-        let room = Path::new("/r/layers/7/d");
+    fn only_names_within_the_room_are_told() {
         for (given, told) in [
-            ("diff", Some("/r/layers/7/d/diff")),
-            ("a:b/c", Some("/r/layers/7/d/a:/r/layers/7/d/b/c")),
+            ("diff", Some(vec!["diff"])),
+            ("a:b", Some(vec!["a", "b"])),
+            ("a:b/c", None),
             ("../8/d", None),
             ("a:/etc", None),
+            ("..", None),
+            ("", None),
         ] {
-            assert_eq!(below(room, given).as_deref(), told);
+            let found = names(given);
+            let found = found.map(|names| names.iter().map(Name::to_string).collect::<Vec<_>>());
+            assert_eq!(
+                found,
+                told.map(|names| names.into_iter().map(str::to_owned).collect()),
+                "{given}"
+            );
         }
     }
 }

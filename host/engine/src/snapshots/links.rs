@@ -1,7 +1,7 @@
 //! Short names for directories of layers, so that 500 of them fit into the page that `mount(2)` takes.
 //!
 //! ```text
-//! <store>/l/<n>      a symbolic link to `../layers/<number>/d/<names>`; n is the number in base 36
+//! <store>/l/<n>      a symbolic link to `../layers/<number>/d/<name>`; n is the number in base 36
 //! <store>/l/<n>-<k>  the same for further directories of one layer
 //! ```
 //!
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::files;
+use mica_sys::Name;
 
 /// Directories of one layer that one view may consist of.
 const MOST: u32 = 512;
@@ -25,7 +26,7 @@ const MOST: u32 = 512;
 pub(crate) struct Links {
     directory: PathBuf,
     /// Names that are known to be there, by number and target.
-    made: Mutex<HashMap<(u64, Vec<u8>), String>>,
+    made: Mutex<HashMap<(u64, Name), String>>,
 }
 
 impl Links {
@@ -38,15 +39,15 @@ impl Links {
         })
     }
 
-    /// The short path of a directory that lies at `below` in the layer's own directory.
-    pub(super) fn path(&self, number: u64, below: &[u8]) -> io::Result<PathBuf> {
+    /// The short path of a directory in the room of a layer.
+    pub(super) fn path(&self, number: u64, directory: &Name) -> io::Result<PathBuf> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (number, below.to_vec());
+        let key = (number, directory.clone());
         if let Some(name) = made.get(&key) {
             return Ok(self.directory.join(name));
         }
-        let mut target = PathBuf::from(format!("../layers/{number}"));
-        target.push(OsStr::from_bytes(below));
+        let mut target = PathBuf::from(format!("../layers/{number}/d"));
+        target.push(OsStr::from_bytes(directory.as_bytes()));
         for further in 0..MOST {
             let name = name(number, further);
             let path = self.directory.join(&name);
@@ -143,8 +144,9 @@ mod tests {
             fs::create_dir_all(place.path().join(path)).unwrap();
         }
         let links = Links::open(place.path()).unwrap();
-        let paths = [(7, "d/upper"), (7, "d/other"), (8, "d/upper")]
-            .map(|(number, below)| links.path(number, below.as_bytes()).unwrap());
+        let directory = |name: &str| Name::new(name.as_bytes()).unwrap();
+        let paths = [(7, "upper"), (7, "other"), (8, "upper")]
+            .map(|(number, name)| links.path(number, &directory(name)).unwrap());
         assert_eq!(paths[1].file_name().unwrap(), "7-1");
         assert_eq!(
             fs::canonicalize(&paths[2]).unwrap(),
@@ -152,7 +154,7 @@ mod tests {
         );
         // Another process finds the same names.
         let again = Links::open(place.path()).unwrap();
-        assert_eq!(again.path(7, b"d/other").unwrap(), paths[1]);
+        assert_eq!(again.path(7, &directory("other")).unwrap(), paths[1]);
         links.forget(7);
         assert!(fs::symlink_metadata(&paths[0]).is_err());
         again.keep_only(&HashSet::new());

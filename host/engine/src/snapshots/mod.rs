@@ -32,10 +32,11 @@ mod recover;
 mod remover;
 mod snapshot;
 mod table;
+mod view;
 
 pub(crate) use database::Change;
 pub use mapping::IdMapping;
-pub(crate) use mounts::{open_place, synthesize};
+pub(crate) use mounts::synthesize;
 pub(crate) use remover::Remover;
 pub use snapshot::{
     CommitRequest, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
@@ -43,6 +44,7 @@ pub use snapshot::{
 };
 pub(crate) use snapshot::{check_key, check_labels};
 pub(crate) use table::Entry;
+pub(crate) use view::{CheckedView, RoomDirectory, Shape, ViewRules};
 
 use crate::home::Described;
 use crate::layers::LayerSet;
@@ -141,10 +143,15 @@ impl Snapshots {
         self.table()
             .get(key)
             .map(|entry| Arc::clone(&entry.snapshot))
-            .ok_or_else(|| Error::UnknownSnapshot {
-                store: self.store.clone(),
-                key: shown(key),
-            })
+            .ok_or_else(|| self.unknown(key))
+    }
+
+    /// The error for a snapshot that is not there.
+    fn unknown(&self, key: &str) -> Error {
+        Error::UnknownSnapshot {
+            store: self.store.clone(),
+            key: shown(key),
+        }
     }
 
     /// Checks that a key or name is free.

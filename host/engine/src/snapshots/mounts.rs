@@ -1,19 +1,14 @@
 //! The mounts of a snapshot, for a runtime that carries them out itself.
 //!
-//! The driver builds its view of handles as for any mount; the sandbox writes down what the view consists of and where
-//! the handles lie. Here the places become paths, each checked against the directory that the driver held.
-//!
-//! Invariant: every option is made here; nothing of it is text that a driver gave, but for an SELinux context that the
-//! sandbox has checked.
+//! Invariant: every option is made here, of a [`CheckedView`] and of what the snapshot says; nothing of it is text that a
+//! driver gave, but for names in rooms that were checked.
 
-use super::{Snapshot, SnapshotKind, SnapshotMount, Snapshots, shown};
+use super::view::{CheckedView, RoomDirectory, Shape};
+use super::{Snapshot, SnapshotKind, SnapshotMount, Snapshots};
 use crate::layers::LayerSet;
 use crate::{Error, Result};
-use mica_runtime::{Access, MountPlan, Place};
-use mica_sys::{Name, node};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use mica_runtime::Access;
+use std::path::Path;
 
 /// Bytes of options from which on lower directories get short names. The kernel takes a page; containerd keeps 512
 /// bytes of it free before it makes names relative, and older mount programs do not do that at all.
@@ -26,13 +21,13 @@ const SIGNS: &[u8] = b",:\\\"";
 /// Makes the mount of a snapshot from what its view consists of.
 ///
 /// # Errors
-/// [`Error::Io`] when a directory is not where it was; [`Error::Invalid`] when the store's path has signs that no mount
-/// option can carry.
+/// [`Error::UnknownLayer`] when a layer has gone; [`Error::Invalid`] when the store's path has signs that no mount option
+/// can carry.
 pub(crate) fn synthesize(
     snapshots: &Snapshots,
     layers: &LayerSet,
     snapshot: &Snapshot,
-    plan: &MountPlan,
+    view: &CheckedView,
 ) -> Result<SnapshotMount> {
     let mapping = snapshot.mapping.as_ref();
     let maker = Maker {
@@ -40,25 +35,17 @@ pub(crate) fn synthesize(
         layers,
         options: mapping.map_or_else(Vec::new, |mapping| mapping.options().to_vec()),
     };
-    if snapshot.late_parent && snapshot.kind == SnapshotKind::Active {
-        return maker.alone(snapshot, plan);
-    }
-    match plan {
-        MountPlan::Bind { directory, access } => maker.bind(directory, *access),
-        MountPlan::Overlay {
+    let is_alone = snapshot.late_parent && snapshot.kind == SnapshotKind::Active;
+    match view.shape() {
+        Shape::Bind(upper) | Shape::Overlay { upper, .. } if is_alone => maker.alone(upper),
+        Shape::Bind(directory) => maker.bind(directory, view.access()),
+        Shape::Stack(lowers) => maker.overlay(lowers, None),
+        Shape::Overlay {
             lowers,
-            upper_and_work,
-            label,
-        } => maker.overlay(lowers, upper_and_work.as_ref(), label.as_deref()),
+            upper,
+            work,
+        } => maker.overlay(lowers, Some((upper, work))),
     }
-}
-
-/// Opens a directory of a view, which is where it was.
-///
-/// # Errors
-/// [`Error::Io`].
-pub(crate) fn open_place(layers: &LayerSet, place: &Place) -> Result<OwnedFd> {
-    locate(layers, place).map(|(_, directory)| directory)
 }
 
 fn access_option(access: Access) -> &'static str {
@@ -75,43 +62,22 @@ struct Maker<'a> {
     options: Vec<String>,
 }
 
-/// A directory that was found where it should be.
-struct Located {
-    number: u64,
-    /// From the layer's own directory on.
-    below: Vec<u8>,
-    path: PathBuf,
-}
-
 impl Maker<'_> {
-    fn bind(mut self, directory: &Place, access: Access) -> Result<SnapshotMount> {
+    fn bind(mut self, directory: &RoomDirectory, access: Access) -> Result<SnapshotMount> {
         let options = [access_option(access), "rbind"];
         self.options.extend(options.map(str::to_owned));
         Ok(SnapshotMount {
             kind: "bind",
-            source: text(&self.locate(directory)?.path)?,
+            source: text(&directory.path(self.layers)?)?,
             options: self.options,
         })
     }
 
     /// An overlay of which only the upper directory is known. No kernel mounts that: it says where to unpack, and that
     /// whiteouts are to be an overlay's.
-    fn alone(mut self, snapshot: &Snapshot, plan: &MountPlan) -> Result<SnapshotMount> {
-        let (MountPlan::Bind {
-            directory: upper, ..
-        }
-        | MountPlan::Overlay {
-            upper_and_work: Some((upper, _)),
-            ..
-        }) = plan
-        else {
-            let key = shown(&snapshot.key);
-            let text = format!("snapshot `{key}` has no directory of its own");
-            return Err(Error::Invalid(text));
-        };
-        let upper = option_text(&self.locate(upper)?.path)?;
-        let options = ["rw".to_owned(), format!("upperdir={upper}")];
-        self.options.extend(options);
+    fn alone(mut self, upper: &RoomDirectory) -> Result<SnapshotMount> {
+        let upper = self.option("upperdir", upper)?;
+        self.options.extend(["rw".to_owned(), upper]);
         Ok(SnapshotMount {
             kind: "overlay",
             source: "overlay".to_owned(),
@@ -121,34 +87,20 @@ impl Maker<'_> {
 
     fn overlay(
         mut self,
-        lowers: &[Place],
-        upper_and_work: Option<&(Place, Place)>,
-        label: Option<&str>,
+        lowers: &[RoomDirectory],
+        upper_and_work: Option<(&RoomDirectory, &RoomDirectory)>,
     ) -> Result<SnapshotMount> {
         let mut options = std::mem::take(&mut self.options);
         options.push("index=off".to_owned());
         if mica_sys::mount::opaque_xattr().starts_with("user.") {
             options.push("userxattr".to_owned());
         }
-        if let Some(label) = label {
-            options.push(format!("context=\"{label}\""));
-        }
         if let Some((upper, work)) = upper_and_work {
-            options.push(format!(
-                "workdir={}",
-                option_text(&self.locate(work)?.path)?
-            ));
-            options.push(format!(
-                "upperdir={}",
-                option_text(&self.locate(upper)?.path)?
-            ));
+            options.push(self.option("workdir", work)?);
+            options.push(self.option("upperdir", upper)?);
         }
         let taken: usize = options.iter().map(|option| option.len() + 1).sum();
-        let lowers: Vec<Located> = lowers
-            .iter()
-            .map(|lower| self.locate(lower))
-            .collect::<Result<_>>()?;
-        options.push(format!("lowerdir={}", self.join(&lowers, taken)?));
+        options.push(format!("lowerdir={}", self.join(lowers, taken)?));
         Ok(SnapshotMount {
             kind: "overlay",
             source: "overlay".to_owned(),
@@ -156,9 +108,16 @@ impl Maker<'_> {
         })
     }
 
+    fn option(&self, name: &str, directory: &RoomDirectory) -> Result<String> {
+        let path = option_text(&directory.path(self.layers)?)?;
+        Ok(format!("{name}={path}"))
+    }
+
     /// Writes lower directories down: under their own paths as long as that fits, under short names otherwise.
-    fn join(&self, lowers: &[Located], taken: usize) -> Result<String> {
-        let paths = lowers.iter().map(|lower| option_text(&lower.path));
+    fn join(&self, lowers: &[RoomDirectory], taken: usize) -> Result<String> {
+        let paths = lowers
+            .iter()
+            .map(|lower| option_text(&lower.path(self.layers)?));
         let paths = paths.collect::<Result<Vec<_>>>()?;
         let joined = paths.join(":");
         if taken + joined.len() < OPTIONS_BYTES {
@@ -167,8 +126,13 @@ impl Maker<'_> {
         let mut short = Vec::with_capacity(lowers.len());
         let mut bytes = taken;
         for lower in lowers {
-            let path = self.snapshots.links().path(lower.number, &lower.below);
-            let path = path.map_err(|error| self.explain(&lower.path, error))?;
+            let number = lower.number(self.layers)?;
+            let path = self.snapshots.links().path(number, lower.name());
+            let path = path.map_err(|error| {
+                let store = &self.layers.store;
+                let text = format!("make a short name for layer {number} of store `{store}`");
+                Error::io(text, error)
+            })?;
             bytes += path.file_name().map_or(0, |name| name.len() + 1);
             short.push(option_text(&path)?);
         }
@@ -182,62 +146,6 @@ impl Maker<'_> {
         }
         Ok(short.join(":"))
     }
-
-    fn locate(&self, place: &Place) -> Result<Located> {
-        locate(self.layers, place).map(|(found, _)| found)
-    }
-
-    fn explain(&self, path: &Path, error: io::Error) -> Error {
-        explain(self.layers, path, error)
-    }
-}
-
-/// Goes to a place name by name and makes sure that the directory is the one that the driver held.
-fn locate(layers: &LayerSet, place: &Place) -> Result<(Located, OwnedFd)> {
-    let number = layers
-        .table()
-        .get(&place.layer)
-        .map(|entry| entry.number)
-        .ok_or_else(|| Error::UnknownLayer {
-            store: layers.store.clone(),
-            layer: place.layer.clone(),
-        })?;
-    let mut path = layers.room_path(number);
-    let mut below = b"d".to_vec();
-    for name in &place.names {
-        below.push(b'/');
-        below.extend(name.as_bytes());
-        path.push(as_path(name));
-    }
-    let open = || -> io::Result<OwnedFd> {
-        let at = layers.open_in_room(number, &place.names)?;
-        let found = node::stat_fd(at.as_fd())?;
-        if (found.device, found.inode) == (place.device, place.inode) {
-            return Ok(at);
-        }
-        Err(io::ErrorKind::NotFound.into())
-    };
-    match open() {
-        Ok(directory) => {
-            let found = Located {
-                number,
-                below,
-                path,
-            };
-            Ok((found, directory))
-        }
-        Err(error) => Err(explain(layers, &path, error)),
-    }
-}
-
-fn explain(layers: &LayerSet, path: &Path, error: io::Error) -> Error {
-    let text = format!("find `{}` of store `{}`", path.display(), layers.store);
-    Error::io(text, error)
-}
-
-fn as_path(name: &Name) -> &Path {
-    use std::os::unix::ffi::OsStrExt as _;
-    Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()))
 }
 
 /// A path that a message can carry.

@@ -89,6 +89,11 @@ impl Table {
         self.0.get_mut(snapshot.parent.as_ref()?)
     }
 
+    /// Number of snapshots.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A snapshot.
     pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
         self.0.get(key)

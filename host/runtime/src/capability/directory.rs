@@ -5,7 +5,7 @@
 use super::attributes::{self, Node, Wanted, check_mode};
 use super::file::File;
 use super::listing::Listing;
-use super::plan::Origin;
+use super::plan::Position;
 use super::{HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entry};
 use crate::{Access, Code, Failure};
@@ -23,8 +23,9 @@ use wasmtime::component::Resource;
 pub struct Directory {
     dir: Arc<Dir>,
     access: Access,
-    /// How it was reached; only where views are planned.
-    origin: Option<Arc<Origin>>,
+    /// What may be done in the directories below.
+    below: Access,
+    position: Position,
 }
 
 impl Directory {
@@ -32,34 +33,32 @@ impl Directory {
         Self {
             dir: Arc::new(Dir::from_std_file(fd.into())),
             access,
-            origin: None,
+            below: access,
+            position: Position::Elsewhere,
         }
     }
 
-    /// The room of a layer, from which on places are written down.
-    pub(super) fn room(fd: OwnedFd, access: Access, layer: String) -> Self {
-        let names = Vec::new();
+    /// The room of a layer: its own names can be changed as `access` says, what lies below them as `below` says.
+    pub(super) fn room(fd: OwnedFd, access: Access, below: Access, layer: &str) -> Self {
         Self {
-            origin: Some(Arc::new(Origin { layer, names })),
+            below,
+            position: Position::Room {
+                layer: Arc::from(layer),
+            },
             ..Self::new(fd, access)
         }
     }
 
     /// A directory of this one.
-    fn child(&self, fd: OwnedFd, access: Access, name: &Name) -> Self {
-        let origin = self.origin.as_ref().map(|origin| {
-            let mut origin = Origin::clone(origin);
-            origin.names.push(name.clone());
-            Arc::new(origin)
-        });
+    fn child(&self, fd: OwnedFd, name: &Name) -> Self {
         Self {
-            origin,
-            ..Self::new(fd, access)
+            position: self.position.child(name),
+            ..Self::new(fd, self.below)
         }
     }
 
-    pub(super) fn origin(&self) -> Option<&Origin> {
-        self.origin.as_deref()
+    pub(super) fn position(&self) -> &Position {
+        &self.position
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -181,7 +180,7 @@ impl wit::HostDirectory for State {
         let name = component(&name)?;
         let fd =
             node::open_directory(directory.fd(), &name).map_err(on("open directory", &name))?;
-        let opened = directory.child(fd, directory.access, &name);
+        let opened = directory.child(fd, &name);
         Ok(self.handles.push(opened)?)
     }
 
@@ -207,7 +206,7 @@ impl wit::HostDirectory for State {
         check_mode(mode)?;
         let fd = node::create_directory(directory.fd(), &name, mode)
             .map_err(on("create directory", &name))?;
-        let made = directory.child(fd, Access::ReadWrite, &name);
+        let made = directory.child(fd, &name);
         Ok(self.handles.push(made)?)
     }
 

@@ -140,10 +140,13 @@ impl wit::Host for State {
     fn open(&mut self, id: String) -> HostResult<Resource<Directory>> {
         self.ask()?;
         let room = self.operation.home.open(&id)?;
-        let directory = match self.outcome {
-            Outcome::Mount => Directory::new(room.fd, room.access),
-            Outcome::Plan => Directory::room(room.fd, room.access, id),
+        // What a plan names must stay what it is after the driver has answered, so the room's own names are fixed while
+        // views are planned, also against an operation that runs beside this one.
+        let access = match self.outcome {
+            Outcome::Mount => room.access,
+            Outcome::Plan => Access::ReadOnly,
         };
+        let directory = Directory::room(room.fd, access, room.access, &id);
         Ok(self.handles.push(directory)?)
     }
 

@@ -3,8 +3,8 @@
 //! Invariant: built from descriptors alone, and attached nowhere: that is the engine's.
 
 use super::directory::{Directory, component};
-use super::plan::{MountPlan, Outcome, Place};
-use super::{HostResult, State};
+use super::plan::{MountPlan, Outcome, Place, Position, broken};
+use super::{HostError, HostResult, State};
 use crate::bindings::mica::host::mounts as wit;
 use crate::{Access, Code, Failure};
 use mica_sys::mount::{self, DetachedMount, Overlay};
@@ -81,12 +81,40 @@ fn check_lowers(count: usize, least: usize) -> Result<(), Failure> {
     ))
 }
 
+/// Refuses a label where no one asked for one: it would be a driver's text in what others mount.
+fn check_unlabelled(label: Option<&str>) -> Result<(), HostError> {
+    match label {
+        Some(_) => Err(broken(
+            "a view that others mount has a label only if one was asked for",
+        )),
+        None => Ok(()),
+    }
+}
+
 impl State {
     fn directories(&self, handles: &[Resource<Directory>]) -> HostResult<Vec<Directory>> {
         handles
             .iter()
-            .map(|handle| Ok(self.handles.get(handle)?.clone()))
+            .map(|handle| self.shown(handle).cloned())
             .collect()
+    }
+
+    /// A directory that a view may show: never a room, for whoever can write to a view of it could exchange the
+    /// directories that others know by name.
+    fn shown(&self, handle: &Resource<Directory>) -> HostResult<&Directory> {
+        let directory = self.handles.get(handle)?;
+        match (directory.position(), self.outcome) {
+            // A plan has no place for a room, and breaking that rule ends the operation.
+            (_, Outcome::Plan)
+            | (Position::InRoom { .. } | Position::Elsewhere, Outcome::Mount) => Ok(directory),
+            (Position::Room { layer }, Outcome::Mount) => {
+                let layer = layer.escape_debug();
+                let text = format!(
+                    "the room of layer `{layer}` cannot be shown itself; make a view of a directory in it"
+                );
+                Err(Failure::new(Code::Invalid, text).into())
+            }
+        }
     }
 
     /// Remembers an upper; the same one again is refused, as two overlays on one upper corrupt it.
@@ -115,14 +143,14 @@ impl wit::Host for State {
         check_label(label.as_deref())?;
         check_lowers(lowers.len(), 1)?;
         let lowers = self.directories(&lowers)?;
-        let upper = self.handles.get(&upper)?.writable()?.clone();
-        let work = self.handles.get(&work)?.writable()?.clone();
+        let upper = self.shown(&upper)?.writable()?.clone();
+        let work = self.shown(&work)?.writable()?.clone();
         self.claim_upper(&upper)?;
         if self.outcome == Outcome::Plan {
+            check_unlabelled(label.as_deref())?;
             let plan = MountPlan::Overlay {
                 lowers: Place::of_all(&lowers)?,
                 upper_and_work: Some((Place::of(&upper)?, Place::of(&work)?)),
-                label,
             };
             return Ok(self.handles.push(Mount::planned(plan, Access::ReadWrite))?);
         }
@@ -150,11 +178,10 @@ impl wit::Host for State {
         check_lowers(lowers.len(), 2)?;
         let lowers = self.directories(&lowers)?;
         if self.outcome == Outcome::Plan {
-            let lowers = Place::of_all(&lowers)?;
+            check_unlabelled(label.as_deref())?;
             let plan = MountPlan::Overlay {
-                lowers,
+                lowers: Place::of_all(&lowers)?,
                 upper_and_work: None,
-                label,
             };
             return Ok(self.handles.push(Mount::planned(plan, Access::ReadOnly))?);
         }
@@ -177,7 +204,8 @@ impl wit::Host for State {
         directory: Resource<Directory>,
         access: Access,
     ) -> HostResult<Resource<Mount>> {
-        let directory = self.at(&directory)?.clone();
+        self.enter()?;
+        let directory = self.shown(&directory)?.clone();
         let wanted = match access {
             Access::ReadOnly => mount::Access::ReadOnly,
             Access::ReadWrite => {

@@ -1,14 +1,21 @@
 //! Views that are described instead of made.
 //!
-//! Some callers mount for themselves: containerd is told where the directories are. A driver need not know of that:
-//! it builds its view as ever, and what it built is written down with the places of its handles.
+//! Some callers mount for themselves: containerd is told where the directories are, as text, and mounts them later. A
+//! driver need not know of that: it builds its view as ever, and what it built is written down with the places of its
+//! handles.
 //!
-//! Invariant: a place was reached by the host's own steps, name by name from the room of a layer; a driver names no
-//! path.
+//! A path of several names below a room could be led elsewhere by a process that exchanges one of the names for a link
+//! after the host has looked. So a place is one name in a room, which no process can write to, and nothing deeper has
+//! one.
+//!
+//! Invariant: a [`Place`] is one name below the room of a layer, as the host itself opened it; no other can be written
+//! down.
 
+use super::HostError;
 use super::directory::Directory;
-use crate::{Access, Code, Failure};
+use crate::{Access, Failure};
 use mica_sys::{Name, node};
+use std::sync::Arc;
 
 /// What the views of an operation become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,27 +27,44 @@ pub(crate) enum Outcome {
     Plan,
 }
 
-/// How a directory was reached: the layer whose room it began in, and the names from there on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) layer: String,
-    pub(super) names: Vec<Name>,
+/// Where a handle's directory lies, as far as that matters to views.
+#[derive(Clone, Debug)]
+pub(super) enum Position {
+    /// It is the room of a layer: no view shows it, for it holds names that paths are made of.
+    Room { layer: Arc<str> },
+    /// It was reached by one name from the room of a layer.
+    InRoom { layer: Arc<str>, name: Name },
+    /// It is deeper, or in no room.
+    Elsewhere,
 }
 
-/// Where a directory of a view is. Names may have changed since: the two numbers tell whether it is still the one.
+impl Position {
+    /// The position of what was opened here by a name.
+    pub(super) fn child(&self, name: &Name) -> Self {
+        match self {
+            Self::Room { layer } => Self::InRoom {
+                layer: Arc::clone(layer),
+                name: name.clone(),
+            },
+            Self::InRoom { .. } | Self::Elsewhere => Self::Elsewhere,
+        }
+    }
+}
+
+/// Where a directory of a view is. The name may have changed since: the two numbers tell whether it is still the one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The layer in whose room it is.
     pub layer: String,
-    /// The names from the room on.
-    pub names: Vec<Name>,
+    /// The name in the room.
+    pub name: Name,
     /// The number of its file system.
     pub device: u64,
     /// Its number in the file system.
     pub inode: u64,
 }
 
-/// What a view consists of.
+/// What a view consists of. No text of a driver is in it but the names of places.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MountPlan {
     /// One directory.
@@ -56,32 +80,37 @@ pub enum MountPlan {
         lowers: Vec<Place>,
         /// Where changes go, and the kernel's own directory; nothing can be changed without.
         upper_and_work: Option<(Place, Place)>,
-        /// An SELinux context for all files.
-        label: Option<String>,
     },
 }
 
 impl Place {
     /// Writes down where a handle's directory is.
-    pub(super) fn of(directory: &Directory) -> Result<Self, Failure> {
-        let nowhere = || {
-            Failure::new(
-                Code::Invalid,
-                "a directory of the view is in no layer's room, so its place cannot be told",
-            )
+    ///
+    /// # Errors
+    /// The end of the operation for a directory that has no place: the driver breaks a rule of the contract.
+    pub(super) fn of(directory: &Directory) -> Result<Self, HostError> {
+        let Position::InRoom { layer, name } = directory.position() else {
+            return Err(broken(
+                "a view that others mount consists of directories that lie one name below the room of a layer, and \
+                 this one does not",
+            ));
         };
-        let Origin { layer, names } = directory.origin().ok_or_else(nowhere)?.clone();
         let found = node::stat_fd(directory.fd())
             .map_err(|error| Failure::from_io("stat a directory of the view", &error))?;
         Ok(Self {
-            layer,
-            names,
+            layer: layer.as_ref().to_owned(),
+            name: name.clone(),
             device: found.device,
             inode: found.inode,
         })
     }
 
-    pub(super) fn of_all(directories: &[Directory]) -> Result<Vec<Self>, Failure> {
+    pub(super) fn of_all(directories: &[Directory]) -> Result<Vec<Self>, HostError> {
         directories.iter().map(Self::of).collect()
     }
+}
+
+/// Ends the operation of a driver that breaks a rule of the contract.
+pub(super) fn broken(rule: &'static str) -> HostError {
+    HostError::Trap(wasmtime::Error::msg(rule))
 }

@@ -3,22 +3,28 @@
 //! A sink collects what it gets in recycled chunks and hands each full one to a bounded channel: a full channel
 //! stops the guest, a closed one fails its next call. A source gives out what a reader gives it.
 //!
+//! What a driver says is checked here, for every front end: an archive must have the frame of a tar, and a list of changes
+//! must be one of paths in order. A driver that breaks that is ended.
+//!
 //! Invariant: the content of a file goes from descriptor to chunk and from chunk to descriptor, never to the guest.
 
+mod changes;
 mod channel;
+mod framing;
+mod records;
 mod sink;
 mod source;
 
+pub use changes::ChangeSink;
 pub use sink::Sink;
+pub(crate) use sink::Written;
 pub use source::Source;
 
 use super::file::File;
 use super::{HostResult, State};
 use crate::bindings::mica::host::streams as wit;
 use crate::{Change, Code, Failure};
-use channel::send;
 use mica_sys::content;
-use tokio::sync::mpsc;
 use wasmtime::component::Resource;
 
 /// Size of a chunk: large enough that a channel hop costs nothing beside the copy.
@@ -26,27 +32,12 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Most changes in one call.
 const MOST_CHANGES: usize = 1024;
 
-/// Where a list of changes goes.
-#[derive(Debug)]
-pub struct ChangeSink {
-    sender: mpsc::Sender<Vec<Change>>,
-}
-
-impl ChangeSink {
-    /// A sink that hands pages of up to 1024 changes to a channel which holds `pages` of them.
-    #[must_use]
-    pub fn channel(pages: usize) -> (Self, mpsc::Receiver<Vec<Change>>) {
-        let (sender, receiver) = mpsc::channel(pages);
-        (Self { sender }, receiver)
-    }
-}
-
 impl wit::Host for State {}
 
 impl wit::HostSink for State {
     fn write(&mut self, this: Resource<Sink>, bytes: Vec<u8>) -> HostResult<()> {
         self.check_length(bytes.len() as u64)?;
-        Ok(self.at(&this)?.append(&bytes)?)
+        self.at(&this)?.append(&bytes)
     }
 
     fn copy_from(
@@ -106,7 +97,7 @@ impl wit::HostChangeSink for State {
             return Err(Failure::new(Code::Limit, text).into());
         }
         let (idle, cancel) = (self.limits.stream_idle(), self.operation.cancel.clone());
-        Ok(send(&self.at(&this)?.sender, changes, idle, &cancel)?)
+        self.at(&this)?.push(changes, idle, &cancel)
     }
 
     fn drop(&mut self, this: Resource<ChangeSink>) -> wasmtime::Result<()> {

@@ -3,15 +3,22 @@
 //! A stream is put into the operation's handle table and lent to the guest, so that it is the host that ends it:
 //! complete after an answer, cut off after anything else.
 //!
-//! Invariant: the last chunk of an archive is handed on only after the driver has said that it is complete.
+//! What a driver says of a stream is compared with what the host counted, for a client would take a number for measured.
+//!
+//! Invariant: the last chunk of an archive is handed on only after the driver has said that it is complete, and it is.
 
 use super::call::refused;
 use super::generation::{ApplyReport, DiffReport, Generation};
+use crate::bindings::exports::mica::driver::diff_driver as wit;
+use crate::capability::streams::Written;
 use crate::capability::{HostError, State};
 use crate::limits::Class;
 use crate::{ArchiveForm, ChangeSink, Error, Operation, Sink, Source};
 use wasmtime::Store;
 use wasmtime::component::Resource;
+
+/// Bytes of an archive that an entry takes at least.
+const HEADER_BYTES: u64 = 512;
 
 /// Puts a stream into the operation's table; the number is what a guest borrows it by.
 fn lend<T: Send + 'static>(store: &mut Store<State>, stream: T) -> wasmtime::Result<u32> {
@@ -53,6 +60,7 @@ impl Generation {
             .handles
             .delete(sink)
             .map_err(|error| Error::Runtime(format!("end the archive: {error}")))?;
+        check_written(&report, &sink)?;
         sink.finish().map_err(|error| match error {
             HostError::Failure(failure) => Error::Host {
                 doing: "end the archive".into(),
@@ -96,7 +104,7 @@ impl Generation {
     /// Reads an archive into a layer that was created from `parent`.
     ///
     /// # Errors
-    /// As [`Generation::init`]; [`Error::InvalidArchive`] when the archive ends too early. The layer's room is then
+    /// As [`Generation::init`]; [`Error::InvalidArchive`] when the archive ends too early; [`Error::Implausible`]. The layer's room is then
     /// in any state: it is for the caller to throw it away.
     pub fn apply_diff(
         &self,
@@ -110,16 +118,24 @@ impl Generation {
         let done = self.call(operation, Class::Long, |store, driver| {
             let place = lend(store, source)?;
             let driver = driver.mica_driver_diff_driver();
-            driver.call_apply_diff(
+            let answer = driver.call_apply_diff(
                 &mut *store,
                 &id,
                 parent.as_ref(),
                 Resource::new_borrow(place),
-            )
+            )?;
+            Ok((answer, place))
         })?;
-        let report = done.value.map_err(refused)?;
+        let ((answer, place), mut state) = (done.value, done.state);
+        let report = answer.map_err(refused)?;
+        let source: Resource<Source> = Resource::new_own(place);
+        let source = state
+            .handles
+            .delete(source)
+            .map_err(|error| Error::Runtime(format!("end the archive: {error}")))?;
+        check_read(&report, source)?;
         Ok(ApplyReport {
-            size_bytes: report.size_bytes,
+            size_bytes: plausible("apply", report.size_bytes)?,
             entries: report.entries,
             xattrs_skipped: report.xattrs_skipped,
         })
@@ -128,7 +144,7 @@ impl Generation {
     /// Sums the sizes of added and modified files in bytes, each inode once.
     ///
     /// # Errors
-    /// As [`Generation::init`].
+    /// As [`Generation::init`]; [`Error::Implausible`].
     pub fn diff_size(
         &self,
         operation: Operation,
@@ -142,6 +158,58 @@ impl Generation {
                 .mica_driver_diff_driver()
                 .call_diff_size(store, &id, parent.as_ref())
         })?;
-        done.value.map_err(refused)
+        plausible("size", done.value.map_err(refused)?)
+    }
+}
+
+/// Checks that an archive is whole and is what the driver says.
+fn check_written(report: &wit::DiffReport, sink: &Sink) -> Result<(), Error> {
+    let failed = |what: String| Err(Error::Trapped(format!("`diff`: {what}")));
+    if let Err(what) = sink.check_end() {
+        return failed(what);
+    }
+    let Written { entries, bytes } = sink.written();
+    if (report.entries, report.archive_bytes) != (entries, bytes) {
+        return failed(format!(
+            "it tells of {} entries and {} bytes, and wrote {entries} and {bytes}",
+            report.entries, report.archive_bytes
+        ));
+    }
+    if i64::try_from(report.sockets_skipped).is_err() {
+        let sockets = report.sockets_skipped;
+        return failed(format!("it tells of {sockets} sockets"));
+    }
+    Ok(())
+}
+
+/// Checks that an archive was read to its end, and that it can hold what the driver found in it. What a driver leaves
+/// unread might be half of the layer, or the notice that the client broke off.
+fn check_read(report: &wit::ApplyReport, mut source: Source) -> Result<(), Error> {
+    let failed = |what: String| Err(Error::Trapped(format!("`apply`: {what}")));
+    let is_over = source.is_over().map_err(|failure| Error::Host {
+        doing: "end the archive".into(),
+        failure,
+    })?;
+    if !is_over {
+        return failed("it did not read the archive to its end".into());
+    }
+    let bytes = source.given();
+    let (entries, xattrs) = (report.entries, report.xattrs_skipped);
+    if entries > bytes / HEADER_BYTES || xattrs > bytes {
+        return failed(format!(
+            "it tells of {entries} entries and {xattrs} attributes in an archive of {bytes} bytes"
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a size that no client could be told: they count in 63 bits. It need not be the driver's fault, for a layer may
+/// hold sparse files of that size.
+fn plausible(doing: &str, bytes: u64) -> Result<u64, Error> {
+    match i64::try_from(bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(Error::Implausible(format!(
+            "`{doing}`: {bytes} bytes are more than any layer can have"
+        ))),
     }
 }

@@ -275,19 +275,13 @@ impl Generation {
     ///
     /// # Errors
     /// As [`Generation::init`].
-    pub fn plan(
-        &self,
-        operation: Operation,
-        id: &str,
-        access: Access,
-        mount_label: Option<&str>,
-    ) -> Result<MountPlan, Error> {
+    pub fn plan(&self, operation: Operation, id: &str, access: Access) -> Result<MountPlan, Error> {
         let id = id.to_owned();
         let done = self.call(operation, Class::Mount, |store, driver| {
             store.data_mut().outcome = Outcome::Plan;
             driver
                 .mica_driver_proto_driver()
-                .call_get(store, &id, access, mount_label)
+                .call_get(store, &id, access, None)
         })?;
         planned(done.value, done.state)
     }

@@ -2,14 +2,21 @@
 //!
 //! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
 //! `HOSTILE_NAME`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name, the call in which every layer
-//! traps, or with `hang-` before it hangs, and whether it imports `btrfs`.
+//! traps, or with `hang-` before it hangs, and whether it imports `btrfs`. With the feature `diffs` it exports
+//! `diff-driver` as well.
 //!
 //! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
 
 mod crimes;
+#[cfg(feature = "diffs")]
+mod diffs;
 mod snapshots;
+mod views;
 
+#[cfg(not(feature = "diffs"))]
 wit_bindgen::generate!({ path: "../../../wit", world: "proto", generate_all });
+#[cfg(feature = "diffs")]
+wit_bindgen::generate!({ path: "../../../wit", world: "full", generate_all });
 
 use exports::mica::driver::proto_driver::{
     Access, CreateOptions, Description, Error, Guest, Mount,
@@ -28,6 +35,9 @@ const FAULT: &str = match option_env!("HOSTILE_FAULT") {
 };
 /// Without it the imports are not there.
 const BTRFS: bool = option_env!("HOSTILE_BTRFS").is_some();
+
+/// Where a layer's files are in its room.
+const TREE: &[u8] = b"tree";
 
 struct Hostile;
 
@@ -71,12 +81,26 @@ impl Guest for Hostile {
         trap_in("create");
         let _ = (parent, options);
         crimes::before_create(&id)?;
+        let order = views::order();
+        let step = || views::step(order.as_deref());
+        step();
         let staged = home::stage().map_err(failed("begin a layer"))?;
+        step();
         let room = staged.room().map_err(failed("open the room"))?;
+        step();
         let tree = room
-            .create_directory(b"tree", 0o755)
+            .create_directory(TREE, 0o755)
             .map_err(failed("make `tree`"))?;
+        step();
         crimes::while_staged(&id, &room)?;
+        if id.starts_with("metadata-link") {
+            let made = room.create_symlink(b"out", b"/etc");
+            made.map_err(failed("make a link"))?;
+        }
+        if order.is_some() {
+            views::furnish(&room, &tree).map_err(failed("furnish the room"))?;
+            views::keep(staged.room().map_err(failed("open the room"))?);
+        }
         if BTRFS {
             snapshots::while_staged(&id, &room)?;
         }
@@ -89,7 +113,9 @@ impl Guest for Hostile {
         } else {
             &id
         };
+        step();
         home::publish(staged, under).map_err(failed("publish"))?;
+        step();
         crimes::after_publish(&id)
     }
 
@@ -115,16 +141,22 @@ impl Guest for Hostile {
         if id.starts_with("get-trap") {
             core::arch::wasm32::unreachable();
         }
+        if let Some(crime) = views::order() {
+            return views::view(&crime, &id, access);
+        }
         let of = if id.starts_with("get-other") {
             "victim"
         } else {
             &id
         };
         let room = home::open(of).map_err(failed("open the room"))?;
-        let tree = room
-            .open_directory(b"tree")
-            .map_err(failed("open `tree`"))?;
-        let mount = mounts::bind(&tree, access).map_err(failed("bind `tree`"))?;
+        let tree = room.open_directory(TREE).map_err(failed("open `tree`"))?;
+        let shown = if id.starts_with("get-room") {
+            &room
+        } else {
+            &tree
+        };
+        let mount = mounts::bind(shown, access).map_err(failed("bind `tree`"))?;
         if id.starts_with("get-keeps") {
             // Held over the end of the call: the host must not mind.
             core::mem::forget(tree);
@@ -145,6 +177,11 @@ impl Guest for Hostile {
     }
 
     fn status() -> Result<Vec<(String, String)>, Error> {
+        trap_in("status");
+        if FAULT == "status-flood" {
+            let pair = |number: u32| (format!("Key {number}"), "v".repeat(8));
+            return Ok((0..1_000_000).map(pair).collect());
+        }
         Ok(vec![(
             "Mood".to_owned(),
             "bad\u{1b}[31m\nand more".to_owned(),
@@ -154,6 +191,12 @@ impl Guest for Hostile {
     fn metadata(id: String) -> Result<Vec<(String, String)>, Error> {
         if id.starts_with("metadata-escapes") {
             return Ok(vec![("UpperDir".to_owned(), "../../../../etc".to_owned())]);
+        }
+        if id.starts_with("metadata-deeper") {
+            return Ok(vec![("UpperDir".to_owned(), "tree/d".to_owned())]);
+        }
+        if id.starts_with("metadata-link") {
+            return Ok(vec![("UpperDir".to_owned(), "out".to_owned())]);
         }
         Ok(Vec::new())
     }

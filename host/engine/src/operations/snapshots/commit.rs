@@ -17,8 +17,8 @@ impl Engine {
     ///
     /// # Errors
     /// `snapshot-exists` for the name, `unknown-snapshot` for the key, `wrong-snapshot-kind` when it is not active,
-    /// [`Error::Invalid`] for another parent than it has or one that is not committed, `unknown-snapshot` for a parent
-    /// that is not there. The snapshot is then as it was.
+    /// or gets a parent and was not prepared for one, [`Error::Invalid`] for another parent than it has or one that is not
+    /// committed, `unknown-snapshot` for a parent that is not there. The snapshot is then as it was.
     pub fn commit_snapshot(
         &self,
         store: &str,
@@ -49,7 +49,7 @@ impl Engine {
         }
         let new_parent = new_parent(&active, parent_key)?;
         let place = match new_parent {
-            Some(parent) => Some(self.rebase(&store, &active, parent)?),
+            Some(parent) => Some(self.rebase(&store, &active, parent, cancel)?),
             None => active.place.clone(),
         };
         let now = Moment::now();

@@ -6,13 +6,12 @@ use crate::call::Call;
 use crate::engine::Engine;
 use crate::scope::{Intent, Scope};
 use crate::settings::Durability;
-use crate::snapshots::{Entry, shown, synthesize};
+use crate::snapshots::{CheckedView, Entry, ViewRules, shown, synthesize};
 use crate::store::Store;
 use crate::{
-    Access, CancelToken, Error, LayerId, Result, Snapshot, SnapshotKind, SnapshotMount,
-    SnapshotUsage, UsageSource, UsageView,
+    CancelToken, Error, LayerId, Result, Snapshot, SnapshotKind, SnapshotMount, SnapshotUsage,
+    UsageSource, UsageView,
 };
-use mica_runtime::MountPlan;
 use std::io;
 use std::sync::Arc;
 
@@ -112,20 +111,25 @@ impl Engine {
         store: &Store,
         snapshot: &Snapshot,
         parent: Option<&Snapshot>,
-    ) -> Result<MountPlan> {
-        let access = match snapshot.kind {
-            SnapshotKind::Active => Access::ReadWrite,
-            SnapshotKind::View | SnapshotKind::Committed => Access::ReadOnly,
-        };
+    ) -> Result<CheckedView> {
+        let rules = ViewRules::of(store.snapshots()?, snapshot)?;
         let shown_layer = snapshot.layer.as_ref().or_else(|| parent?.layer.as_ref());
-        self.plan(store, owned(snapshot, shown_layer)?, access)
+        self.plan(store, owned(snapshot, shown_layer)?, &rules)
     }
 
-    /// What a view of a layer consists of.
-    pub(crate) fn plan(&self, store: &Store, layer: &LayerId, access: Access) -> Result<MountPlan> {
+    /// What a view of a layer consists of. An answer that breaks the rules counts as the driver's fault.
+    pub(crate) fn plan(
+        &self,
+        store: &Store,
+        layer: &LayerId,
+        rules: &ViewRules,
+    ) -> Result<CheckedView> {
+        let access = rules.access();
         let scope = Scope::layer(&store.layers, layer, Intent::View(access));
-        self.call(Call::new("mount", scope), |generation, operation| {
-            generation.plan(operation, layer.as_str(), access, None)
+        let call = Call::new("mount", Arc::clone(&scope));
+        self.call(call, |generation, operation| {
+            let plan = generation.plan(operation, layer.as_str(), access)?;
+            rules.check(&plan, &*scope)
         })
     }
 

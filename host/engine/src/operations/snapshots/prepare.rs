@@ -6,14 +6,14 @@ use crate::engine::Engine;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
 use crate::snapshots::{
-    Change, LayerPlace, Snapshots, check_key, check_labels, open_place, shown, synthesize,
+    Change, CheckedView, LayerPlace, Shape, Snapshots, ViewRules, check_key, check_labels, shown,
+    synthesize,
 };
 use crate::store::Store;
 use crate::{
     Access, CancelToken, Error, LayerId, LayerKind, Moment, Result, Snapshot, SnapshotKind,
     SnapshotMount, SnapshotRequest,
 };
-use mica_runtime::MountPlan;
 use mica_sys::node;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -78,8 +78,7 @@ impl Engine {
         if late_parent {
             self.check_rebases(&store, &request.key, cancel)?;
         }
-        let below = parent.as_deref().and_then(|parent| parent.layer.as_ref());
-        let (layer, plan) = self.layer_for(&store, kind, below, cancel)?;
+        let (layer, view) = self.layer_for(&store, kind, parent.as_deref(), cancel)?;
         let place = layer.as_ref().map(|layer| store.facts(layer));
         let place = place.transpose()?.as_ref().map(LayerPlace::of);
         let now = Moment::now();
@@ -96,7 +95,7 @@ impl Engine {
             mapping: request.mapping,
             late_parent,
         });
-        let made = self.enter_snapshot(&store, &snapshot, parent.as_deref(), plan);
+        let made = self.enter_snapshot(&store, &snapshot, parent.as_deref(), view);
         if let (Err(_), Some(layer)) = (&made, layer) {
             snapshots.remover().take(layer);
         }
@@ -109,15 +108,15 @@ impl Engine {
         store: &Store,
         snapshot: &Arc<Snapshot>,
         parent: Option<&Snapshot>,
-        plan: Option<MountPlan>,
+        view: Option<CheckedView>,
     ) -> Result<Arc<[SnapshotMount]>> {
         let snapshots = store.snapshots()?;
-        let plan = match plan {
-            Some(plan) => plan,
+        let view = match view {
+            Some(view) => view,
             None => self.plan_view(store, snapshot, parent)?,
         };
-        give_to_mapped_root(&store.layers, snapshot, &plan)?;
-        let mount = synthesize(snapshots, &store.layers, snapshot, &plan)?;
+        give_to_mapped_root(&store.layers, snapshot, &view)?;
+        let mount = synthesize(snapshots, &store.layers, snapshot, &view)?;
         let mounts: Arc<[SnapshotMount]> = Arc::from([mount]);
         snapshots.change(&[Change::Put(Arc::clone(snapshot))])?;
         if let Some(entry) = snapshots.table().get(&snapshot.key) {
@@ -131,9 +130,9 @@ impl Engine {
         &self,
         store: &Store,
         kind: SnapshotKind,
-        parent: Option<&LayerId>,
+        parent: Option<&Snapshot>,
         cancel: &CancelToken,
-    ) -> Result<(Option<LayerId>, Option<MountPlan>)> {
+    ) -> Result<(Option<LayerId>, Option<CheckedView>)> {
         if kind == SnapshotKind::View && parent.is_some() {
             return Ok((None, None));
         }
@@ -144,27 +143,25 @@ impl Engine {
                 (LayerKind::ReadWrite, Access::ReadWrite)
             }
         };
-        let new = NewLayer::of_snapshot(kind, access, cancel);
-        let plan = self.create_in(store, &id, parent, new)?;
-        Ok((Some(id), plan))
+        let below = store
+            .snapshots()?
+            .layers_below(parent.map(|parent| parent.key.as_str()))?;
+        let rules = ViewRules::new(Some(id.clone()), below, access);
+        let new = NewLayer::of_snapshot(kind, rules, cancel);
+        let below = parent.and_then(|parent| parent.layer.as_ref());
+        let view = self.create_in(store, &id, below, new)?;
+        Ok((Some(id), view))
     }
 }
 
 /// The top of an overlay has the owner that the upper directory has, and only lower directories are mapped: so the upper
 /// directory of a new snapshot gets the owner that its root is to have.
-fn give_to_mapped_root(layers: &LayerSet, snapshot: &Snapshot, plan: &MountPlan) -> Result<()> {
-    let (
-        Some(mapping),
-        MountPlan::Overlay {
-            upper_and_work: Some((upper, _)),
-            ..
-        },
-    ) = (&snapshot.mapping, plan)
-    else {
+fn give_to_mapped_root(layers: &LayerSet, snapshot: &Snapshot, view: &CheckedView) -> Result<()> {
+    let (Some(mapping), Shape::Overlay { upper, .. }) = (&snapshot.mapping, view.shape()) else {
         return Ok(());
     };
     let (uid, gid) = mapping.root();
-    let owned = node::set_owner_fd(open_place(layers, upper)?.as_fd(), uid, gid);
+    let owned = node::set_owner_fd(upper.open(layers)?.as_fd(), uid, gid);
     let doing = || format!("give snapshot `{}` to its root user", shown(&snapshot.key));
     owned.map_err(|error| Error::io(doing(), error))
 }

@@ -11,15 +11,19 @@ use super::prepare::committed;
 use crate::engine::Engine;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
-use crate::snapshots::{LayerPlace, Snapshots, open_place, shown};
+use crate::snapshots::{LayerPlace, RoomDirectory, Shape, Snapshots, ViewRules, shown};
 use crate::store::Store;
 use crate::{Access, CancelToken, Error, LayerId, LayerKind, Result, Snapshot};
-use mica_runtime::{MountPlan, Place};
 use mica_sys::node::{self, Attributes};
 use std::os::fd::AsFd;
 
 /// Mode of the top directory of an empty layer.
 const TOP_MODE: u32 = 0o755;
+/// Why a snapshot gets no parent. It was shown as one directory and no overlay, so what its content deletes from the
+/// parent was looked for in that directory, and nothing of it was kept.
+const PREPARED_FOR_NONE: &str = "prepared for none, so that nothing was kept of what its content deletes; use a containerd \
+     that tells of the parent when it prepares, with the label `containerd.io/snapshot/parent-chain-id`, or take `rebase` \
+     out of the capabilities in the configuration of its runtime";
 
 impl Engine {
     /// Checks that a snapshot may be made whose parent is told at its commit.
@@ -49,41 +53,46 @@ impl Engine {
     /// Makes two layers that no one needs and looks whether the one is stacked on the other.
     fn try_stack(&self, store: &Store, cancel: &CancelToken) -> Result<bool> {
         let (below, above) = (Snapshots::new_layer_id()?, Snapshots::new_layer_id()?);
-        let make = |id: &LayerId, parent, kind| {
-            let new = NewLayer::of_snapshot(kind, Access::ReadWrite, cancel);
+        let make = |id: &LayerId, parent: Option<&LayerId>, kind| {
+            let rules = ViewRules::new(
+                Some(id.clone()),
+                parent.cloned().into_iter().collect(),
+                Access::ReadWrite,
+            );
+            let new = NewLayer::of_snapshot(kind, rules, cancel);
             self.create_in(store, id, parent, new)
         };
-        let plan = make(&below, None, LayerKind::Content)
+        let view = make(&below, None, LayerKind::Content)
             .and_then(|_| make(&above, Some(&below), LayerKind::ReadWrite));
         let remover = store.snapshots()?.remover();
         remover.take(above.clone());
         remover.take(below.clone());
-        Ok(match plan? {
-            None | Some(MountPlan::Bind { .. }) => false,
-            Some(MountPlan::Overlay {
-                lowers,
-                upper_and_work,
-                ..
-            }) => {
-                let is_in = |place: &Place, layer: &LayerId| place.layer == layer.as_str();
-                upper_and_work.is_some_and(|(upper, _)| is_in(&upper, &above))
-                    && lowers.iter().all(|lower| is_in(lower, &below))
-            }
-        })
+        // The rules leave no other layers for it to consist of.
+        Ok(view?.is_some_and(|view| matches!(view.shape(), Shape::Overlay { .. })))
     }
 
     /// Puts the layer of an active snapshot onto the one of a committed snapshot, and says what it is then.
     ///
     /// # Errors
     /// `unknown-snapshot` for the parent; [`Error::Invalid`] when it is not committed or the driver stacks no
-    /// directories; [`Error::TooDeep`]; what the driver answers.
+    /// directories; `wrong-snapshot-kind` when no one said at first that the parent comes later; [`Error::TooDeep`]; what
+    /// the driver answers.
     pub(crate) fn rebase(
         &self,
         store: &Store,
         active: &Snapshot,
         parent: &str,
+        cancel: &CancelToken,
     ) -> Result<LayerPlace> {
         let parent = committed(store.snapshots()?, parent, &active.key)?;
+        if !active.late_parent {
+            self.check_rebases(store, &active.key, cancel)?;
+            return Err(Error::WrongSnapshotKind {
+                doing: "give a parent to",
+                key: shown(&active.key),
+                kind: PREPARED_FOR_NONE,
+            });
+        }
         let layer = owned(active, active.layer.as_ref())?;
         let below = owned(&parent, parent.layer.as_ref())?;
         let _held = store.lock(vec![
@@ -91,21 +100,18 @@ impl Engine {
             (Key::Layer(below.clone()), Mode::Shared),
         ])?;
         self.check_depth(store, layer, below)?;
-        let MountPlan::Bind { directory: own, .. } = self.plan(store, layer, Access::ReadOnly)?
-        else {
+        let rules = |below| ViewRules::new(Some(layer.clone()), below, Access::ReadOnly);
+        let alone = self.plan(store, layer, &rules(Vec::new()))?;
+        let Shape::Bind(own) = alone.shape() else {
             return Err(no_rebase(store, &active.key));
         };
+        let rules = rules(store.snapshots()?.layers_below(Some(&parent.key))?);
         store.layers.set_parent(layer, Some(below));
-        let stacked = self
-            .plan(store, layer, Access::ReadOnly)
-            .and_then(|plan| match plan {
-                MountPlan::Overlay {
-                    lowers,
-                    upper_and_work: None,
-                    ..
-                } => stack(&store.layers, &own, &lowers),
-                _ => Ok(false),
-            });
+        let view = self.plan(store, layer, &rules);
+        let stacked = view.and_then(|view| match view.shape() {
+            Shape::Stack(lowers) => stack(&store.layers, own, lowers),
+            _ => Ok(false),
+        });
         if !matches!(stacked, Ok(true)) {
             store.layers.set_parent(layer, None);
         }
@@ -127,15 +133,15 @@ fn no_rebase(store: &Store, key: &str) -> Error {
 
 /// Looks whether a layer's own directory lies on its parent's. If it does, and has a top that no one has changed, it
 /// gets the parent's, as if it had been made on it.
-fn stack(layers: &LayerSet, own: &Place, lowers: &[Place]) -> Result<bool> {
+fn stack(layers: &LayerSet, own: &RoomDirectory, lowers: &[RoomDirectory]) -> Result<bool> {
     let [first, next, ..] = lowers else {
         return Ok(false);
     };
-    if first != own || next.layer == own.layer {
+    if first != own || next.layer() == own.layer() {
         return Ok(false);
     }
-    let top = open_place(layers, own)?;
-    let below = open_place(layers, next)?;
+    let top = own.open(layers)?;
+    let below = next.open(layers)?;
     let adopt = || {
         let is_new = |top: &Attributes| (top.mode, top.uid, top.gid) == (TOP_MODE, 0, 0);
         if is_new(&node::stat_fd(top.as_fd())?) {
@@ -145,5 +151,5 @@ fn stack(layers: &LayerSet, own: &Place, lowers: &[Place]) -> Result<bool> {
         }
         Ok(true)
     };
-    adopt().map_err(|error| Error::io(format!("set the top of layer `{}`", own.layer), error))
+    adopt().map_err(|error| Error::io(format!("set the top of layer `{}`", own.layer()), error))
 }

@@ -1,11 +1,13 @@
 //! Where archives go: recycled chunks through a bounded channel, or a writer.
 //!
-//! Invariant: a chunk is handed on full, but for the last one, which is handed on only at the end of a complete stream.
+//! Invariant: a chunk is handed on full, but for the last one, which is handed on only at the end of a complete stream
+//! that has the frame of an archive.
 
 use super::super::HostError;
 use super::super::file::File;
 use super::CHUNK_BYTES;
 use super::channel::{Refusal, send};
+use super::framing::{Framing, Unframed};
 use crate::{CancelToken, Code, Failure};
 use bytes::Bytes;
 use mica_sys::content;
@@ -63,8 +65,23 @@ pub struct Sink {
     pool: Arc<Pool>,
     buffer: Box<[u8]>,
     filled: usize,
+    framing: Framing,
     idle: Duration,
     cancel: CancelToken,
+}
+
+/// What went through a sink, as the host counted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A driver that writes no archive is ended.
+impl From<Unframed> for HostError {
+    fn from(error: Unframed) -> Self {
+        Self::Trap(wasmtime::Error::msg(error.to_string()))
+    }
 }
 
 impl fmt::Debug for Sink {
@@ -97,6 +114,7 @@ impl Sink {
             pool,
             buffer,
             filled: 0,
+            framing: Framing::new(),
             idle: Duration::from_secs(300),
             cancel: CancelToken::default(),
         }
@@ -106,6 +124,22 @@ impl Sink {
     pub(crate) fn bind(&mut self, idle: Duration, cancel: CancelToken) {
         self.idle = idle;
         self.cancel = cancel;
+    }
+
+    /// What was written so far.
+    pub(crate) fn written(&self) -> Written {
+        Written {
+            entries: self.framing.entries(),
+            bytes: self.framing.bytes(),
+        }
+    }
+
+    /// Checks that the archive has an end.
+    ///
+    /// # Errors
+    /// What is missing, in words.
+    pub(crate) fn check_end(&self) -> Result<(), String> {
+        self.framing.end().map_err(|error| error.to_string())
     }
 
     /// Hands on what was collected: the end of a stream that is complete.
@@ -146,7 +180,8 @@ impl Sink {
         Ok(self.buffer.get_mut(self.filled..).unwrap_or_default())
     }
 
-    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), HostError> {
+        self.framing.take(bytes)?;
         while !bytes.is_empty() {
             let room = self.room()?;
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));
@@ -178,6 +213,8 @@ impl Sink {
                 let text = format!("the file ended {} bytes before its size", length - done);
                 return Err(Failure::new(Code::Truncated, text).into());
             }
+            let written = self.buffer.get(self.filled..self.filled + read);
+            self.framing.take(written.unwrap_or_default())?;
             self.filled += read;
             done += read as u64;
         }

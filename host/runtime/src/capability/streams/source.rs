@@ -13,6 +13,7 @@ pub struct Source {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    given: u64,
 }
 
 impl fmt::Debug for Source {
@@ -32,7 +33,24 @@ impl Source {
             buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
             start: 0,
             end: 0,
+            given: 0,
         }
+    }
+
+    /// Bytes that were given out.
+    pub(crate) fn given(&self) -> u64 {
+        self.given
+    }
+
+    /// Says whether all was given out. Waits for the reader, which may have more.
+    pub(crate) fn is_over(&mut self) -> Result<bool, Failure> {
+        self.peek(1).map(<[u8]>::is_empty)
+    }
+
+    /// Passes over bytes that were given out.
+    fn pass(&mut self, bytes: usize) {
+        self.start += bytes;
+        self.given += bytes as u64;
     }
 
     /// At most `most` bytes that are next; empty at the end of the stream.
@@ -65,7 +83,8 @@ impl Source {
                 break;
             }
             bytes.extend_from_slice(part);
-            self.start += part.len();
+            let taken = part.len();
+            self.pass(taken);
         }
         Ok(bytes)
     }
@@ -85,7 +104,7 @@ impl Source {
             }
             take(part, done).map_err(|error| Failure::from_io("write the file", &error))?;
             let taken = part.len();
-            self.start += taken;
+            self.pass(taken);
             done += taken as u64;
         }
         Ok(())
