@@ -8,6 +8,7 @@ use crate::bindings::diff::exports::mica::driver::diff_driver::{
 use crate::host::mounts::{Access, Mount};
 use crate::host::{home, streams};
 use crate::{CreateOptions, Description, Doing as _, Error, Result};
+use std::collections::BTreeSet;
 
 /// Docker's ProtoDriver. The functions mean what `proto-driver.wit` says of them.
 pub trait Driver {
@@ -130,13 +131,8 @@ pub trait DiffDriver {
 /// # Errors
 /// [`Error::Invalid`], which names the option and those there are.
 pub fn known_options(known: &[(String, String)], given: &[(String, String)]) -> Result<()> {
-    let is_repeated =
-        |index: usize, key: &str| given.iter().skip(index + 1).any(|(again, _)| again == key);
-    let mut repeated = given
-        .iter()
-        .enumerate()
-        .filter(|(index, (key, _))| is_repeated(*index, key));
-    if let Some((_, (key, _))) = repeated.next() {
+    let mut seen = BTreeSet::new();
+    if let Some((key, _)) = given.iter().find(|(key, _)| !seen.insert(key)) {
         let shown = crate::error::printable(key.as_bytes());
         return Err(Error::Invalid(format!("option `{shown}` is given twice")));
     }

@@ -3,10 +3,11 @@
 //!
 //! Invariant: this is the only way from the engine to a driver, but for the probe of a swap.
 
+use crate::drivers::{Flow, Slot, Subject};
 use crate::engine::Engine;
 use crate::event::News;
 use crate::scope::Scope;
-use crate::{EventKind, Result, driver_error};
+use crate::{Error, EventKind, Result, driver_error};
 use mica_runtime::{CancelToken, Error as DriverError, Generation, Home, Operation};
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ pub(crate) struct Call {
     name: &'static str,
     scope: Arc<Scope>,
     cancel: CancelToken,
+    flow: Flow,
 }
 
 impl Call {
@@ -25,7 +27,14 @@ impl Call {
             name,
             scope,
             cancel: CancelToken::default(),
+            flow: Flow::None,
         }
+    }
+
+    /// It moves a client's bytes.
+    pub(crate) fn streaming(self) -> Self {
+        let flow = Flow::Stream;
+        Self { flow, ..self }
     }
 
     /// Lets the caller end it.
@@ -43,6 +52,7 @@ impl Call {
             home,
             options: Arc::clone(&layers.options),
             cancel: self.cancel.clone(),
+            client_wait: None,
         }
     }
 }
@@ -59,27 +69,47 @@ impl Engine {
     ) -> Result<T> {
         let layers = call.scope.layers();
         let slot = self.registry.get(&layers.driver)?;
-        let ticket = slot.enter(&call.cancel)?;
-        let answer = run(ticket.generation(), call.operation());
+        let subject = Subject {
+            store: &layers.store,
+            layer: call.scope.subject(),
+        };
+        let ticket = slot.enter(subject, call.flow, &call.cancel)?;
+        let operation = Operation {
+            client_wait: Some(ticket.client_wait()),
+            ..call.operation()
+        };
+        let answer = run(ticket.generation(), operation);
         drop(ticket);
         answer.map_err(|error| {
             let is_fault = error.is_fault();
             let doing = call.scope.describe(call.name);
             let error = driver_error::translate(&slot.name, &doing, error);
             if is_fault {
-                let news = |kind| {
-                    News::new(kind)
-                        .store(&layers.store)
-                        .driver(&slot.name)
-                        .detail(error.to_string())
-                };
-                self.bus.tell(news(EventKind::DriverFailed));
-                if slot.fault(&error.to_string()) {
-                    tracing::error!(driver = slot.name, %error, "the driver is quarantined");
-                    self.bus.tell(news(EventKind::DriverQuarantined));
-                }
+                self.blame(&slot, subject, &error);
             }
             error
         })
+    }
+
+    /// Counts a fault of a driver, and tells what comes of it.
+    fn blame(&self, slot: &Slot, subject: Subject<'_>, error: &Error) {
+        let reason = error.to_string();
+        let news = |kind, store: Option<&str>, layer: Option<&str>, detail: &str| {
+            let mut news = News::new(kind).driver(&slot.name).detail(detail);
+            if let Some(store) = store {
+                news = news.store(store);
+            }
+            if let Some(layer) = layer {
+                news = news.layer(layer);
+            }
+            self.bus.tell(news);
+        };
+        let (store, layer) = (Some(subject.store), subject.layer);
+        news(EventKind::DriverFailed, store, layer, &reason);
+        for view in slot.fault(subject, &reason) {
+            tracing::error!(driver = slot.name, "the driver is quarantined{view}");
+            let (store, layer) = (view.store.as_deref(), view.layer.as_deref());
+            news(EventKind::DriverQuarantined, store, layer, &view.reason);
+        }
     }
 }

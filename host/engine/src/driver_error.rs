@@ -30,8 +30,8 @@ pub(crate) fn translate(driver: &str, doing: &str, error: DriverError) -> Error 
         DriverError::Trapped(text) | DriverError::Implausible(text) => {
             failed(format!("{doing}: {text}"))
         }
-        DriverError::TimedOut(text) => Error::TimedOut(format!("{doing}: {text}")),
-        DriverError::LimitReached(text) => Error::LimitReached(format!("{doing}: {text}")),
+        DriverError::TimedOut { what, .. } => Error::TimedOut(format!("{doing}: {what}")),
+        DriverError::LimitReached { what, .. } => Error::LimitReached(format!("{doing}: {what}")),
         DriverError::Cancelled => Error::Cancelled,
         DriverError::Rejected { reason, remedy } => Error::DriverRejected { reason, remedy },
         DriverError::Runtime(text) => Error::Sandbox(format!("{doing}: {text}")),

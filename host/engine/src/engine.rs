@@ -4,7 +4,7 @@
 //!
 //! Invariant: no lock of the engine's own is held while a driver runs or a disk is waited for.
 
-use crate::drivers::{Gate, Registry};
+use crate::drivers::{Gates, Registry};
 use crate::event::{Bus, Event, News};
 use crate::home::Reaper;
 use crate::settings::EngineSettings;
@@ -28,7 +28,7 @@ pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: Registry,
-    pub(crate) gate: Arc<Gate>,
+    pub(crate) gates: Gates,
     pub(crate) stores: RwLock<BTreeMap<StoreName, Arc<Store>>>,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
@@ -66,12 +66,12 @@ impl Engine {
                 .map_err(|error| Error::path("resolve", path, error))?;
         }
         let reaper = Reaper::start().map_err(|error| Error::io("start a thread", error))?;
-        let gate = Gate::new(runtime.limits().operations);
+        let gates = Gates::new(runtime.limits());
         let engine = Self {
             settings,
             runtime,
             registry: Registry::default(),
-            gate,
+            gates,
             stores: RwLock::default(),
             reaper,
             bus: Bus::default(),
@@ -126,6 +126,13 @@ impl Engine {
                     detail: format!("the store cannot be used: {reason}"),
                 });
             }
+        }
+        for slot in self.registry.all() {
+            let quarantines = slot.quarantine.all().into_iter();
+            problems.extend(quarantines.map(|view| Problem {
+                detail: format!("driver `{}` is quarantined{view}", slot.name),
+                store: view.store,
+            }));
         }
         problems
     }

@@ -195,12 +195,16 @@ pub enum Error {
         /// How.
         reason: String,
     },
-    /// The driver broke so often that it is not called any more.
-    #[error("driver `{driver}` is quarantined: {reason}")]
+    /// The driver broke so often that it is not called any more: for this layer, for this store, or at all.
+    #[error("driver `{driver}` is quarantined{}: {reason}", kept(store.as_deref(), layer.as_deref()))]
     Quarantined {
         /// The driver.
         driver: String,
-        /// Its last failure.
+        /// The store that may not call it; `None` for all.
+        store: Option<String>,
+        /// The layer that it may not be called for; `None` for all of the store.
+        layer: Option<String>,
+        /// How often it broke, and its last failure.
         reason: String,
     },
     /// An operation passed its deadline.
@@ -331,7 +335,7 @@ impl Error {
             }
             Self::DriverRejected { remedy, .. } => return Some(remedy.clone()),
             Self::Quarantined { .. } => {
-                "swap the driver for a build that works, or for the same one to try again"
+                "swap the driver for a build that works, or let it try again with `mica driver release`"
             }
             Self::Overloaded(_) => "try again when fewer operations run",
             Self::Locked { .. } => {
@@ -355,6 +359,15 @@ impl Error {
     /// As [`Error::io`], with the path that the action was about.
     pub(crate) fn path(doing: &str, path: &Path, source: io::Error) -> Self {
         Self::io(format!("{doing} `{}`", path.display()), source)
+    }
+}
+
+/// For whom a driver is quarantined, within a sentence.
+pub(crate) fn kept(store: Option<&str>, layer: Option<&str>) -> String {
+    match (store, layer) {
+        (Some(store), Some(layer)) => format!(" for layer `{layer}` of store `{store}`"),
+        (Some(store), None) => format!(" for store `{store}`"),
+        (None, _) => String::new(),
     }
 }
 

@@ -54,6 +54,9 @@ pub enum EventKind {
     /// A driver broke so often that it is not called any more.
     #[serde(rename = "driver.quarantined")]
     DriverQuarantined,
+    /// A quarantine was ended.
+    #[serde(rename = "driver.released")]
+    DriverReleased,
 }
 
 impl EventKind {
@@ -74,6 +77,7 @@ impl EventKind {
             Self::DriverSwapped => "driver.swapped",
             Self::DriverFailed => "driver.failed",
             Self::DriverQuarantined => "driver.quarantined",
+            Self::DriverReleased => "driver.released",
         }
     }
 }

@@ -34,6 +34,7 @@ mod layers;
 mod moment;
 mod mounts;
 mod operations;
+mod options;
 mod scope;
 mod selection;
 mod settings;
@@ -61,6 +62,6 @@ pub use snapshots::{
 };
 pub use view::{
     Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
-    LiveParent, MountRequest, MountView, Problem, Release, StoreRequest, StoreView, SwapReport,
-    UnmountView, UsageSource, UsageView, WhenBusy,
+    LiveParent, MountRequest, MountView, Problem, QuarantineView, Release, StoreRequest, StoreView,
+    SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
 };

@@ -12,7 +12,7 @@ use mica_runtime::{
     Access, Code, Failure, Feature, Home, LayerInfo, LayerKind, Room, Staged, Support,
 };
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Layers of one page of a listing: what `wit/home.wit` promises.
@@ -76,6 +76,11 @@ impl Scope {
     /// The layers that it is about.
     pub(crate) fn layers(&self) -> &Arc<LayerSet> {
         &self.layers
+    }
+
+    /// The layer that it is about, if it is about one.
+    pub(crate) fn subject(&self) -> Option<&str> {
+        self.subject.as_ref().map(LayerId::as_str)
     }
 
     /// What is being done, for error texts.
@@ -145,10 +150,17 @@ impl Scope {
     }
 
     /// The room that only this operation sees, if the subject has one.
-    fn own_room(&self) -> Option<io::Result<OwnedFd>> {
+    fn own_room(&self) -> Option<io::Result<Room>> {
+        let room = |staged: &StagedLayer| {
+            Ok(Room {
+                fd: staged.open_room()?,
+                access: Access::ReadWrite,
+                shared: staged.shared(),
+            })
+        };
         match &self.intent {
-            Intent::Create(..) => self.wish().published.as_ref().map(StagedLayer::open_room),
-            Intent::Apply(copy) => Some(copy.open_room()),
+            Intent::Create(..) => self.wish().published.as_ref().map(room),
+            Intent::Apply(copy) => Some(room(copy)),
             Intent::Look | Intent::View(_) | Intent::Remove => None,
         }
     }
@@ -222,16 +234,14 @@ impl Home for Scope {
         if self.is_subject(id)
             && let Some(own) = self.own_room()
         {
-            return Ok(Room {
-                fd: own.map_err(explain)?,
-                access: Access::ReadWrite,
-            });
+            return own.map_err(explain);
         }
         self.look(id, |_| ())?;
         match self.layers.open_room(id).map_err(explain)? {
             Some(fd) => Ok(Room {
                 fd,
                 access: self.access(id),
+                shared: None,
             }),
             None => Err(Failure::new(
                 Code::NotFound,

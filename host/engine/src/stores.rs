@@ -17,7 +17,7 @@ use crate::settings::Durability;
 use crate::store::{Description, Life, Store, Surroundings};
 use crate::view::{StoreRequest, StoreView};
 use crate::words::printable;
-use crate::{Error, EventKind, Result, StoreName, files};
+use crate::{Error, EventKind, Result, StoreName, files, options};
 use mica_sys::{Name, node, tree};
 use std::fs;
 use std::io;
@@ -86,6 +86,12 @@ impl Engine {
             .values()
             .cloned()
             .collect()
+    }
+
+    /// The stores of a driver.
+    pub(crate) fn stores_of(&self, driver: &str) -> impl Iterator<Item = Arc<Store>> {
+        let stores = self.all_stores().into_iter();
+        stores.filter(move |store| store.description.driver == driver)
     }
 
     /// Finds a store, whether it can be used or not.
@@ -271,6 +277,7 @@ impl Engine {
         if self.find_store(name.as_str()).is_ok() {
             return Err(Error::StoreExists(name.as_str().to_owned()));
         }
+        options::check("option", &options, self.runtime.limits())?;
         match driver {
             Some(driver) => self.make_store(&name, Description::new(&driver, options, client))?,
             None => {
@@ -341,6 +348,10 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&store.name);
         store.place.remove();
+        if let Ok(slot) = self.registry.get(&store.description.driver) {
+            // Another store of the same name begins anew.
+            slot.quarantine.release(Some(name), None);
+        }
         self.bus
             .tell(News::new(EventKind::StoreRemoved).store(name));
         Ok(())

@@ -2,10 +2,12 @@
 //!
 //! Invariant: data only; what is serialized here is what protocols and the command line read.
 
+use crate::error::kept;
 use crate::settings::Durability;
 use crate::{Moment, SnapshotUsage, words};
 use mica_runtime::{Access, ArchiveForm, LayerKind};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::PathBuf;
 
 /// Asks for a store.
@@ -276,8 +278,30 @@ pub struct DriverView {
     pub operations: u64,
     /// Operations that the driver broke in.
     pub faults: u64,
-    /// Why it is not called any more, if it is not.
+    /// Why nobody may call it any more, if it is so.
     pub quarantined: Option<String>,
+    /// What is kept from calling it: layers, stores, and everyone last.
+    pub quarantines: Vec<QuarantineView>,
+}
+
+/// Something that is kept from calling a driver, because the driver broke there too often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineView {
+    /// The store; `None` for everyone.
+    pub store: Option<String>,
+    /// The layer; `None` for the whole store.
+    pub layer: Option<String>,
+    /// Since when.
+    pub since: Moment,
+    /// How often the driver broke, and how the last time.
+    pub reason: String,
+}
+
+impl fmt::Display for QuarantineView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = kept(self.store.as_deref(), self.layer.as_deref());
+        write!(f, "{kept}: {}", self.reason)
+    }
 }
 
 /// What a swap did.

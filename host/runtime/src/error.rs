@@ -2,7 +2,7 @@
 //!
 //! Invariant: a variant is a decision that the caller can take; texts name the object and carry no protocol.
 
-use crate::{Code, Failure};
+use crate::{Code, Culprit, Failure};
 use std::fmt::Display;
 
 /// Why a component could not be loaded, or an operation failed.
@@ -48,11 +48,21 @@ pub enum Error {
     #[error("driver is wrong: {0}")]
     Implausible(String),
     /// The operation passed a deadline.
-    #[error("operation timed out: {0}")]
-    TimedOut(String),
+    #[error("operation timed out: {what}")]
+    TimedOut {
+        /// Which deadline.
+        what: String,
+        /// Who is behind it.
+        culprit: Culprit,
+    },
     /// The operation reached a limit of the sandbox.
-    #[error("limit reached: {0}")]
-    LimitReached(String),
+    #[error("limit reached: {what}")]
+    LimitReached {
+        /// Which limit.
+        what: String,
+        /// Who is behind it.
+        culprit: Culprit,
+    },
     /// The operation was cancelled by the caller.
     #[error("operation was cancelled")]
     Cancelled,
@@ -76,15 +86,6 @@ impl Error {
             reason: reason.to_string(),
             remedy: remedy.to_string(),
         }
-    }
-
-    /// Says whether the driver is to blame rather than its input: what counts against it.
-    #[must_use]
-    pub fn is_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::Trapped(_) | Self::TimedOut(_) | Self::LimitReached(_)
-        )
     }
 }
 

@@ -13,6 +13,7 @@ mod bindings;
     reason = "the generated bindings re-export the types of the resources"
 )]
 mod capability;
+mod culprit;
 mod error;
 mod grants;
 mod limits;
@@ -27,10 +28,11 @@ pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
 pub use capability::home::{Home, LayerInfo, Room, Staged};
 pub use capability::plan::{MountPlan, Place};
 pub use capability::streams::{ChangeSink, Sink, Source};
+pub use culprit::Culprit;
 pub use error::Error;
 pub use grants::{Grant, Grants, UnknownGrant};
 pub use limits::Limits;
-pub use operation::{CancelToken, CreateOptions, Operation};
+pub use operation::{CancelToken, ClientWait, CreateOptions, Operation};
 pub use sandbox::compile::compile_child;
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::{Compiler, Runtime, RuntimeFacts, Settings};

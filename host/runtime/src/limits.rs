@@ -34,10 +34,21 @@ pub struct Limits {
     pub mount_seconds: u64,
     /// Wall-clock time of create, remove, diff, changes, apply and size, which walk trees of any size.
     pub long_seconds: u64,
-    /// Time a guest may compute without any host call before it counts as stuck.
+    /// Processor time a guest may use without any host call before it counts as stuck: the longest that an honest one
+    /// takes is a tenth of a second.
     pub stall_seconds: u64,
-    /// Time a stream may stand still because the other side neither reads nor writes.
+    /// Time a stream may stand still because the other side neither reads nor writes. It is no part of the operation's
+    /// own time, however often it happens.
     pub stream_idle_seconds: u64,
+    /// Options of one store or of one layer: drivers know a handful.
+    pub options: usize,
+    /// Bytes of an option's name.
+    pub option_name_bytes: usize,
+    /// Bytes of an option's value: a path.
+    pub option_value_bytes: usize,
+    /// Bytes of all extended attributes of one node, names and values, each with 32 more. An archive may hold 1 MiB of
+    /// records for each entry, and those of a node must fit in with its paths.
+    pub xattr_bytes: usize,
     /// Log bytes of one operation.
     pub log_bytes: usize,
     /// Stack of a guest.
@@ -56,6 +67,19 @@ pub struct Limits {
     pub operations: u32,
     /// Operations of one driver that run at the same time.
     pub driver_operations: u32,
+    /// Operations at the same time that read or write a client's stream. While one waits for its client, it counts
+    /// here alone and not among `operations`, so slow clients keep no one from all else.
+    pub streams: u32,
+    /// Minutes in which faults of a driver are counted together.
+    pub fault_minutes: u64,
+    /// Faults in operations on one layer that are too many for that layer: one may be bad luck.
+    pub layer_faults: usize,
+    /// Faults in operations of one store that are too many for that store: two come from one layer at most, so more than
+    /// one layer is behind them.
+    pub store_faults: usize,
+    /// Stores with faults that are too many for the driver as a whole. A client has one store, and the same image may get
+    /// into Docker's and containerd's; a third is no one client's doing.
+    pub driver_stores: usize,
 }
 
 impl Default for Limits {
@@ -73,8 +97,12 @@ impl Default for Limits {
             short_seconds: 2,
             mount_seconds: 30,
             long_seconds: 30 * 60,
-            stall_seconds: 10,
+            stall_seconds: 5,
             stream_idle_seconds: 5 * 60,
+            options: 64,
+            option_name_bytes: 256,
+            option_value_bytes: 4096,
+            xattr_bytes: 960 << 10,
             log_bytes: 64 << 10,
             stack_bytes: 512 << 10,
             component_bytes: 16 << 20,
@@ -84,6 +112,11 @@ impl Default for Limits {
             compile_memory_bytes: 4 << 30,
             operations: 128,
             driver_operations: 32,
+            streams: 64,
+            fault_minutes: 10,
+            layer_faults: 2,
+            store_faults: 3,
+            driver_stores: 3,
         }
     }
 }
@@ -93,6 +126,17 @@ impl Limits {
     #[must_use]
     pub fn stream_idle(&self) -> Duration {
         Duration::from_secs(self.stream_idle_seconds)
+    }
+
+    /// The time in which faults are counted together.
+    #[must_use]
+    pub fn fault_window(&self) -> Duration {
+        Duration::from_secs(self.fault_minutes.saturating_mul(60))
+    }
+
+    /// Instances that can be there at the same time: a stream that waits for its client keeps its own.
+    pub(crate) fn instances(&self) -> u32 {
+        self.operations.saturating_add(self.streams)
     }
 }
 

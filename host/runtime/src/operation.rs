@@ -24,6 +24,14 @@ impl CancelToken {
     }
 }
 
+/// Told when an operation begins and ends to wait for its client, so that what it holds can serve others meanwhile.
+pub trait ClientWait: Send + Sync {
+    /// The operation stands still from now on.
+    fn begin(&self);
+    /// It goes on. May wait until it can, and gives up once the operation is cancelled.
+    fn end(&self, cancel: &CancelToken);
+}
+
 /// One operation of one store.
 #[derive(Clone)]
 pub struct Operation {
@@ -37,6 +45,8 @@ pub struct Operation {
     pub options: Arc<[(String, String)]>,
     /// Ends it from outside.
     pub cancel: CancelToken,
+    /// Who is told of waits for the client.
+    pub client_wait: Option<Arc<dyn ClientWait>>,
 }
 
 impl fmt::Debug for Operation {

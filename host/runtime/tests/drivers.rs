@@ -72,6 +72,7 @@ impl Home for PlainHome {
         Ok(Room {
             fd: open(&self.path.join("layers").join(id))?,
             access: Access::ReadWrite,
+            shared: None,
         })
     }
     fn stage(&self) -> Result<Box<dyn Staged>, Failure> {

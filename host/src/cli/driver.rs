@@ -53,6 +53,26 @@ Examples:
         /// The new component
         file: Option<PathBuf>,
     },
+    /// End a quarantine: let a driver be called again that broke too often
+    #[command(after_help = "\
+A driver that breaks twice in operations on one layer is not called for that layer any more, after three times not for its
+store, and not at all when layers of three stores made it break. `mica status` tells; mounts stay up. Its faults
+count from zero after a release.
+
+Examples:
+  mica driver release overlay                              for everyone, all stores and layers
+  mica driver release overlay --store default
+  mica driver release overlay --store default --layer a")]
+    Release {
+        /// The driver
+        name: String,
+        /// Only for this store and its layers
+        #[arg(long, value_name = "NAME")]
+        store: Option<String>,
+        /// Only for this layer of the store
+        #[arg(long, value_name = "ID", requires = "store")]
+        layer: Option<String>,
+    },
 }
 
 /// Runs a command of `mica driver`.
@@ -90,6 +110,19 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             };
             printer.result(&document, || swapped(&document))
         }
+        DriverCommand::Release { name, store, layer } => {
+            let parts = [("store", store), ("layer", layer)].into_iter();
+            let query: Vec<String> = parts
+                .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))))
+                .collect();
+            let query = match query.is_empty() {
+                true => String::new(),
+                false => format!("?{}", query.join("&")),
+            };
+            let target = format!("/v1/drivers/{}/release{query}", segment(&name));
+            let document = client.post(&target, None)?;
+            printer.result(&document, || released(&document))
+        }
     }
 }
 
@@ -118,6 +151,10 @@ fn list(document: &Value) -> String {
             words::number(driver, "generation").to_string(),
             short(driver, "digest"),
             words::field(driver, "stores"),
+            match items(driver, "quarantines").len() {
+                0 => "-".to_owned(),
+                _ => quarantines(driver).join(", "),
+            },
         ]
     });
     let columns = [
@@ -128,6 +165,7 @@ fn list(document: &Value) -> String {
         Column::Number("generation"),
         Column::Text("digest"),
         Column::Text("stores"),
+        Column::Text("quarantined"),
     ];
     table(&columns, rows.collect())
 }
@@ -156,9 +194,22 @@ fn describe(driver: &Value) -> String {
         ("previous", words::field(driver, "previous")),
         ("stores", words::field(driver, "stores")),
         ("operations", operations(driver)),
-        ("quarantined", words::field(driver, "quarantined")),
         ("grants", words::field(driver, "grants")),
     ]);
+    let quarantines = items(driver, "quarantines");
+    if !quarantines.is_empty() {
+        text.push_str("\nquarantined\n");
+        for quarantine in quarantines {
+            let (since, reason) = (
+                words::moment(quarantine, "since"),
+                words::field(quarantine, "reason"),
+            );
+            text.push_str(&format!(
+                "  {}, since {since}: {reason}\n",
+                kept(quarantine)
+            ));
+        }
+    }
     text.push_str("\nimports\n");
     for import in words::list(driver, "imports") {
         text.push_str(&format!("  {}\n", words::text(import)));
@@ -171,6 +222,32 @@ fn describe(driver: &Value) -> String {
         }
     }
     text
+}
+
+/// Who is kept from calling a driver.
+fn kept(quarantine: &Value) -> String {
+    let part = |name| quarantine.get(name).map(words::text);
+    match (part("store"), part("layer")) {
+        (Some(store), Some(layer)) => format!("layer {layer} of store {store}"),
+        (Some(store), None) => format!("store {store}"),
+        (None, _) => "everyone".to_owned(),
+    }
+}
+
+fn quarantines(driver: &Value) -> Vec<String> {
+    items(driver, "quarantines").iter().map(kept).collect()
+}
+
+fn released(report: &Value) -> String {
+    let driver = words::field(report, "driver");
+    let ended = items(report, "released");
+    if ended.is_empty() {
+        return format!("{driver}: nothing was quarantined");
+    }
+    let lines = ended
+        .iter()
+        .map(|quarantine| format!("{driver}: released for {}", kept(quarantine)));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn operations(driver: &Value) -> String {

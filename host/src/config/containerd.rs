@@ -30,6 +30,10 @@ pub(super) struct Section {
     pub(super) call_seconds: u64,
     /// Seconds for a call that copies, walks or deletes trees.
     pub(super) work_seconds: u64,
+    /// Bytes of all filters of one request.
+    pub(super) filter_bytes: usize,
+    /// Regular expressions in them.
+    pub(super) filter_expressions: usize,
 }
 
 impl Default for Section {
@@ -42,15 +46,30 @@ impl Default for Section {
             share_content: false,
             call_seconds: 30,
             work_seconds: 30 * 60,
+            // A client asks with one or two filters of some hundred bytes.
+            filter_bytes: 64 << 10,
+            // Compiled, each may take a mebibyte.
+            filter_expressions: 32,
         }
     }
 }
 
-/// Deadlines of the snapshot service. containerd itself often has none, and holds its own locks meanwhile.
+/// Limits of the snapshot service. Of deadlines, containerd itself often has none, and holds its own locks meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ContainerdLimits {
     call_seconds: u64,
     work_seconds: u64,
+    /// Bytes of all filters of one request.
+    pub(crate) filter_bytes: usize,
+    /// Regular expressions in them.
+    pub(crate) filter_expressions: usize,
+}
+
+#[cfg(test)]
+impl Default for ContainerdLimits {
+    fn default() -> Self {
+        Section::default().limits()
+    }
 }
 
 impl ContainerdLimits {
@@ -92,6 +111,15 @@ pub(crate) struct Containerd {
 }
 
 impl Section {
+    fn limits(&self) -> ContainerdLimits {
+        ContainerdLimits {
+            call_seconds: self.call_seconds,
+            work_seconds: self.work_seconds,
+            filter_bytes: self.filter_bytes,
+            filter_expressions: self.filter_expressions,
+        }
+    }
+
     /// Checks the section; the flag goes before it.
     pub(super) fn check(
         self,
@@ -102,6 +130,7 @@ impl Section {
         check_not_zero("containerd.work_seconds", self.work_seconds)?;
         StoreName::parse(&self.store)
             .map_err(|error| invalid("containerd.store", error.to_string()))?;
+        let limits = self.limits();
         let Some(socket) = flag.or(self.socket) else {
             return Ok(None);
         };
@@ -119,10 +148,7 @@ impl Section {
                 true => Content::Shared,
                 false => Content::Apart,
             },
-            limits: ContainerdLimits {
-                call_seconds: self.call_seconds,
-                work_seconds: self.work_seconds,
-            },
+            limits,
         }))
     }
 }

@@ -32,4 +32,4 @@ pub mod xattr;
 pub use facts::{KernelFacts, kernel_facts};
 pub use name::{Name, NameError};
 pub use passed::passed_sockets;
-pub use process::{close_extra_fds, peak_and_current_rss, set_resource_limits};
+pub use process::{close_extra_fds, peak_and_current_rss, set_resource_limits, thread_cpu_time};

@@ -21,7 +21,7 @@ pub use create::{
     create_whiteout,
 };
 pub use link::{link, read_link, remove_directory, remove_file, rename};
-pub use list::names;
+pub use list::{name_cost, names, names_within};
 pub use open::{open_directory, open_directory_along, open_regular};
 
 pub(crate) use list::{LISTING_BYTES, reopen};

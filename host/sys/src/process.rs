@@ -3,8 +3,10 @@
 //! Invariant: nothing here acts on another process.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::raw::check;
 
@@ -30,6 +32,13 @@ pub fn set_resource_limits(address_space: u64, cpu_seconds: u64) -> io::Result<(
     lower(Resource::As, address_space)?;
     lower(Resource::Cpu, cpu_seconds)?;
     lower(Resource::Core, 0)
+}
+
+/// Processor time that the calling thread has used, in the kernel and out of it.
+pub fn thread_cpu_time() -> Duration {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    let nanoseconds = u32::try_from(used.tv_nsec).unwrap_or(0);
+    Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), nanoseconds)
 }
 
 /// The peak and the current resident memory of this process, in bytes and in this order.

@@ -4,13 +4,16 @@
 //! moved meanwhile leads nowhere else.
 
 mod clone;
+mod links;
 mod measure;
 mod pages;
 mod remove;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod trail;
 
-pub use clone::clone_linked;
+pub use clone::{Cloned, clone_linked};
 pub use measure::{Measured, measure};
 pub use remove::remove;
+pub use shared::{Seen, SharedFiles};

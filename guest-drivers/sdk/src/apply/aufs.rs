@@ -7,22 +7,50 @@ use crate::Result;
 use crate::archive::{Entry, Kind};
 use crate::error::host;
 use crate::tree::Source;
+use std::collections::BTreeMap;
 
 /// AUFS's directory.
 const LINKS: &[u8] = b".wh..wh.plnk";
 
-/// Nodes that links may be made of.
+/// Bytes that the names of all common nodes may have: those of AUFS are two numbers, so this is a million of them.
+const NAME_BYTES: usize = 16 << 20;
+
+/// Nodes that links may be made of: the number under which each is kept, by its name in the archive.
 #[derive(Debug, Default)]
-pub(super) struct Kept(Vec<(Vec<u8>, Vec<u8>)>);
+pub(super) struct Kept {
+    numbers: BTreeMap<Vec<u8>, u64>,
+    count: u64,
+    name_bytes: usize,
+}
+
+/// The name that a node has until the archive ends.
+fn kept_name(number: u64) -> Vec<u8> {
+    format!(".wh..wh.mica.{number}").into_bytes()
+}
 
 impl Kept {
-    /// The path of the node that a link's target means.
-    pub(super) fn instead_of<'a>(&'a self, target: Vec<&'a [u8]>) -> Vec<&'a [u8]> {
-        let [LINKS, wanted] = target.as_slice() else {
-            return target;
+    /// The name of the node that a link's target means, if it is one of these.
+    pub(super) fn instead_of(&self, target: &[&[u8]]) -> Option<Vec<u8>> {
+        let [LINKS, wanted] = target else {
+            return None;
         };
-        let found = self.0.iter().find(|(name, _)| name == wanted);
-        found.map_or(target, |(_, kept)| vec![kept.as_slice()])
+        self.numbers.get(*wanted).copied().map(kept_name)
+    }
+
+    /// Gives a node of the archive a number; the first of two of one name counts.
+    fn add(&mut self, name: &[u8]) -> Result<u64, String> {
+        let number = self.count;
+        self.count += 1;
+        if !self.numbers.contains_key(name) {
+            self.name_bytes += name.len();
+            if self.name_bytes > NAME_BYTES {
+                return Err(format!(
+                    "the names in `.wh..wh.plnk` have over {NAME_BYTES} bytes"
+                ));
+            }
+            self.numbers.insert(name.to_vec(), number);
+        }
+        Ok(number)
     }
 }
 
@@ -35,19 +63,16 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         if entry.kind != Kind::Regular {
             return Ok(());
         }
-        let kept = format!(".wh..wh.mica.{}", self.kept.0.len()).into_bytes();
-        self.take_node(entry, &[], &kept)?;
-        self.kept.0.push((name.to_vec(), kept));
-        Ok(())
+        let number = self.kept.add(name);
+        let number = number.map_err(|what| self.reader.invalid(what))?;
+        self.take_node(entry, &[], &kept_name(number))
     }
 
     /// Takes the names away again.
     pub(super) fn drop_kept(&mut self) -> Result<()> {
-        for (_, kept) in std::mem::take(&mut self.kept.0) {
-            let root = self.chain.root();
-            root.remove_file(&kept)
-                .map_err(|failure| host("remove what links were made of", failure))?;
-        }
-        Ok(())
+        let root = self.chain.root();
+        (0..self.kept.count)
+            .try_for_each(|number| root.remove_file(&kept_name(number)))
+            .map_err(|failure| host("remove what links were made of", failure))
     }
 }

@@ -20,7 +20,8 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
             self.reader
                 .invalid(format_args!("its target `{target}`: {what}"))
         })?;
-        let parts = self.kept.instead_of(parts);
+        let kept = self.kept.instead_of(&parts);
+        let parts = kept.as_deref().map_or(parts, |kept| vec![kept]);
         let Some((last, parent)) = parts.split_last() else {
             return Err(self.reader.invalid("its target is the top directory"));
         };

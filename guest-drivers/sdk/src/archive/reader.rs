@@ -13,8 +13,8 @@ pub const METADATA_BYTES: u64 = 1 << 20;
 /// The latest time that is kept, and negated the earliest; later ones become this. It is the year 36812, beyond what
 /// any file system holds.
 pub const LATEST_SECONDS: i64 = 1 << 40;
-/// How much is thrown away at a time after the end.
-const DRAIN_BYTES: u32 = 256 << 10;
+/// The most that the host gives at a time.
+const READ_BYTES: u32 = 256 << 10;
 
 /// An archive that is being read.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl<S: Source> Reader<S> {
         loop {
             let bytes = self
                 .source
-                .read(DRAIN_BYTES)
+                .read(READ_BYTES)
                 .map_err(|failure| host("read the archive", failure))?;
             if bytes.is_empty() {
                 return Ok(());
@@ -161,17 +161,16 @@ impl<S: Source> Reader<S> {
 
     /// Reads exactly `length` bytes, or fewer at the end.
     fn read(&mut self, length: usize) -> Result<Vec<u8>> {
-        let wanted = u32::try_from(length).unwrap_or(u32::MAX);
+        let part = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).min(READ_BYTES);
         let mut bytes = self
             .source
-            .read(wanted)
+            .read(part(length))
             .map_err(|failure| host("read the archive", failure))?;
         // The contract gives fewer bytes only at the end; a stream in a test may give fewer at any time.
         while bytes.len() < length && !bytes.is_empty() {
-            let rest = u32::try_from(length - bytes.len()).unwrap_or(u32::MAX);
             let more = self
                 .source
-                .read(rest)
+                .read(part(length - bytes.len()))
                 .map_err(|failure| host("read the archive", failure))?;
             if more.is_empty() {
                 break;

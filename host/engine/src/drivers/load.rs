@@ -40,13 +40,9 @@ impl Engine {
         self.add_slot(generation, build)?;
         self.bus
             .tell(News::new(EventKind::DriverLoaded).driver(&name));
-        for store in self
-            .all_stores()
-            .iter()
-            .filter(|store| store.description.driver == name)
-        {
+        for store in self.stores_of(&name) {
             // A store that waited for this driver; one that cannot be used says so when it is asked for.
-            let _ready = self.make_ready(store);
+            let _ready = self.make_ready(&store);
         }
         self.driver(&name)
     }
@@ -81,14 +77,13 @@ impl Engine {
 
     fn add_slot(&self, generation: Arc<Generation>, build: Build) -> Result<()> {
         let name = generation.description().name.clone();
-        let permits = self.runtime.limits().driver_operations;
         let active = Active::new(generation, build, 1);
         self.registry.add(Arc::new(Slot::new(
             &name,
             self.grants_of(&name),
             active,
-            permits,
-            &self.gate,
+            self.runtime.limits(),
+            &self.gates,
         )))
     }
 
@@ -202,10 +197,8 @@ impl Engine {
         let active = slot.active();
         let description = active.generation.description();
         let (operations, faults) = slot.totals();
-        let stores = self.all_stores();
-        let served = stores
-            .iter()
-            .filter(|store| store.description.driver == slot.name);
+        let served = self.stores_of(&slot.name);
+        let quarantines = slot.quarantine.all();
         // A swap holds the lock for as long as it compiles; what it goes back to is not known meanwhile.
         let previous = slot
             .previous
@@ -235,7 +228,11 @@ impl Engine {
             running: active.running_count(),
             operations,
             faults,
-            quarantined: slot.quarantine.reason(),
+            quarantined: quarantines
+                .iter()
+                .find(|view| view.store.is_none())
+                .map(|view| view.reason.clone()),
+            quarantines,
         }
     }
 }

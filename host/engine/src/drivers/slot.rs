@@ -3,11 +3,13 @@
 //! Invariant: whoever entered is counted on the build that it got, so a swap knows when the old one is idle.
 
 use super::gate::{Gate, Permit};
-use super::quarantine::Quarantine;
+use super::lent::Lent;
+use super::quarantine::{Quarantine, Subject};
 use crate::settings::Origin;
+use crate::view::QuarantineView;
 use crate::{Error, Moment, Result};
 use arc_swap::ArcSwap;
-use mica_runtime::{CancelToken, Generation, Grants};
+use mica_runtime::{CancelToken, ClientWait, Generation, Grants, Limits};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +18,31 @@ use std::time::{Duration, Instant};
 
 /// How long an operation waits until others end; then the caller should know.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much runs at once, whatever the driver.
+#[derive(Clone, Debug)]
+pub(crate) struct Gates {
+    operations: Arc<Gate>,
+    streams: Arc<Gate>,
+}
+
+impl Gates {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            operations: Gate::new(limits.operations),
+            streams: Gate::new(limits.streams),
+        }
+    }
+}
+
+/// Whether an operation moves a client's bytes, and so may wait for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flow {
+    /// It needs nothing of the client's once it was begun.
+    None,
+    /// It reads or writes a stream of the client's.
+    Stream,
+}
 
 /// A component, and where it came from.
 #[derive(Clone, Debug)]
@@ -89,7 +116,7 @@ pub(crate) struct Slot<G = Generation> {
     pub(crate) previous: Mutex<Option<Build>>,
     pub(crate) quarantine: Quarantine,
     own_gate: Arc<Gate>,
-    common_gate: Arc<Gate>,
+    gates: Gates,
     operations: AtomicU64,
     faults: AtomicU64,
 }
@@ -99,14 +126,19 @@ pub(crate) struct Slot<G = Generation> {
 pub(crate) struct Ticket<G = Generation> {
     active: Arc<Active<G>>,
     key: u64,
-    _own: Permit,
-    _common: Permit,
+    permits: Arc<Lent>,
+    _stream: Option<Permit>,
 }
 
 impl<G> Ticket<G> {
     /// The build that it runs on.
     pub(crate) fn generation(&self) -> &G {
         &self.active.generation
+    }
+
+    /// Lends what it holds to others while it waits for its client.
+    pub(crate) fn client_wait(&self) -> Arc<dyn ClientWait> {
+        Arc::<Lent>::clone(&self.permits)
     }
 }
 
@@ -121,22 +153,22 @@ impl<G> Drop for Ticket<G> {
 }
 
 impl<G> Slot<G> {
-    /// A slot with its first build. `permits` bounds its own operations, `common_gate` those of all drivers.
+    /// A slot with its first build. `gates` bounds the operations of all drivers.
     pub(crate) fn new(
         name: &str,
         grants: Grants,
         active: Arc<Active<G>>,
-        permits: u32,
-        common_gate: &Arc<Gate>,
+        limits: &Limits,
+        gates: &Gates,
     ) -> Self {
         Self {
             name: name.to_owned(),
             grants,
             active: ArcSwap::new(active),
             previous: Mutex::default(),
-            quarantine: Quarantine::default(),
-            own_gate: Gate::new(permits),
-            common_gate: Arc::clone(common_gate),
+            quarantine: Quarantine::new(limits),
+            own_gate: Gate::new(limits.driver_operations),
+            gates: gates.clone(),
             operations: AtomicU64::new(0),
             faults: AtomicU64::new(0),
         }
@@ -158,24 +190,39 @@ impl<G> Slot<G> {
     ///
     /// # Errors
     /// [`Error::Quarantined`], and [`Error::Overloaded`] when too many run for too long.
-    pub(crate) fn enter(&self, cancel: &CancelToken) -> Result<Ticket<G>> {
-        if let Some(reason) = self.quarantine.reason() {
+    pub(crate) fn enter(
+        &self,
+        subject: Subject<'_>,
+        flow: Flow,
+        cancel: &CancelToken,
+    ) -> Result<Ticket<G>> {
+        if let Some(view) = self.quarantine.refusal(subject) {
             return Err(Error::Quarantined {
                 driver: self.name.clone(),
-                reason,
+                store: view.store,
+                layer: view.layer,
+                reason: view.reason,
             });
         }
+        let stream = match flow {
+            Flow::None => None,
+            Flow::Stream => Some(self.gates.streams.enter(PATIENCE).ok_or_else(|| {
+                let text =
+                    format!("no other archive or listing has ended for {PATIENCE:?}: `streams`");
+                Error::Overloaded(text)
+            })?),
+        };
         let overloaded =
             || Error::Overloaded(format!("driver `{}` is busy for {PATIENCE:?}", self.name));
-        let own = self.own_gate.enter(PATIENCE).ok_or_else(overloaded)?;
-        let common = self.common_gate.enter(PATIENCE).ok_or_else(overloaded)?;
+        let gates = [&self.own_gate, &self.gates.operations].map(Arc::clone);
+        let permits = Lent::take(gates, PATIENCE).ok_or_else(overloaded)?;
         self.operations.fetch_add(1, Ordering::Relaxed);
         let (active, key) = self.register(cancel);
         Ok(Ticket {
             active,
             key,
-            _own: own,
-            _common: common,
+            permits,
+            _stream: stream,
         })
     }
 
@@ -196,10 +243,10 @@ impl<G> Slot<G> {
         }
     }
 
-    /// Notes that the driver broke; says whether that was once too often.
-    pub(crate) fn fault(&self, reason: &str) -> bool {
+    /// Notes that the driver broke; says what is kept from calling it from now on.
+    pub(crate) fn fault(&self, subject: Subject<'_>, reason: &str) -> Vec<QuarantineView> {
         self.faults.fetch_add(1, Ordering::Relaxed);
-        self.quarantine.fault(Instant::now(), reason)
+        self.quarantine.fault(Instant::now(), subject, reason)
     }
 
     /// Operations that were begun, and those that the driver broke in.
@@ -229,17 +276,26 @@ mod tests {
             "test",
             Grants::standard(),
             active("old", 1),
-            8,
-            &Gate::new(8),
+            &Limits::default(),
+            &Gates::new(&Limits::default()),
         )
     }
+
+    fn enter(slot: &Slot<&'static str>, cancel: &CancelToken) -> Result<Ticket<&'static str>> {
+        slot.enter(SUBJECT, Flow::None, cancel)
+    }
+
+    const SUBJECT: Subject<'_> = Subject {
+        store: "store",
+        layer: Some("layer"),
+    };
 
     #[test]
     fn a_running_operation_keeps_its_build_and_the_next_gets_the_new_one() {
         let slot = slot();
-        let before = slot.enter(&CancelToken::default()).unwrap();
+        let before = enter(&slot, &CancelToken::default()).unwrap();
         let old = slot.replace(active("new", 2));
-        let after = slot.enter(&CancelToken::default()).unwrap();
+        let after = enter(&slot, &CancelToken::default()).unwrap();
         assert_eq!((*before.generation(), *after.generation()), ("old", "new"));
         assert_eq!((old.running_count(), slot.active().running_count()), (1, 1));
     }
@@ -248,7 +304,7 @@ mod tests {
     fn draining_ends_with_the_last_operation() {
         let slot = slot();
         let cancel = CancelToken::default();
-        let running = slot.enter(&cancel).unwrap();
+        let running = enter(&slot, &cancel).unwrap();
         let old = slot.replace(active("new", 2));
         std::thread::scope(|scope| {
             let drained = scope.spawn(|| old.drain(Duration::from_secs(20)));
@@ -262,7 +318,7 @@ mod tests {
     fn what_does_not_end_in_time_is_cancelled() {
         let slot = slot();
         let cancel = CancelToken::default();
-        let _running = slot.enter(&cancel).unwrap();
+        let _running = enter(&slot, &cancel).unwrap();
         assert!(
             !slot
                 .replace(active("new", 2))
@@ -274,11 +330,15 @@ mod tests {
     #[test]
     fn a_swap_lifts_the_quarantine() {
         let slot = slot();
-        assert!(!slot.fault("a") && !slot.fault("b") && slot.fault("c"));
-        let refused = slot.enter(&CancelToken::default()).unwrap_err();
+        let fault = |store| {
+            let layer = None;
+            slot.fault(Subject { store, layer }, "boom").len()
+        };
+        assert_eq!((fault("a"), fault("b"), fault("c")), (0, 0, 1));
+        let refused = enter(&slot, &CancelToken::default()).unwrap_err();
         assert_eq!(refused.code(), "quarantined");
         slot.replace(active("new", 2));
-        assert!(slot.enter(&CancelToken::default()).is_ok());
+        assert!(enter(&slot, &CancelToken::default()).is_ok());
         assert_eq!(slot.totals(), (1, 3));
     }
 }

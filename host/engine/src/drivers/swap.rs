@@ -70,13 +70,9 @@ impl Engine {
                 .driver(&slot.name)
                 .detail(detail),
         );
-        for store in self
-            .all_stores()
-            .iter()
-            .filter(|store| store.description.driver == slot.name)
-        {
+        for store in self.stores_of(&slot.name) {
             // A store that the old build could not serve may be one for the new.
-            let _ready = self.make_ready(store);
+            let _ready = self.make_ready(&store);
         }
     }
 

@@ -5,6 +5,7 @@
 use super::layout::{Area, random_name};
 use super::{Home, Layout, Reaper};
 use mica_runtime::{Failure, Staged};
+use mica_sys::tree::SharedFiles;
 use mica_sys::{Name, node, tree};
 use std::any::Any;
 use std::io;
@@ -19,6 +20,8 @@ pub(crate) struct StagedLayer {
     pub(super) name: Name,
     pub(super) directory: OwnedFd,
     pub(super) is_published: bool,
+    /// What its room shares with that of a published layer.
+    shared: Option<Arc<SharedFiles>>,
 }
 
 impl Home {
@@ -32,16 +35,18 @@ impl Home {
             name,
             directory,
             is_published: false,
+            shared: None,
         };
         node::create_directory(staged.directory.as_fd(), &self.layout.room, 0o755)?;
         Ok(staged)
     }
 
-    /// Begins a layer whose room is a copy of a published one that shares its files.
+    /// Begins a layer whose room is a copy of a published one that shares its files until they are changed.
     pub(crate) fn stage_copy(&self, number: u64) -> io::Result<StagedLayer> {
-        let staged = self.stage()?;
+        let mut staged = self.stage()?;
         let from = self.layout.open_room(number)?;
-        tree::clone_linked(from.as_fd(), staged.open_room()?.as_fd())?;
+        let cloned = tree::clone_linked(from.as_fd(), staged.open_room()?.as_fd())?;
+        staged.shared = cloned.shared.map(Arc::new);
         Ok(staged)
     }
 }
@@ -50,6 +55,11 @@ impl StagedLayer {
     /// Opens its room.
     pub(crate) fn open_room(&self) -> io::Result<OwnedFd> {
         node::open_directory(self.directory.as_fd(), &self.layout.room)
+    }
+
+    /// What its room shares with that of a published layer.
+    pub(crate) fn shared(&self) -> Option<Arc<SharedFiles>> {
+        self.shared.clone()
     }
 }
 

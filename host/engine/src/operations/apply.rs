@@ -39,7 +39,9 @@ impl Engine {
         let copy = store.layers.copy(&id, facts.number)?;
         let scope = Scope::layer(&store.layers, &id, Intent::Apply(copy));
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
-        let call = Call::new("apply", scope.clone()).with_cancel(cancel);
+        let call = Call::new("apply", scope.clone())
+            .with_cancel(cancel)
+            .streaming();
         let report = self.call(call, |generation, operation| {
             generation.apply_diff(operation, id.as_str(), parent, source)
         })?;

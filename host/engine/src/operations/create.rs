@@ -11,7 +11,7 @@ use crate::scope::{Intent, Scope};
 use crate::snapshots::{CheckedView, ViewRules};
 use crate::store::Store;
 use crate::view::{LayerRequest, LayerView, LiveParent};
-use crate::{Error, EventKind, LayerId, Result, label};
+use crate::{Error, EventKind, LayerId, Result, label, options};
 use mica_runtime::{CancelToken, CreateOptions, Error as DriverError, LayerKind};
 
 /// How a layer is made.
@@ -59,6 +59,7 @@ impl Engine {
         let id = LayerId::parse(&id)?;
         let parent = parent.as_deref().map(LayerId::parse).transpose()?;
         label::check(mount_label.as_deref())?;
+        options::check("storage option", &storage_options, self.runtime.limits())?;
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         store.check_no_snapshots()?;

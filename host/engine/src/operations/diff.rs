@@ -76,7 +76,9 @@ impl Engine {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         let pair = pair(&store, &request.id, &request.parent)?;
-        let call = Call::new("diff", pair.scope(&store)).with_cancel(cancel);
+        let call = Call::new("diff", pair.scope(&store))
+            .with_cancel(cancel)
+            .streaming();
         self.call(call, |generation, operation| {
             generation.diff(
                 operation,
@@ -103,7 +105,9 @@ impl Engine {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
         let pair = pair(&store, id, &parent)?;
-        let call = Call::new("changes", pair.scope(&store)).with_cancel(cancel);
+        let call = Call::new("changes", pair.scope(&store))
+            .with_cancel(cancel)
+            .streaming();
         self.call(call, |generation, operation| {
             generation.changes(operation, pair.id.as_str(), pair.parent(), sink)
         })

@@ -4,10 +4,12 @@
 
 use super::HostResult;
 use super::directory::Directory;
+use super::errno::TooMuch;
+use super::file::File;
 use crate::bindings::mica::host::directory::{
     AttributeChanges, Attributes, Entry, NodeKind, Timestamp, Xattr,
 };
-use crate::{Code, Failure};
+use crate::{Code, Failure, Limits};
 use mica_sys::node::{self, Kind};
 use mica_sys::{Name, xattr};
 use std::io;
@@ -25,15 +27,44 @@ pub(super) enum Node<'a> {
     At(BorrowedFd<'a>, &'a Name),
 }
 
+/// A node whose attributes may be set: the right is there, and nothing else has the node.
+#[derive(Clone, Copy)]
+pub(super) struct Changeable<'a>(Node<'a>);
+
+impl<'a> Changeable<'a> {
+    /// An open directory, which belongs to one tree always.
+    pub(super) fn directory(directory: &'a Directory) -> Result<Self, Failure> {
+        Ok(Self(Node::Open(directory.writable()?.fd())))
+    }
+
+    /// A file that was made here.
+    pub(super) fn file(file: &'a File) -> Result<Self, Failure> {
+        Ok(Self(Node::Open(file.writable()?.fd())))
+    }
+
+    /// A name in a directory. A node that something else has too is replaced by a copy first.
+    pub(super) fn entry(directory: &'a Directory, name: &'a Name) -> Result<Self, Failure> {
+        let fd = directory.writable()?.fd();
+        let failed = |error| {
+            let shown = name.as_bytes().escape_ascii();
+            Failure::from_io(format!("copy `{shown}` before it is changed"), &error)
+        };
+        directory.own(name).map_err(failed)?;
+        Ok(Self(Node::At(fd, name)))
+    }
+}
+
 /// Extended attributes to read along: full names, and prefixes that end in a dot.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     names: Vec<Vec<u8>>,
     prefixes: Vec<Vec<u8>>,
+    /// Bytes that those of one node may have.
+    most_bytes: usize,
 }
 
 impl Wanted {
-    pub(super) fn parse(wanted: Vec<String>) -> Result<Self, Failure> {
+    pub(super) fn parse(wanted: Vec<String>, limits: &Limits) -> Result<Self, Failure> {
         if wanted.len() > MOST_WANTED {
             let text = format!(
                 "{} extended attributes are wanted; {MOST_WANTED} can be",
@@ -45,7 +76,12 @@ impl Wanted {
             .into_iter()
             .map(String::into_bytes)
             .partition(|name| name.ends_with(b"."));
-        Ok(Self { names, prefixes })
+        let most_bytes = limits.xattr_bytes;
+        Ok(Self {
+            names,
+            prefixes,
+            most_bytes,
+        })
     }
 
     fn is_empty(&self) -> bool {
@@ -58,6 +94,9 @@ impl Wanted {
     }
 }
 
+/// What an extended attribute costs beside its name and value.
+pub(super) const XATTR_BYTES: usize = 32;
+
 /// Reads the wanted extended attributes, in byte order of their names.
 pub(super) fn read_xattrs(of: Node<'_>, kind: Kind, wanted: &Wanted) -> io::Result<Vec<Xattr>> {
     // Links, devices, pipes and sockets can hold neither `user.*` nor a capability that counts.
@@ -65,12 +104,20 @@ pub(super) fn read_xattrs(of: Node<'_>, kind: Kind, wanted: &Wanted) -> io::Resu
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
+    let mut bytes = 0;
     for name in candidates(of, wanted)? {
         let value = match of {
             Node::Open(fd) => xattr::get_fd(fd, &name)?,
             Node::At(dir, at) => xattr::get(dir, at, &name)?,
         };
         if let Some(value) = value {
+            bytes += name.len() + value.len() + XATTR_BYTES;
+            if bytes > wanted.most_bytes {
+                let most = wanted.most_bytes;
+                let text =
+                    format!("its extended attributes have more than {most} bytes: `xattr_bytes`");
+                return Err(io::Error::other(TooMuch(text)));
+            }
             found.push(Xattr { name, value });
         }
     }
@@ -140,7 +187,8 @@ pub(super) fn entry(directory: &Directory, name: &Name, wanted: &Wanted) -> io::
 
 /// Sets what is given, in an order in which nothing undoes another: a change of owner clears set-user-id bits and
 /// capabilities, and every change but the last touches the times.
-pub(super) fn set(on: Node<'_>, changes: &AttributeChanges) -> HostResult<()> {
+pub(super) fn set(on: Changeable<'_>, changes: &AttributeChanges) -> HostResult<()> {
+    let Changeable(on) = on;
     check(changes)?;
     let failed = |what: &str, error: io::Error| Failure::from_io(what, &error);
     if let Some(owner) = changes.owner {
@@ -269,7 +317,11 @@ mod tests {
 
     #[test]
     fn prefixes_end_in_a_dot() {
-        let wanted = Wanted::parse(vec!["user.".into(), "security.capability".into()]).unwrap();
+        let wanted = Wanted::parse(
+            vec!["user.".into(), "security.capability".into()],
+            &Limits::default(),
+        )
+        .unwrap();
         assert!(wanted.matches(b"user.a") && wanted.matches(b"security.capability"));
         assert!(!wanted.matches(b"security.capability2") && !wanted.matches(b"trusted.a"));
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a name becomes a [`Name`] before anything else happens to it, and every change asks for the right first.
 
-use super::attributes::{self, Node, Wanted, check_mode};
+use super::attributes::{self, Changeable, Node, Wanted, check_mode};
 use super::file::File;
 use super::listing::Listing;
 use super::plan::Position;
@@ -11,12 +11,33 @@ use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entr
 use crate::{Access, Code, Failure};
 use cap_std::fs::Dir;
 use mica_sys::node::{self, Kind};
-use mica_sys::{Name, NameError, tree};
+use mica_sys::tree::{self, Seen, SharedFiles};
+use mica_sys::{Name, NameError};
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wasmtime::component::Resource;
+
+/// What the nodes below a directory belong to besides it.
+#[derive(Clone, Debug)]
+pub(super) struct Sharing {
+    files: Arc<SharedFiles>,
+    seen: Seen,
+}
+
+impl Sharing {
+    pub(super) fn new(files: Arc<SharedFiles>) -> Self {
+        let seen = Seen::Plainly;
+        Self { files, seen }
+    }
+
+    /// The same, seen through an overlay that lies over it.
+    pub(super) fn through_overlay(&self) -> Self {
+        let (files, seen) = (Arc::clone(&self.files), Seen::ThroughOverlay);
+        Self { files, seen }
+    }
+}
 
 /// An open directory and what may be done in it.
 #[derive(Clone, Debug)]
@@ -25,6 +46,8 @@ pub struct Directory {
     access: Access,
     /// What may be done in the directories below.
     below: Access,
+    /// `None` where every node is its own.
+    sharing: Option<Sharing>,
     position: Position,
 }
 
@@ -34,8 +57,14 @@ impl Directory {
             dir: Arc::new(Dir::from_std_file(fd.into())),
             access,
             below: access,
+            sharing: None,
             position: Position::Elsewhere,
         }
+    }
+
+    /// The same directory, below which nodes may belong to something else too.
+    pub(super) fn sharing(self, sharing: Option<Sharing>) -> Self {
+        Self { sharing, ..self }
     }
 
     /// The room of a layer: its own names can be changed as `access` says, what lies below them as `below` says.
@@ -52,6 +81,7 @@ impl Directory {
     /// A directory of this one.
     fn child(&self, fd: OwnedFd, name: &Name) -> Self {
         Self {
+            sharing: self.sharing.clone(),
             position: self.position.child(name),
             ..Self::new(fd, self.below)
         }
@@ -59,6 +89,27 @@ impl Directory {
 
     pub(super) fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// What its nodes belong to besides it.
+    pub(super) fn what_is_shared(&self) -> Option<&Sharing> {
+        self.sharing.as_ref()
+    }
+
+    /// Makes the node of a name the directory's own, so that it can be changed.
+    pub(super) fn own(&self, name: &Name) -> io::Result<()> {
+        match &self.sharing {
+            Some(sharing) => sharing.files.own(self.fd(), name, sharing.seen),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Directory::own`], for a node that is to get a further name.
+    fn own_for_link(&self, name: &Name) -> io::Result<()> {
+        match &self.sharing {
+            Some(sharing) => sharing.files.own_for_link(self.fd(), name, sharing.seen),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -117,7 +168,7 @@ impl wit::HostDirectory for State {
         this: Resource<Directory>,
         wanted: Vec<String>,
     ) -> HostResult<Entry> {
-        let wanted = Wanted::parse(wanted)?;
+        let wanted = Wanted::parse(wanted, &self.limits)?;
         let directory = self.at(&this)?;
         let failed = |error| Failure::from_io("read attributes of the directory", &error);
         let found = node::stat_fd(directory.fd()).map_err(failed)?;
@@ -135,8 +186,8 @@ impl wit::HostDirectory for State {
         this: Resource<Directory>,
         changes: AttributeChanges,
     ) -> HostResult<()> {
-        let directory = self.at(&this)?.writable()?;
-        attributes::set(Node::Open(directory.fd()), &changes)
+        let directory = self.at(&this)?;
+        attributes::set(Changeable::directory(directory)?, &changes)
     }
 
     fn list(
@@ -144,17 +195,17 @@ impl wit::HostDirectory for State {
         this: Resource<Directory>,
         wanted: Vec<String>,
     ) -> HostResult<Resource<Listing>> {
-        let wanted = Wanted::parse(wanted)?;
+        let wanted = Wanted::parse(wanted, &self.limits)?;
         let directory = self.at(&this)?.clone();
-        let names = node::names(directory.fd())
+        let names = node::names_within(directory.fd(), self.meter.listing_left())
             .map_err(|error| Failure::from_io("list the directory", &error))?;
-        let listing = Listing::new(directory, names, wanted);
+        let too_many = || {
+            let text = "the directory has too many names: `listing_bytes`";
+            Failure::new(Code::Limit, text)
+        };
+        let listing = Listing::new(directory, names.ok_or_else(too_many)?, wanted);
         if !self.meter.take_listing(listing.bytes()) {
-            return Err(Failure::new(
-                Code::Limit,
-                "the directory has too many names: `listing_bytes`",
-            )
-            .into());
+            return Err(too_many().into());
         }
         Ok(self.handles.push(listing)?)
     }
@@ -165,7 +216,7 @@ impl wit::HostDirectory for State {
         name: Vec<u8>,
         wanted: Vec<String>,
     ) -> HostResult<Entry> {
-        let wanted = Wanted::parse(wanted)?;
+        let wanted = Wanted::parse(wanted, &self.limits)?;
         let directory = self.at(&this)?;
         let name = component(&name)?;
         Ok(attributes::entry(directory, &name, &wanted).map_err(on("stat", &name))?)
@@ -296,7 +347,9 @@ impl wit::HostDirectory for State {
         let target = self.at(&target)?.writable()?.clone();
         let directory = self.handles.get(&this)?.writable()?;
         let (name, new_name) = (component(&name)?, component(&new_name)?);
-        let done = node::link(directory.fd(), &name, target.fd(), &new_name);
+        let done = directory
+            .own_for_link(&name)
+            .and_then(|()| node::link(directory.fd(), &name, target.fd(), &new_name));
         Ok(done.map_err(on("create hard link", &new_name))?)
     }
 
@@ -320,9 +373,9 @@ impl wit::HostDirectory for State {
         name: Vec<u8>,
         changes: AttributeChanges,
     ) -> HostResult<()> {
-        let directory = self.at(&this)?.writable()?;
+        let directory = self.at(&this)?;
         let name = component(&name)?;
-        attributes::set(Node::At(directory.fd(), &name), &changes)
+        attributes::set(Changeable::entry(directory, &name)?, &changes)
     }
 
     fn remove_file(&mut self, this: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {

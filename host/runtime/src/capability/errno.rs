@@ -6,8 +6,16 @@ use crate::Code;
 use mica_sys::errno;
 use std::io;
 
+/// More than may be read at once: the text names the limit.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct TooMuch(pub(crate) String);
+
 /// The failure code of a failed system call.
 pub(crate) fn code_of(error: &io::Error) -> Code {
+    if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) {
+        return Code::Limit;
+    }
     let Some(number) = error.raw_os_error() else {
         return code_of_kind(error.kind());
     };

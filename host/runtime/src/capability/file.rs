@@ -2,7 +2,7 @@
 //!
 //! Invariant: content moves between descriptors; what passes through a guest is bounded by `page_bytes`.
 
-use super::attributes::{self, Node};
+use super::attributes::{self, Changeable};
 use super::{HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Attributes, Copied};
 use crate::{Access, Code, Failure};
@@ -52,8 +52,8 @@ impl wit::HostFile for State {
         this: Resource<File>,
         changes: AttributeChanges,
     ) -> HostResult<()> {
-        let file = self.at(&this)?.writable()?;
-        attributes::set(Node::Open(file.fd()), &changes)
+        let file = self.at(&this)?;
+        attributes::set(Changeable::file(file)?, &changes)
     }
 
     fn read(&mut self, this: Resource<File>, offset: u64, length: u32) -> HostResult<Vec<u8>> {
@@ -70,6 +70,7 @@ impl wit::HostFile for State {
             filled += read;
         }
         buffer.truncate(filled);
+        self.meter.feed(filled);
         Ok(buffer)
     }
 

@@ -2,14 +2,16 @@
 //!
 //! Invariant: an interface; what a layer is, and who may do what, the engine decides.
 
-use super::directory::Directory;
+use super::directory::{Directory, Sharing};
 use super::plan::Outcome;
 use super::{HostResult, State};
 use crate::bindings::mica::host::home::{self as wit, Layer};
 use crate::{Access, Code, Failure, Feature, LayerKind, Support};
+use mica_sys::tree::SharedFiles;
 use std::any::Any;
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use wasmtime::component::Resource;
 
 /// What the engine has on record of a layer.
@@ -30,6 +32,8 @@ pub struct Room {
     pub fd: OwnedFd,
     /// What this operation may do in it.
     pub access: Access,
+    /// What of it belongs to something else too, and must become its own before it is changed.
+    pub shared: Option<Arc<SharedFiles>>,
 }
 
 /// A store as one operation may see it. Called on the operation's own thread; no call waits for another operation.
@@ -146,7 +150,8 @@ impl wit::Host for State {
             Outcome::Mount => room.access,
             Outcome::Plan => Access::ReadOnly,
         };
-        let directory = Directory::room(room.fd, access, room.access, &id);
+        let directory = Directory::room(room.fd, access, room.access, &id)
+            .sharing(room.shared.map(Sharing::new));
         Ok(self.handles.push(directory)?)
     }
 

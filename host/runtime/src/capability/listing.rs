@@ -3,12 +3,13 @@
 //! The names are read and sorted at once, the attributes page by page: a guest merges two directories of any size
 //! with one page of each in its memory.
 
-use super::attributes::{self, Wanted};
+use super::attributes::{self, Wanted, XATTR_BYTES};
 use super::directory::Directory;
 use super::{HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, Entry};
 use crate::{Code, Failure};
 use mica_sys::Name;
+use mica_sys::node::name_cost;
 use std::io;
 use std::vec;
 use wasmtime::component::Resource;
@@ -27,10 +28,7 @@ pub struct Listing {
 
 impl Listing {
     pub(super) fn new(directory: Directory, names: Vec<Box<[u8]>>, wanted: Wanted) -> Self {
-        let bytes = names
-            .iter()
-            .map(|name| name.len() + size_of::<Box<[u8]>>())
-            .sum();
+        let bytes = names.iter().map(|name| name_cost(name)).sum();
         Self {
             directory,
             names: names.into_iter(),
@@ -44,7 +42,12 @@ impl Listing {
         self.bytes
     }
 
-    fn page(&mut self, most_entries: usize, most_bytes: usize) -> Result<Vec<Entry>, Failure> {
+    /// The next entries, and what they cost.
+    fn page(
+        &mut self,
+        most_entries: usize,
+        most_bytes: usize,
+    ) -> Result<(Vec<Entry>, usize), Failure> {
         let mut page = Vec::with_capacity(self.names.len().min(most_entries));
         let mut bytes = 0;
         while page.len() < most_entries && bytes < most_bytes {
@@ -62,7 +65,7 @@ impl Listing {
                 Err(error) => return Err(Failure::from_io(shown(), &error)),
             }
         }
-        Ok(page)
+        Ok((page, bytes))
     }
 }
 
@@ -70,7 +73,7 @@ fn cost(entry: &Entry) -> usize {
     let xattrs: usize = entry
         .xattrs
         .iter()
-        .map(|xattr| xattr.name.len() + xattr.value.len() + 32)
+        .map(|xattr| xattr.name.len() + xattr.value.len() + XATTR_BYTES)
         .sum();
     ENTRY_BYTES + entry.name.len() + xattrs
 }
@@ -78,7 +81,9 @@ fn cost(entry: &Entry) -> usize {
 impl wit::HostListing for State {
     fn next(&mut self, this: Resource<Listing>) -> HostResult<Vec<Entry>> {
         let (entries, bytes) = (self.limits.page_entries, self.limits.page_bytes);
-        Ok(self.at(&this)?.page(entries, bytes)?)
+        let (page, bytes) = self.at(&this)?.page(entries, bytes)?;
+        self.meter.feed(bytes);
+        Ok(page)
     }
 
     fn drop(&mut self, this: Resource<Listing>) -> wasmtime::Result<()> {

@@ -3,6 +3,7 @@
 //! Invariant: counts only; the numbers it counts against are `Limits`.
 
 use crate::limits::{Class, Limits};
+use mica_sys::thread_cpu_time;
 use std::time::{Duration, Instant};
 use wasmtime::ResourceLimiter;
 
@@ -15,8 +16,8 @@ pub(crate) enum Stop {
     /// The class's wall-clock time is over.
     #[error("it ran longer than {0:?}")]
     Deadline(Duration),
-    /// The guest computed without a host call.
-    #[error("it made no host call for {0:?}")]
+    /// The guest computed, or slept, without a host call.
+    #[error("it was busy with itself and made no host call for {0:?}: `stall_seconds`")]
     Stalled(Duration),
     /// Too many host calls.
     #[error("it made more than {0} host calls: `short_host_calls`")]
@@ -26,7 +27,11 @@ pub(crate) enum Stop {
     Memory(usize),
 }
 
-/// Host calls and time.
+/// How much of its memory a guest must have been given as input before its input explains that the memory is full:
+/// what comes in is kept in parts, and in a form that is several times larger.
+const FED_SHARE: usize = 16;
+
+/// Host calls, input and time.
 #[derive(Debug)]
 pub(crate) struct Meter {
     calls: u64,
@@ -35,9 +40,19 @@ pub(crate) struct Meter {
     most_questions: u64,
     started: Instant,
     deadline: Duration,
+    /// Time that went by while the client neither sent nor took anything: no part of the deadline.
+    waited: Duration,
     stall: Duration,
     seen_calls: u64,
-    seen_at: Instant,
+    /// The guest's own time when a host call was seen last.
+    seen_own: Duration,
+    /// Processor time of the thread before the operation.
+    cpu_before: Duration,
+    /// Time that the guest slept of its own will.
+    slept: Duration,
+    /// Bytes of layers and archives that the guest was given.
+    fed: u64,
+    fed_much: u64,
     log_left: usize,
     log_dropped: u64,
     listing_left: usize,
@@ -45,17 +60,21 @@ pub(crate) struct Meter {
 
 impl Meter {
     pub(crate) fn new(limits: &Limits, class: Class) -> Self {
-        let now = Instant::now();
         Self {
             calls: 0,
             most_calls: class.host_calls(limits),
             questions: 0,
             most_questions: limits.short_host_calls,
-            started: now,
+            started: Instant::now(),
             deadline: class.deadline(limits),
+            waited: Duration::ZERO,
             stall: Duration::from_secs(limits.stall_seconds),
             seen_calls: 0,
-            seen_at: now,
+            seen_own: Duration::ZERO,
+            cpu_before: thread_cpu_time(),
+            slept: Duration::ZERO,
+            fed: 0,
+            fed_much: (limits.memory_bytes / FED_SHARE) as u64,
             log_left: limits.log_bytes,
             log_dropped: 0,
             listing_left: limits.listing_bytes,
@@ -83,17 +102,47 @@ impl Meter {
 
     /// Called at each tick while the guest computes.
     pub(crate) fn tick(&mut self) -> Result<(), Stop> {
-        let now = Instant::now();
-        if now.duration_since(self.started) > self.deadline {
+        if self.started.elapsed().saturating_sub(self.waited) > self.deadline {
             return Err(Stop::Deadline(self.deadline));
         }
+        let own = self.own_time();
         if self.calls != self.seen_calls {
             self.seen_calls = self.calls;
-            self.seen_at = now;
-        } else if now.duration_since(self.seen_at) > self.stall {
+            self.seen_own = own;
+        } else if own.saturating_sub(self.seen_own) > self.stall {
             return Err(Stop::Stalled(self.stall));
         }
         Ok(())
+    }
+
+    /// Time that the guest had for itself. Not the clock's: on a busy machine that goes on while the guest does not.
+    fn own_time(&self) -> Duration {
+        thread_cpu_time().saturating_sub(self.cpu_before) + self.slept
+    }
+
+    /// Notes that the guest sleeps of its own will.
+    pub(crate) fn sleep(&mut self, time: Duration) {
+        self.slept += time;
+    }
+
+    /// Notes that the operation waited for its client.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
+    /// Notes that the guest was given bytes of a layer or an archive.
+    pub(crate) fn feed(&mut self, bytes: usize) {
+        self.fed = self.fed.saturating_add(bytes as u64);
+    }
+
+    /// Whether the guest was given so much that its input may be why it needs much.
+    pub(crate) fn was_fed(&self) -> bool {
+        self.fed >= self.fed_much
+    }
+
+    /// Whether half of the deadline was the guest's own time.
+    pub(crate) fn was_busy(&self) -> bool {
+        self.own_time() >= self.deadline / 2
     }
 
     /// Takes a log line's bytes from the budget; false drops the line.
@@ -108,6 +157,11 @@ impl Meter {
     /// Lines that were dropped.
     pub(crate) fn log_dropped(&self) -> u64 {
         self.log_dropped
+    }
+
+    /// Bytes of names that are left in the budget.
+    pub(crate) fn listing_left(&self) -> usize {
+        self.listing_left
     }
 
     /// Takes a listing's names from the budget.

@@ -2,7 +2,7 @@
 //!
 //! Invariant: built from descriptors alone, and attached nowhere: that is the engine's.
 
-use super::directory::{Directory, component};
+use super::directory::{Directory, Sharing, component};
 use super::plan::{MountPlan, Outcome, Place, Position, broken};
 use super::{HostError, HostResult, State};
 use crate::bindings::mica::host::mounts as wit;
@@ -20,6 +20,8 @@ const MOST_LOWERS: usize = 500;
 pub struct Mount {
     view: View,
     access: Access,
+    /// What of it belongs to something else too.
+    sharing: Option<Sharing>,
 }
 
 #[derive(Debug)]
@@ -30,13 +32,23 @@ enum View {
 
 impl Mount {
     fn detached(detached: DetachedMount, access: Access) -> Self {
-        let view = View::Detached(detached);
-        Self { view, access }
+        Self {
+            view: View::Detached(detached),
+            access,
+            sharing: None,
+        }
     }
 
     fn planned(plan: MountPlan, access: Access) -> Self {
-        let view = View::Planned(plan);
-        Self { view, access }
+        Self {
+            view: View::Planned(plan),
+            access,
+            sharing: None,
+        }
+    }
+
+    fn sharing(self, sharing: Option<Sharing>) -> Self {
+        Self { sharing, ..self }
     }
 
     /// The mount, in an operation that makes some.
@@ -163,9 +175,9 @@ impl wit::Host for State {
         };
         let detached =
             mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
-        Ok(self
-            .handles
-            .push(Mount::detached(detached, Access::ReadWrite))?)
+        let sharing = upper.what_is_shared().map(Sharing::through_overlay);
+        let mount = Mount::detached(detached, Access::ReadWrite).sharing(sharing);
+        Ok(self.handles.push(mount)?)
     }
 
     fn overlay_view(
@@ -220,7 +232,9 @@ impl wit::Host for State {
         }
         let detached = mount::bind(directory.fd(), wanted)
             .map_err(|error| Failure::from_io("bind the directory", &error))?;
-        Ok(self.handles.push(Mount::detached(detached, access))?)
+        let sharing = directory.what_is_shared().cloned();
+        let mount = Mount::detached(detached, access).sharing(sharing);
+        Ok(self.handles.push(mount)?)
     }
 
     fn make_opaque(&mut self, directory: Resource<Directory>) -> HostResult<()> {
@@ -259,7 +273,7 @@ impl wit::HostMount for State {
         let fd = detached
             .root()
             .map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
-        let root = Directory::new(fd, mount.access);
+        let root = Directory::new(fd, mount.access).sharing(mount.sharing.clone());
         Ok(self.handles.push(root)?)
     }
 

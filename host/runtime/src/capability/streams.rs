@@ -14,11 +14,13 @@ mod framing;
 mod records;
 mod sink;
 mod source;
+mod wait;
 
 pub use changes::ChangeSink;
 pub use sink::Sink;
 pub(crate) use sink::Written;
 pub use source::Source;
+pub(crate) use wait::Wait;
 
 use super::file::File;
 use super::{HostResult, State};
@@ -32,12 +34,30 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Most changes in one call.
 const MOST_CHANGES: usize = 1024;
 
+impl State {
+    /// Takes the time that a sink waited for its reader out of the operation's own.
+    fn excuse_sink(&mut self, sink: &Resource<Sink>) {
+        if let Ok(sink) = self.handles.get_mut(sink) {
+            self.meter.wait(sink.wait.take_spent());
+        }
+    }
+
+    /// Takes the time that a source waited for its sender out of the operation's own.
+    fn excuse_source(&mut self, source: &Resource<Source>) {
+        if let Ok(source) = self.handles.get_mut(source) {
+            self.meter.wait(source.wait.take_spent());
+        }
+    }
+}
+
 impl wit::Host for State {}
 
 impl wit::HostSink for State {
     fn write(&mut self, this: Resource<Sink>, bytes: Vec<u8>) -> HostResult<()> {
         self.check_length(bytes.len() as u64)?;
-        self.at(&this)?.append(&bytes)
+        let done = self.at(&this)?.append(&bytes);
+        self.excuse_sink(&this);
+        done
     }
 
     fn copy_from(
@@ -48,9 +68,10 @@ impl wit::HostSink for State {
         length: u64,
     ) -> HostResult<()> {
         let file = self.at(&file)?.clone();
-        self.handles
-            .get_mut(&this)?
-            .append_file(&file, offset, length)
+        let sink = self.handles.get_mut(&this)?;
+        let done = sink.append_file(&file, offset, length);
+        self.excuse_sink(&this);
+        done
     }
 
     fn drop(&mut self, this: Resource<Sink>) -> wasmtime::Result<()> {
@@ -61,7 +82,11 @@ impl wit::HostSink for State {
 impl wit::HostSource for State {
     fn read(&mut self, this: Resource<Source>, length: u32) -> HostResult<Vec<u8>> {
         self.check_length(length.into())?;
-        Ok(self.at(&this)?.read(length as usize)?)
+        let read = self.at(&this)?.read(length as usize);
+        self.excuse_source(&this);
+        let bytes = read?;
+        self.meter.feed(bytes.len());
+        Ok(bytes)
     }
 
     fn copy_to(
@@ -73,13 +98,17 @@ impl wit::HostSource for State {
     ) -> HostResult<()> {
         let file = self.at(&file)?.writable()?.clone();
         let source = self.handles.get_mut(&this)?;
-        Ok(source.consume(length, |part, done| {
+        let done = source.consume(length, |part, done| {
             content::write_all_at(file.fd(), part, offset.saturating_add(done))
-        })?)
+        });
+        self.excuse_source(&this);
+        Ok(done?)
     }
 
     fn skip(&mut self, this: Resource<Source>, length: u64) -> HostResult<()> {
-        Ok(self.at(&this)?.consume(length, |_, _| Ok(()))?)
+        let done = self.at(&this)?.consume(length, |_, _| Ok(()));
+        self.excuse_source(&this);
+        Ok(done?)
     }
 
     fn drop(&mut self, this: Resource<Source>) -> wasmtime::Result<()> {
@@ -96,8 +125,11 @@ impl wit::HostChangeSink for State {
             );
             return Err(Failure::new(Code::Limit, text).into());
         }
-        let (idle, cancel) = (self.limits.stream_idle(), self.operation.cancel.clone());
-        self.at(&this)?.push(changes, idle, &cancel)
+        let sink = self.at(&this)?;
+        let done = sink.push(changes);
+        let spent = sink.wait.take_spent();
+        self.meter.wait(spent);
+        done
     }
 
     fn drop(&mut self, this: Resource<ChangeSink>) -> wasmtime::Result<()> {

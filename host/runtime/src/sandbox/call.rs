@@ -9,7 +9,7 @@ use crate::bindings::mica::driver::types::{Error as DriverError, HostFailure};
 use crate::capability::meter::Stop;
 use crate::capability::{State, truncate};
 use crate::limits::Class;
-use crate::{Code, Error};
+use crate::{Code, Culprit, Error};
 use std::sync::Arc;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -42,10 +42,10 @@ impl Generation {
             state.meter.tick()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        let outcome = self
-            .linked
-            .instantiate(&mut store)
-            .and_then(|instance| body(&mut store, &instance));
+        let outcome = match self.linked.instantiate(&mut store) {
+            Ok(instance) => body(&mut store, &instance).map_err(End::Call),
+            Err(error) => Err(End::Begin(error)),
+        };
         let state = store.into_data();
         if state.meter.log_dropped() > 0 {
             let (driver, dropped) = (&*self.label, state.meter.log_dropped());
@@ -53,22 +53,42 @@ impl Generation {
         }
         match outcome {
             Ok(value) => Ok(Finished { value, state }),
-            Err(error) => Err(reason(&error, &state)),
+            Err(end) => Err(reason(&end, &state)),
         }
     }
 }
 
+/// Where an instance ended without an answer.
+enum End {
+    /// While it was made.
+    Begin(wasmtime::Error),
+    /// In the call.
+    Call(wasmtime::Error),
+}
+
+/// An operation that the sandbox stopped.
+fn stopped(stop: &Stop, state: &State) -> Error {
+    let what = format!("`{}`: {stop}", state.operation.name);
+    let culprit = Culprit::of_stop(stop, &state.meter);
+    match stop {
+        Stop::Cancelled => Error::Cancelled,
+        Stop::Deadline(_) | Stop::Stalled(_) => Error::TimedOut { what, culprit },
+        Stop::Calls(_) | Stop::Memory(_) => Error::LimitReached { what, culprit },
+    }
+}
+
 /// Why an instance ended without an answer.
-fn reason(error: &wasmtime::Error, state: &State) -> Error {
-    let what = |stop: &Stop| format!("`{}`: {stop}", state.operation.name);
-    match error.downcast_ref::<Stop>() {
-        Some(Stop::Cancelled) => return Error::Cancelled,
-        Some(stop @ (Stop::Deadline(_) | Stop::Stalled(_))) => return Error::TimedOut(what(stop)),
-        Some(stop @ (Stop::Calls(_) | Stop::Memory(_))) => return Error::LimitReached(what(stop)),
-        None => {}
+fn reason(end: &End, state: &State) -> Error {
+    let (End::Begin(error) | End::Call(error)) = end;
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stopped(stop, state);
     }
     if let Some(stop) = state.memory.exceeded() {
-        return Error::LimitReached(what(&stop));
+        return stopped(&stop, state);
+    }
+    if let (End::Begin(error), None) = (end, error.downcast_ref::<Trap>()) {
+        // Nothing of the guest ran: there was no room for one more instance.
+        return Error::Runtime(format!("make an instance: {error:#}"));
     }
     let cause = error
         .downcast_ref::<Trap>()

@@ -10,7 +10,7 @@
 use super::call::refused;
 use super::generation::{ApplyReport, DiffReport, Generation};
 use crate::bindings::exports::mica::driver::diff_driver as wit;
-use crate::capability::streams::Written;
+use crate::capability::streams::{Wait, Written};
 use crate::capability::{HostError, State};
 use crate::limits::Class;
 use crate::{ArchiveForm, ChangeSink, Error, Operation, Sink, Source};
@@ -40,7 +40,7 @@ impl Generation {
     ) -> Result<DiffReport, Error> {
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
-        sink.bind(self.limits.stream_idle(), operation.cancel.clone());
+        sink.bind(Wait::of(&operation, self.limits.stream_idle()));
         let done = self.call(operation, Class::Long, |store, driver| {
             let place = lend(store, sink)?;
             let driver = driver.mica_driver_diff_driver();
@@ -84,8 +84,9 @@ impl Generation {
         operation: Operation,
         id: &str,
         parent: Option<&str>,
-        sink: ChangeSink,
+        mut sink: ChangeSink,
     ) -> Result<(), Error> {
+        sink.bind(Wait::of(&operation, self.limits.stream_idle()));
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
         let done = self.call(operation, Class::Long, |store, driver| {
@@ -111,8 +112,9 @@ impl Generation {
         operation: Operation,
         id: &str,
         parent: Option<&str>,
-        source: Source,
+        mut source: Source,
     ) -> Result<ApplyReport, Error> {
+        source.bind(Wait::of(&operation, self.limits.stream_idle()));
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
         let done = self.call(operation, Class::Long, |store, driver| {

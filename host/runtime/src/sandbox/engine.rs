@@ -65,7 +65,7 @@ fn base(limits: &Limits) -> Config {
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
-    let operations = limits.operations.saturating_add(8);
+    let operations = limits.instances().saturating_add(8);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(operations)
         .max_core_instances_per_component(INSTANCES_PER_COMPONENT)

@@ -163,6 +163,7 @@ impl Generation {
             home: Arc::new(NoHome),
             options: Arc::new([]),
             cancel: CancelToken::default(),
+            client_wait: None,
         };
         let done = self.call(operation, Class::Short, |store, driver| {
             driver.mica_driver_proto_driver().call_describe(store)

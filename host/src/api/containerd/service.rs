@@ -189,7 +189,7 @@ impl Snapshots for Service {
     }
 
     async fn list(&self, request: Request<wire::ListSnapshotsRequest>) -> Answer<Self::ListStream> {
-        let filters = Filters::parse(&request.into_inner().filters);
+        let filters = Filters::parse(&request.into_inner().filters, self.limits);
         let filters = filters.map_err(|error| invalid(error.to_string()))?;
         let found = self.quick(move |engine, store| {
             let mut snapshots = engine.snapshots(store)?;

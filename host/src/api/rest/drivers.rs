@@ -6,7 +6,7 @@ use super::extract::{Asked, At};
 use super::{Answer, Shared, answer, call};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
-use crate::api::types::{DriverList, DriverView, Problem, SwapReport};
+use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport, SwapReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -17,6 +17,14 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct NameQuery {
     name: Option<String>,
+}
+
+/// What a quarantine is ended for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseQuery {
+    store: Option<String>,
+    layer: Option<String>,
 }
 
 /// Lists the drivers.
@@ -89,4 +97,28 @@ pub(super) async fn swap(
         engine.swap_driver(&driver, component)
     });
     answer(StatusCode::OK, &SwapReport::from(report.await?))
+}
+
+/// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.
+#[utoipa::path(post, path = "/v1/drivers/{driver}/release", tag = "drivers",
+    params(
+        ("driver" = String, Path, description = "The driver."),
+        ("store" = Option<String>, Query, description = "Only for this store and its layers."),
+        ("layer" = Option<String>, Query, description = "Only for this layer of the store."),
+    ),
+    responses(
+    (status = 200, description = "What was ended; nothing if nothing was quarantined.", body = ReleaseReport),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn release(
+    State(shared): State<Shared>,
+    At(driver): At<String>,
+    Asked(query): Asked<ReleaseQuery>,
+) -> Answer {
+    let name = driver.clone();
+    let released = call(shared, move |engine| {
+        engine.release_driver(&name, query.store.as_deref(), query.layer.as_deref())
+    });
+    let released = released.await?.into_iter().map(Into::into).collect();
+    answer(StatusCode::OK, &ReleaseReport { driver, released })
 }

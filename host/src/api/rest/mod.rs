@@ -71,6 +71,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
         .route("/v1/drivers/{driver}", get(drivers::inspect))
         .route("/v1/drivers/{driver}/swap", post(drivers::swap))
+        .route("/v1/drivers/{driver}/release", post(drivers::release))
         .route("/v1/stores", get(stores::list).post(stores::create))
         .route(
             "/v1/stores/{store}",

@@ -19,7 +19,7 @@ use utoipa::OpenApi;
     ),
     paths(
         status::status, events::events, document,
-        drivers::list, drivers::load, drivers::inspect, drivers::swap,
+        drivers::list, drivers::load, drivers::inspect, drivers::swap, drivers::release,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
         layers::metadata, layers::usage,

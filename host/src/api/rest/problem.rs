@@ -383,6 +383,8 @@ mod tests {
             (
                 Error::Quarantined {
                     driver: text(),
+                    store: Some(text()),
+                    layer: None,
                     reason: text(),
                 },
                 503,

@@ -47,9 +47,36 @@ pub(crate) struct DriverView {
     pub(crate) operations: u64,
     /// Operations that the driver broke in.
     pub(crate) faults: u64,
-    /// Why it is not called any more, if it is not.
+    /// Why nobody may call it any more, if it is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) quarantined: Option<String>,
+    /// What is kept from calling it: layers, stores, and everyone last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) quarantines: Vec<QuarantineView>,
+}
+
+/// Something that is kept from calling a driver, because the driver broke there too often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct QuarantineView {
+    /// The store; absent for everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<String>,
+    /// The layer; absent for the whole store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) layer: Option<String>,
+    /// Since when: RFC 3339, UTC.
+    pub(crate) since: String,
+    /// How often the driver broke, and how the last time.
+    pub(crate) reason: String,
+}
+
+/// What a release ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ReleaseReport {
+    /// The driver.
+    pub(crate) driver: String,
+    /// The quarantines that were ended; empty if there were none.
+    pub(crate) released: Vec<QuarantineView>,
 }
 
 /// All drivers.
@@ -100,6 +127,18 @@ impl From<mica_engine::DriverView> for DriverView {
             operations: view.operations,
             faults: view.faults,
             quarantined: view.quarantined,
+            quarantines: view.quarantines.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<mica_engine::QuarantineView> for QuarantineView {
+    fn from(view: mica_engine::QuarantineView) -> Self {
+        Self {
+            store: view.store,
+            layer: view.layer,
+            since: view.since.to_string(),
+            reason: view.reason,
         }
     }
 }

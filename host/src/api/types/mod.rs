@@ -10,7 +10,7 @@ mod snapshot;
 mod status;
 mod store;
 
-pub(crate) use driver::{DriverList, DriverView, SwapReport};
+pub(crate) use driver::{DriverList, DriverView, ReleaseReport, SwapReport};
 pub(crate) use layer::{
     ApplyReport, ChangeList, ChangeView, LayerList, LayerRequest, LayerView, MetadataView,
     MountRequest, MountView, SizeView, UnmountView, UsageView,

@@ -108,7 +108,7 @@ pub(crate) struct EventView {
     pub(crate) time: String,
     /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
     /// `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
-    /// `driver.failed` or `driver.quarantined`.
+    /// `driver.failed`, `driver.quarantined` or `driver.released`.
     pub(crate) kind: String,
     /// The store it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,43 +2,78 @@
 //!
 //! Invariant: the original is only read; its files gain names, nothing else of it changes.
 
+use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
+use super::links::{self, Copies};
 use super::pages::Pages;
+use super::shared::SharedFiles;
 use super::trail::{Level, Trail};
 use crate::node::{self, Attributes, Kind};
 use crate::raw::{is, os_error};
-use crate::{Name, btrfs, content, xattr};
+use crate::{Name, btrfs, content, filesystem, xattr};
 
-/// Makes the empty directory `to` a copy of the tree `from`, of any depth, and says how many nodes
-/// were made in it. Directories are made anew with owner, mode, modification time and all extended
-/// attributes, `to` itself included. A btrfs subvolume becomes a snapshot, with all within it, and
-/// counts as one. Everything else becomes a further name of the same node; where the kernel refuses
-/// one (too many names, another file system or mount), the node is copied with its content.
+/// The end of the attribute in which overlayfs keeps of which node of a lower layer a node is a copy.
+const ORIGIN: &[u8] = b".overlay.origin";
+
+/// A copy that was made.
+#[derive(Debug)]
+pub struct Cloned {
+    /// Nodes that were made in it.
+    pub nodes: u64,
+    /// What it shares with its original; `None` where that is nothing.
+    pub shared: Option<SharedFiles>,
+}
+
+/// Makes the empty directory `to` a copy of the tree `from`, of any depth. Directories are made anew with owner, mode,
+/// modification time and all extended attributes, `to` itself included. A btrfs subvolume becomes a snapshot, with all
+/// within it, and counts as one. Everything else becomes a further name of the same node, and is shared until
+/// [`SharedFiles::own`] is asked for it. A copy of its own, by reflink where the file system can, is made
+///
+/// - of a node with several names in the tree, once: in the copy it has the same names;
+/// - where the kernel refuses a further name (too many names, another file system or mount);
+/// - on btrfs, whose subvolumes number their inodes each from the beginning, so that seen through an overlay a number
+///   does not tell which node is meant.
 ///
 /// The tree `from` must not change meanwhile. On failure a part of the copy is left in `to`.
 ///
 /// # Errors
 /// EEXIST when `to` was not empty, EINVAL when it lies in `from`, EXDEV where something is mounted
 /// in `from`.
-pub fn clone_linked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<u64> {
+pub fn clone_linked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Cloned> {
     let from_attributes = node::stat_fd(from)?;
     let to_attributes = node::stat_fd(to)?;
     if identity(&from_attributes) == identity(&to_attributes) {
         return Err(os_error(libc::EINVAL));
     }
-    let from_top = node::reopen(from)?;
-    let to_top = node::reopen(to)?;
+    let may_share = filesystem::statfs(from)?.magic != btrfs::MAGIC;
+    let several_names = links::find(from, &from_attributes)?;
+    let copies = match several_names.is_empty() {
+        true => None,
+        false => Some(Copies::begin(from, to)?),
+    };
+    let (from_top, to_top) = (node::reopen(from)?, node::reopen(to)?);
     let mut walk = Walk {
         forbidden: identity(&to_attributes),
         from: Trail::new(from_top, &from_attributes, Copied::new(from_attributes)),
         to: Trail::new(to_top, &to_attributes, ()),
         buffer: Vec::with_capacity(node::LISTING_BYTES),
         made: 0,
+        may_share,
+        several_names,
+        copies,
     };
     while walk.step()? {}
-    Ok(walk.made)
+    let mut own = HashSet::new();
+    if let Some(copies) = walk.copies {
+        own = copies.end(to)?;
+        node::set_modified_fd(to, from_attributes.modified)?;
+    }
+    Ok(Cloned {
+        nodes: walk.made,
+        shared: may_share.then(|| SharedFiles::new(from_attributes.device, own)),
+    })
 }
 
 /// A directory that is being copied.
@@ -69,6 +104,10 @@ struct Walk {
     to: Trail<()>,
     buffer: Vec<u8>,
     made: u64,
+    may_share: bool,
+    /// Inode numbers of the nodes of the original that have several names in it.
+    several_names: HashSet<u64>,
+    copies: Option<Copies>,
 }
 
 impl Walk {
@@ -86,7 +125,14 @@ impl Walk {
         if entry.is_directory(from)? {
             return self.descend(entry.name);
         }
-        link_or_copy(from, to, &entry.name)?;
+        let name = &entry.name;
+        match &mut self.copies {
+            Some(copies) if self.several_names.contains(&entry.inode) => {
+                copies.place(from, name, entry.inode, to)?;
+            }
+            _ if self.may_share => link_or_copy(from, to, name)?,
+            _ => copy_node(from, name, to, name)?,
+        }
         self.made += 1;
         Ok(true)
     }
@@ -146,48 +192,60 @@ fn link_or_copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Re
                 .iter()
                 .any(|no| is(&error, *no)) =>
         {
-            copy_node(from, to, name)
+            copy_node(from, name, to, name)
         }
         linked => linked,
     }
 }
 
-/// Copies a node that is no directory, with all that belongs to it.
-pub(super) fn copy_node(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+/// Copies a node that is no directory, with all that belongs to it, under another name.
+pub(super) fn copy_node(
+    from: BorrowedFd<'_>,
+    name: &Name,
+    to: BorrowedFd<'_>,
+    new_name: &Name,
+) -> io::Result<()> {
     let found = node::stat(from, name)?;
     match found.kind {
-        Kind::Regular => drop(copy_regular(from, to, name)?),
-        Kind::Symlink => node::create_symlink(to, name, &node::read_link(from, name)?)?,
+        Kind::Regular => {
+            let original = node::open_regular(from, name)?;
+            let copy = node::create_regular(to, new_name, 0o600)?;
+            content::copy(original.as_fd(), copy.as_fd())?;
+        }
+        Kind::Symlink => node::create_symlink(to, new_name, &node::read_link(from, name)?)?,
         Kind::CharacterDevice if (found.major, found.minor) == (0, 0) => {
-            node::create_whiteout(to, name)?;
+            node::create_whiteout(to, new_name)?;
         }
         Kind::BlockDevice | Kind::CharacterDevice => {
-            node::create_device(to, name, found.kind, found.major, found.minor, found.mode)?;
+            let (major, minor) = (found.major, found.minor);
+            node::create_device(to, new_name, found.kind, major, minor, found.mode)?;
         }
-        Kind::Fifo => node::create_fifo(to, name, found.mode)?,
-        Kind::Socket => node::create_socket(to, name, found.mode)?,
+        Kind::Fifo => node::create_fifo(to, new_name, found.mode)?,
+        Kind::Socket => node::create_socket(to, new_name, found.mode)?,
         Kind::Directory => return Err(os_error(libc::EISDIR)),
     }
     // In this order: a new owner clears bits of the mode and capabilities, everything the time.
-    node::set_owner(to, name, found.uid, found.gid)?;
-    copy_xattrs(from, to, name)?;
+    node::set_owner(to, new_name, found.uid, found.gid)?;
+    copy_xattrs(from, name, to, new_name)?;
     if found.kind != Kind::Symlink {
-        node::set_mode(to, name, found.mode)?;
+        node::set_mode(to, new_name, found.mode)?;
     }
-    node::set_modified(to, name, found.modified)
+    node::set_modified(to, new_name, found.modified)
 }
 
-fn copy_regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
-    let original = node::open_regular(from, name)?;
-    let copy = node::create_regular(to, name, 0o600)?;
-    content::copy(original.as_fd(), copy.as_fd())?;
-    Ok(copy)
-}
-
-fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+fn copy_xattrs(
+    from: BorrowedFd<'_>,
+    name: &Name,
+    to: BorrowedFd<'_>,
+    new_name: &Name,
+) -> io::Result<()> {
     for key in xattr::list(from, name)? {
+        // It tells the kernel which inode number an overlay shows: the original's, and a copy must not be taken for it.
+        if key.ends_with(ORIGIN) {
+            continue;
+        }
         if let Some(value) = xattr::get(from, name, &key)? {
-            xattr::set(to, name, &key, &value)?;
+            xattr::set(to, new_name, &key, &value)?;
         }
     }
     Ok(())

@@ -16,6 +16,8 @@ use crate::raw::os_error;
 /// One entry of a directory.
 pub(super) struct Entry {
     pub(super) name: Name,
+    /// Its inode number; of a directory that something is mounted on, or of a subvolume, another one than its own.
+    pub(super) inode: u64,
     file_type: FileType,
     next_position: u64,
 }
@@ -86,6 +88,7 @@ fn read_page(mut entries: RawDir<'_, BorrowedFd<'_>>) -> io::Result<Vec<Entry>> 
             page.push(Entry {
                 // A name that is none comes from a broken file system only.
                 name: Name::new(bytes).or(Err(os_error(libc::EIO)))?,
+                inode: entry.ino(),
                 file_type: entry.file_type(),
                 next_position: entry.next_entry_cookie(),
             });

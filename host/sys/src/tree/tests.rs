@@ -69,7 +69,10 @@ fn a_tree_deeper_than_paths_and_descriptors_is_copied_measured_and_removed() {
     let place = Place::new();
     let (dir, top, copy) = (place.open(""), place.make("top"), place.make("copy"));
     deep(&top);
-    assert_eq!(clone_linked(top.as_fd(), copy.as_fd()).unwrap(), 3 * DEEP);
+    assert_eq!(
+        clone_linked(top.as_fd(), copy.as_fd()).unwrap().nodes,
+        3 * DEEP
+    );
     assert_eq!(depth(&copy), DEEP);
     let measured = measure(copy.as_fd(), &|| true).unwrap();
     assert_eq!(measured.inodes, 3 * DEEP + 1);
@@ -89,7 +92,7 @@ fn directories_of_thousands_of_entries_are_copied_and_removed_whole() {
         place.make(&format!("top/directory-{number}"));
         place.write(&format!("top/file-with-a-longer-name-{number}"), "");
     }
-    assert_eq!(clone_linked(top.as_fd(), copy.as_fd()).unwrap(), 2400);
+    assert_eq!(clone_linked(top.as_fd(), copy.as_fd()).unwrap().nodes, 2400);
     let (one, two) = (nodes(&place, "top"), nodes(&place, "copy"));
     assert!(one.keys().eq(two.keys()));
     assert_eq!(remove(dir.as_fd(), &name("top")).unwrap(), 2401);
@@ -107,7 +110,10 @@ fn a_wide_directory_above_a_deep_one_is_read_on_where_it_was_left() {
         place.write(&format!("top/file-{number}"), "");
     }
     let expected = 30 * (trail::OPEN_LEVELS as u64 + 5);
-    assert_eq!(clone_linked(top.as_fd(), copy.as_fd()).unwrap(), expected);
+    assert_eq!(
+        clone_linked(top.as_fd(), copy.as_fd()).unwrap().nodes,
+        expected
+    );
     assert!(nodes(&place, "top").keys().eq(nodes(&place, "copy").keys()));
     assert_eq!(remove(dir.as_fd(), &name("copy")).unwrap(), expected + 1);
     assert_eq!(remove(dir.as_fd(), &name("top")).unwrap(), expected + 1);
@@ -280,13 +286,13 @@ fn kept(found: &Attributes) -> (Kind, u32, u32, u32, Timestamp) {
 }
 
 #[test]
-fn a_linked_copy_shares_everything_but_directories_and_those_are_like_the_original_s() {
+fn a_linked_copy_shares_all_but_directories_and_nodes_of_several_names_and_those_are_alike() {
     let place = Place::new();
     let from = furnished(&place);
     let to = place.make("to");
     let before = nodes(&place, "from");
     let top_before = node::stat_fd(from.as_fd()).unwrap();
-    let made = clone_linked(from.as_fd(), to.as_fd()).unwrap();
+    let made = clone_linked(from.as_fd(), to.as_fd()).unwrap().nodes;
     assert_eq!(made, before.len() as u64);
     let (after, copied) = (nodes(&place, "from"), nodes(&place, "to"));
     assert!(before.keys().eq(copied.keys()), "{copied:?}");
@@ -295,6 +301,11 @@ fn a_linked_copy_shares_everything_but_directories_and_those_are_like_the_origin
         if original.kind == Kind::Directory {
             assert_ne!(copy.inode, original.inode, "{path}");
             assert_eq!(original, &before[path], "{path} is only read");
+        } else if ["plain/file", "plain/inner/again"].contains(&path.as_str()) {
+            // One node with two names, and so is its copy.
+            assert_eq!(original, &before[path], "{path} is only read");
+            assert_ne!(copy.inode, original.inode, "{path}");
+            assert_eq!((copy.inode, copy.links), (copied["plain/file"].inode, 2));
         } else {
             assert_eq!(copy, original, "{path} is the same node");
             assert_eq!(copy.links, before[path].links * 2, "{path}");
@@ -311,6 +322,162 @@ fn a_linked_copy_shares_everything_but_directories_and_those_are_like_the_origin
         assert_eq!(opaque.as_deref(), Some(&b"y"[..]), "{directory}");
         assert_eq!(xattr::list_fd(opened.as_fd()).unwrap().len(), 2);
     }
+}
+
+/// Changes all that can be changed of a node without opening it.
+fn deface(dir: &OwnedFd, entry: &str) {
+    let (at, entry) = (dir.as_fd(), name(entry));
+    node::set_owner(at, &entry, 4242, 4343).unwrap();
+    xattr::set(at, &entry, b"trusted.kept", b"defaced").unwrap();
+    xattr::set(at, &entry, b"trusted.added", b"defaced").unwrap();
+    if node::stat(at, &entry).unwrap().kind != Kind::Symlink {
+        node::set_mode(at, &entry, 0o4777).unwrap();
+    }
+    let modified = Timestamp {
+        seconds: 77,
+        nanoseconds: 7,
+    };
+    node::set_modified(at, &entry, modified).unwrap();
+}
+
+/// What a change of a node changes: all that [`nodes`] tells but the number of names, and the extended attributes.
+fn state(place: &Place, top: &str) -> Vec<String> {
+    let lines = nodes(place, top).into_iter().map(|(path, found)| {
+        let (above, entry) = path.rsplit_once('/').unwrap_or(("", &path));
+        let dir = place.open(&format!("{top}/{above}"));
+        let (dir, entry) = (dir.as_fd(), name(entry));
+        let keys = xattr::list(dir, &entry).unwrap();
+        let xattrs = keys.iter().map(|key| xattr::get(dir, &entry, key).unwrap());
+        let xattrs: Vec<_> = keys.iter().zip(xattrs).collect();
+        format!(
+            "{path}: {:?} {} {} {xattrs:?}",
+            kept(&found),
+            found.size,
+            found.inode
+        )
+    });
+    lines.collect()
+}
+
+#[test]
+fn what_a_copy_shares_becomes_its_own_before_it_is_changed() {
+    let place = Place::new();
+    let from = furnished(&place);
+    let to = place.make("to");
+    let before = state(&place, "from");
+    let shared = clone_linked(from.as_fd(), to.as_fd()).unwrap().shared;
+    let shared = shared.expect("not a btrfs");
+    let plain = place.open("to/plain");
+    for entry in ["file", "link", "fifo", "socket", "whiteout", "null", "disk"] {
+        let content = fs::read(place.path("to/plain/file")).unwrap();
+        shared
+            .own(plain.as_fd(), &name(entry), Seen::Plainly)
+            .unwrap();
+        assert_eq!(content, fs::read(place.path("to/plain/file")).unwrap());
+        let (copy, modified) = (
+            node::stat(plain.as_fd(), &name(entry)).unwrap(),
+            kept(&node::stat_fd(plain.as_fd()).unwrap()),
+        );
+        let original = node::stat(place.open("from/plain").as_fd(), &name(entry)).unwrap();
+        assert_eq!(kept(&copy), kept(&original), "{entry}");
+        assert_ne!(copy.inode, original.inode, "{entry}");
+        assert_eq!(
+            modified,
+            kept(&node::stat_fd(place.open("from/plain").as_fd()).unwrap())
+        );
+        deface(&plain, entry);
+        assert_eq!(state(&place, "from"), before, "{entry}");
+    }
+    // The two names of one node are names of one node still.
+    let again = node::stat(place.open("to/plain/inner").as_fd(), &name("again")).unwrap();
+    let file = node::stat(plain.as_fd(), &name("file")).unwrap();
+    assert_eq!((file.inode, file.links), (again.inode, 2));
+    assert_eq!(
+        nodes(&place, "to").len(),
+        before.len(),
+        "nothing is left over"
+    );
+}
+
+#[test]
+fn a_further_name_in_a_copy_is_one_of_the_copy_s_own_node() {
+    let place = Place::new();
+    let (from, to) = (place.make("from"), place.make("to"));
+    place.write("from/file", "content");
+    let before = state(&place, "from");
+    let shared = clone_linked(from.as_fd(), to.as_fd())
+        .unwrap()
+        .shared
+        .expect("not a btrfs");
+    let (one, two) = (name("file"), name("two"));
+    shared
+        .own_for_link(to.as_fd(), &one, Seen::Plainly)
+        .unwrap();
+    node::link(to.as_fd(), &one, to.as_fd(), &two).unwrap();
+    shared.own(to.as_fd(), &two, Seen::Plainly).unwrap();
+    deface(&to, "two");
+    let found = nodes(&place, "to");
+    assert_eq!(found["file"], found["two"], "one node with two names");
+    assert_eq!(state(&place, "from"), before);
+}
+
+#[test]
+fn what_a_copy_shares_becomes_its_own_through_an_overlay_too() {
+    in_namespace(|| {
+        let place = Place::new();
+        let (upper, to) = (place.make("from/upper"), place.make("to"));
+        for directory in ["from/work", "lower", "view"] {
+            place.make(directory);
+        }
+        place.write("lower/both", "below");
+        fs::hard_link(place.path("lower/both"), place.path("lower/below")).unwrap();
+        for entry in ["one", "both"] {
+            place.write(&format!("from/upper/{entry}"), entry);
+        }
+        fs::hard_link(place.path("from/upper/one"), place.path("from/upper/two")).unwrap();
+        let before = (state(&place, "from"), state(&place, "lower"));
+        drop(upper);
+        let from = place.open("from");
+        let shared = clone_linked(from.as_fd(), to.as_fd())
+            .unwrap()
+            .shared
+            .expect("not a btrfs");
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={},index=off,xino=off,metacopy=off",
+            place.path("lower").display(),
+            place.path("to/upper").display(),
+            place.path("to/work").display()
+        );
+        let options = std::ffi::CString::new(options).unwrap();
+        mount(
+            "overlay",
+            place.path("view"),
+            "overlay",
+            MountFlags::empty(),
+            Some(&*options),
+        )
+        .unwrap();
+        let view = place.open("view");
+        for entry in ["one", "both", "below"] {
+            shared
+                .own(view.as_fd(), &name(entry), Seen::ThroughOverlay)
+                .unwrap();
+            deface(&view, entry);
+        }
+        shared
+            .own_for_link(view.as_fd(), &name("both"), Seen::ThroughOverlay)
+            .unwrap();
+        node::link(view.as_fd(), &name("both"), view.as_fd(), &name("third")).unwrap();
+        shared
+            .own(view.as_fd(), &name("third"), Seen::ThroughOverlay)
+            .unwrap();
+        deface(&view, "third");
+        assert_eq!((state(&place, "from"), state(&place, "lower")), before);
+        let found = nodes(&place, "to/upper");
+        assert_eq!(found["one"].inode, found["two"].inode, "still one node");
+        assert_eq!(found["both"].inode, found["third"].inode, "one node now");
+        assert_eq!(found.len(), 5, "nothing is left over: {found:?}");
+    });
 }
 
 #[test]
@@ -330,7 +497,11 @@ fn a_copy_onto_another_file_system_makes_every_node_anew_with_all_that_it_has() 
             "{path}"
         );
         if original.kind != Kind::Directory {
-            assert_eq!((copy.size, copy.links), (original.size, 1), "{path}");
+            assert_eq!(
+                (copy.size, copy.links),
+                (original.size, original.links),
+                "{path}"
+            );
         }
     }
     let plain = elsewhere.open("to/plain");
@@ -418,11 +589,11 @@ fn a_single_node_is_copied_and_never_a_directory() {
     let dir = place.make("from");
     place.make("from/directory");
     let to = place.make("to");
-    let copied = copy_node(dir.as_fd(), to.as_fd(), &name("directory"));
+    let copied = copy_node(dir.as_fd(), &name("directory"), to.as_fd(), &name("new"));
     assert_eq!(refused(copied), libc::EISDIR);
     place.write("from/file", "content");
     place.write("to/file", "mine");
-    let copied = copy_node(dir.as_fd(), to.as_fd(), &name("file"));
+    let copied = copy_node(dir.as_fd(), &name("file"), to.as_fd(), &name("file"));
     assert_eq!(refused(copied), libc::EEXIST);
     assert_eq!(fs::read(place.path("to/file")).unwrap(), b"mine");
 }

@@ -7,6 +7,7 @@
 //!
 //! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
 
+mod apply;
 mod crimes;
 #[cfg(feature = "diffs")]
 mod diffs;
@@ -150,6 +151,7 @@ impl Guest for Hostile {
             &id
         };
         let room = home::open(of).map_err(failed("open the room"))?;
+        apply::worst(&id, &room)?;
         let tree = room.open_directory(TREE).map_err(failed("open `tree`"))?;
         let shown = if id.starts_with("get-room") {
             &room

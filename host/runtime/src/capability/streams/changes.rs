@@ -4,8 +4,8 @@
 
 use super::super::HostError;
 use super::channel::send;
-use crate::{CancelToken, Change};
-use std::time::Duration;
+use super::wait::Wait;
+use crate::Change;
 use tokio::sync::mpsc;
 
 /// Bytes of a path: what the kernel takes, and room for names that it only finds piece by piece.
@@ -19,6 +19,7 @@ pub struct ChangeSink {
     sender: mpsc::Sender<Vec<Change>>,
     /// The path that came last.
     last: Vec<u8>,
+    pub(super) wait: Wait,
 }
 
 impl ChangeSink {
@@ -26,22 +27,26 @@ impl ChangeSink {
     #[must_use]
     pub fn channel(pages: usize) -> (Self, mpsc::Receiver<Vec<Change>>) {
         let (sender, receiver) = mpsc::channel(pages);
-        let last = Vec::new();
-        (Self { sender, last }, receiver)
+        let sink = Self {
+            sender,
+            last: Vec::new(),
+            wait: Wait::default(),
+        };
+        (sink, receiver)
+    }
+
+    /// Tells the sink how to wait for its reader.
+    pub(crate) fn bind(&mut self, wait: Wait) {
+        self.wait = wait;
     }
 
     /// Hands changes on.
-    pub(super) fn push(
-        &mut self,
-        changes: Vec<Change>,
-        idle: Duration,
-        cancel: &CancelToken,
-    ) -> Result<(), HostError> {
+    pub(super) fn push(&mut self, changes: Vec<Change>) -> Result<(), HostError> {
         check(&self.last, &changes).map_err(wasmtime::Error::msg)?;
         if let Some(change) = changes.last() {
             self.last.clone_from(&change.path);
         }
-        Ok(send(&self.sender, changes, idle, cancel)?)
+        Ok(send(&self.sender, changes, &mut self.wait)?)
     }
 }
 

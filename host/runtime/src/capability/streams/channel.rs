@@ -3,7 +3,8 @@
 //! Invariant: a thread that waits for the other side notices within milliseconds that its operation was cancelled.
 
 use super::super::{HostError, meter};
-use crate::{CancelToken, Code, Failure};
+use super::wait::Wait;
+use crate::{Code, Failure};
 use std::io;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -25,7 +26,7 @@ impl From<Refusal> for HostError {
             }
             Refusal::Idle(time) => {
                 let text = format!(
-                    "the reader of the stream took nothing for {time:?}: `stream_idle_seconds`"
+                    "the client that reads the stream took nothing for {time:?}: `stream_idle_seconds`"
                 );
                 Failure::new(Code::TimedOut, text).into()
             }
@@ -35,14 +36,17 @@ impl From<Refusal> for HostError {
     }
 }
 
-/// Puts a value into a bounded channel from a thread that may block. Waits in short naps, so that neither a
-/// cancelled operation nor a reader that stands still holds the thread.
-pub(super) fn send<T>(
-    sender: &mpsc::Sender<T>,
-    mut value: T,
-    idle: Duration,
-    cancel: &CancelToken,
-) -> Result<(), Refusal> {
+/// Puts a value into a bounded channel from a thread that may block.
+pub(super) fn send<T>(sender: &mpsc::Sender<T>, value: T, wait: &mut Wait) -> Result<(), Refusal> {
+    match sender.try_send(value) {
+        Ok(()) => Ok(()),
+        Err(TrySendError::Closed(_)) => Err(Refusal::Closed),
+        Err(TrySendError::Full(value)) => wait.during(|wait| send_later(sender, value, wait)),
+    }
+}
+
+/// Waits in short naps, so that neither a cancelled operation nor a reader that stands still holds the thread.
+fn send_later<T>(sender: &mpsc::Sender<T>, mut value: T, wait: &Wait) -> Result<(), Refusal> {
     let started = Instant::now();
     let mut nap = Duration::from_micros(50);
     loop {
@@ -51,11 +55,11 @@ pub(super) fn send<T>(
             Err(TrySendError::Closed(_)) => return Err(Refusal::Closed),
             Err(TrySendError::Full(back)) => value = back,
         }
-        if cancel.is_cancelled() {
+        if wait.cancel.is_cancelled() {
             return Err(Refusal::Cancelled);
         }
-        if started.elapsed() > idle {
-            return Err(Refusal::Idle(idle));
+        if started.elapsed() > wait.idle {
+            return Err(Refusal::Idle(wait.idle));
         }
         std::thread::sleep(nap);
         nap = (nap * 2).min(Duration::from_millis(5));

@@ -8,13 +8,13 @@ use super::super::file::File;
 use super::CHUNK_BYTES;
 use super::channel::{Refusal, send};
 use super::framing::{Framing, Unframed};
-use crate::{CancelToken, Code, Failure};
+use super::wait::Wait;
+use crate::{Code, Failure};
 use bytes::Bytes;
 use mica_sys::content;
 use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Buffers that come back when their reader is done with them.
@@ -66,8 +66,7 @@ pub struct Sink {
     buffer: Box<[u8]>,
     filled: usize,
     framing: Framing,
-    idle: Duration,
-    cancel: CancelToken,
+    pub(super) wait: Wait,
 }
 
 /// What went through a sink, as the host counted it.
@@ -115,15 +114,13 @@ impl Sink {
             buffer,
             filled: 0,
             framing: Framing::new(),
-            idle: Duration::from_secs(300),
-            cancel: CancelToken::default(),
+            wait: Wait::default(),
         }
     }
 
-    /// Tells the sink whose operation it serves and how long it may wait.
-    pub(crate) fn bind(&mut self, idle: Duration, cancel: CancelToken) {
-        self.idle = idle;
-        self.cancel = cancel;
+    /// Tells the sink how to wait for its reader.
+    pub(crate) fn bind(&mut self, wait: Wait) {
+        self.wait = wait;
     }
 
     /// What was written so far.
@@ -164,11 +161,13 @@ impl Sink {
                     length,
                     pool: Arc::clone(&self.pool),
                 });
-                send(sender, chunk, self.idle, &self.cancel)
+                send(sender, chunk, &mut self.wait)
             }
-            Target::Writer(writer) => writer
-                .write_all(self.buffer.get(..length).unwrap_or_default())
-                .map_err(Refusal::Io),
+            Target::Writer(writer) => {
+                let filled = self.buffer.get(..length).unwrap_or_default();
+                let written = self.wait.during(|_| writer.write_all(filled));
+                written.map_err(Refusal::Io)
+            }
         }
     }
 

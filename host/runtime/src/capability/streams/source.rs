@@ -3,6 +3,7 @@
 //! Invariant: what is asked for is given whole, or the end of the stream is an error.
 
 use super::CHUNK_BYTES;
+use super::wait::Wait;
 use crate::{Code, Failure};
 use std::fmt;
 use std::io::{self, Read};
@@ -14,6 +15,7 @@ pub struct Source {
     start: usize,
     end: usize,
     given: u64,
+    pub(super) wait: Wait,
 }
 
 impl fmt::Debug for Source {
@@ -34,7 +36,13 @@ impl Source {
             start: 0,
             end: 0,
             given: 0,
+            wait: Wait::default(),
         }
+    }
+
+    /// Tells the source how to wait for its sender.
+    pub(crate) fn bind(&mut self, wait: Wait) {
+        self.wait = wait;
     }
 
     /// Bytes that were given out.
@@ -56,14 +64,15 @@ impl Source {
     /// At most `most` bytes that are next; empty at the end of the stream.
     fn peek(&mut self, most: u64) -> Result<&[u8], Failure> {
         while self.start == self.end && most > 0 {
-            match self.reader.read(&mut self.buffer) {
+            let (reader, buffer) = (&mut self.reader, &mut self.buffer);
+            match self.wait.during(|_| reader.read(buffer)) {
                 Ok(read) => {
                     self.start = 0;
                     self.end = read.min(self.buffer.len());
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::from_io("read the stream", &error)),
+                Err(error) => return Err(Failure::from_io("read the client's stream", &error)),
             }
         }
         let length = usize::try_from(most)

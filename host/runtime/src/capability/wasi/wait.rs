@@ -54,6 +54,7 @@ impl Waiting<'_> {
                 }
                 meter.tick()?;
                 std::thread::sleep(LOOK);
+                meter.sleep(LOOK);
             }
         })
     }

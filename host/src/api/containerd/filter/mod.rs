@@ -17,11 +17,9 @@
 mod parse;
 mod scan;
 
+use crate::config::ContainerdLimits;
 use mica_engine::Snapshot;
 use parse::Selector;
-
-/// Filters of one request; a client has one or two.
-const MOST: usize = 1024;
 
 /// Why a filter cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +40,26 @@ pub(super) struct Filters(Vec<Vec<Selector>>);
 
 impl Filters {
     /// Reads filters; none match everything, and so does an empty one.
-    pub(super) fn parse(filters: &[String]) -> Result<Self, InvalidFilter> {
-        if filters.len() > MOST {
+    pub(super) fn parse(
+        filters: &[String],
+        limits: ContainerdLimits,
+    ) -> Result<Self, InvalidFilter> {
+        // An empty one counts too, so this bounds how many there are.
+        let bytes: usize = filters.iter().map(|filter| filter.len() + 1).sum();
+        if bytes > limits.filter_bytes {
+            let most = limits.filter_bytes;
             return Err(InvalidFilter {
-                filter: String::new(),
+                filter: filters.first().cloned().unwrap_or_default(),
                 at: 0,
-                reason: format!("{} filters, {MOST} are allowed", filters.len()),
+                reason: format!(
+                    "all filters have {bytes} bytes, {most} are allowed: `containerd.filter_bytes`"
+                ),
             });
         }
-        let parsed = filters.iter().map(|filter| parse::selectors(filter));
+        let mut expressions = limits.filter_expressions;
+        let parsed = filters
+            .iter()
+            .map(|filter| parse::selectors(filter, &mut expressions));
         Ok(Self(parsed.collect::<Result<_, _>>()?))
     }
 
@@ -114,7 +123,7 @@ mod tests {
             ),
         ];
         let filters: Vec<String> = filters.iter().map(|filter| (*filter).to_owned()).collect();
-        let filters = Filters::parse(&filters)?;
+        let filters = Filters::parse(&filters, ContainerdLimits::default())?;
         let found = corpus
             .iter()
             .filter(|snapshot| filters.match_snapshot(snapshot));
@@ -209,6 +218,21 @@ mod tests {
         ] {
             let error = matching(&[filter]).unwrap_err().to_string();
             assert!(error.ends_with(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn filters_are_bounded_before_they_are_read() {
+        let long = "x".repeat(70_000);
+        let many = vec![""; 70_000];
+        let expressions = vec!["name~=a"; 33];
+        for (filters, told) in [
+            (&[long.as_str()][..], "`containerd.filter_bytes`"),
+            (many.as_slice(), "`containerd.filter_bytes`"),
+            (expressions.as_slice(), "`containerd.filter_expressions`"),
+        ] {
+            let refused = matching(filters).unwrap_err().to_string();
+            assert!(refused.contains(told) && refused.len() < 1000, "{refused}");
         }
     }
 }

@@ -50,10 +50,12 @@ type Parsed<T> = Result<T, InvalidFilter>;
 struct Parser<'a> {
     input: &'a str,
     scanner: Scanner<'a>,
+    /// Regular expressions that may still come.
+    expressions: &'a mut usize,
 }
 
-/// Reads one filter.
-pub(super) fn selectors(input: &str) -> Parsed<Vec<Selector>> {
+/// Reads one filter. What it has of regular expressions is taken from `expressions`.
+pub(super) fn selectors(input: &str, expressions: &mut usize) -> Parsed<Vec<Selector>> {
     let mut selectors = Vec::new();
     if input.is_empty() {
         return Ok(selectors);
@@ -61,6 +63,7 @@ pub(super) fn selectors(input: &str) -> Parsed<Vec<Selector>> {
     let mut parser = Parser {
         input,
         scanner: Scanner::new(input),
+        expressions,
     };
     loop {
         selectors.push(parser.selector()?);
@@ -83,6 +86,18 @@ impl Parser<'_> {
         }
     }
 
+    fn expression(&mut self, at: usize, text: &str) -> Parsed<Regex> {
+        let Some(left) = self.expressions.checked_sub(1) else {
+            let reason = "too many regular expressions: `containerd.filter_expressions`";
+            return Err(self.wrong(at, reason));
+        };
+        *self.expressions = left;
+        let built = RegexBuilder::new(text).size_limit(REGEX_BYTES).build();
+        built.or(Err(
+            self.wrong(at, "a regular expression that does not compile")
+        ))
+    }
+
     fn selector(&mut self) -> Parsed<Selector> {
         let path = self.path()?;
         if matches!(self.scanner.peek(), None | Some(',')) {
@@ -94,11 +109,7 @@ impl Parser<'_> {
         let test = match operator {
             Operator::Equal => Test::Equal(value),
             Operator::NotEqual => Test::NotEqual(value),
-            Operator::Matches => {
-                let built = RegexBuilder::new(&value).size_limit(REGEX_BYTES).build();
-                let reason = "a regular expression that does not compile";
-                Test::Matches(built.or(Err(self.wrong(at, reason)))?)
-            }
+            Operator::Matches => Test::Matches(self.expression(at, &value)?),
         };
         Ok(Selector { path, test })
     }

@@ -1,0 +1,89 @@
+//! Permits of an operation that are lent to others while it waits for its client.
+//!
+//! Permits are taken in one order, those of the driver before the common ones, and whoever waits for the first kind holds
+//! none of the second, so no two operations can wait for each other.
+//!
+//! Invariant: what is lent is taken back before the operation goes on, unless it was cancelled.
+
+use super::gate::{Gate, Permit};
+use mica_runtime::{CancelToken, ClientWait};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How often one that waits for a permit looks whether it was cancelled.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The permits of one operation.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    gates: [Arc<Gate>; 2],
+    held: Mutex<Vec<Permit>>,
+}
+
+impl Lent {
+    /// Takes a permit of each gate in turn, and waits for each no longer than `patience`.
+    pub(super) fn take(gates: [Arc<Gate>; 2], patience: Duration) -> Option<Arc<Self>> {
+        let permits = gates.iter().map(|gate| gate.enter(patience));
+        let held = Mutex::new(permits.collect::<Option<Vec<_>>>()?);
+        Some(Arc::new(Self { gates, held }))
+    }
+
+    fn put(&self, permits: Vec<Permit>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = permits;
+    }
+}
+
+impl ClientWait for Lent {
+    fn begin(&self) {
+        self.put(Vec::new());
+    }
+
+    fn end(&self, cancel: &CancelToken) {
+        let mut permits = Vec::with_capacity(self.gates.len());
+        for gate in &self.gates {
+            // Whoever holds one works, and so gives it back.
+            let permit = loop {
+                match gate.enter(LOOK) {
+                    None if cancel.is_cancelled() => return,
+                    None => {}
+                    Some(permit) => break permit,
+                }
+            };
+            permits.push(permit);
+        }
+        self.put(permits);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_serves_others_while_its_holder_waits() {
+        let gates = [Gate::new(1), Gate::new(1)];
+        let waiting = Lent::take(gates.clone(), Duration::ZERO).unwrap();
+        assert!(Lent::take(gates.clone(), Duration::ZERO).is_none());
+        waiting.begin();
+        let other = Lent::take(gates.clone(), Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let back = scope.spawn(|| waiting.end(&CancelToken::default()));
+            drop(other);
+            back.join().unwrap();
+        });
+        assert!(Lent::take(gates.clone(), Duration::ZERO).is_none());
+        drop(waiting);
+        assert!(Lent::take(gates, Duration::ZERO).is_some());
+    }
+
+    #[test]
+    fn a_cancelled_operation_waits_for_no_permit() {
+        let gates = [Gate::new(1), Gate::new(1)];
+        let waiting = Lent::take(gates.clone(), Duration::ZERO).unwrap();
+        waiting.begin();
+        let _other = Lent::take(gates, Duration::ZERO).unwrap();
+        let cancel = CancelToken::default();
+        cancel.cancel();
+        waiting.end(&cancel);
+    }
+}
