@@ -206,6 +206,20 @@ impl Daemon {
         self.child.id()
     }
 
+    /// The processes that it has started and that have not ended.
+    pub fn children(&self) -> Vec<u32> {
+        let Ok(threads) = fs::read_dir(format!("/proc/{}/task", self.pid())) else {
+            return Vec::new();
+        };
+        let lists = threads.flatten().map(|thread| {
+            // A thread that has ended meanwhile has none.
+            fs::read_to_string(thread.path().join("children")).unwrap_or_default()
+        });
+        let lists: Vec<_> = lists.collect();
+        let numbers = lists.iter().flat_map(|list| list.split_whitespace());
+        numbers.filter_map(|number| number.parse().ok()).collect()
+    }
+
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
         self.status("VmRSS:")

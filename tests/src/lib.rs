@@ -25,6 +25,7 @@ pub mod image;
 pub mod lab;
 pub mod linear;
 pub mod listing;
+pub mod odd;
 pub mod registry;
 pub mod script;
 pub mod setup;

@@ -4,6 +4,7 @@
 //! only the operator can change.
 
 use crate::settings::Durability;
+use mica_sys::filesystem;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -52,6 +53,26 @@ pub(crate) fn read_open(file: File) -> io::Result<Vec<u8>> {
             io::ErrorKind::InvalidData,
             "the file is larger than 1 MiB",
         ));
+    }
+    Ok(bytes)
+}
+
+/// Reads a component that an operator put somewhere: a regular file of at most `most` bytes. Whatever else has its name, a pipe
+/// or a device, is neither waited for nor opened.
+///
+/// # Errors
+/// `InvalidInput` for what is no regular file, `FileTooLarge`.
+pub fn read_component(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = filesystem::open_file(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => io::Error::new(error.kind(), "it is no regular file"),
+        _ => error,
+    })?;
+    let most = most as u64;
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let text = format!("it has more than {most} bytes: `component_bytes`");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     Ok(bytes)
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: there is no other way to make one, so what lies below the public functions need not check.
 
-use crate::{Error, Result};
+use crate::{Error, Result, SafeText};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl fmt::Display for StoreName {
 }
 
 fn shown(text: &str) -> String {
-    text.escape_debug().take(SHOWN).collect()
+    SafeText::within(text, SHOWN).into()
 }
 
 #[cfg(test)]

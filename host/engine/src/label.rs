@@ -2,7 +2,7 @@
 //!
 //! Invariant: what reaches the kernel as a label has the form of one, so it cannot be read as anything else.
 
-use crate::{Error, Result};
+use crate::{Error, Result, SafeText};
 
 /// Bytes of a context: the policies that exist need a third of it.
 const MOST_BYTES: usize = 512;
@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 512;
 pub(crate) fn check(label: Option<&str>) -> Result<()> {
     match label {
         Some(label) if !is_context(label) => {
-            let shown: String = label.escape_debug().take(64).collect();
+            let shown = SafeText::within(label, 64);
             Err(Error::Invalid(format!(
                 "mount label `{shown}` is no SELinux context: it has the form `user:role:type:level`"
             )))

@@ -49,10 +49,11 @@ mod words;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, EventKind};
+pub use files::read_component;
 pub use id::{LayerId, StoreName};
 pub use mica_runtime::{
     Access, ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport,
-    Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, Sink, Source,
+    Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
 };
 pub use moment::Moment;
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};

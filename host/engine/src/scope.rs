@@ -5,9 +5,9 @@
 //!
 //! Invariant: the subject of the operation is the only layer that it can change, and only as its intent allows.
 
-use crate::LayerId;
 use crate::home::StagedLayer;
 use crate::layers::{Entry, LayerSet};
+use crate::{LayerId, SafeText};
 use mica_runtime::{
     Access, Code, Failure, Feature, Home, LayerInfo, LayerKind, Room, Staged, Support,
 };
@@ -140,7 +140,7 @@ impl Scope {
         let missing = || {
             Failure::new(
                 Code::NotFound,
-                format!("there is no layer `{}`", id.escape_debug()),
+                format!("there is no layer `{}`", SafeText::label(id)),
             )
         };
         if self.own_state(id) == Some(false) {
@@ -213,7 +213,7 @@ impl Home for Scope {
         let broken = || {
             Failure::new(
                 Code::Io,
-                format!("the chain of layer `{}` is broken", id.escape_debug()),
+                format!("the chain of layer `{}` is broken", SafeText::label(id)),
             )
         };
         self.layers.table().ancestors(id).ok_or_else(broken)
@@ -229,7 +229,7 @@ impl Home for Scope {
 
     fn open(&self, id: &str) -> Answer<Room> {
         let explain = |error: io::Error| {
-            Failure::from_io(format!("open layer `{}`", id.escape_debug()), &error)
+            Failure::from_io(format!("open layer `{}`", SafeText::label(id)), &error)
         };
         if self.is_subject(id)
             && let Some(own) = self.own_room()
@@ -245,7 +245,7 @@ impl Home for Scope {
             }),
             None => Err(Failure::new(
                 Code::NotFound,
-                format!("there is no layer `{}`", id.escape_debug()),
+                format!("there is no layer `{}`", SafeText::label(id)),
             )),
         }
     }

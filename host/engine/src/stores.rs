@@ -16,8 +16,7 @@ use crate::scope::Scope;
 use crate::settings::Durability;
 use crate::store::{Description, Life, Store, Surroundings};
 use crate::view::{StoreRequest, StoreView};
-use crate::words::printable;
-use crate::{Error, EventKind, Result, StoreName, files, options};
+use crate::{Error, EventKind, Result, SafeText, StoreName, files, options};
 use mica_sys::{Name, node, tree};
 use std::fs;
 use std::io;
@@ -96,7 +95,7 @@ impl Engine {
 
     /// Finds a store, whether it can be used or not.
     pub(crate) fn find_store(&self, name: &str) -> Result<Arc<Store>> {
-        let unknown = || Error::UnknownStore(name.escape_debug().take(64).collect());
+        let unknown = || Error::UnknownStore(SafeText::within(name, 64).into());
         let checked = StoreName::parse(name).or(Err(unknown()))?;
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
         stores.get(&checked).cloned().ok_or_else(unknown)
@@ -239,7 +238,7 @@ impl Engine {
         let status = self.call(call, |generation, operation| generation.status(operation))?;
         let status = status
             .iter()
-            .map(|(key, value)| (printable(key), printable(value)))
+            .map(|(key, value)| (key.to_string(), value.to_string()))
             .collect();
         Ok(StoreView {
             status,

@@ -8,7 +8,8 @@ use crate::{
 use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -267,13 +268,16 @@ fn stores_and_drivers_are_refused_by_their_names_too() {
         );
         assert_eq!(
             engine
-                .load_driver(component(rig.driver), None)
+                .load_driver(component(rig.driver), None, &CancelToken::default())
                 .unwrap_err()
                 .code(),
             "driver-exists"
         );
         assert_eq!(
-            engine.load_driver(b"\0asm", None).unwrap_err().code(),
+            engine
+                .load_driver(b"\0asm", None, &CancelToken::default())
+                .unwrap_err()
+                .code(),
             "driver-rejected"
         );
     });
@@ -416,13 +420,20 @@ fn a_swap_leaves_layers_and_mounts_alone() {
         rig.create("a", None);
         let path = rig.mount("a");
         fs::write(path.join("file"), "x").unwrap();
-        let report = rig.engine().swap_driver(rig.driver, None).unwrap();
+        let report = rig
+            .engine()
+            .swap_driver(rig.driver, None, &CancelToken::default())
+            .unwrap();
         assert!(report.drained && report.old_digest == report.new_digest);
         assert_eq!(rig.engine().driver(rig.driver).unwrap().generation, 2);
         assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "x");
         let bad = rig
             .engine()
-            .swap_driver(rig.driver, Some(b"\0asm\x0d\0\x01\0"))
+            .swap_driver(
+                rig.driver,
+                Some(b"\0asm\x0d\0\x01\0"),
+                &CancelToken::default(),
+            )
             .unwrap_err();
         assert_eq!(
             (bad.code(), bad.remedy().is_some()),
@@ -430,7 +441,11 @@ fn a_swap_leaves_layers_and_mounts_alone() {
         );
         assert_eq!(rig.engine().driver(rig.driver).unwrap().generation, 2);
         rig.engine()
-            .swap_driver(rig.driver, Some(component(rig.driver)))
+            .swap_driver(
+                rig.driver,
+                Some(component(rig.driver)),
+                &CancelToken::default(),
+            )
             .unwrap();
         assert_eq!(rig.engine().driver(rig.driver).unwrap().origin, "uploaded");
         rig.restart();
@@ -456,7 +471,9 @@ fn operations_on_different_layers_go_on_while_others_come_and_go() {
             }
             scope.spawn(|| {
                 for _ in 0..3 {
-                    rig.engine().swap_driver(rig.driver, None).unwrap();
+                    rig.engine()
+                        .swap_driver(rig.driver, None, &CancelToken::default())
+                        .unwrap();
                 }
             });
         });
@@ -477,5 +494,31 @@ fn a_store_without_layers_can_be_removed() {
         );
         let left: Vec<_> = fs::read_dir(rig.path("root/stores")).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
+    });
+}
+
+#[test]
+fn a_panic_in_the_middle_of_an_operation_leaves_nothing_locked() {
+    struct Defect;
+    impl Read for Defect {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            panic!("a defect of the host, below a call of the driver")
+        }
+    }
+    each(|rig| {
+        rig.fill("a", None, "one");
+        for _ in 0..3 {
+            let source = Source::from_reader(Defect);
+            let apply = || {
+                let token = CancelToken::default();
+                rig.engine().apply(STORE, "a", source, token)
+            };
+            assert!(catch_unwind(AssertUnwindSafe(apply)).is_err());
+        }
+        assert_eq!(rig.engine().status().running, 0);
+        rig.fill("b", Some("a"), "two");
+        for id in ["b", "a"] {
+            rig.engine().remove_layer(STORE, id).unwrap();
+        }
     });
 }

@@ -4,27 +4,6 @@
 
 use mica_runtime::{Access, LayerKind};
 use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-use std::fmt::Write as _;
-
-/// Bytes of a driver's text that are shown.
-const SHOWN_BYTES: usize = 4096;
-
-/// A driver's text as it may be shown to people: control characters are written out, and its length is bounded.
-pub(crate) fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len().min(SHOWN_BYTES));
-    for character in text.chars() {
-        if shown.len() >= SHOWN_BYTES {
-            break;
-        }
-        if character.is_control() {
-            // Writing to a string cannot fail.
-            let _written = write!(shown, "{}", character.escape_debug());
-        } else {
-            shown.push(character);
-        }
-    }
-    shown
-}
 
 /// A number of things: `1 layer`, `2 layers`.
 pub(crate) fn counted(count: u64, thing: &str) -> String {

@@ -1,8 +1,9 @@
 //! What an operation in the sandbox can end with.
 //!
-//! Invariant: a variant is a decision that the caller can take; texts name the object and carry no protocol.
+//! Invariant: a variant is a decision that the caller can take; texts name the object, carry no protocol, and are safe to
+//! show, whoever wrote them.
 
-use crate::{Code, Culprit, Failure};
+use crate::{Code, Culprit, Failure, SafeText};
 use std::fmt::Display;
 
 /// Why a component could not be loaded, or an operation failed.
@@ -11,47 +12,47 @@ use std::fmt::Display;
 pub enum Error {
     /// The driver cannot work on this kernel: the original's ErrNotSupported.
     #[error("driver not supported: {0}")]
-    NotSupported(String),
+    NotSupported(SafeText),
     /// Something the driver needs is missing: the original's ErrPrerequisites.
     #[error("prerequisites for driver not satisfied: {0}")]
-    Prerequisites(String),
+    Prerequisites(SafeText),
     /// The driver cannot work on this file system: the original's ErrIncompatibleFS.
     #[error("backing file system is unsupported for this driver: {0}")]
-    IncompatibleFs(String),
+    IncompatibleFs(SafeText),
     /// A layer does not exist.
     #[error("{0}")]
-    NotFound(String),
+    NotFound(SafeText),
     /// A layer exists already.
     #[error("{0}")]
-    Exists(String),
+    Exists(SafeText),
     /// A layer is in use.
     #[error("{0}")]
-    Busy(String),
+    Busy(SafeText),
     /// An argument is wrong.
     #[error("{0}")]
-    Invalid(String),
+    Invalid(SafeText),
     /// An archive is damaged or holds what may not be applied.
     #[error("{0}")]
-    InvalidArchive(String),
+    InvalidArchive(SafeText),
     /// A host call of the driver failed.
     #[error("{doing}: {}", failure.message)]
     Host {
         /// What the driver did.
-        doing: String,
+        doing: SafeText,
         /// What the host answered.
         failure: Failure,
     },
     /// The driver broke: a trap, or an answer that is not allowed.
     #[error("driver failed: {0}")]
-    Trapped(String),
+    Trapped(SafeText),
     /// The driver answers what cannot be true. It may have that from a layer or an archive, so it is no fault.
     #[error("driver is wrong: {0}")]
-    Implausible(String),
+    Implausible(SafeText),
     /// The operation passed a deadline.
     #[error("operation timed out: {what}")]
     TimedOut {
         /// Which deadline.
-        what: String,
+        what: SafeText,
         /// Who is behind it.
         culprit: Culprit,
     },
@@ -59,7 +60,7 @@ pub enum Error {
     #[error("limit reached: {what}")]
     LimitReached {
         /// Which limit.
-        what: String,
+        what: SafeText,
         /// Who is behind it.
         culprit: Culprit,
     },
@@ -70,21 +71,26 @@ pub enum Error {
     #[error("component rejected: {reason}")]
     Rejected {
         /// What is wrong with it.
-        reason: String,
+        reason: SafeText,
         /// What would help.
-        remedy: String,
+        remedy: SafeText,
     },
     /// The sandbox itself failed.
     #[error("sandbox: {0}")]
-    Runtime(String),
+    Runtime(SafeText),
 }
 
 impl Error {
+    /// A failure of the sandbox itself; `doing` says what was tried.
+    pub(crate) fn runtime(doing: impl Display, cause: impl Display) -> Self {
+        Self::Runtime(format!("{doing}: {cause}").into())
+    }
+
     /// Refuses a component.
     pub(crate) fn rejected(reason: impl Display, remedy: impl Display) -> Self {
         Self::Rejected {
-            reason: reason.to_string(),
-            remedy: remedy.to_string(),
+            reason: reason.to_string().into(),
+            remedy: remedy.to_string().into(),
         }
     }
 }

@@ -59,10 +59,20 @@ pub struct Limits {
     pub component_functions: u32,
     /// Size of one function's body.
     pub function_bytes: usize,
-    /// CPU time of the process that compiles a component.
+    /// Names of one component that are looked at: imports and exports.
+    pub component_names: usize,
+    /// CPU time of the process that checks and compiles a component.
     pub compile_seconds: u64,
-    /// Address space of the process that compiles a component.
+    /// Wall-clock time of that process, which shares the processor with others.
+    pub compile_wait_seconds: u64,
+    /// Address space of that process.
     pub compile_memory_bytes: u64,
+    /// Threads of that process: each takes address space for its stack and its heap.
+    pub compile_threads: u32,
+    /// Such processes at the same time; further components wait for their turn.
+    pub compile_processes: u32,
+    /// Compiled code of one component: ten to fifteen times its size for a driver in Rust.
+    pub compiled_bytes: usize,
     /// Operations that run at the same time, in all.
     pub operations: u32,
     /// Operations of one driver that run at the same time.
@@ -108,8 +118,13 @@ impl Default for Limits {
             component_bytes: 16 << 20,
             component_functions: 20_000,
             function_bytes: 512 << 10,
+            component_names: 1000,
             compile_seconds: 60,
+            compile_wait_seconds: 10 * 60,
             compile_memory_bytes: 4 << 30,
+            compile_threads: 4,
+            compile_processes: 1,
+            compiled_bytes: 256 << 20,
             operations: 128,
             driver_operations: 32,
             streams: 64,

@@ -146,7 +146,13 @@ impl Fixture {
             creating: Mutex::default(),
         };
         let runtime = Runtime::new(Settings::default()).unwrap();
-        let generation = runtime.load(component(name), &Grants::standard()).unwrap();
+        let generation = runtime
+            .load(
+                component(name),
+                &Grants::standard(),
+                &CancelToken::default(),
+            )
+            .unwrap();
         Self {
             generation,
             home: Arc::new(home),
@@ -290,7 +296,9 @@ fn what_is_not_granted_does_not_load() {
         .into_iter()
         .filter(|grant| *grant != Grant::Mounts)
         .collect();
-    let Err(Error::Rejected { reason, remedy }) = runtime.load(component("vfs"), &grants) else {
+    let Err(Error::Rejected { reason, remedy }) =
+        runtime.load(component("vfs"), &grants, &CancelToken::default())
+    else {
         panic!("it loaded")
     };
     assert!(
@@ -338,13 +346,21 @@ fn compiled_code_is_found_again() {
     };
     Runtime::new(settings())
         .unwrap()
-        .load(component("vfs"), &Grants::standard())
+        .load(
+            component("vfs"),
+            &Grants::standard(),
+            &CancelToken::default(),
+        )
         .unwrap();
     let count = || fs::read_dir(cache.path()).unwrap().count();
     assert_eq!(count(), 1);
     Runtime::new(settings())
         .unwrap()
-        .load(component("vfs"), &Grants::standard())
+        .load(
+            component("vfs"),
+            &Grants::standard(),
+            &CancelToken::default(),
+        )
         .unwrap();
     assert_eq!(count(), 1);
 }

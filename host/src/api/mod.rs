@@ -5,6 +5,7 @@
 mod archive;
 mod body;
 pub(crate) mod containerd;
+mod dispatch;
 pub(crate) mod docker;
 mod refusal;
 pub(crate) mod rest;

@@ -2,10 +2,7 @@
 //!
 //! Invariant: whatever a driver or a client put into a text, it harms neither a terminal nor a log.
 
-use mica_engine::Error;
-
-/// Bytes of a detail: a driver may put anything into it.
-const DETAIL_BYTES: usize = 4096;
+use mica_engine::{Error, SafeText};
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -87,8 +84,8 @@ impl From<RequestError> for Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&match self {
-            Self::Engine(error) => harmless(&told(error)),
-            Self::Request(error) => harmless(&told(error)),
+            Self::Engine(error) => SafeText::from(told(error)),
+            Self::Request(error) => SafeText::from(told(error)),
         })
     }
 }
@@ -102,23 +99,6 @@ pub(in crate::api) fn told(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Text that harms neither a terminal nor a log: control characters are written out, and it ends somewhere.
-pub(in crate::api) fn harmless(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for character in text.chars() {
-        if safe.len() >= DETAIL_BYTES {
-            safe.push('…');
-            break;
-        }
-        if character.is_control() {
-            safe.extend(character.escape_default());
-        } else {
-            safe.push(character);
-        }
-    }
-    safe
 }
 
 #[cfg(test)]
@@ -137,6 +117,6 @@ mod tests {
             r"read `\u{1b}[31m`: no\nluck"
         );
         let long = Refusal::from(Error::Busy("é".repeat(100_000))).to_string();
-        assert!(long.len() < DETAIL_BYTES + 8 && long.ends_with('…'));
+        assert!(long.len() < 4200 && long.contains("… (cut"), "{long}");
     }
 }

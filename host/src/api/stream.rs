@@ -5,10 +5,11 @@
 //!
 //! Invariant: a body ends properly only after the operation has succeeded; a client that goes away cancels it.
 
-use super::refusal::{Refusal, RequestError};
+use super::dispatch::ended;
+use super::refusal::Refusal;
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use mica_engine::{CancelToken, Error};
+use mica_engine::CancelToken;
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -66,7 +67,7 @@ impl Encoder for Raw {
 pub(in crate::api) async fn body<E: Encoder>(
     mut encoder: E,
     mut pieces: Receiver<E::Piece>,
-    result: JoinHandle<Result<(), Error>>,
+    result: JoinHandle<Result<(), Refusal>>,
     cancel: CancelOnDrop,
 ) -> Result<Body, Refusal> {
     let Some(first) = pieces.recv().await else {
@@ -83,21 +84,11 @@ pub(in crate::api) async fn body<E: Encoder>(
     }))
 }
 
-/// The outcome of an operation that ran on a blocking thread.
-pub(in crate::api) fn ended<T>(
-    result: Result<Result<T, Error>, tokio::task::JoinError>,
-) -> Result<T, Refusal> {
-    match result {
-        Ok(result) => result.map_err(Refusal::Engine),
-        Err(error) => Err(RequestError::Internal(error.to_string()).into()),
-    }
-}
-
 struct Streamed<E: Encoder> {
     first: Option<Bytes>,
     encoder: E,
     pieces: Receiver<E::Piece>,
-    result: Option<JoinHandle<Result<(), Error>>>,
+    result: Option<JoinHandle<Result<(), Refusal>>>,
     _cancel: CancelOnDrop,
 }
 
@@ -148,6 +139,7 @@ impl<E: Encoder> HttpBody for Streamed<E> {
 mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
+    use mica_engine::Error;
     use tokio::sync::mpsc;
 
     type Outcome = Result<Vec<u8>, String>;
@@ -165,7 +157,7 @@ mod tests {
                     .unwrap();
             }
             drop(sender);
-            let result = tokio::spawn(async { result });
+            let result = tokio::spawn(async { result.map_err(Refusal::Engine) });
             let body = body(Raw, receiver, result, CancelOnDrop::default()).await;
             let body = body.map_err(|refusal| refusal.to_string())?;
             let collected = body.collect().await.map_err(|error| error.to_string());

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::print::Printer;
+use super::print::{Printer, printable_json};
 use super::{Context, words};
 
 /// Follows the daemon's events until it ends or the reader goes away.
@@ -53,7 +53,7 @@ fn render(line: &str, is_json: bool) -> Option<String> {
     let data = line.trim_end().strip_prefix("data:")?.trim_start();
     let event: Value = serde_json::from_str(data).ok()?;
     if is_json {
-        return Some(event.to_string());
+        return Some(printable_json(&event.to_string()));
     }
     let mut text = format!(
         "{}  {:18}",

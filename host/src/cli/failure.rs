@@ -7,11 +7,16 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use mica_engine::SafeText;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::arguments::Output;
 use super::exit::Exit;
+use super::print::printable_json;
+
+/// Bytes of a message that are shown; the daemon's own are shorter.
+const TEXT_BYTES: usize = 64 << 10;
 
 /// An error as the daemon tells it: RFC 9457. Fields that are not known here are not lost.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -135,12 +140,12 @@ impl Failure {
     )]
     pub(crate) fn tell(&self, output: Output) {
         if output == Output::Json {
-            eprintln!("{:#}", self.document());
+            eprintln!("{}", printable_json(&format!("{:#}", self.document())));
             return;
         }
-        eprintln!("mica: {}", self.text());
+        eprintln!("mica: {}", SafeText::within(&self.text(), TEXT_BYTES));
         if let Some(remedy) = self.remedy() {
-            eprintln!("  try: {remedy}");
+            eprintln!("  try: {}", SafeText::within(&remedy, TEXT_BYTES));
         }
     }
 

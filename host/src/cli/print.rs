@@ -5,6 +5,7 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use mica_engine::SafeText;
 use serde_json::Value;
 
 use super::arguments::Output;
@@ -36,9 +37,11 @@ impl Printer {
         text: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
         match self.output {
-            Output::Json => self.bytes(format!("{document:#}\n").as_bytes()),
+            Output::Json => {
+                self.bytes(format!("{}\n", printable_json(&format!("{document:#}"))).as_bytes())
+            }
             Output::Table => {
-                let mut text = text();
+                let mut text = shown(&text());
                 if !text.is_empty() && !text.ends_with('\n') {
                     text.push('\n');
                 }
@@ -51,7 +54,7 @@ impl Printer {
     #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
     pub(crate) fn note(self, text: &str) {
         if !self.is_json() {
-            eprintln!("{text}");
+            eprintln!("{}", shown(text));
         }
     }
 
@@ -66,6 +69,32 @@ impl Printer {
             written => written.map_err(Failure::io("write to standard output")),
         }
     }
+}
+
+/// A text for people as a terminal may get it: whatever is in it, it only prints. Lines stay lines.
+pub(crate) fn shown(text: &str) -> String {
+    let lines = text.split('\n');
+    lines
+        .map(|line| SafeText::within(line, usize::MAX).into())
+        .collect::<Vec<String>>()
+        .join("\n")
+}
+
+/// JSON in characters that a terminal prints: the others become its own escapes, so that a program reads the same.
+pub(crate) fn printable_json(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    let mut units = [0; 2];
+    for character in text.chars() {
+        if character == '\n' || SafeText::is_printable(character) {
+            printable.push(character);
+        } else {
+            // Such a character stands in a string: outside of strings JSON is ASCII.
+            for unit in character.encode_utf16(&mut units) {
+                printable.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    printable
 }
 
 /// Where the text of a column stands.
@@ -111,6 +140,30 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_document_is_printable_and_the_same() {
+        let names = json!({ "\u{202e}key\n": ["\u{1b}[31m", "\u{85}\u{e0041}", "ä日🦀"] });
+        let text = printable_json(&format!("{names:#}"));
+        assert!(
+            text.chars()
+                .all(|one| one == '\n' || SafeText::is_printable(one)),
+            "{text}"
+        );
+        assert!(
+            text.contains("ä日🦀") && text.contains(r"\u202ekey\n"),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), names);
+    }
+
+    #[test]
+    fn what_is_shown_has_its_lines_and_nothing_that_drives_a_terminal() {
+        assert_eq!(shown("a\tb\u{7}\n\u{202e}c\n"), "a\\tb\\u{7}\n\\u{202e}c\n");
+        let long = "x".repeat(1 << 20);
+        assert_eq!(shown(&long), long);
+    }
 
     #[test]
     fn tables_have_columns_and_no_blanks_at_the_end() {

@@ -86,9 +86,9 @@ fn list(context: &Context) -> Result<(), Failure> {
         let rows = snapshots.iter().map(|snapshot| {
             let (bytes, inodes) = usage(snapshot.get("usage").unwrap_or(&Value::Null));
             vec![
-                printable(snapshot, "key"),
+                words::field(snapshot, "key"),
                 words::field(snapshot, "kind"),
-                printable(snapshot, "parent"),
+                words::field(snapshot, "parent"),
                 bytes,
                 inodes,
                 words::moment(snapshot, "created"),
@@ -113,17 +113,12 @@ fn usage(document: &Value) -> (String, String) {
     (size, words::field(document, "inodes"))
 }
 
-/// A field that may hold any character.
-fn printable(document: &Value, name: &str) -> String {
-    words::field(document, name).escape_debug().to_string()
-}
-
 fn describe(document: &Value) -> String {
     let (size, inodes) = usage(document.get("usage").unwrap_or(&Value::Null));
     let mut text = pairs([
-        ("key", printable(document, "key")),
+        ("key", words::field(document, "key")),
         ("kind", words::field(document, "kind")),
-        ("parent", printable(document, "parent")),
+        ("parent", words::field(document, "parent")),
         ("layer", words::field(document, "layer")),
         ("created", words::moment(document, "created")),
         ("updated", words::moment(document, "updated")),
@@ -135,11 +130,13 @@ fn describe(document: &Value) -> String {
         text.push_str("\nlabels\n");
         let indented: Vec<_> = labels
             .into_iter()
-            .map(|(name, value)| (format!("  {}", name.escape_debug()), value))
+            .map(|(name, value)| (format!("  {name}"), value))
             .collect();
-        text.push_str(&pairs(indented.iter().map(|(name, value)| {
-            (name.as_str(), value.escape_debug().to_string())
-        })));
+        text.push_str(&pairs(
+            indented
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.clone())),
+        ));
     }
     text
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: what is absent is a dash, never an error: an older or newer daemon still gets its table.
 
+use mica_engine::SafeText;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(crate) fn pairs(document: &Value, name: &str) -> Vec<(String, String)> {
     match document.get(name) {
         Some(Value::Object(fields)) => fields
             .iter()
-            .map(|(name, value)| (name.clone(), text(value)))
+            .map(|(name, value)| (safe(name), text(value)))
             .collect(),
         Some(Value::Array(items)) => items
             .iter()
@@ -44,11 +45,18 @@ pub(crate) fn pairs(document: &Value, name: &str) -> Vec<(String, String)> {
     }
 }
 
-/// A value as text without quotes.
+/// Bytes of a value: a path of the longest name with every character written out.
+const TEXT_BYTES: usize = 64 << 10;
+
+fn safe(text: &str) -> String {
+    SafeText::within(text, TEXT_BYTES).into()
+}
+
+/// A value as text without quotes, in one line of printable characters: names come from layers and from other clients.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => safe(text),
         Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),

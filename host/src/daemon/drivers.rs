@@ -3,13 +3,13 @@
 //! Invariant: those of the program first, those of the drivers directory after them, so that a file overrides.
 
 use super::Error;
-use mica_engine::{DriverSource, Grants, Origin};
+use mica_engine::{DriverSource, Grants, Origin, read_component};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Every driver that the program and the directory have.
-pub(super) fn sources(directory: Option<&Path>) -> Result<Vec<DriverSource>, Error> {
+pub(super) fn sources(directory: Option<&Path>, most: usize) -> Result<Vec<DriverSource>, Error> {
     let embedded = mica_artifacts::DRIVERS
         .iter()
         .map(|(name, bytes)| DriverSource {
@@ -19,8 +19,14 @@ pub(super) fn sources(directory: Option<&Path>) -> Result<Vec<DriverSource>, Err
         });
     let mut sources: Vec<_> = embedded.collect();
     for path in directory.map(components).transpose()?.unwrap_or_default() {
-        let bytes =
-            std::fs::read(&path).map_err(|error| Error::path("read the driver", &path, error))?;
+        // One file that is no component must not keep the others from being loaded, or the daemon from starting.
+        let bytes = match read_component(&path, most) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!("`{}` is not loaded: {error}", path.display());
+                continue;
+            }
+        };
         sources.push(DriverSource {
             name: None,
             bytes: Cow::Owned(bytes),
@@ -70,7 +76,7 @@ mod tests {
         for name in ["b.wasm", "a.wasm", "README"] {
             std::fs::write(place.path().join(name), name).unwrap();
         }
-        let sources = sources(Some(place.path())).unwrap();
+        let sources = sources(Some(place.path()), 100).unwrap();
         let (embedded, files) = sources.split_at(mica_artifacts::DRIVERS.len());
         assert!(
             embedded
@@ -79,6 +85,26 @@ mod tests {
         );
         let files: Vec<_> = files.iter().map(|source| source.bytes.to_vec()).collect();
         assert_eq!(files, [b"a.wasm", b"b.wasm"]);
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_keeps_no_other_from_being_read() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("a.wasm"))
+            .status();
+        assert!(made.unwrap().success());
+        std::fs::create_dir(at("b.wasm")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", at("c.wasm")).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("d.wasm")).unwrap();
+        std::fs::write(at("e.wasm"), [0; 101]).unwrap();
+        std::fs::write(at("real"), [1; 100]).unwrap();
+        std::os::unix::fs::symlink("real", at("f.wasm")).unwrap();
+        let sources = sources(Some(place.path()), 100).unwrap();
+        let found: Vec<_> = sources.iter().skip(mica_artifacts::DRIVERS.len()).collect();
+        assert_eq!(found.len(), 1, "only what the last link leads to");
+        assert_eq!(found[0].origin, Origin::Directory(at("f.wasm")));
     }
 
     #[test]
@@ -91,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_missing_is_named() {
-        let error = sources(Some(Path::new("/nonexistent/drivers"))).unwrap_err();
+        let error = sources(Some(Path::new("/nonexistent/drivers")), 100).unwrap_err();
         assert!(
             error.to_string().contains("/nonexistent/drivers"),
             "{error}"

@@ -13,6 +13,7 @@ mod directories;
 mod drivers;
 mod facts;
 mod listen;
+mod log;
 mod notify;
 mod running;
 mod socket;
@@ -29,14 +30,13 @@ use listen::{Fronts, Listening};
 use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
 use mica_runtime::Compiler;
 use notify::Manager;
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tracing_subscriber::EnvFilter;
 
 /// Threads for calls of the engine: more than operations may run, for calls that only wait need one, too.
 const BLOCKING_THREADS: usize = 1024;
@@ -176,7 +176,7 @@ fn whole(error: &mica_engine::Error) -> String {
 /// # Errors
 /// [`Error`], when it cannot start.
 pub(crate) fn serve(config: Config) -> Result<(), Error> {
-    log(&config.log)?;
+    log::start(&config.log)?;
     let passed = Passed::take()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -186,25 +186,10 @@ pub(crate) fn serve(config: Config) -> Result<(), Error> {
             doing: "start threads",
             source,
         })?;
-    let result = compiler::child(&config.limits)
-        .and_then(|compiler| open(&config, compiler))
+    let result = open(&config, Compiler::Child(compiler::program()))
         .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
     runtime.shutdown_timeout(LAST_WAIT);
     result
-}
-
-fn log(directives: &str) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(directives).map_err(|error| Error::Log {
-        directives: directives.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let is_colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(is_colored)
-        .init();
-    Ok(())
 }
 
 /// Opens everything but the sockets, with components compiled in this process: the fuzz targets bring none.
@@ -227,7 +212,7 @@ fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime
         durability: config.durability,
         max_depth: config.max_depth,
         driver_depths: config.driver_depths.clone(),
-        drivers: drivers::sources(config.drivers_dir.as_deref())?,
+        drivers: drivers::sources(config.drivers_dir.as_deref(), config.limits.component_bytes)?,
         grants: config.grants.clone(),
         usual_grants: drivers::usual_grants(),
         selection: config.selection.clone(),

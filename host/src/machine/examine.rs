@@ -7,10 +7,12 @@ use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use mica_engine::Limits;
 use mica_sys::filesystem::{self, Statfs, Support};
 use mica_sys::{KernelFacts, btrfs, kernel_facts, mount};
 
 use super::{Check, Need, Report, capabilities, file_system};
+use crate::daemon::compiler;
 
 /// Bytes that should be free: a root file system and one copy of it.
 const ROOM_BYTES: u64 = 2 << 30;
@@ -28,6 +30,7 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
     let facts = kernel_facts();
     let mut checks = kernel(facts);
     checks.extend(rights());
+    checks.push(compiler());
     checks.extend(places(directory.as_fd()));
     checks.push(check(
         "on btrfs",
@@ -151,6 +154,21 @@ fn rights() -> Vec<Check> {
         ));
     }
     checks
+}
+
+/// Whether a component that is checked and compiled here is kept from everything else.
+fn compiler() -> Check {
+    let lacks = mica_runtime::probe_compiler(&compiler::program(), &Limits::default());
+    let missing = match lacks {
+        Ok(lacks) if lacks.is_empty() => None,
+        Ok(lacks) => Some(format!(
+            "components are compiled all the same, with less around the compiler: {}",
+            lacks.join("; ")
+        )),
+        Err(error) => Some(format!("run as root: {error}")),
+    };
+    let detail = "strangers' components are compiled apart";
+    check("confined compiler", Need::Nice, detail, missing)
 }
 
 fn places(directory: BorrowedFd<'_>) -> Vec<Check> {

@@ -10,11 +10,15 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{fstatfs, statfs as statfs_path};
+use rustix::fs::{Mode, OFlags, fstatfs, open, statfs as statfs_path};
+
+use crate::node::{Kind, stat_fd};
+use crate::raw::descriptor_path;
 
 pub use magic::{MAGICS, name_of};
 pub use probe::{probe_d_type, probe_native_diff, probe_overlay, probe_reflink};
@@ -74,6 +78,29 @@ pub fn magic_of_path(path: &Path) -> io::Result<u32> {
         found => found?,
     };
     Ok(magic_bits(found.f_type))
+}
+
+/// Opens the directory at a path that the operator gave, to act in it.
+///
+/// # Errors
+/// ENOTDIR for any other node, a symbolic link included: what it points to may change.
+pub fn open_directory_itself(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(open(path, flags, Mode::empty())?)
+}
+
+/// Opens the regular file that a path of the operator leads to, for reading. It neither waits for a pipe nor opens a device:
+/// the node is pinned first, looked at, and only then opened.
+///
+/// # Errors
+/// EINVAL for any other node.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let pinned = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if stat_fd(pinned.as_fd())?.kind != Kind::Regular {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(open(descriptor_path(pinned.as_fd()), flags, Mode::empty())?.into())
 }
 
 /// The magic number is 32 bits wide; a signed machine word carries it, on some machines extended

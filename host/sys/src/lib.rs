@@ -12,6 +12,7 @@
 //! the inside of a layer.
 
 mod facts;
+mod memory;
 mod name;
 mod passed;
 mod process;
@@ -20,6 +21,7 @@ mod raw;
 mod testing;
 
 pub mod btrfs;
+pub mod confine;
 pub mod content;
 pub mod errno;
 pub mod filesystem;
@@ -30,6 +32,10 @@ pub mod tree;
 pub mod xattr;
 
 pub use facts::{KernelFacts, kernel_facts};
+pub use memory::sealed_copy;
 pub use name::{Name, NameError};
 pub use passed::passed_sockets;
-pub use process::{close_extra_fds, peak_and_current_rss, set_resource_limits, thread_cpu_time};
+pub use process::{
+    Ending, ProcessLimits, close_extra_fds, ending, limit_process, peak_and_current_rss,
+    thread_cpu_time, wait_for_input,
+};

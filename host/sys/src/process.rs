@@ -3,8 +3,13 @@
 //! Invariant: nothing here acts on another process.
 
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -26,12 +31,61 @@ pub fn close_extra_fds() -> io::Result<()> {
     check(returned).map(drop)
 }
 
-/// Limits this process: bytes of address space, seconds of processor time, and no core file. A
-/// limit that the process already has is not raised above it.
-pub fn set_resource_limits(address_space: u64, cpu_seconds: u64) -> io::Result<()> {
-    lower(Resource::As, address_space)?;
-    lower(Resource::Cpu, cpu_seconds)?;
-    lower(Resource::Core, 0)
+/// What a process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessLimits {
+    /// Bytes of address space.
+    pub address_space: u64,
+    /// Seconds of processor time, of all threads together.
+    pub cpu_seconds: u64,
+}
+
+/// Limits this process, and lets it open nothing more, grow no file and write no core file. A limit that the process already
+/// has is not raised. What is open stays open.
+pub fn limit_process(limits: ProcessLimits) -> io::Result<()> {
+    lower(Resource::As, limits.address_space, 0)?;
+    // A second between the two limits, so that the end by this limit has a signal of its own: SIGXCPU.
+    lower(Resource::Cpu, limits.cpu_seconds, 1)?;
+    lower(Resource::Nofile, 0, 0)?;
+    lower(Resource::Fsize, 0, 0)?;
+    lower(Resource::Core, 0, 0)
+}
+
+/// Waits until a descriptor has something to read or has ended, but no longer than `patience`; says whether it has.
+pub fn wait_for_input(descriptor: BorrowedFd<'_>, patience: Duration) -> io::Result<bool> {
+    let mut waited = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+    let patience = Timespec::try_from(patience).ok();
+    match poll(&mut waited, patience.as_ref()) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this code.
+    Code(i32),
+    /// It used more processor time than it may: SIGXCPU.
+    OutOfTime,
+    /// It gave up, as a program does that gets no memory or has no stack left: SIGABRT.
+    Aborted,
+    /// It touched memory that it does not have: SIGSEGV, SIGBUS, or it ran what is no instruction: SIGILL.
+    Crashed,
+    /// By another signal, of this number.
+    Signal(i32),
+}
+
+/// How a process ended that was waited for.
+pub fn ending(status: ExitStatus) -> Ending {
+    match status.signal() {
+        None => Ending::Code(status.code().unwrap_or_default()),
+        Some(libc::SIGXCPU) => Ending::OutOfTime,
+        Some(libc::SIGABRT) => Ending::Aborted,
+        Some(libc::SIGSEGV | libc::SIGBUS | libc::SIGILL) => Ending::Crashed,
+        Some(signal) => Ending::Signal(signal),
+    }
 }
 
 /// Processor time that the calling thread has used, in the kernel and out of it.
@@ -57,14 +111,15 @@ pub fn peak_and_current_rss() -> io::Result<(u64, u64)> {
     })
 }
 
-fn lower(resource: Resource, wanted: u64) -> io::Result<()> {
+/// Sets a limit, and one that is `more` above it as the one that the process cannot pass by itself.
+fn lower(resource: Resource, wanted: u64, more: u64) -> io::Result<()> {
     let hard = rustix::process::getrlimit(resource).maximum;
-    let value = Some(hard.map_or(wanted, |hard| hard.min(wanted)));
+    let at_most = |wanted: u64| Some(hard.map_or(wanted, |hard| hard.min(wanted)));
     Ok(setrlimit(
         resource,
         Rlimit {
-            current: value,
-            maximum: value,
+            current: at_most(wanted),
+            maximum: at_most(wanted.saturating_add(more)),
         },
     )?)
 }

@@ -14,7 +14,7 @@ use crate::settings::{DriverSource, Durability, Origin};
 use crate::stores::explained;
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error, files};
-use mica_runtime::{Error as DriverError, Generation, Grants, World};
+use mica_runtime::{CancelToken, Error as DriverError, Generation, Grants, SafeText, World};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,11 +27,18 @@ impl Engine {
     /// Loads a component into a new slot and keeps it for later starts.
     ///
     /// # Errors
-    /// [`Error::DriverRejected`]; [`Error::DriverExists`] when a driver has its name: that one is to be swapped.
-    pub fn load_driver(&self, bytes: &[u8], expected_name: Option<&str>) -> Result<DriverView> {
+    /// [`Error::DriverRejected`]; [`Error::DriverExists`] when a driver has its name: that one is to be swapped;
+    /// [`Error::Cancelled`] when that is asked before the component is compiled.
+    pub fn load_driver(
+        &self,
+        bytes: &[u8],
+        expected_name: Option<&str>,
+        cancel: &CancelToken,
+    ) -> Result<DriverView> {
         self.check_open()?;
+        let bytes = Cow::Owned(bytes.to_vec());
         let (generation, build) =
-            self.load_build(Cow::Owned(bytes.to_vec()), Origin::Uploaded, expected_name)?;
+            self.load_build(bytes, Origin::Uploaded, expected_name, cancel)?;
         let name = generation.description().name.clone();
         if self.registry.get(&name).is_ok() {
             return Err(Error::DriverExists(name));
@@ -57,7 +64,9 @@ impl Engine {
                 bytes,
                 origin,
             } = source;
-            match self.load_build(bytes.clone(), origin.clone(), name.as_deref()) {
+            let (bytes, origin_again) = (bytes.clone(), origin.clone());
+            let nobody = CancelToken::default();
+            match self.load_build(bytes, origin_again, name.as_deref(), &nobody) {
                 Ok(loaded) => drop(found.insert(loaded.0.description().name.clone(), loaded)),
                 Err(error) => {
                     let shown = name.clone().unwrap_or_else(|| describe_origin(origin));
@@ -102,12 +111,16 @@ impl Engine {
         bytes: Cow<'static, [u8]>,
         origin: Origin,
         expected_name: Option<&str>,
+        cancel: &CancelToken,
     ) -> Result<Loaded> {
         let explain = |error| {
             driver_error::translate(expected_name.unwrap_or("?"), "load the component", error)
         };
         let assumed = expected_name.map_or_else(Grants::all, |name| self.grants_of(name));
-        let mut generation = self.runtime.load(&bytes, &assumed).map_err(explain)?;
+        let mut generation = self
+            .runtime
+            .load(&bytes, &assumed, cancel)
+            .map_err(explain)?;
         let name = generation.description().name.clone();
         if let Some(expected) = expected_name.filter(|expected| *expected != name) {
             let reason = format!("it calls itself `{name}`, not `{expected}`");
@@ -118,7 +131,10 @@ impl Engine {
         }
         let grants = self.grants_of(&name);
         if grants != assumed {
-            generation = self.runtime.load(&bytes, &grants).map_err(explain)?;
+            generation = self
+                .runtime
+                .load(&bytes, &grants, cancel)
+                .map_err(explain)?;
         }
         let digest = generation.digest().to_owned();
         Ok((
@@ -162,7 +178,16 @@ impl Engine {
             if path.extension().is_none_or(|extension| extension != "wasm") {
                 continue;
             }
-            let bytes = std::fs::read(&path).map_err(|error| Error::path("read", &path, error))?;
+            let most = self.runtime.limits().component_bytes;
+            let bytes = match files::read_component(&path, most) {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    // Nobody but an operator puts anything else there.
+                    let detail = format!("`{}` is not loaded: {error}", path.display());
+                    self.report(News::new(EventKind::DriverFailed), None, detail);
+                    continue;
+                }
+            };
             let name = path
                 .file_stem()
                 .and_then(|stem| stem.to_str())
@@ -196,6 +221,10 @@ impl Engine {
     fn driver_view(&self, slot: &Slot) -> DriverView {
         let active = slot.active();
         let description = active.generation.description();
+        let (imports, options) = (
+            active.generation.imports().iter(),
+            description.options.iter(),
+        );
         let (operations, faults) = slot.totals();
         let served = self.stores_of(&slot.name);
         let quarantines = slot.quarantine.all();
@@ -207,20 +236,24 @@ impl Engine {
             .and_then(|build| Some(build.as_ref()?.digest.clone()));
         DriverView {
             name: slot.name.clone(),
-            version: description.version.clone(),
-            summary: description.summary.clone(),
+            version: description.version.to_string(),
+            summary: description.summary.to_string(),
             digest: active.build.digest.clone(),
             size_bytes: active.generation.size_bytes(),
             origin: origin_word(&active.build.origin).to_owned(),
             world: world_word(active.generation.world()).to_owned(),
             composed: active.generation.world() == World::Proto,
-            imports: active.generation.imports().to_vec(),
+            imports: imports
+                .map(|import| SafeText::label(import).into())
+                .collect(),
             grants: slot
                 .grants
                 .iter()
                 .map(|grant| grant.name().to_owned())
                 .collect(),
-            options: description.options.clone(),
+            options: options
+                .map(|(name, meaning)| (name.to_string(), meaning.to_string()))
+                .collect(),
             stores: served.map(|store| store.name.as_str().to_owned()).collect(),
             generation: active.number,
             loaded: active.loaded,

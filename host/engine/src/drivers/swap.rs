@@ -11,8 +11,8 @@ use crate::engine::Engine;
 use crate::event::News;
 use crate::settings::Origin;
 use crate::view::SwapReport;
-use crate::{Error, EventKind, Result};
-use mica_runtime::Generation;
+use crate::{Error, EventKind, Result, files};
+use mica_runtime::{CancelToken, Generation};
 use std::borrow::Cow;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
@@ -24,18 +24,27 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::UnknownDriver`]; [`Error::DriverRejected`] when the component cannot be loaded, is another driver,
-    /// exports another world, imports more, or fails in a scratch store: the old build then goes on.
-    pub fn swap_driver(&self, name: &str, bytes: Option<&[u8]>) -> Result<SwapReport> {
+    /// exports another world, imports more, or fails in a scratch store: the old build then goes on. [`Error::Cancelled`]
+    /// when that is asked before the component is compiled.
+    pub fn swap_driver(
+        &self,
+        name: &str,
+        bytes: Option<&[u8]>,
+        cancel: &CancelToken,
+    ) -> Result<SwapReport> {
         self.check_open()?;
         let slot = self.registry.get(name)?;
         let mut previous = slot.previous.lock().unwrap_or_else(PoisonError::into_inner);
         let old = slot.active();
         let (bytes, origin) = match bytes {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
-            None => source_again(previous.as_ref().unwrap_or(&old.build))?,
+            None => {
+                let most = self.runtime.limits().component_bytes;
+                source_again(previous.as_ref().unwrap_or(&old.build), most)?
+            }
         };
         let started = Instant::now();
-        let (generation, build) = self.load_build(bytes, origin, Some(name))?;
+        let (generation, build) = self.load_build(bytes, origin, Some(name), cancel)?;
         let compile_ms = milliseconds(started.elapsed());
         self.check_successor(&slot, &old.generation, &generation)?;
         let started = Instant::now();
@@ -106,10 +115,11 @@ impl Engine {
 }
 
 /// A build's component once more.
-fn source_again(build: &Build) -> Result<(Cow<'static, [u8]>, Origin)> {
+fn source_again(build: &Build, most: usize) -> Result<(Cow<'static, [u8]>, Origin)> {
     let bytes = match &build.origin {
         Origin::Directory(path) => Cow::Owned(
-            std::fs::read(path).map_err(|error| Error::path("read component", path, error))?,
+            files::read_component(path, most)
+                .map_err(|error| Error::path("read component", path, error))?,
         ),
         Origin::Embedded | Origin::Uploaded => build.bytes.clone(),
     };

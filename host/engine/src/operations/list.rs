@@ -8,7 +8,6 @@ use crate::layers::{Entry, Facts, Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::view::LayerView;
-use crate::words::printable;
 use crate::{Error, LayerId, Result};
 use mica_sys::Name;
 
@@ -69,16 +68,15 @@ impl Engine {
                 MERGED => Some(places.merged.clone()),
                 LOWER => places.lower(&store, &value),
                 key if key.ends_with("Dir") => in_room(&store, places.own, &value),
-                _ => Some(printable(&value)),
+                _ => Some(value.to_string()),
             };
             let value = value.ok_or_else(|| Error::DriverFailed {
                 driver: facts.record.driver.clone(),
                 reason: format!(
-                    "metadata of layer `{id}`: `{}` is no directory one name below the room of each layer",
-                    printable(&key)
+                    "metadata of layer `{id}`: `{key}` is no directory one name below the room of each layer"
                 ),
             })?;
-            pairs.push((printable(&key), value));
+            pairs.push((key.to_string(), value));
         }
         if store.mounts.get(&id).is_some() && pairs.iter().all(|(key, _)| key != MERGED) {
             pairs.push((MERGED.to_owned(), places.merged));
@@ -133,7 +131,7 @@ fn in_room(store: &Store, number: u64, value: &str) -> Option<String> {
     let absolute = |name: &Name| {
         let _is_there = store.layers.open_in_room(number, name).ok()?;
         let name = std::str::from_utf8(name.as_bytes()).ok()?;
-        Some(printable(&room.join(name).display().to_string()))
+        Some(room.join(name).display().to_string())
     };
     let paths: Option<Vec<String>> = names(value)?.iter().map(absolute).collect();
     Some(paths?.join(":"))

@@ -5,7 +5,7 @@
 //!
 //! Invariant: no range is empty, wraps or meets another one, on either side, and the root user and group have a place.
 
-use crate::{Error, Result};
+use crate::{Error, Result, SafeText};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -124,7 +124,7 @@ impl IdMapping {
                 None => Err("root has no place in it".into()),
             });
             map.map_err(|reason| {
-                let text: String = text.escape_debug().take(256).collect();
+                let text = SafeText::label(text);
                 Error::Invalid(format!("the mapping `{text}` of {what}: {reason}"))
             })
         };

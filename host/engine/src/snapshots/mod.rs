@@ -48,7 +48,7 @@ pub(crate) use view::{CheckedView, RoomDirectory, Shape, ViewRules};
 
 use crate::home::Described;
 use crate::layers::LayerSet;
-use crate::{Error, LayerId, Result, files};
+use crate::{Error, LayerId, Result, SafeText, files};
 use database::Database;
 use links::Links;
 use std::path::Path;
@@ -203,10 +203,5 @@ impl Drop for Snapshots {
 
 /// A key as an error may repeat it: printable, and not longer than keys that people read.
 pub(crate) fn shown(key: &str) -> String {
-    const SHOWN: usize = 256;
-    let text: String = key.escape_debug().take(SHOWN).collect();
-    if key.escape_debug().count() > SHOWN {
-        return format!("{text}…");
-    }
-    text
+    SafeText::label(key).into()
 }

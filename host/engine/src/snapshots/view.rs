@@ -76,7 +76,7 @@ type Allowed<'a> = HashMap<&'a str, &'a LayerId>;
 /// A driver's answer is not allowed, or the host could not look.
 type Checked<T> = std::result::Result<T, DriverError>;
 
-fn broken<T>(rule: impl Into<String>) -> Checked<T> {
+fn broken<T>(rule: impl Into<SafeText>) -> Checked<T> {
     Err(DriverError::Trapped(rule.into()))
 }
 
@@ -233,7 +233,7 @@ fn find(home: &dyn Home, layer: &LayerId, place: &Place) -> Checked<RoomDirector
         ));
     }
     let failed = |failure| DriverError::Host {
-        doing: format!("look for `{name}` in the room of layer `{layer}`"),
+        doing: format!("look for `{name}` in the room of layer `{layer}`").into(),
         failure,
     };
     let room = home.open(layer.as_str()).map_err(failed)?;

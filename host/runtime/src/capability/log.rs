@@ -2,17 +2,14 @@
 //!
 //! Invariant: a line of a driver's can neither end the line nor look like the host's: it is escaped and prefixed.
 
-use super::{State, truncate};
+use super::State;
+use crate::SafeText;
 use crate::bindings::mica::host::log::{self as wit, Level};
-
-/// Longest line.
-const LINE_BYTES: usize = 4096;
 
 impl wit::Host for State {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         self.meter.count_question()?;
-        let mut line = message.escape_debug().to_string();
-        truncate(&mut line, LINE_BYTES);
+        let line = SafeText::line(&message);
         if !self.meter.take_log(line.len()) {
             return Ok(());
         }

@@ -3,7 +3,8 @@
 //! Invariant: reads the bytes and nothing else; a refusal says what was found and what would be right.
 
 use super::generation::World;
-use crate::{Error, Limits};
+use crate::{Error, Limits, SafeText};
+use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
 
@@ -13,26 +14,28 @@ const PROTO: &str = "mica:driver/proto-driver@0.1.0";
 const DIFF: &str = "mica:driver/diff-driver@0.1.0";
 
 /// What the bytes say of a component.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ComponentFacts {
     pub(super) world: World,
     /// Interfaces it imports, in its own order.
     pub(super) imports: Vec<String>,
 }
 
+/// Refuses a component by its size alone.
+pub(super) fn check_size(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+    let (has, most) = (bytes.len(), limits.component_bytes);
+    if has <= most {
+        return Ok(());
+    }
+    Err(Error::rejected(
+        format!("it has {has} bytes; {most} are allowed"),
+        "build it with `--release` and strip it, or raise `component_bytes`",
+    ))
+}
+
 /// Checks size and shape, and reads imports and exports.
 pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Error> {
-    if bytes.len() > limits.component_bytes {
-        let reason = format!(
-            "it has {} bytes; {} are allowed",
-            bytes.len(),
-            limits.component_bytes
-        );
-        return Err(Error::rejected(
-            reason,
-            "build it with `--release` and strip it, or raise `component_bytes`",
-        ));
-    }
+    check_size(bytes, limits)?;
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(Error::rejected(
             "it is machine code that was compiled elsewhere",
@@ -50,6 +53,34 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Err
 }
 
 const BUILD: &str = "build it with `cargo build --release --target wasm32-wasip2`";
+
+/// Exports that a refusal names.
+const SHOWN: usize = 8;
+
+/// Takes a name down.
+fn note(names: &mut Vec<String>, name: &str, limits: &Limits) -> Result<(), Error> {
+    if names.len() >= limits.component_names {
+        let most = limits.component_names;
+        return Err(Error::rejected(
+            format!("it imports or exports more than {most} names"),
+            "leave out what it does not use, or raise `component_names`",
+        ));
+    }
+    if name.len() > NAME_BYTES {
+        return Err(Error::rejected(
+            format!(
+                "a name that it imports or exports has {} bytes; {NAME_BYTES} are allowed",
+                name.len()
+            ),
+            BUILD,
+        ));
+    }
+    names.push(name.to_owned());
+    Ok(())
+}
+
+/// Bytes of a name; those of WASI have fifty.
+const NAME_BYTES: usize = 256;
 
 #[derive(Default)]
 struct Shape {
@@ -77,14 +108,14 @@ impl Shape {
             }
             Payload::ComponentImportSection(section) if self.depth == 1 => {
                 for import in section {
-                    self.imports
-                        .push(import.map_err(malformed)?.name.name.to_owned());
+                    let name = import.map_err(malformed)?.name.name;
+                    note(&mut self.imports, name, limits)?;
                 }
             }
             Payload::ComponentExportSection(section) if self.depth == 1 => {
                 for export in section {
-                    self.exports
-                        .push(export.map_err(malformed)?.name.name.to_owned());
+                    let name = export.map_err(malformed)?.name.name;
+                    note(&mut self.exports, name, limits)?;
                 }
             }
             _ => {}
@@ -134,21 +165,18 @@ impl Shape {
     }
 
     fn wrong_world(&self) -> Error {
-        let near: Vec<_> = self
+        let near = self.exports.iter().any(|name| name.starts_with(DRIVER));
+        let shown = self
             .exports
             .iter()
-            .filter(|name| name.starts_with(DRIVER))
-            .cloned()
-            .collect();
-        let found = if near.is_empty() {
-            self.exports.join(", ")
-        } else {
-            near.join(", ")
-        };
-        let found = if found.is_empty() {
+            .filter(|name| !near || name.starts_with(DRIVER))
+            .take(SHOWN)
+            .map(|name| SafeText::label(name).to_string());
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let found = if shown.is_empty() {
             "nothing".to_owned()
         } else {
-            format!("`{found}`")
+            format!("`{shown}`")
         };
         Error::rejected(
             format!("it exports {found}, not `{PROTO}`"),

@@ -1,29 +1,44 @@
-//! Compiled code, kept between starts.
+//! Checked and compiled components, kept between starts.
 //!
-//! A file for each component in a directory that only this user can enter: named by the SHA-256 of the component's
-//! bytes and of everything that makes code incompatible. What is found there was written here; nothing from outside
-//! ever gets in.
+//! ```text
+//! <directory>/<key>        the SHA-256 of the rest, 32 bytes; an answer of the compiler: facts and code
+//! <directory>/<key>.new    one that is being written
+//! ```
+//!
+//! A file for each component in a directory that only this user can enter, which is opened once and used by its descriptor.
+//! The key is a digest of the component and of everything that makes another answer of it. What is found there was written
+//! here; nothing from outside ever gets in. A disk can still give back other bytes than it got, and machine code with one bit
+//! flipped would take the whole process with it. So a file is read into memory, its digest is compared, and what is mapped is
+//! what was compared.
 //!
 //! Invariant: the only unsafe code outside `mica-sys`: wasmtime cannot check machine code, so loading it is unsafe.
 
-use crate::Error;
+use super::child::{Header, Outcome, decode, encode};
+use super::prepare::Prepared;
+use crate::{Error, Limits};
+use mica_sys::{Name, filesystem, node};
 use sha2::{Digest, Sha256};
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+/// Bytes of a digest.
+const DIGEST: usize = 32;
 
 /// A directory of compiled code.
 #[derive(Debug)]
 pub(super) struct Cache {
     path: PathBuf,
+    directory: OwnedFd,
 }
 
-/// The name under which a component's code is kept.
-pub(super) fn key(engine: &Engine, bytes: &[u8]) -> String {
+/// The name under which what became of a component is kept.
+pub(super) fn key(engine: &Engine, bytes: &[u8], limits: &Limits) -> String {
     struct Sink(Sha256);
     impl Hasher for Sink {
         fn finish(&self) -> u64 {
@@ -36,6 +51,12 @@ pub(super) fn key(engine: &Engine, bytes: &[u8]) -> String {
     let mut sink = Sink(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sink);
     env!("CARGO_PKG_VERSION").hash(&mut sink);
+    // What was admitted under other limits has to be looked at again.
+    limits.component_functions.hash(&mut sink);
+    limits.component_names.hash(&mut sink);
+    limits.function_bytes.hash(&mut sink);
+    limits.compiled_bytes.hash(&mut sink);
+    sink.0.update(Sha256::digest(mica_artifacts::NAIVE_DIFF));
     sink.0.update(Sha256::digest(bytes));
     hex(&sink.0.finalize())
 }
@@ -49,63 +70,194 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[expect(unsafe_code, reason = "wasmtime cannot check machine code")]
 pub(super) fn load(engine: &Engine, code: &[u8]) -> Result<Component, Error> {
     // SAFETY: the bytes come from this program's own compiler, by way of memory, of the pipe to its own child, or of
-    // a file in a directory that only this user can write (`Cache::open`), under a name that includes the engine's
-    // compatibility hash.
-    unsafe { Component::deserialize(engine, code) }
-        .map_err(|error| Error::Runtime(format!("load code: {error:#}")))
+    // a file in a directory that only this user can write (`Cache::open`), with the digest that was written with them and
+    // under a name that includes the engine's compatibility hash.
+    unsafe { Component::deserialize(engine, code) }.map_err(|error| {
+        Error::rejected(
+            format!("it does not fit into the sandbox: {error:#}"),
+            "build it with fewer instances, memories and tables, and less memory at the start",
+        )
+    })
 }
 
 impl Cache {
     /// Opens the directory, or makes it.
     pub(super) fn open(path: PathBuf) -> Result<Self, Error> {
         let failed =
-            |error: io::Error| Error::Runtime(format!("code cache `{}`: {error}", path.display()));
+            |error: io::Error| Error::runtime(format!("code cache `{}`", path.display()), error);
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&path)
             .map_err(failed)?;
-        let found = fs::symlink_metadata(&path).map_err(failed)?;
+        let directory = filesystem::open_directory_itself(&path).map_err(failed)?;
+        let found = node::stat_fd(directory.as_fd()).map_err(failed)?;
         let own = fs::metadata("/proc/self").map_err(failed)?;
-        if !found.is_dir() || found.mode() & 0o077 != 0 || found.uid() != own.uid() {
+        if found.mode & 0o077 != 0 || found.uid != own.uid() {
             return Err(Error::Runtime(format!(
                 "code cache `{}` must be a directory of this user with mode 0700: machine code is loaded from it",
                 path.display()
-            )));
+            ).into()));
         }
-        Ok(Self { path })
+        Ok(Self { path, directory })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Looks code up. What cannot be loaded is compiled anew.
-    pub(super) fn find(&self, engine: &Engine, key: &str) -> Option<Component> {
-        let code = fs::read(self.path.join(key)).ok()?;
-        load(engine, &code)
-            .inspect_err(|error| tracing::warn!("compiled code `{key}` is not usable: {error}"))
-            .ok()
+    /// Looks a component up. A file that is damaged is removed, so that the component is compiled anew.
+    pub(super) fn find(&self, key: &str) -> Option<Prepared> {
+        match self.read(key) {
+            Ok(found) => Some(found),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                self.drop_damaged(key, &error);
+                None
+            }
+        }
     }
 
-    /// Keeps code. A cache that cannot be written only costs time.
-    pub(super) fn keep(&self, key: &str, code: &[u8]) {
-        if let Err(error) = self.write(key, code) {
+    /// Removes a file that cannot be used.
+    pub(super) fn drop_damaged(&self, key: &str, why: &dyn std::fmt::Display) {
+        tracing::warn!(
+            "compiled code `{}` cannot be used and is made anew: {why}",
+            self.path.join(key).display()
+        );
+        let removed = name(key).and_then(|name| node::remove_file(self.directory.as_fd(), &name));
+        if let Err(error) = removed {
             tracing::warn!("code cache `{}`: {error}", self.path.display());
         }
     }
 
-    fn write(&self, key: &str, code: &[u8]) -> io::Result<()> {
-        let draft = self.path.join(format!("{key}.{}", std::process::id()));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(code)?;
-        // A code file that a power cut left short would be loaded: it must be whole before it has its name.
+    fn read(&self, key: &str) -> io::Result<Prepared> {
+        let damaged = |what| io::Error::new(io::ErrorKind::InvalidData, what);
+        let file = node::open_regular(self.directory.as_fd(), &name(key)?)?;
+        let mut bytes = Vec::new();
+        File::from(file).read_to_end(&mut bytes)?;
+        let (digest, answer) = bytes
+            .split_at_checked(DIGEST)
+            .ok_or_else(|| damaged("it is too short"))?;
+        if *digest != *Sha256::digest(answer) {
+            return Err(damaged("its digest is another"));
+        }
+        match decode(answer) {
+            Ok((
+                Header {
+                    outcome: Outcome::Accepted(facts),
+                    ..
+                },
+                code,
+            )) => Ok(Prepared {
+                facts,
+                code: code.to_vec(),
+            }),
+            _ => Err(damaged("it was not written by this program")),
+        }
+    }
+
+    /// Keeps a component. A cache that cannot be written only costs time.
+    pub(super) fn keep(&self, key: &str, prepared: &Prepared) {
+        if let Err(error) = self.write(key, prepared) {
+            tracing::warn!("code cache `{}`: {error}", self.path.display());
+        }
+    }
+
+    fn write(&self, key: &str, prepared: &Prepared) -> io::Result<()> {
+        let header = Header {
+            lacks: Vec::new(),
+            outcome: Outcome::Accepted(prepared.facts.clone()),
+        };
+        let answer = encode(&header, &prepared.code).map_err(io::Error::other)?;
+        let directory = self.directory.as_fd();
+        let (kept, draft) = (name(key)?, name(&format!("{key}.new"))?);
+        remove_if_there(node::remove_file(directory, &draft))?;
+        let mut file = File::from(node::create_regular(directory, &draft, 0o600)?);
+        file.write_all(&Sha256::digest(&answer))?;
+        file.write_all(&answer)?;
+        // A power cut may leave a part of it, which its digest would tell; but it would cost the next start the time again.
         file.sync_all()?;
-        fs::rename(&draft, self.path.join(key))
+        remove_if_there(node::remove_file(directory, &kept))?;
+        node::rename(directory, &draft, directory, &kept)
+    }
+}
+
+fn name(text: &str) -> io::Result<Name> {
+    Name::new(text.as_bytes()).map_err(io::Error::other)
+}
+
+fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::admission;
+
+    fn prepared() -> Prepared {
+        let (_, bytes) = mica_artifacts::DRIVERS[0];
+        Prepared {
+            facts: admission::check(bytes, &Limits::default()).unwrap(),
+            code: b"machine code".repeat(100),
+        }
+    }
+
+    #[test]
+    fn a_file_with_any_bit_flipped_or_cut_anywhere_is_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("code-cache");
+        let cache = Cache::open(path.clone()).unwrap();
+        assert!(cache.find("key").is_none());
+        cache.keep("key", &prepared());
+        assert_eq!(cache.find("key").unwrap().code, prepared().code);
+        let whole = fs::read(path.join("key")).unwrap();
+        for at in (0..whole.len()).step_by(37) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            for bytes in [&bytes[..], &whole[..at]] {
+                fs::write(path.join("key"), bytes).unwrap();
+                assert!(cache.find("key").is_none(), "{at}");
+                assert!(!path.join("key").exists(), "{at}");
+            }
+        }
+        cache.keep("key", &prepared());
+        cache.keep("key", &prepared());
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Cache::open(place.path().join("c")).unwrap();
+        let name = Name::new(b"key").unwrap();
+        node::create_fifo(cache.directory.as_fd(), &name, 0o600).unwrap();
+        assert!(cache.find("key").is_none());
+        std::os::unix::fs::symlink("/etc/passwd", cache.path.join("key")).unwrap();
+        assert!(cache.find("key").is_none());
+        cache.keep("key", &prepared());
+        assert!(cache.find("key").is_some());
+    }
+
+    #[test]
+    fn the_directory_is_used_by_its_descriptor_and_is_no_link() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let cache = Cache::open(at("real")).unwrap();
+        cache.keep("key", &prepared());
+        fs::rename(at("real"), at("moved")).unwrap();
+        fs::create_dir(at("real")).unwrap();
+        fs::write(at("real/key"), "planted").unwrap();
+        assert!(
+            cache.find("key").is_some(),
+            "it goes on in its own directory"
+        );
+        std::os::unix::fs::symlink(at("moved"), at("link")).unwrap();
+        Cache::open(at("link")).unwrap_err();
+        let open_to_all = Cache::open(at("real")).unwrap_err().to_string();
+        assert!(open_to_all.contains("mode 0700"), "{open_to_all}");
     }
 }

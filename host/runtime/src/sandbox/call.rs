@@ -6,12 +6,15 @@ use super::generation::Generation;
 use crate::Operation;
 use crate::bindings::Full;
 use crate::bindings::mica::driver::types::{Error as DriverError, HostFailure};
+use crate::capability::State;
 use crate::capability::meter::Stop;
-use crate::capability::{State, truncate};
 use crate::limits::Class;
-use crate::{Code, Culprit, Error};
+use crate::{Code, Culprit, Error, SafeText};
 use std::sync::Arc;
 use wasmtime::{Store, Trap, UpdateDeadline};
+
+/// Bytes of the reason why an instance ended: what its author's panic said is the most of it.
+const TRAP_BYTES: usize = 2048;
 
 /// What an export returned, with the store that its handles live in.
 pub(super) struct Finished<T> {
@@ -68,7 +71,7 @@ enum End {
 
 /// An operation that the sandbox stopped.
 fn stopped(stop: &Stop, state: &State) -> Error {
-    let what = format!("`{}`: {stop}", state.operation.name);
+    let what = format!("`{}`: {stop}", state.operation.name).into();
     let culprit = Culprit::of_stop(stop, &state.meter);
     match stop {
         Stop::Cancelled => Error::Cancelled,
@@ -88,51 +91,42 @@ fn reason(end: &End, state: &State) -> Error {
     }
     if let (End::Begin(error), None) = (end, error.downcast_ref::<Trap>()) {
         // Nothing of the guest ran: there was no room for one more instance.
-        return Error::Runtime(format!("make an instance: {error:#}"));
+        return Error::runtime("make an instance", error);
     }
     let cause = error
         .downcast_ref::<Trap>()
         .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
     let said = state.stderr();
-    let mut text = match said.lines().next() {
-        Some(_) => format!(
-            "`{}`: {cause}; it said: {}",
-            state.operation.name,
-            said.escape_debug()
-        ),
-        None => format!("`{}`: {cause}", state.operation.name),
+    let name = state.operation.name;
+    let text = match said.is_empty() {
+        false => format!("`{name}`: {cause}; it said: {said}"),
+        true => format!("`{name}`: {cause}"),
     };
-    truncate(&mut text, 2048);
-    tracing::warn!(target: "mica::driver", driver = &*state.driver, "{error:#}");
-    Error::Trapped(text)
+    // The chain of causes has the names of the component's functions, which its author chose.
+    let causes = SafeText::line(&format!("{error:#}"));
+    tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
+    Error::Trapped(SafeText::within(&text, TRAP_BYTES))
 }
 
 /// The driver's own errors to ours.
 pub(super) fn refused(error: DriverError) -> Error {
-    let clean = |mut text: String| {
-        truncate(&mut text, 4096);
-        text.escape_debug()
-            .to_string()
-            .replace("\\'", "'")
-            .replace("\\\"", "\"")
-    };
     match error {
-        DriverError::NotSupported(text) => Error::NotSupported(clean(text)),
-        DriverError::Prerequisites(text) => Error::Prerequisites(clean(text)),
-        DriverError::IncompatibleFs(text) => Error::IncompatibleFs(clean(text)),
-        DriverError::NotFound(text) => Error::NotFound(clean(text)),
-        DriverError::Exists(text) => Error::Exists(clean(text)),
-        DriverError::Busy(text) => Error::Busy(clean(text)),
-        DriverError::Invalid(text) => Error::Invalid(clean(text)),
-        DriverError::InvalidArchive(text) => Error::InvalidArchive(clean(text)),
+        DriverError::NotSupported(text) => Error::NotSupported(text.into()),
+        DriverError::Prerequisites(text) => Error::Prerequisites(text.into()),
+        DriverError::IncompatibleFs(text) => Error::IncompatibleFs(text.into()),
+        DriverError::NotFound(text) => Error::NotFound(text.into()),
+        DriverError::Exists(text) => Error::Exists(text.into()),
+        DriverError::Busy(text) => Error::Busy(text.into()),
+        DriverError::Invalid(text) => Error::Invalid(text.into()),
+        DriverError::InvalidArchive(text) => Error::InvalidArchive(text.into()),
         DriverError::Host(HostFailure { doing, mut failure }) => {
-            failure.message = clean(failure.message);
+            failure.message = SafeText::from(failure.message).into();
             // A stream that ends within an entry is the archive's defect, whatever the driver makes of it.
             if failure.code == Code::Truncated {
-                return Error::InvalidArchive(format!("{}: {}", clean(doing), failure.message));
+                return Error::InvalidArchive(format!("{doing}: {}", failure.message).into());
             }
             Error::Host {
-                doing: clean(doing),
+                doing: doing.into(),
                 failure,
             }
         }

@@ -59,7 +59,7 @@ impl Generation {
         let sink = state
             .handles
             .delete(sink)
-            .map_err(|error| Error::Runtime(format!("end the archive: {error}")))?;
+            .map_err(|error| Error::runtime("end the archive", error))?;
         check_written(&report, &sink)?;
         sink.finish().map_err(|error| match error {
             HostError::Failure(failure) => Error::Host {
@@ -134,7 +134,7 @@ impl Generation {
         let source = state
             .handles
             .delete(source)
-            .map_err(|error| Error::Runtime(format!("end the archive: {error}")))?;
+            .map_err(|error| Error::runtime("end the archive", error))?;
         check_read(&report, source)?;
         Ok(ApplyReport {
             size_bytes: plausible("apply", report.size_bytes)?,
@@ -166,7 +166,7 @@ impl Generation {
 
 /// Checks that an archive is whole and is what the driver says.
 fn check_written(report: &wit::DiffReport, sink: &Sink) -> Result<(), Error> {
-    let failed = |what: String| Err(Error::Trapped(format!("`diff`: {what}")));
+    let failed = |what: String| Err(Error::Trapped(format!("`diff`: {what}").into()));
     if let Err(what) = sink.check_end() {
         return failed(what);
     }
@@ -187,7 +187,7 @@ fn check_written(report: &wit::DiffReport, sink: &Sink) -> Result<(), Error> {
 /// Checks that an archive was read to its end, and that it can hold what the driver found in it. What a driver leaves
 /// unread might be half of the layer, or the notice that the client broke off.
 fn check_read(report: &wit::ApplyReport, mut source: Source) -> Result<(), Error> {
-    let failed = |what: String| Err(Error::Trapped(format!("`apply`: {what}")));
+    let failed = |what: String| Err(Error::Trapped(format!("`apply`: {what}").into()));
     let is_over = source.is_over().map_err(|failure| Error::Host {
         doing: "end the archive".into(),
         failure,
@@ -210,8 +210,9 @@ fn check_read(report: &wit::ApplyReport, mut source: Source) -> Result<(), Error
 fn plausible(doing: &str, bytes: u64) -> Result<u64, Error> {
     match i64::try_from(bytes) {
         Ok(_) => Ok(bytes),
-        Err(_) => Err(Error::Implausible(format!(
-            "`{doing}`: {bytes} bytes are more than any layer can have"
-        ))),
+        Err(_) => {
+            let text = format!("`{doing}`: {bytes} bytes are more than any layer can have");
+            Err(Error::Implausible(text.into()))
+        }
     }
 }

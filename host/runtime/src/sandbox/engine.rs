@@ -3,13 +3,14 @@
 //! Invariant: every setting of SANDBOX's table is here, explicitly, and no other file configures wasmtime.
 
 use crate::{Error, Limits};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-    Strategy,
+    Config, CustomCodeMemory, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
+    PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
 };
 
 /// The release of wasmtime that `Cargo.toml` pins.
@@ -24,32 +25,84 @@ const MEMORIES_PER_COMPONENT: u32 = 4;
 /// the kernel tells what was written to (Linux 6.7), nothing else is cleared.
 const KEEP_RESIDENT: usize = 256 << 10;
 
-/// Makes the engine, with a pool of instances if the address space has room for one.
-pub(super) fn new(limits: &Limits) -> Result<(Engine, &'static str), Error> {
-    let mut config = base(limits);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-    match Engine::new(&config) {
-        Ok(engine) => Ok((engine, "pooling")),
-        Err(error) => {
-            tracing::warn!("no pool of instances, they are made on demand: {error:#}");
-            let mut config = base(limits);
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-            config.memory_reservation(limits.memory_bytes as u64);
-            let engine =
-                Engine::new(&config).map_err(|error| Error::Runtime(format!("{error:#}")))?;
-            Ok((engine, "on-demand"))
+/// Bytes that are never mapped behind a memory that is made on demand.
+const GUARD_BYTES: u64 = 64 << 10;
+
+/// Where the memory of instances comes from. Code must be compiled for the one that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Allocation {
+    /// From a pool that was reserved at the start.
+    Pool,
+    /// From the kernel, for each instance, where the address space is too small for a pool.
+    OnDemand,
+}
+
+impl Allocation {
+    /// The word for it in `mica status`.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Pool => "pooling",
+            Self::OnDemand => "on-demand",
         }
     }
 }
 
-/// An engine for the process that only compiles: the same code for any allocator, in a small address space.
-pub(super) fn for_compilation(limits: &Limits) -> Result<Engine, Error> {
-    Engine::new(&base(limits)).map_err(|error| Error::Runtime(format!("{error:#}")))
+/// Makes the engine, with a pool of instances if the address space has room for one.
+pub(super) fn new(limits: &Limits) -> Result<(Engine, Allocation), Error> {
+    let mut config = base(limits, Allocation::Pool);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    match Engine::new(&config) {
+        Ok(engine) => Ok((engine, Allocation::Pool)),
+        Err(error) => {
+            tracing::warn!("no pool of instances, they are made on demand: {error:#}");
+            let config = base(limits, Allocation::OnDemand);
+            Ok((made(&config)?, Allocation::OnDemand))
+        }
+    }
 }
 
-fn base(limits: &Limits) -> Config {
+/// An engine for the process that only compiles, for instances of this allocation, in a small address space.
+pub(super) fn for_compilation(limits: &Limits, allocation: Allocation) -> Result<Engine, Error> {
+    let mut config = base(limits, allocation);
+    config.with_custom_code_memory(Some(Arc::new(NeverRun)));
+    made(&config)
+}
+
+fn made(config: &Config) -> Result<Engine, Error> {
+    Engine::new(config).map_err(|error| Error::runtime("make the engine", format!("{error:#}")))
+}
+
+/// Leaves compiled code as data: the process that compiles may make no memory executable, and never runs what it compiled.
+struct NeverRun;
+
+impl CustomCodeMemory for NeverRun {
+    fn required_alignment(&self) -> usize {
+        1
+    }
+
+    fn publish_executable(&self, _ptr: *const u8, _len: usize) -> wasmtime::Result<()> {
+        Ok(())
+    }
+
+    fn unpublish_executable(&self, _ptr: *const u8, _len: usize) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the engine that compiles and the one that runs must have in common.
+fn base(limits: &Limits, allocation: Allocation) -> Config {
     let mut config = Config::new();
+    if allocation == Allocation::OnDemand {
+        // A pool reserves 4 GiB for each memory, so that most bounds need no check. Where the address space is short, a memory
+        // gets what it may grow to and the smallest guard, and bounds are checked.
+        config
+            .memory_reservation(limits.memory_bytes as u64)
+            .memory_reservation_for_growth(0)
+            .memory_guard_size(GUARD_BYTES);
+    }
     config
+        // wasmtime would ask a variable of the environment, and code that was compiled with the other answer does not load.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         .epoch_interruption(true)
@@ -104,7 +157,7 @@ impl Ticker {
                     engine.increment_epoch();
                 }
             })
-            .map_err(|error| Error::Runtime(format!("start the epoch thread: {error}")))?;
+            .map_err(|error| Error::runtime("start the epoch thread", error))?;
         Ok(Self {
             stop,
             thread: Some(thread),

@@ -12,16 +12,19 @@ use crate::capability::home::NoHome;
 use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
-use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation};
+use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, SafeText};
 use mica_sys::mount::DetachedMount;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use wasmtime::component::Resource;
 
+/// Pairs of names and sentences that are taken from a driver at once.
+const PAIRS: usize = 100;
+
 /// What a driver's author exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum World {
     /// proto-driver alone; naive-diff was composed with it.
@@ -36,11 +39,11 @@ pub struct Description {
     /// The driver's name.
     pub name: String,
     /// Its own version.
-    pub version: String,
+    pub version: SafeText,
     /// One sentence.
-    pub summary: String,
-    /// The options it knows, each with one sentence.
-    pub options: Vec<(String, String)>,
+    pub summary: SafeText,
+    /// The options it knows, each with one sentence; the first hundred.
+    pub options: Vec<(SafeText, SafeText)>,
 }
 
 /// What a diff wrote.
@@ -115,7 +118,7 @@ impl Generation {
         };
         let dots = name.starts_with('.') || name.ends_with('.');
         if name.is_empty() || name.len() > 64 || dots || !name.bytes().all(allowed) {
-            let shown = name.get(..64).unwrap_or("too long").escape_debug();
+            let shown = SafeText::within(name, 64);
             return Err(Error::rejected(
                 format!("it calls itself `{shown}`"),
                 "a driver's name is 1 to 64 lower-case letters, digits, `-` and `.`",
@@ -176,9 +179,9 @@ impl Generation {
         } = done.value;
         Ok(Description {
             name,
-            version,
-            summary,
-            options,
+            version: SafeText::label(&version),
+            summary: SafeText::line(&summary),
+            options: safe_pairs(&options),
         })
     }
 
@@ -267,7 +270,7 @@ impl Generation {
         let mount = state.handles.delete(value.map_err(refused)?);
         // Nothing of the guest's may keep the file system busy once it is attached.
         mount
-            .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
+            .map_err(|error| Error::Trapped(format!("`get`: {error}").into()))?
             .into_detached()
             .ok_or_else(|| Error::Trapped("`get`: the view is not made".into()))
     }
@@ -311,27 +314,31 @@ impl Generation {
         done.value.map_err(refused)
     }
 
-    /// Describes the driver's state.
+    /// Describes the driver's state: at most a hundred pairs.
     ///
     /// # Errors
     /// As [`Generation::init`].
-    pub fn status(&self, operation: Operation) -> Result<Vec<(String, String)>, Error> {
+    pub fn status(&self, operation: Operation) -> Result<Vec<(SafeText, SafeText)>, Error> {
         let done = self.call(operation, Class::Short, |store, driver| {
             driver.mica_driver_proto_driver().call_status(store)
         })?;
-        done.value.map_err(refused)
+        done.value.map(|pairs| safe_pairs(&pairs)).map_err(refused)
     }
 
-    /// Describes a layer.
+    /// Describes a layer: at most a hundred pairs.
     ///
     /// # Errors
     /// As [`Generation::init`].
-    pub fn metadata(&self, operation: Operation, id: &str) -> Result<Vec<(String, String)>, Error> {
+    pub fn metadata(
+        &self,
+        operation: Operation,
+        id: &str,
+    ) -> Result<Vec<(SafeText, SafeText)>, Error> {
         let id = id.to_owned();
         let done = self.call(operation, Class::Short, |store, driver| {
             driver.mica_driver_proto_driver().call_metadata(store, &id)
         })?;
-        done.value.map_err(refused)
+        done.value.map(|pairs| safe_pairs(&pairs)).map_err(refused)
     }
 
     /// Tells the driver that the store is closed.
@@ -346,6 +353,14 @@ impl Generation {
     }
 }
 
+/// Names and sentences that a driver tells of itself or of a layer.
+fn safe_pairs(pairs: &[(String, String)]) -> Vec<(SafeText, SafeText)> {
+    let pairs = pairs.iter().take(PAIRS);
+    pairs
+        .map(|(name, text)| (SafeText::label(name), SafeText::line(text)))
+        .collect()
+}
+
 /// What a view consists of that was planned and not made.
 fn planned(
     view: Result<Resource<Mount>, wit::Error>,
@@ -353,7 +368,7 @@ fn planned(
 ) -> Result<MountPlan, Error> {
     let mount = state.handles.delete(view.map_err(refused)?);
     mount
-        .map_err(|error| Error::Trapped(format!("`get`: {error}")))?
+        .map_err(|error| Error::Trapped(format!("`get`: {error}").into()))?
         .into_plan()
         .ok_or_else(|| Error::Trapped("`get`: the view is not planned".into()))
 }

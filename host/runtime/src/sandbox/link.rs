@@ -56,7 +56,7 @@ pub(super) fn link(
     grants: &Grants,
 ) -> Result<FullPre<State>, Error> {
     let mut linker = Linker::<State>::new(engine);
-    add(&mut linker, grants).map_err(|error| Error::Runtime(format!("link: {error:#}")))?;
+    add(&mut linker, grants).map_err(|error| Error::runtime("link", format!("{error:#}")))?;
     let remedy = "build it against the `wit` directory of this release";
     let instance = linker
         .instantiate_pre(component)

@@ -8,35 +8,38 @@
 mod admission;
 mod cache;
 mod call;
-pub(crate) mod compile;
+pub(crate) mod child;
 mod compose;
 mod diff;
 mod engine;
 pub(crate) mod generation;
 mod link;
+mod prepare;
 
-use crate::{Error, Grants, Limits};
+use crate::{CancelToken, Error, Grants, Limits};
+use admission::ComponentFacts;
+use child::Compilers;
+use engine::Allocation;
 use generation::Generation;
 use serde::Serialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
-/// How components are compiled.
+pub use child::Program;
+
+/// How components are checked and compiled.
 #[derive(Clone, Debug, Default)]
 pub enum Compiler {
     /// In this process: for components that are trusted as this program is, and for tests.
     #[default]
     InProcess,
-    /// By a child process with limits on memory and time: this program, started with these arguments, which must
-    /// call [`crate::compile_child`].
-    Child {
-        /// The program.
-        program: PathBuf,
-        /// Its arguments.
-        arguments: Vec<String>,
-    },
+    /// By child processes that are confined and have limits on memory and time: this program, started so that it calls
+    /// [`crate::compile_child`].
+    Child(Program),
 }
 
 /// What a [`Runtime`] is made with.
@@ -91,10 +94,11 @@ impl Drop for Running {
 /// Loads components and runs them.
 pub struct Runtime {
     engine: Engine,
-    allocator: &'static str,
+    allocation: Allocation,
     limits: Arc<Limits>,
     cache: Option<cache::Cache>,
-    compiler: Compiler,
+    compilers: Option<Compilers>,
+    confinement: OnceLock<Vec<String>>,
     counters: Arc<Counters>,
     _ticker: engine::Ticker,
 }
@@ -113,34 +117,56 @@ impl Runtime {
     /// # Errors
     /// [`Error::Runtime`] when the cache directory cannot be used or the engine cannot be made.
     pub fn new(settings: Settings) -> Result<Arc<Self>, Error> {
-        let (engine, allocator) = engine::new(&settings.limits)?;
+        let (engine, allocation) = engine::new(&settings.limits)?;
         let cache = settings.cache_dir.map(cache::Cache::open).transpose()?;
         let ticker = engine::Ticker::start(&engine)?;
         Ok(Arc::new(Self {
             engine,
-            allocator,
+            allocation,
+            compilers: match settings.compiler {
+                Compiler::InProcess => None,
+                Compiler::Child(program) => Some(Compilers::new(program, &settings.limits)),
+            },
             limits: Arc::new(settings.limits),
             cache,
-            compiler: settings.compiler,
+            confinement: OnceLock::new(),
             counters: Arc::default(),
             _ticker: ticker,
         }))
     }
 
-    /// Checks a component, compiles it (or finds the code in the cache), composes it with naive-diff if it exports
-    /// no diff-driver, links it with what is granted, and asks it what it is.
+    /// Has a component checked and compiled (or finds what came of it in the cache), links it with what is granted, and asks it
+    /// what it is. This process looks at nothing of it but its size before the compiler has said yes.
     ///
     /// # Errors
-    /// [`Error::Rejected`] with the reason and what would help; the errors of an operation for `describe`.
-    pub fn load(&self, bytes: &[u8], grants: &Grants) -> Result<Arc<Generation>, Error> {
-        let facts = admission::check(bytes, &self.limits)?;
-        link::check_grants(&facts.imports, grants)?;
-        let world = facts.world;
-        let composed = match world {
-            generation::World::Full => None,
-            generation::World::Proto => Some(compose::with_naive_diff(bytes)?),
-        };
-        let component = self.compile(composed.as_deref().unwrap_or(bytes))?;
+    /// [`Error::Rejected`] with the reason and what would help; the errors of an operation for `describe`;
+    /// [`Error::Cancelled`].
+    pub fn load(
+        &self,
+        bytes: &[u8],
+        grants: &Grants,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Generation>, Error> {
+        // What a stranger built must not end this process at each start, whatever a library makes of it.
+        catch_unwind(AssertUnwindSafe(|| {
+            self.load_checked(bytes, grants, cancel)
+        }))
+        .unwrap_or_else(|_told_by_the_hook| {
+            Err(Error::rejected(
+                "the sandbox broke on it",
+                "the daemon's log says where; report it with the component",
+            ))
+        })
+    }
+
+    fn load_checked(
+        &self,
+        bytes: &[u8],
+        grants: &Grants,
+        cancel: &CancelToken,
+    ) -> Result<Arc<Generation>, Error> {
+        admission::check_size(bytes, &self.limits)?;
+        let (facts, component) = self.prepared(bytes, grants, cancel)?;
         let linked = link::link(&self.engine, &component, grants)?;
         let generation = Generation::new(self, bytes, facts, linked);
         let description = generation.describe().map_err(|error| {
@@ -152,20 +178,47 @@ impl Runtime {
         Ok(Arc::new(generation.described(description)?))
     }
 
-    fn compile(&self, bytes: &[u8]) -> Result<wasmtime::component::Component, Error> {
-        let key = cache::key(&self.engine, bytes);
-        if let Some(found) = self
-            .cache
-            .as_ref()
-            .and_then(|cache| cache.find(&self.engine, &key))
+    /// What the checks found, and the code.
+    fn prepared(
+        &self,
+        bytes: &[u8],
+        grants: &Grants,
+        cancel: &CancelToken,
+    ) -> Result<(ComponentFacts, Component), Error> {
+        let key = cache::key(&self.engine, bytes, &self.limits);
+        if let Some(cache) = &self.cache
+            && let Some(found) = cache.find(&key)
         {
-            return Ok(found);
+            link::check_grants(&found.facts.imports, grants)?;
+            match cache::load(&self.engine, &found.code) {
+                Ok(component) => return Ok((found.facts, component)),
+                Err(error) => cache.drop_damaged(&key, &error),
+            }
         }
-        let code = compile::compile(&self.engine, &self.compiler, bytes, &self.limits)?;
+        let limits = &self.limits;
+        let made = match &self.compilers {
+            Some(compilers) => compilers.prepare(bytes, limits, grants, self.allocation, cancel)?,
+            None => {
+                let engine = engine::for_compilation(limits, self.allocation)?;
+                prepare::prepare(&engine, bytes, limits, grants)?
+            }
+        };
+        let component = cache::load(&self.engine, &made.code)?;
         if let Some(cache) = &self.cache {
-            cache.keep(&key, &code);
+            cache.keep(&key, &made);
         }
-        cache::load(&self.engine, &code)
+        Ok((made.facts, component))
+    }
+
+    /// What the processes that compile could not give away before they read a component, each with the reason; empty where
+    /// they are confined as intended. The first call finds it out, with such a process.
+    pub fn confinement_lacks(&self) -> &[String] {
+        self.confinement.get_or_init(|| match &self.compilers {
+            None => vec!["components are compiled in this process".to_owned()],
+            Some(compilers) => compilers
+                .probe(&self.limits)
+                .unwrap_or_else(|error| vec![error.to_string()]),
+        })
     }
 
     /// What the sandbox is and does.
@@ -173,7 +226,7 @@ impl Runtime {
     pub fn facts(&self) -> RuntimeFacts {
         let operations = self.counters.begun.load(Ordering::Relaxed);
         RuntimeFacts {
-            allocator: self.allocator,
+            allocator: self.allocation.word(),
             wasmtime: engine::WASMTIME,
             cache_dir: self.cache.as_ref().map(|cache| cache.path().to_owned()),
             live_operations: operations.saturating_sub(self.counters.ended.load(Ordering::Relaxed)),

@@ -3,6 +3,7 @@
 //! Invariant: a client that goes away ends the operation, whichever way the archive went.
 
 use super::{Fault, Wanted, bridge, decode, drain};
+use crate::api::dispatch::{dispatch, ended};
 use crate::api::refusal::{Refusal, RequestError};
 use crate::api::stream::{self, CancelOnDrop, Raw};
 use crate::config::ApiLimits;
@@ -39,7 +40,7 @@ pub(in crate::api) async fn diff(
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || engine.diff(&store, &request, sink, token).map(drop);
-    let result = tokio::task::spawn_blocking(work);
+    let result = dispatch(work);
     stream::body(Raw, chunks, result, cancel).await
 }
 
@@ -62,13 +63,13 @@ pub(in crate::api) async fn apply(
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || engine.apply(&store, &id, Source::from_reader(reader), token);
-    let mut result = tokio::task::spawn_blocking(work);
+    let mut result = dispatch(work);
     let outcome = tokio::select! {
         outcome = &mut result => outcome,
         () = feeder.feed(body) => result.await,
     };
     drain(body).await;
-    stream::ended(outcome).map_err(|refusal| better(refusal, &fault, doing))
+    ended(outcome).map_err(|refusal| better(refusal, &fault, doing))
 }
 
 /// The driver learns only that its source broke; what was noted on the way says why.

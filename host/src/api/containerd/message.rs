@@ -6,7 +6,8 @@ use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::types::Mount;
 use super::status::invalid;
 use mica_engine::{
-    Error, IdMapping, LabelChange, Moment, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
+    Error, IdMapping, LabelChange, Moment, SafeText, Snapshot, SnapshotKind, SnapshotMount,
+    SnapshotRequest,
 };
 use prost_types::{FieldMask, Timestamp};
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ pub(super) fn asked(
 ) -> Result<SnapshotRequest, Status> {
     let value = |label: &str| labels.get(label).filter(|value| !value.is_empty());
     let mapping = mapping(MAPPINGS.map(value)).map_err(|error| {
-        let key = key.escape_debug();
+        let key = SafeText::label(&key);
         invalid(format!("snapshot `{key}`: {error}"))
     })?;
     Ok(SnapshotRequest {
@@ -120,7 +121,7 @@ pub(super) fn change(
             }
             None if path == "labels" => {}
             None => {
-                let (name, path) = (name.escape_debug(), path.escape_debug());
+                let (name, path) = (SafeText::label(name), SafeText::label(path));
                 let text = format!(
                     "cannot update field `{path}` of snapshot `{name}`: only `labels` can change"
                 );

@@ -11,15 +11,25 @@ mod message;
 mod service;
 mod status;
 
+use crate::api::dispatch::{DEFECT, caught};
 use crate::config::Containerd;
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
 use mica_engine::Engine;
 use service::Service;
 use std::sync::Arc;
+use tonic::Status;
 
 /// Bytes of one message, both ways: what containerd's own client and server take.
 const MESSAGE_BYTES: usize = 16 << 20;
+
+/// Answers for a handler that panics.
+async fn guard(request: Request, next: Next) -> Response {
+    caught(next.run(request), || Status::internal(DEFECT).into_http()).await
+}
 
 /// The interface, for HTTP/2 connections.
 pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
@@ -33,4 +43,5 @@ pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
             server,
         )
         .fallback(status::unknown_method)
+        .layer(middleware::from_fn(guard))
 }

@@ -7,6 +7,8 @@ use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snap
 use super::filter::Filters;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
 use super::status::{invalid, status};
+use crate::api::dispatch::{DEFECT, guarded};
+use crate::api::refusal::Refusal;
 use crate::api::stream::CancelOnDrop;
 use crate::config::{Containerd, ContainerdLimits, Content};
 use crate::executor;
@@ -62,12 +64,14 @@ impl Service {
         let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
         let cancel = CancelOnDrop::default();
         let token = cancel.token();
-        let running = executor::call(move || work(&engine, &store, &token));
+        let running = executor::call(move || guarded(|| work(&engine, &store, &token)));
         // It runs first, if it runs on this thread: one that has ended needs no timer.
         tokio::task::yield_now().await;
         match tokio::time::timeout(limit, running).await {
-            Ok(Ok(done)) => done.map_err(|error| status(&error)),
-            Ok(Err(broken)) => Err(Status::internal(format!("the daemon broke: {broken}"))),
+            Ok(Ok(Ok(done))) => Ok(done),
+            Ok(Ok(Err(Refusal::Engine(error)))) => Err(status(&error)),
+            // A panic, or the thread of the connection has gone.
+            Ok(Ok(Err(Refusal::Request(_))) | Err(_)) => Err(Status::internal(DEFECT)),
             Err(_) => {
                 let text = format!("store `{}` did not answer within {limit:?}", self.store);
                 tracing::warn!(

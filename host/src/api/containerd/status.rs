@@ -3,13 +3,11 @@
 //! Invariant: the match over the engine's errors is exhaustive. NotFound and AlreadyExists are said of snapshots and of
 //! nothing else: containerd takes them as facts about its own keys.
 
+use crate::api::refusal::told;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use mica_engine::Error;
+use mica_engine::{Error, SafeText};
 use tonic::{Code, Status};
-
-/// Bytes of a message: it travels in a header, and a driver may put anything into it.
-const MESSAGE_BYTES: usize = 4096;
 
 /// The code of an engine's error.
 fn code(error: &Error) -> Code {
@@ -53,30 +51,17 @@ fn code(error: &Error) -> Code {
 
 /// An error with its causes, for a client.
 pub(super) fn status(error: &Error) -> Status {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
+    let text = SafeText::from(told(error));
     let code = code(error);
     if code == Code::Internal || code == Code::DataLoss {
-        tracing::warn!(error = text, "a call of containerd fails");
+        tracing::warn!(error = &*text, "a call of containerd fails");
     }
-    Status::new(code, cut(text))
+    Status::new(code, text)
 }
 
 /// What a request says makes no sense.
 pub(super) fn invalid(text: String) -> Status {
-    Status::invalid_argument(cut(text))
-}
-
-fn cut(mut text: String) -> String {
-    let end = (0..=MESSAGE_BYTES.min(text.len()))
-        .rev()
-        .find(|&at| text.is_char_boundary(at));
-    text.truncate(end.unwrap_or(0));
-    text
+    Status::invalid_argument(SafeText::from(text))
 }
 
 /// The answer to a call of something else.

@@ -12,13 +12,14 @@ mod refusal;
 mod streams;
 
 use crate::api::body;
-use crate::api::refusal::RequestError;
-use crate::api::stream;
+use crate::api::dispatch::{caught, dispatch, ended};
+use crate::api::refusal::{Refusal, RequestError};
 use crate::config::{ApiLimits, DockerSettings};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use messages::Reply;
@@ -81,7 +82,14 @@ pub(crate) fn router(docker: Arc<Docker>) -> Router {
         .route("/GraphDriver.DiffSize", post(streams::diff_size))
         .fallback(unknown_call)
         .method_not_allowed_fallback(not_posted)
+        .layer(middleware::from_fn(guard))
         .with_state(docker)
+}
+
+/// Answers for a handler that panics.
+async fn guard(request: HttpRequest, next: Next) -> Response {
+    let defect = || Refused::from(Refusal::defect()).into_response();
+    caught(next.run(request), defect).await
 }
 
 async fn unknown_call(request: HttpRequest) -> Refused {
@@ -107,7 +115,7 @@ async fn call<T: Send + 'static>(
 ) -> Result<T, Refused> {
     let shared = Arc::clone(shared);
     let work = move || work(&shared.engine, &shared.settings.store);
-    Ok(stream::ended(tokio::task::spawn_blocking(work).await)?)
+    Ok(ended(dispatch(work).await)?)
 }
 
 /// An answer that is a document.

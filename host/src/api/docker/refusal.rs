@@ -5,10 +5,10 @@
 
 use super::MEDIA_TYPE;
 use super::messages::Reply;
-use crate::api::refusal::{Refusal, RequestError, harmless, told};
+use crate::api::refusal::{Refusal, RequestError, told};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mica_engine::Error;
+use mica_engine::{Error, SafeText};
 
 /// A refusal that goes to dockerd.
 #[derive(Debug)]
@@ -113,14 +113,14 @@ impl Refused {
         let Refusal::Engine(error) = &self.0 else {
             return self.0.to_string();
         };
-        let own = harmless(&told(error));
+        let own = SafeText::from(told(error)).to_string();
         match (wording(error), error.remedy()) {
             (Wording::Mobys(words), _) => match own.split_once(": ") {
                 Some((_, reason)) => format!("{words}: {reason}"),
                 None => format!("{words}: {own}"),
             },
             (Wording::Remedy(remedy), _) => format!("{own}; {remedy}"),
-            (Wording::Own, Some(remedy)) => format!("{own}; {}", harmless(&remedy)),
+            (Wording::Own, Some(remedy)) => format!("{own}; {}", SafeText::from(remedy)),
             (Wording::Own, None) => own,
         }
     }

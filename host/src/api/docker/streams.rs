@@ -8,6 +8,7 @@
 use super::messages::{ApplyQuery, Change, Reply, Request};
 use super::{Answer, MEDIA_TYPE, Shared, answer, call, read};
 use crate::api::archive::{Target, Wanted, transfer};
+use crate::api::dispatch::dispatch;
 use crate::api::refusal::RequestError;
 use crate::api::stream::{self, CancelOnDrop, Encoder};
 use axum::body::{Body, Bytes};
@@ -49,7 +50,7 @@ pub(super) async fn changes(State(shared): State<Shared>, body: Body) -> Answer 
         let store = &shared.settings.store;
         shared.engine.changes(store, &id, parent, sink, token)
     };
-    let result = tokio::task::spawn_blocking(work);
+    let result = dispatch(work);
     let body = stream::body(List { is_first: true }, pages, result, cancel).await?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response())
 }

@@ -5,6 +5,7 @@
 use super::differences::ParentQuery;
 use super::extract::{Asked, At};
 use super::{Answer, Shared};
+use crate::api::dispatch::dispatch;
 use crate::api::stream::{self, CancelOnDrop, Encoder};
 use crate::api::types::{ChangeList, ChangeView, Problem};
 use axum::body::Bytes;
@@ -43,7 +44,7 @@ pub(super) async fn changes(
             .engine
             .changes(&store, &id, query.into(), sink, token)
     };
-    let result = tokio::task::spawn_blocking(work);
+    let result = dispatch(work);
     let body = stream::body(Json { is_first: true }, pages, result, cancel).await?;
     let kind = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, kind)], body).into_response())

@@ -6,6 +6,7 @@ use super::extract::{Asked, At};
 use super::{Answer, Shared, answer, call};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
+use crate::api::stream::CancelOnDrop;
 use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport, SwapReport};
 use axum::body::Body;
 use axum::extract::State;
@@ -50,7 +51,8 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
     answer(StatusCode::OK, &DriverView::from(view))
 }
 
-/// Loads a component as a new driver; it is there after a restart, too.
+/// Loads a component as a new driver; it is there after a restart, too. A client that goes away before the component is compiled
+/// ends that, and nothing is loaded.
 #[utoipa::path(post, path = "/v1/drivers", tag = "drivers",
     params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
@@ -69,8 +71,10 @@ pub(super) async fn load(
             RequestError::Invalid("the body is empty; it must be a component".to_owned()).into(),
         );
     }
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
     let view = call(shared, move |engine| {
-        engine.load_driver(&component, query.name.as_deref())
+        engine.load_driver(&component, query.name.as_deref(), &token)
     })
     .await?;
     answer(StatusCode::CREATED, &DriverView::from(view))
@@ -78,7 +82,8 @@ pub(super) async fn load(
 
 /// Replaces the build of a driver while its layers are mounted. Without a body the build before is loaded anew.
 ///
-/// The new build is probed in a scratch store first; whatever fails leaves the old one in place.
+/// The new build is probed in a scratch store first; whatever fails leaves the old one in place, and so does a client that
+/// goes away before the component is compiled.
 #[utoipa::path(post, path = "/v1/drivers/{driver}/swap", tag = "drivers",
     params(("driver" = String, Path, description = "The driver.")),
     request_body(content = Option<Vec<u8>>, content_type = "application/wasm", description = "The component."),
@@ -92,9 +97,11 @@ pub(super) async fn swap(
     body: Body,
 ) -> Answer {
     let component = whole(body, shared.runtime.limits().component_bytes).await?;
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
     let report = call(shared, move |engine| {
         let component = (!component.is_empty()).then_some(&*component);
-        engine.swap_driver(&driver, component)
+        engine.swap_driver(&driver, component, &token)
     });
     answer(StatusCode::OK, &SwapReport::from(report.await?))
 }

@@ -3,9 +3,9 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
-use super::stream::CancelOnDrop;
 use super::{Answer, Shared, answer, call};
 use crate::api::body::json;
+use crate::api::stream::CancelOnDrop;
 use crate::api::types::{
     LayerList, LayerRequest, LayerView, MetadataView, MountRequest, MountView, Pairs, Problem,
     UnmountView, UsageView,

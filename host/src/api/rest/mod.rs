@@ -16,12 +16,13 @@ mod snapshots;
 mod status;
 mod stores;
 
+use crate::api::dispatch::{caught, dispatch, ended};
 use crate::api::refusal::{Refusal, RequestError};
-use crate::api::stream;
 use crate::api::types::{KernelView, MemoryView};
 use crate::config::ApiLimits;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -118,12 +119,18 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         )
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(guard))
         .with_state(api)
 }
 
 /// The interface for TCP: the same, for requests that name this machine.
 pub(crate) fn tcp_router(api: Arc<Api>) -> Router {
     router(api).layer(middleware::from_fn(host::check))
+}
+
+/// Answers for a handler that panics.
+async fn guard(request: Request, next: Next) -> Response {
+    caught(next.run(request), || Refusal::defect().into_response()).await
 }
 
 async fn unknown_path(request: Request) -> Refusal {
@@ -141,7 +148,7 @@ async fn call<T: Send + 'static>(
     shared: Shared,
     work: impl FnOnce(&Engine) -> mica_engine::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
-    stream::ended(tokio::task::spawn_blocking(move || work(&shared.engine)).await)
+    ended(dispatch(move || work(&shared.engine)).await)
 }
 
 /// A JSON answer.

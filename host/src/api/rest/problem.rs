@@ -2,12 +2,12 @@
 //!
 //! Invariant: the match over the engine's errors is exhaustive; a new variant does not compile before it has a status.
 
-use crate::api::refusal::{Refusal, RequestError, harmless, told};
+use crate::api::refusal::{Refusal, RequestError, told};
 use crate::api::types::Problem;
 use axum::http::StatusCode as Code;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mica_engine::Error;
+use mica_engine::{Error, SafeText};
 
 /// Status code and title of an engine's error.
 fn engine_row(error: &Error) -> (Code, &'static str) {
@@ -190,9 +190,9 @@ impl Refusal {
             title: title.to_owned(),
             status: status.as_u16(),
             code: code.to_owned(),
-            detail: harmless(&detail),
-            remedy: remedy.as_deref().map(harmless),
-            object: object.as_deref().map(harmless),
+            detail: SafeText::from(detail).into(),
+            remedy: remedy.map(|text| SafeText::from(text).into()),
+            object: object.map(|text| SafeText::from(text).into()),
         }
     }
 }

@@ -3,10 +3,11 @@
 //! Invariant: tells what is there; changes nothing.
 
 use super::{Answer, Shared, answer, call};
-use crate::api::types::{Attention, Problem, StatusView};
+use crate::api::types::{Attention, Problem, RuntimeView, StatusView};
 use axum::extract::State;
 use axum::http::StatusCode;
 use mica_engine::{Durability, EngineStatus};
+use std::sync::Arc;
 
 /// Tells what the daemon is, has and does.
 #[utoipa::path(get, path = "/v1/status", tag = "daemon", responses(
@@ -14,11 +15,18 @@ use mica_engine::{Durability, EngineStatus};
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn status(State(shared): State<Shared>) -> Answer {
-    let engine = call(shared.clone(), |engine| Ok(engine.status())).await?;
-    answer(StatusCode::OK, &view(&shared, engine))
+    let sandbox = Arc::clone(&shared.runtime);
+    let told = call(shared.clone(), move |engine| {
+        // The first time this starts a process.
+        let lacks = sandbox.confinement_lacks();
+        let sandbox = RuntimeView::new(sandbox.facts(), lacks);
+        Ok((engine.status(), sandbox))
+    });
+    let (engine, sandbox) = told.await?;
+    answer(StatusCode::OK, &view(&shared, engine, sandbox))
 }
 
-fn view(shared: &Shared, engine: EngineStatus) -> StatusView {
+fn view(shared: &Shared, engine: EngineStatus, runtime: RuntimeView) -> StatusView {
     let problem = |problem: mica_engine::Problem| Attention {
         store: problem.store,
         detail: problem.detail,
@@ -42,7 +50,7 @@ fn view(shared: &Shared, engine: EngineStatus) -> StatusView {
         operations: engine.operations,
         faults: engine.faults,
         kernel: shared.kernel.clone(),
-        runtime: shared.runtime.facts().into(),
+        runtime,
         memory: (shared.memory)(),
         problems: engine.problems.into_iter().map(problem).collect(),
     }

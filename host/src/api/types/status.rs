@@ -34,6 +34,9 @@ pub(crate) struct RuntimeView {
     /// Where compiled code is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cache_dir: Option<String>,
+    /// What the processes that check and compile components could not give away before they read one, each with the reason;
+    /// empty where they are confined by an empty mount namespace, no privileges, Landlock and seccomp.
+    pub(crate) compiler_lacks: Vec<String>,
     /// Operations in the sandbox now.
     pub(crate) live_operations: u64,
     /// Operations in the sandbox since the start.
@@ -138,9 +141,11 @@ impl From<mica_engine::Event> for EventView {
     }
 }
 
-impl From<mica_engine::RuntimeFacts> for RuntimeView {
-    fn from(facts: mica_engine::RuntimeFacts) -> Self {
+impl RuntimeView {
+    /// Puts together what the sandbox tells.
+    pub(crate) fn new(facts: mica_engine::RuntimeFacts, compiler_lacks: &[String]) -> Self {
         Self {
+            compiler_lacks: compiler_lacks.to_vec(),
             allocator: facts.allocator.to_owned(),
             wasmtime: facts.wasmtime.to_owned(),
             cache_dir: facts.cache_dir.map(|path| path.display().to_string()),

@@ -29,20 +29,7 @@ pub(crate) fn line(change: &Value) -> String {
         Some("delete") => 'D',
         _ => '?',
     };
-    let path: String = words::field(change, "path")
-        .chars()
-        .flat_map(visible)
-        .collect();
-    format!("{letter} {path}")
-}
-
-/// A character, escaped if it would move the cursor.
-fn visible(character: char) -> Vec<char> {
-    if character.is_control() {
-        character.escape_default().collect()
-    } else {
-        vec![character]
-    }
+    format!("{letter} {}", words::field(change, "path"))
 }
 
 /// Tells the size of the difference.
@@ -62,8 +49,8 @@ mod tests {
     fn a_change_is_one_line() {
         assert_eq!(line(&json!({"path": "/a b", "kind": "modify"})), "C /a b");
         assert_eq!(
-            line(&json!({"path": "/a\nD /etc", "kind": "add"})),
-            "A /a\\nD /etc"
+            line(&json!({"path": "/a\nD /etc\u{202e}", "kind": "add"})),
+            r"A /a\nD /etc\u{202e}"
         );
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
 //! `HOSTILE_NAME`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name, the call in which every layer
-//! traps, or with `hang-` before it hangs, and whether it imports `btrfs`. With the feature `diffs` it exports
-//! `diff-driver` as well.
+//! traps, or with `hang-` before it hangs (or `texts`, for a driver that says what it must not), and whether it imports
+//! `btrfs`. With the feature `diffs` it exports `diff-driver` as well.
 //!
 //! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
 
@@ -12,6 +12,7 @@ mod crimes;
 #[cfg(feature = "diffs")]
 mod diffs;
 mod snapshots;
+mod texts;
 mod views;
 
 #[cfg(not(feature = "diffs"))]
@@ -34,6 +35,8 @@ const FAULT: &str = match option_env!("HOSTILE_FAULT") {
     Some(fault) => fault,
     None => "",
 };
+/// Whether it says what no driver may say.
+const TEXTS: bool = matches!(FAULT.as_bytes(), b"texts");
 /// Without it the imports are not there.
 const BTRFS: bool = option_env!("HOSTILE_BTRFS").is_some();
 
@@ -63,6 +66,9 @@ fn failed(doing: &str) -> impl FnOnce(Failure) -> Error + '_ {
 impl Guest for Hostile {
     fn describe() -> Description {
         trap_in("describe");
+        if TEXTS {
+            return texts::describe(NAME);
+        }
         let options = Vec::new();
         let summary = "Does what no driver may do.".to_owned();
         Description {
@@ -81,6 +87,9 @@ impl Guest for Hostile {
     fn create(id: String, parent: Option<String>, options: CreateOptions) -> Result<(), Error> {
         trap_in("create");
         let _ = (parent, options);
+        if TEXTS {
+            texts::create(&id)?;
+        }
         crimes::before_create(&id)?;
         let order = views::order();
         let step = || views::step(order.as_deref());
@@ -179,6 +188,9 @@ impl Guest for Hostile {
     }
 
     fn status() -> Result<Vec<(String, String)>, Error> {
+        if TEXTS {
+            return Ok(texts::pairs());
+        }
         trap_in("status");
         if FAULT == "status-flood" {
             let pair = |number: u32| (format!("Key {number}"), "v".repeat(8));
@@ -191,6 +203,9 @@ impl Guest for Hostile {
     }
 
     fn metadata(id: String) -> Result<Vec<(String, String)>, Error> {
+        if TEXTS {
+            return Ok(texts::pairs());
+        }
         if id.starts_with("metadata-escapes") {
             return Ok(vec![("UpperDir".to_owned(), "../../../../etc".to_owned())]);
         }

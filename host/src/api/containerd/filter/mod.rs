@@ -18,7 +18,7 @@ mod parse;
 mod scan;
 
 use crate::config::ContainerdLimits;
-use mica_engine::Snapshot;
+use mica_engine::{SafeText, Snapshot};
 use parse::Selector;
 
 /// Why a filter cannot be used.
@@ -31,7 +31,7 @@ pub(super) struct InvalidFilter {
 }
 
 fn shown(filter: &str) -> String {
-    filter.escape_debug().take(256).collect()
+    SafeText::label(filter).into()
 }
 
 /// The filters of a request.

@@ -1,0 +1,99 @@
+//! The life of the compiler process.
+//!
+//! Invariant: before the first byte of a component is read, everything is given away that is not needed for computing.
+
+use super::answer::{Header, Outcome, encode};
+use super::{Job, Task};
+use crate::sandbox::prepare::prepare;
+use crate::sandbox::{engine, prepare};
+use crate::{Error, SafeText};
+use mica_sys::{ProcessLimits, confine};
+use std::any::Any;
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use wasmtime::Engine;
+
+/// Does a job: confines this process, reads a component from standard input, writes the answer to standard output. Only for
+/// a process that was started for this and has one thread.
+///
+/// # Errors
+/// What made an answer impossible. Whoever started the process sees that it has ended without one.
+pub fn compile_child(job: &str) -> Result<(), String> {
+    let text = |error: io::Error| error.to_string();
+    let job: Job = serde_json::from_str(job).map_err(|error| error.to_string())?;
+    let mut lacks = Vec::new();
+    lacks.extend(lack("closed descriptors", mica_sys::close_extra_fds()));
+    confine::end_with_parent(job.parent).map_err(text)?;
+    // What makes code and what checks it are made before anything is given away; neither depends on the component.
+    let engine =
+        engine::for_compilation(&job.limits, job.allocation).map_err(|error| error.to_string())?;
+    // A panic is told in the answer.
+    std::panic::set_hook(Box::new(|_| {}));
+    lacks.extend(confined(&job).map_err(text)?);
+    let (outcome, code) = match job.task {
+        Task::Probe => (Outcome::Probed, Vec::new()),
+        Task::Prepare => {
+            let mut bytes = Vec::new();
+            let most = (job.limits.component_bytes as u64).saturating_add(1);
+            let mut input = io::stdin().lock().take(most);
+            input.read_to_end(&mut bytes).map_err(text)?;
+            answer(&engine, &job, &bytes)
+        }
+    };
+    let answer = encode(&Header { lacks, outcome }, &code).map_err(|error| error.to_string())?;
+    io::stdout().lock().write_all(&answer).map_err(text)
+}
+
+/// Gives away what the kernel lets this process give away, and says what it does not.
+///
+/// # Errors
+/// When memory and time cannot be limited: that is what the process is for.
+fn confined(job: &Job) -> io::Result<Vec<String>> {
+    let mut lacks = Vec::new();
+    // Mounting needs the privileges, Landlock needs that there will be none.
+    lacks.extend(lack("empty mount namespace", confine::leave_file_systems()));
+    lacks.extend(lack("no privileges", confine::drop_privileges()));
+    lacks.extend(lack("Landlock", confine::deny_files()));
+    mica_sys::limit_process(ProcessLimits {
+        address_space: job.limits.compile_memory_bytes,
+        cpu_seconds: job.limits.compile_seconds,
+    })?;
+    // The last one: it forbids the calls above.
+    lacks.extend(lack("seccomp", confine::allow_computation()));
+    Ok(lacks)
+}
+
+fn lack(what: &str, done: io::Result<()>) -> Option<String> {
+    done.err().map(|error| format!("{what}: {error}"))
+}
+
+fn answer(engine: &Engine, job: &Job, bytes: &[u8]) -> (Outcome, Vec<u8>) {
+    let prepared = catch_unwind(AssertUnwindSafe(|| {
+        prepare(engine, bytes, &job.limits, &job.grants)
+    }));
+    match prepared {
+        Ok(Ok(prepare::Prepared { facts, code })) => (Outcome::Accepted(facts), code),
+        Ok(Err(Error::Rejected { reason, remedy })) => rejected(reason, remedy),
+        Ok(Err(other)) => rejected(other.to_string().into(), REPORT.into()),
+        Err(panic) => rejected(broke(&*panic), REPORT.into()),
+    }
+}
+
+const REPORT: &str =
+    "build it anew with current tools; if that does not help, report it with the component";
+
+fn rejected(reason: SafeText, remedy: SafeText) -> (Outcome, Vec<u8>) {
+    let (reason, remedy) = (reason.into(), remedy.into());
+    (Outcome::Rejected { reason, remedy }, Vec::new())
+}
+
+/// A library met something that its authors held impossible.
+fn broke(panic: &(dyn Any + Send)) -> SafeText {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!(
+        "the compiler broke on it: {}",
+        said.unwrap_or("it did not say why")
+    )
+    .into()
+}

@@ -1,0 +1,100 @@
+//! The daemon's log, on standard error.
+//!
+//! Invariant: an event is one line of printable characters, whatever it tells and whoever wrote that; so is a panic.
+
+use super::Error;
+use mica_engine::SafeText;
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::panic::PanicHookInfo;
+use tracing::field::Field;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+
+/// Bytes of one field of an event: a message with a driver's text in it has less.
+const FIELD_BYTES: usize = 16 << 10;
+
+/// Begins the log.
+///
+/// # Errors
+/// [`Error::Log`] when the directives make no sense.
+pub(super) fn start(directives: &str) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(directives).map_err(|error| Error::Log {
+        directives: directives.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let is_colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(is_colored)
+        .fmt_fields(debug_fn(write_field).delimited(" "))
+        .init();
+    std::panic::set_hook(Box::new(tell_panic));
+    Ok(())
+}
+
+fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = SafeText::within(&format!("{value:?}"), FIELD_BYTES);
+    match field.name() {
+        "message" => write!(to, "{text}"),
+        name => write!(to, "{name}={text}"),
+    }
+}
+
+/// The standard hook would write the message of a panic as it is.
+fn tell_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    tracing::error!(
+        place = place.unwrap_or_default(),
+        thread = thread.name().unwrap_or_default(),
+        "a defect, a thread panicked: {}",
+        panic.payload_as_str().unwrap_or("it did not say why")
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// A writer that keeps what it gets.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_printable_line_whatever_it_tells() {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .finish();
+        let evil = "x\n2026 ERROR forged\u{1b}[31m\u{202e}";
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(text = evil, shown = %evil, "{evil}{}", "y".repeat(1 << 20));
+        });
+        let log = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert_eq!(log.matches(r"\u{202e}").count(), 3, "{log}");
+        assert!(
+            !log.trim_end()
+                .contains(|one: char| !SafeText::is_printable(one))
+        );
+        assert!(log.len() < 20_000 && log.contains("(cut, it has"), "{log}");
+    }
+}
