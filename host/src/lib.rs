@@ -7,7 +7,6 @@ mod api;
 mod cli;
 mod config;
 mod daemon;
-mod executor;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod machine;

@@ -323,6 +323,53 @@ fn unknown_paths_methods_and_queries_are_problems() {
 }
 
 #[test]
+fn a_query_key_that_is_not_known_is_refused_by_every_operation() {
+    let bench = bench();
+    bench.store.create("kept", None).expect("create");
+    let client = &bench.daemon.client;
+    let document = client.get("/v1/openapi.json").expect("the document");
+    let mut operations = 0;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let target = path
+            .replace("{store}", "default")
+            .replace("{id}", "kept")
+            .replace("{driver}", "vfs")
+            .replace("{key}", "kept");
+        for method in item.as_object().expect("methods").keys() {
+            operations += 1;
+            for query in ["dry_run=true", "access=read-only", "store=default", "", "="] {
+                let known = &item[method]["parameters"];
+                let is_known = |key: &str| {
+                    known
+                        .as_array()
+                        .into_iter()
+                        .flatten()
+                        .any(|parameter| parameter["in"] == "query" && parameter["name"] == key)
+                };
+                let key = query.split('=').next().unwrap_or_default();
+                if query.is_empty() || is_known(key) {
+                    continue;
+                }
+                let target = format!("{target}?{query}");
+                let method = method.to_uppercase();
+                let problem = client
+                    .call(&method, &target, Body::Empty)
+                    .expect_err(&target);
+                assert_eq!(
+                    (problem.status, problem.code.as_str()),
+                    (400, "invalid-request"),
+                    "{method} {target}: {problem:?}"
+                );
+                assert!(problem.detail.contains(&format!("`{key}`")), "{problem:?}");
+            }
+        }
+    }
+    assert!(operations > 20, "{operations} operations");
+    bench.store.inspect("kept").expect("nothing was done");
+    bench.watch().check();
+}
+
+#[test]
 fn bad_names_and_options_of_stores_are_refused() {
     let bench = bench();
     let watch = bench.watch();

@@ -4,10 +4,12 @@
 
 mod archive;
 mod body;
+mod call;
 pub(crate) mod containerd;
 mod dispatch;
 pub(crate) mod docker;
 mod refusal;
 pub(crate) mod rest;
+pub(crate) mod share;
 mod stream;
 pub(crate) mod types;

@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever a driver or a client put into a text, it harms neither a terminal nor a log.
 
+use super::share::Full;
 use mica_engine::{Error, SafeText};
 
 /// Why a request is refused.
@@ -64,6 +65,12 @@ pub(in crate::api) enum RequestError {
     /// The request is meant for another host, or comes from a page of one.
     #[error("{0}")]
     Foreign(String),
+    /// The client shows no secret, or a wrong one.
+    #[error("the request shows no valid secret")]
+    Unauthorized,
+    /// There is no room for the client's connection, request or stream.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The daemon itself broke.
     #[error("the daemon broke: {0}")]
     Internal(String),
@@ -72,6 +79,12 @@ pub(in crate::api) enum RequestError {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::Engine(error)
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        Self::Request(full.into())
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariant: arguments only; what they do is in the file of their group.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -43,6 +44,24 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) socket: Option<PathBuf>,
+    /// The daemon's TCP address, instead of its socket
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS:PORT",
+        env = "MICA_ADDRESS",
+        hide_env_values = true
+    )]
+    pub(crate) address: Option<SocketAddr>,
+    /// A file of mode 0600 with the secret of TCP: what clients send, and what `serve` wants to be sent
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "MICA_TOKEN_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) token_file: Option<PathBuf>,
     /// The store of layer and snapshot commands [default: `default` for layers, `containerd` for snapshots]
     #[arg(
         long,

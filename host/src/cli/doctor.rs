@@ -11,6 +11,11 @@ use super::print::Printer;
 use super::words;
 use crate::machine::{self, Check, Need};
 
+/// What the daemon does to itself; what came of it there, `mica status` tells.
+const CONFINEMENT: &str = "\
+The daemon keeps these capabilities, drops all others for good, and sets no_new_privs. It does not use
+Landlock: a process under Landlock may not mount.";
+
 /// Prints every check, and fails if no driver could work.
 pub(crate) fn run(printer: &Printer, path: Option<&Path>) -> Result<(), Failure> {
     let path = path.unwrap_or(Path::new("."));
@@ -23,6 +28,7 @@ pub(crate) fn run(printer: &Printer, path: Option<&Path>) -> Result<(), Failure>
         "free_bytes": report.room.free_bytes,
         "free_inodes": report.room.free_inodes,
         "drivers": report.drivers.iter().map(|(name, works)| (name.to_string(), json!(works))).collect::<serde_json::Map<_, _>>(),
+        "confinement": { "capabilities": machine::capability_names(machine::needed_capabilities()), "no_new_privs": true, "landlock": false },
         "checks": report.checks.iter().map(check_document).collect::<Vec<_>>(),
     });
     printer.result(&document, || render(&report))?;
@@ -61,7 +67,7 @@ fn render(report: &machine::Report) -> String {
     for check in &report.checks {
         text.push_str(&line(check));
     }
-    text.push('\n');
+    text.push_str(&format!("\n{CONFINEMENT}\n\n"));
     for (driver, works) in &report.drivers {
         let verdict = if *works {
             "works here"

@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
 
 use mica_engine::SafeText;
 use serde::{Deserialize, Serialize};
@@ -39,9 +38,9 @@ pub(crate) enum Failure {
     /// The daemon said so.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
-    /// Nobody answers on the socket.
-    #[error("connect to the daemon at `{}`", socket.display())]
-    Unreachable { socket: PathBuf, source: io::Error },
+    /// Nobody answers there.
+    #[error("connect to the daemon at `{place}`")]
+    Unreachable { place: String, source: io::Error },
     /// The connection ended too early, or what came over it makes no sense.
     #[error("{doing}")]
     Connection {

@@ -22,12 +22,14 @@ mod status;
 mod store;
 mod words;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::config::Token;
 use arguments::{Arguments, Command};
-use client::Client;
+use client::{Client, Place};
 use exit::Exit;
 use failure::Failure;
 use print::Printer;
@@ -58,19 +60,33 @@ pub(crate) fn run() -> ExitCode {
 /// Where the daemon listens unless it is told otherwise.
 const DEFAULT_SOCKET: &str = "/run/mica/mica.sock";
 
+/// Where the daemon is that the arguments mean.
+fn place(arguments: &Arguments) -> Result<Place, Failure> {
+    let Some(address) = arguments.address else {
+        let socket = arguments.socket.clone();
+        return Ok(Place::Socket(
+            socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+        ));
+    };
+    let read = |path: &PathBuf| {
+        Token::read(path).map_err(Failure::io(format!("read the token `{}`", path.display())))
+    };
+    let token = arguments.token_file.as_ref().map(read).transpose()?;
+    Ok(Place::Tcp(address, token))
+}
+
 fn command(arguments: Arguments) -> Result<(), Failure> {
-    let socket = arguments.socket.clone();
     let store = match arguments.command {
         Command::Snapshot(_) => "containerd",
         _ => "default",
     };
     let context = Context {
-        client: Client::new(socket.unwrap_or_else(|| DEFAULT_SOCKET.into()))?,
+        client: Client::new(place(&arguments)?)?,
         store: arguments.store.unwrap_or_else(|| store.to_owned()),
         printer: Printer::new(arguments.output),
     };
     match arguments.command {
-        Command::Serve(serve) => serve::run(*serve, arguments.socket),
+        Command::Serve(serve) => serve::run(*serve, arguments.socket, arguments.token_file),
         Command::Store(command) => store::run(&context, command),
         Command::Layer(command) => layer::run(&context, command),
         Command::Snapshot(command) => snapshot::run(&context, command),

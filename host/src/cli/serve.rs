@@ -23,7 +23,11 @@ The configuration is one TOML file. An unknown key is an error that names it:
   driver = \"overlay\"             # of stores that name none
   prior_drivers = \"choose\"       # else the one that has layers; \"warn\": Docker's way of 2015
   durability = \"commit\"          # or \"none\": faster, and a power cut may lose the last layers
+  tcp = \"127.0.0.1:7777\"        # with a token_file, or with tcp_unauthenticated = true
+  token_file = \"/etc/mica/token\" # mode 0600; clients send it as `Authorization: Bearer`
   [limits]                       # of the sandbox: memory, time, handles
+  [api]                          # of each listener: connections, calls and streams, and client_ of each
+  connections = 1024
   [docker]
   socket = \"/run/docker/plugins/mica.sock\"
   [containerd]
@@ -50,9 +54,12 @@ pub(crate) struct ServeArguments {
     /// The driver of stores that name none
     #[arg(long, value_name = "NAME")]
     driver: Option<String>,
-    /// Listen here as well; only loopback addresses are accepted
+    /// Listen here as well, for clients that show the secret of --token-file; only loopback addresses are accepted
     #[arg(long, value_name = "ADDRESS:PORT")]
     tcp: Option<String>,
+    /// Answer everyone on this machine over TCP, without a token
+    #[arg(long)]
+    tcp_unauthenticated: bool,
     /// Speak Docker's plugin protocol on this socket; dockerd looks in /run/docker/plugins
     #[arg(long, value_name = "PATH")]
     docker_socket: Option<PathBuf>,
@@ -81,13 +88,19 @@ fn named_by_environment() -> Vec<(&'static str, String)> {
 }
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(arguments: ServeArguments, socket: Option<PathBuf>) -> Result<(), Failure> {
+pub(crate) fn run(
+    arguments: ServeArguments,
+    socket: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+) -> Result<(), Failure> {
     let config = Config::load(Flags {
         config: arguments.config,
         root: arguments.root,
         run_dir: arguments.run_dir,
         socket,
         tcp: arguments.tcp,
+        token_file,
+        tcp_unauthenticated: arguments.tcp_unauthenticated,
         driver: arguments.driver,
         environment: named_by_environment(),
         drivers_dir: arguments.drivers_dir,

@@ -21,6 +21,10 @@ pub(super) struct File {
     pub(super) socket: Option<PathBuf>,
     /// A loopback address and port to listen on as well. Default: none.
     pub(super) tcp: Option<String>,
+    /// A file with the secret that clients of `tcp` show as `Authorization: Bearer`. It must be of mode 0600.
+    pub(super) token_file: Option<PathBuf>,
+    /// Whether `tcp` answers everyone on this machine. Default: no, then `tcp` needs a `token_file`.
+    pub(super) tcp_unauthenticated: bool,
     /// The driver of stores that name none, the first start's `default` too. Default: see `prior_drivers`.
     pub(super) driver: Option<String>,
     /// `choose`: a store that names no driver gets the one that has layers already, and several are an error; without
@@ -38,7 +42,7 @@ pub(super) struct File {
     pub(super) drain_seconds: u64,
     /// Limits of the sandbox: every field of `mica_runtime::Limits`.
     pub(super) limits: Limits,
-    /// Limits of the REST interface.
+    /// Limits of the interfaces: `ApiLimits`.
     pub(super) api: ApiLimits,
     /// Docker's plugin protocol.
     pub(super) docker: Docker,
@@ -78,6 +82,8 @@ impl Default for File {
             run_dir: None,
             socket: None,
             tcp: None,
+            token_file: None,
+            tcp_unauthenticated: false,
             driver: None,
             prior_drivers: PriorDrivers::default(),
             drivers_dir: None,

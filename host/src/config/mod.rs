@@ -3,14 +3,17 @@
 //! Invariant: a [`Config`] was checked as a whole; nothing reads a setting from anywhere else. A key that is not
 //! known is an error that names it.
 
+mod api;
 mod containerd;
 mod file;
+mod token;
 
+pub(crate) use api::ApiLimits;
 pub(crate) use containerd::{Containerd, ContainerdLimits, Content};
+pub(crate) use token::Token;
 
 use file::File;
 use mica_engine::{Durability, Grants, Limits, Selection, StoreName};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -68,6 +71,10 @@ pub(crate) struct Flags {
     pub(crate) socket: Option<PathBuf>,
     /// A loopback address to listen on as well.
     pub(crate) tcp: Option<String>,
+    /// A file with the secret that clients of TCP have to show.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Clients of TCP need no secret.
+    pub(crate) tcp_unauthenticated: bool,
     /// The driver of stores that name none.
     pub(crate) driver: Option<String>,
     /// The same from the environment, which goes before the flag as it does in Docker: variables with their values.
@@ -82,6 +89,24 @@ pub(crate) struct Flags {
     pub(crate) containerd_socket: Option<PathBuf>,
 }
 
+/// A TCP address, and who may ask there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tcp {
+    /// The address, of this machine alone.
+    pub(crate) address: SocketAddr,
+    /// Who may ask.
+    pub(crate) access: Access,
+}
+
+/// Who may use an interface that every process of the machine reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Whoever shows this secret.
+    Bearer(Token),
+    /// Everyone.
+    Everyone,
+}
+
 /// Docker's plugin protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DockerSettings {
@@ -91,53 +116,6 @@ pub(crate) struct DockerSettings {
     pub(crate) store: String,
     /// The driver of a new store when dockerd names none; without one the engine chooses.
     pub(crate) driver: Option<String>,
-}
-
-/// Limits of the REST interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ApiLimits {
-    /// Connections at the same time; more wait until one ends.
-    pub(crate) connections: usize,
-    /// Bytes of a JSON request; the largest that makes sense has some kilobytes.
-    pub(crate) json_bytes: usize,
-    /// Seconds that a client may take for the head of a request, and that an idle connection is kept.
-    pub(crate) header_seconds: u64,
-    /// Seconds that a running request may take to end when the daemon is told to stop.
-    pub(crate) stop_seconds: u64,
-    /// Bytes of an archive after decompression: 1 TiB is far above any layer.
-    pub(crate) archive_bytes: u64,
-    /// How many times larger than its compressed form an archive may be; the first 256 MiB are free. File systems
-    /// compress to a third or a fifth; zeros by gzip to a thousandth.
-    pub(crate) expansion: u64,
-    /// Bytes of a zstd window: 128 MiB is what the zstd command accepts without a flag.
-    pub(crate) zstd_window_bytes: u64,
-}
-
-impl Default for ApiLimits {
-    fn default() -> Self {
-        Self {
-            connections: 1024,
-            json_bytes: 1 << 20,
-            header_seconds: 60,
-            stop_seconds: 10,
-            archive_bytes: 1 << 40,
-            expansion: 2000,
-            zstd_window_bytes: 128 << 20,
-        }
-    }
-}
-
-impl ApiLimits {
-    /// How long a client may take for a head.
-    pub(crate) fn header_timeout(&self) -> Duration {
-        Duration::from_secs(self.header_seconds)
-    }
-
-    /// How long running requests may take to end at a stop.
-    pub(crate) fn stop_timeout(&self) -> Duration {
-        Duration::from_secs(self.stop_seconds)
-    }
 }
 
 /// The daemon's settings, checked.
@@ -150,7 +128,7 @@ pub(crate) struct Config {
     /// The unix socket.
     pub(crate) socket: PathBuf,
     /// A loopback address to listen on as well.
-    pub(crate) tcp: Option<SocketAddr>,
+    pub(crate) tcp: Option<Tcp>,
     /// How the driver of a store that names none is found.
     pub(crate) selection: Selection,
     /// A directory whose `*.wasm` add or override drivers.
@@ -220,7 +198,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
     }
     let max_depth = file.max_depth.unwrap_or(MOST_DEPTH);
     check_depth("max_depth", max_depth)?;
-    check_api(&file.api)?;
+    file.api.check()?;
     let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
     let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
     let socket = flags.socket.or(file.socket);
@@ -232,12 +210,11 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
     Ok(Config {
         containerd: file.containerd.check(flags.containerd_socket, &socket)?,
         socket,
-        tcp: flags
-            .tcp
-            .or(file.tcp)
-            .as_deref()
-            .map(loopback)
-            .transpose()?,
+        tcp: tcp(
+            flags.tcp.or(file.tcp),
+            flags.token_file.or(file.token_file),
+            flags.tcp_unauthenticated || file.tcp_unauthenticated,
+        )?,
         selection: Selection {
             named: named(flags.environment, flags.driver, file.driver),
             prior: file.prior_drivers,
@@ -323,20 +300,35 @@ fn check_depth(setting: &str, depth: usize) -> Result<(), Error> {
     ))
 }
 
-fn check_api(api: &ApiLimits) -> Result<(), Error> {
-    for (name, is_zero) in [
-        ("connections", api.connections == 0),
-        ("json_bytes", api.json_bytes == 0),
-        ("header_seconds", api.header_seconds == 0),
-        ("archive_bytes", api.archive_bytes == 0),
-        ("expansion", api.expansion == 0),
-        ("zstd_window_bytes", api.zstd_window_bytes == 0),
-    ] {
-        if is_zero {
-            return Err(invalid(&format!("api.{name}"), "0 would refuse everything"));
+/// Who may ask on which address: it is never everyone unless that was said.
+fn tcp(
+    address: Option<String>,
+    token_file: Option<PathBuf>,
+    is_for_everyone: bool,
+) -> Result<Option<Tcp>, Error> {
+    let Some(address) = address.as_deref().map(loopback).transpose()? else {
+        return Ok(None);
+    };
+    let access = match (token_file, is_for_everyone) {
+        (Some(path), false) => Access::Bearer(
+            Token::read(&path)
+                .map_err(|error| invalid("token_file", format!("`{}`: {error}", path.display())))?,
+        ),
+        (None, true) => Access::Everyone,
+        (Some(_), true) => {
+            return Err(invalid(
+                "tcp_unauthenticated",
+                "there is a `token_file` as well: leave out one of them",
+            ));
         }
-    }
-    Ok(())
+        (None, false) => {
+            return Err(invalid(
+                "tcp",
+                "every process of this machine reaches the address: give a secret with `--token-file FILE`, or say `--tcp-unauthenticated`",
+            ));
+        }
+    };
+    Ok(Some(Tcp { address, access }))
 }
 
 /// An address of this machine alone: whoever reaches the socket may do everything.
@@ -389,11 +381,11 @@ mod tests {
             root: Some("/flag".into()),
             ..Flags::default()
         };
-        let text = "root = '/file'\nrun_dir = '/run/file'\ntcp = '[::1]:80'\nlog = 'debug'";
+        let text = "root = '/file'\nrun_dir = '/run/file'\ntcp = '[::1]:80'\ntcp_unauthenticated = true\nlog = 'debug'";
         let config = config(flags, text).unwrap();
         assert_eq!(config.root, Path::new("/flag"));
         assert_eq!(config.socket, Path::new("/run/file/mica.sock"));
-        assert_eq!(config.tcp.unwrap().port(), 80);
+        assert_eq!(config.tcp.unwrap().address.port(), 80);
         assert_eq!(config.log, "debug");
     }
 

@@ -1,39 +1,51 @@
 //! Connections: taking them, answering on them, ending them.
 //!
-//! Invariant: their number is bounded, and so is the time that a client may take for the head of a request.
+//! Each listener has its own numbers, so that no one who fills one of them is noticed at another. Whoever finds no room is
+//! told so at once instead of waiting in a queue.
+//!
+//! Invariant: connections, requests and streams are bounded for each listener and for each client of it, and so is the
+//! time that a client may take for its first request.
 
 use super::Error;
+use super::own_threads;
 use super::running::Running;
+use crate::api::share::{Client, Full, Share, Shares, Visitor, hold};
 use crate::config::ApiLimits;
-use crate::executor::{self, Spawner};
 use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service, service_fn};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How long taking connections rests when the kernel has none to give: descriptors may be free again then.
-const REST: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How often a silent HTTP/2 connection is asked whether it is still there: containerd keeps one open for days.
-const PING: Duration = Duration::from_secs(30);
-/// Requests at the same time on one HTTP/2 connection; a containerd has as many as images and containers at work.
-const STREAMS: u32 = 1024;
+const KEEPALIVE_PERIOD: Duration = Duration::from_secs(30);
 
 /// How long an answer has to reach its client when nothing else runs on the connection.
-const FAREWELL: Duration = Duration::from_millis(200);
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Clients of one listener that are being told that there is no room for them; others are only hung up on.
+const REFUSALS: usize = 64;
+/// How long such a client may take to ask, so that it can be told.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +56,32 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Takes connections.
+/// A listening socket, of whatever family.
 pub(super) trait Listener: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next connection.
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// The next connection, and whose it is.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Client)>> + Send;
 
-    /// Takes a connection away from tokio; it still does not block.
+    /// Takes a connection away from the daemon's runtime; it stays non-blocking.
+    ///
+    /// # Errors
+    /// The kernel's.
     fn detach(stream: Self::Stream) -> io::Result<UnixStream>;
 }
 
 impl Listener for UnixListener {
     type Stream = tokio::net::UnixStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn next(&self) -> io::Result<(Self::Stream, Client)> {
+        let (stream, _) = self.accept().await?;
+        let peer = stream.peer_cred()?;
+        let client = match (peer.uid(), peer.pid()) {
+            (0, Some(pid)) => Client::Process(pid),
+            (uid, _) => Client::User(uid),
+        };
+        Ok((stream, client))
     }
 
     fn detach(stream: Self::Stream) -> io::Result<UnixStream> {
@@ -71,12 +92,14 @@ impl Listener for UnixListener {
 impl Listener for TcpListener {
     type Stream = tokio::net::TcpStream;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
-        let (stream, _) = self.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    async fn next(&self) -> io::Result<(Self::Stream, Client)> {
+        let (stream, address) = self.accept().await?;
+        // It fails when the client has gone, which reading finds out as well.
+        let _set = stream.set_nodelay(true);
+        Ok((stream, Client::Address(address.ip())))
     }
 
+    /// The calls on a connected stream are the same for both families.
     fn detach(stream: Self::Stream) -> io::Result<UnixStream> {
         Ok(OwnedFd::from(stream.into_std()?).into())
     }
@@ -88,36 +111,84 @@ pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Error> 
     listener.map_err(|source| Error::Tcp { address, source })
 }
 
-/// What all listeners share.
+/// What one listener answers, and for how many.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
-    /// Limits of the interface.
-    pub(super) limits: ApiLimits,
-    /// One for each connection that may be open.
-    pub(super) places: Arc<Semaphore>,
+    /// What is spoken.
+    protocol: Protocol,
+    /// What answers.
+    router: Router,
+    /// How a client is told, in its protocol's form, that there is no room for it.
+    refuse: fn(Full) -> Response<Body>,
+    limits: ApiLimits,
+    /// How long a connection is kept between two requests.
+    idle: Duration,
+    connections: Arc<Shares>,
+    calls: Arc<Shares>,
+    streams: Arc<Shares>,
+    memory: Arc<Shares>,
+    refusals: Arc<Semaphore>,
     /// Becomes true when the daemon is to end.
-    pub(super) stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
+}
+
+/// What is answered.
+#[derive(Debug)]
+pub(super) struct Front {
+    /// What is spoken.
+    pub(super) protocol: Protocol,
+    /// What answers.
+    pub(super) router: Router,
+    /// How a client is told that there is no room for it.
+    pub(super) refuse: fn(Full) -> Response<Body>,
+    /// How long a connection is kept between two requests.
+    pub(super) idle: Duration,
 }
 
 impl Door {
+    /// A door with numbers of its own, until `stop` becomes true.
+    pub(super) fn new(front: Front, limits: ApiLimits, stop: watch::Receiver<bool>) -> Self {
+        Self {
+            protocol: front.protocol,
+            router: front.router,
+            refuse: front.refuse,
+            connections: Shares::new(
+                "connections",
+                "connections",
+                limits.connections,
+                limits.client_connections,
+            ),
+            calls: Shares::new("requests", "calls", limits.calls, limits.client_calls),
+            streams: Shares::new("streams", "streams", limits.streams, limits.client_streams),
+            memory: Shares::new(
+                "MiB of requests",
+                "memory",
+                limits.memory,
+                limits.client_memory,
+            ),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            idle: front.idle,
+            limits,
+            stop,
+        }
+    }
+
     /// Takes connections until the daemon is to end, then waits for those that are open, up to the limit.
-    pub(super) async fn serve<L: Listener>(self, listener: L, protocol: Protocol, router: Router) {
+    pub(super) async fn serve<L: Listener>(self, listener: L) {
         let mut open = JoinSet::new();
         let mut stop = self.stop.clone();
         loop {
-            let (stream, place) = tokio::select! {
-                taken = self.take(&listener) => taken,
+            let (stream, client) = tokio::select! {
+                taken = take(&listener) => taken,
                 Some(_ended) = open.join_next() => continue,
                 _stopped = stop.wait_for(|stopped| *stopped) => break,
             };
-            let (stop, limits, router) = (self.stop.clone(), self.limits.clone(), router.clone());
-            open.spawn(async move {
-                match protocol {
-                    Protocol::Http1 => answer(stream, router, &limits, stop).await,
-                    Protocol::Http2 => answer_streams::<L>(stream, router, stop).await,
+            match self.connections.take(client) {
+                Ok(place) => {
+                    open.spawn(self.clone().answer::<L>(stream, client, place));
                 }
-                drop(place);
-            });
+                Err(full) => self.turn_away(stream, full),
+            }
         }
         drop(listener);
         let all = async { while open.join_next().await.is_some() {} };
@@ -133,94 +204,162 @@ impl Door {
         }
     }
 
-    async fn take<L: Listener>(&self, listener: &L) -> (L::Stream, Option<OwnedSemaphorePermit>) {
-        // The semaphore is never closed.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        loop {
-            match listener.next().await {
-                Ok(stream) => return (stream, place),
-                Err(error) => {
-                    tracing::warn!(%error, "take a connection");
-                    tokio::time::sleep(REST).await;
+    /// Answers on a connection until it ends.
+    async fn answer<L: Listener>(self, stream: L::Stream, client: Client, _place: Share) {
+        match self.protocol {
+            Protocol::Http1 => self.answer_in_turn(stream, client).await,
+            Protocol::Http2 => {
+                let calls = self.limits.calls;
+                let started = match L::detach(stream) {
+                    Ok(stream) => {
+                        own_threads::run(calls, self.answer_at_once(stream, client)).await
+                    }
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = started {
+                    tracing::warn!(%error, "start a connection");
                 }
             }
         }
     }
-}
 
-async fn answer<S>(stream: S, router: Router, limits: &ApiLimits, mut stop: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout())
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+    /// Answers one request after another.
+    async fn answer_in_turn<S>(self, stream: S, client: Client)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let running = Running::new();
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.idle)
+            .serve_connection(TokioIo::new(stream), self.service(client, &running));
+        self.watch(connection, http1::Connection::graceful_shutdown, &running)
+            .await;
     }
-}
 
-/// Answers on a thread of the connection's own.
-async fn answer_streams<L: Listener>(
-    stream: L::Stream,
-    router: Router,
-    stop: watch::Receiver<bool>,
-) {
-    let started = L::detach(stream).and_then(|socket| {
-        executor::run(socket, |stream, spawner| {
-            answer_on_thread(stream, spawner, router, stop)
+    /// Answers many requests at once. Runs on threads of its own.
+    async fn answer_at_once(self, stream: UnixStream, client: Client) {
+        let stream = match tokio::net::UnixStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return tracing::warn!(%error, "start a connection"),
+        };
+        let running = Running::new();
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEPALIVE_PERIOD)
+            .max_concurrent_streams(streams_of_connection(&self.limits))
+            .serve_connection(TokioIo::new(stream), self.service(client, &running));
+        self.watch(connection, http2::Connection::graceful_shutdown, &running)
+            .await;
+    }
+
+    /// What answers the requests of one connection: the router, as long as the client may ask.
+    fn service(
+        &self,
+        client: Client,
+        running: &Running,
+    ) -> impl Service<
+        Request<Incoming>,
+        Response = Response<Body>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + use<> {
+        let inner = TowerToHyperService::new(self.router.clone());
+        let (running, calls, refuse) = (running.clone(), Arc::clone(&self.calls), self.refuse);
+        let visitor = Visitor {
+            client,
+            streams: Arc::clone(&self.streams),
+            memory: Arc::clone(&self.memory),
+        };
+        service_fn(move |mut request: Request<Incoming>| {
+            let (run, admitted) = (running.begin(), calls.take(client));
+            request.extensions_mut().insert(visitor.clone());
+            let inner = inner.clone();
+            async move {
+                let answer = match &admitted {
+                    Ok(_) => inner.call(request).await?,
+                    Err(full) => refuse(full.clone()),
+                };
+                Ok(answer.map(|body| hold(body, (run, admitted))))
+            }
         })
-    });
-    match started {
-        Ok(connection) => connection.await,
-        Err(error) => tracing::warn!(%error, "start a connection"),
+    }
+
+    /// Drives a connection until it ends, the daemon stops, or its client has not asked for anything in time.
+    async fn watch<C>(&self, connection: C, shut_down: fn(Pin<&mut C>), running: &Running)
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut connection = pin!(connection);
+        let mut stop = self.stop.clone();
+        let mut ended = tokio::select! {
+            ended = connection.as_mut() => Some(ended),
+            () = stopped(&mut stop) => None,
+            () = running.silent_for(self.limits.header_timeout()) => None,
+        };
+        if ended.is_none() {
+            shut_down(connection.as_mut());
+            ended = tokio::select! {
+                ended = connection.as_mut() => Some(ended),
+                // A client that keeps an idle connection open need not agree.
+                () = running.idle() => tokio::time::timeout(LINGER, connection).await.ok(),
+            };
+        }
+        if let Some(Err(error)) = ended {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+
+    /// Tells a client that there is no room for it, without waiting for it here.
+    fn turn_away<S>(&self, stream: S, full: Full)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        tracing::warn!(%full, "a connection is refused");
+        let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            return;
+        };
+        let (protocol, refuse) = (self.protocol, self.refuse);
+        tokio::spawn(async move {
+            let service = service_fn(move |_| ready(Ok::<_, Infallible>(refuse(full.clone()))));
+            let io = TokioIo::new(stream);
+            let told = async {
+                match protocol {
+                    Protocol::Http1 => {
+                        let mut builder = http1::Builder::new();
+                        builder.keep_alive(false);
+                        builder.serve_connection(io, service).await
+                    }
+                    Protocol::Http2 => {
+                        let builder = http2::Builder::new(TokioExecutor::new());
+                        builder.serve_connection(io, service).await
+                    }
+                }
+            };
+            // Whether it was told or not, it has to go.
+            let _told = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+            drop(place);
+        });
     }
 }
 
-async fn answer_on_thread(
-    stream: executor::Stream,
-    spawner: Spawner,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-) {
-    let (running, service) = (Running::new(), TowerToHyperService::new(router));
-    let counted = running.clone();
-    let service = service_fn(move |request| {
-        let run = counted.begin();
-        let answer = service.call(request);
-        async move { answer.await.map(|answer| run.until_taken(answer)) }
-    });
-    let connection = http2::Builder::new(spawner)
-        .timer(TokioTimer::new())
-        .keep_alive_interval(PING)
-        .max_concurrent_streams(STREAMS)
-        .serve_connection(stream, service);
-    let mut connection = pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection.as_mut() => ended,
-                // A client that keeps an idle connection open need not agree.
-                () = running.idle() => match tokio::time::timeout(FAREWELL, connection).await {
-                    Ok(ended) => ended,
-                    Err(_) => Ok(()),
-                }
+/// Requests at the same time on one HTTP/2 connection: a client with one connection waits by itself instead of being
+/// refused.
+fn streams_of_connection(limits: &ApiLimits) -> u32 {
+    let most = limits.client_calls.min(limits.calls);
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+/// The next connection; what the kernel cannot give now is asked for again.
+async fn take<L: Listener>(listener: &L) -> (L::Stream, Client) {
+    loop {
+        match listener.next().await {
+            Ok(taken) => return taken,
+            Err(error) => {
+                tracing::warn!(%error, "take a connection");
+                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
     }
 }
 

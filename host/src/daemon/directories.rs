@@ -1,9 +1,9 @@
 //! The daemon's directories.
 //!
 //! Invariant: a directory that the daemon makes has the mode it should have, whatever the umask is; one that is there
-//! already keeps its mode.
+//! already keeps its mode, and is not used if others could change it.
 
-use super::Error;
+use super::{Error, trusted};
 use std::fs::{DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -13,6 +13,22 @@ use std::path::Path;
 pub(super) const PRIVATE: u32 = 0o700;
 /// For what others may pass through, to a socket or a mount that they may use, but not list.
 pub(super) const PASSABLE: u32 = 0o711;
+
+/// Makes a directory that only this user can change, and those above it, if it is not there.
+pub(super) fn make_own(path: &Path, mode: u32) -> Result<(), Error> {
+    check_own(path)?;
+    make(path, mode)
+}
+
+/// Refuses a directory that others could change, or put another one in the place of.
+pub(super) fn check_own(path: &Path) -> Result<(), Error> {
+    let checked = trusted::check(path).map_err(|source| Error::path("look at", path, source))?;
+    checked.map_err(|untrusted| Error::Untrusted {
+        path: path.to_owned(),
+        reason: untrusted.reason,
+        remedy: untrusted.remedy,
+    })
+}
 
 /// Makes a directory, and those above it, if it is not there.
 pub(super) fn make(path: &Path, mode: u32) -> Result<(), Error> {

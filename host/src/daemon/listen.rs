@@ -4,22 +4,27 @@
 
 use super::Error;
 use super::activation::Passed;
-use super::connections::{self, Door, Protocol};
+use super::connections::{self, Door, Front, Protocol};
 use super::socket::{self, Socket};
 use crate::api;
 use crate::api::docker::{self, Docker};
 use crate::api::rest::{self, Api};
-use crate::config::Config;
+use crate::config::{Access, Config, Tcp};
 use mica_engine::Engine;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a connection of dockerd's may be idle, at least. Go keeps connections for good, and does not repeat a request on
 /// one that is closed just as it is sent.
-const DOCKER_IDLE_SECONDS: u64 = 7 * 24 * 3600;
+const DOCKER_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// Listeners that there may be: REST, Docker, containerd, TCP.
+pub(super) const LISTENERS: usize = 4;
+
 /// What is listened on.
 pub(super) struct Listening {
     /// The files of the sockets that the daemon has made.
@@ -35,6 +40,8 @@ pub(super) struct Fronts<'a> {
     pub(super) api: Arc<Api>,
     /// How long a stream of dockerd's may stand still.
     pub(super) stream_idle: Duration,
+    /// Becomes true when the daemon is to end.
+    pub(super) stop: watch::Receiver<bool>,
 }
 
 /// Every socket and address of the configuration.
@@ -47,7 +54,7 @@ struct Taken {
 
 impl Fronts<'_> {
     /// Takes every socket and address first, then answers on all of them.
-    pub(super) async fn listen(self, door: Door, passed: Passed) -> Result<Listening, Error> {
+    pub(super) async fn listen(self, passed: Passed) -> Result<Listening, Error> {
         let taken = self.take(passed).await?;
         let config = self.config;
         tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
@@ -55,8 +62,14 @@ impl Fronts<'_> {
             places: Vec::new(),
             tasks: Vec::new(),
         };
-        let router = rest::router(Arc::clone(&self.api));
-        listening.add(door.clone(), taken.rest, Protocol::Http1, router);
+        let idle = config.api.header_timeout();
+        let rest = Front {
+            protocol: Protocol::Http1,
+            router: rest::router(Arc::clone(&self.api)),
+            refuse: rest::refused,
+            idle,
+        };
+        listening.add(self.door(rest), taken.rest);
         if let (Some(settings), Some(socket)) = (&config.docker, taken.docker) {
             tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for Docker");
             let docker = Docker {
@@ -65,21 +78,40 @@ impl Fronts<'_> {
                 limits: config.api.clone(),
                 settings: settings.clone(),
             };
-            let mut door = door.clone();
-            door.limits.header_seconds = door.limits.header_seconds.max(DOCKER_IDLE_SECONDS);
-            let router = docker::router(Arc::new(docker));
-            listening.add(door, socket, Protocol::Http1, router);
+            let docker = Front {
+                protocol: Protocol::Http1,
+                router: docker::router(Arc::new(docker)),
+                refuse: docker::refused,
+                idle: idle.max(DOCKER_IDLE),
+            };
+            listening.add(self.door(docker), socket);
         }
         if let (Some(settings), Some(socket)) = (&config.containerd, taken.containerd) {
             tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for containerd");
-            let router = api::containerd::router(Arc::clone(self.engine), settings);
-            listening.add(door.clone(), socket, Protocol::Http2, router);
+            let containerd = Front {
+                protocol: Protocol::Http2,
+                router: api::containerd::router(Arc::clone(self.engine), settings),
+                refuse: api::containerd::refused,
+                idle,
+            };
+            listening.add(self.door(containerd), socket);
         }
-        if let Some(listener) = taken.tcp {
-            let serving = door.serve(listener, Protocol::Http1, rest::tcp_router(self.api));
+        if let (Some(settings), Some(listener)) = (&config.tcp, taken.tcp) {
+            tell_of_tcp(settings);
+            let tcp = Front {
+                protocol: Protocol::Http1,
+                router: rest::tcp_router(Arc::clone(&self.api), settings.access.clone()),
+                refuse: rest::refused,
+                idle,
+            };
+            let serving = self.door(tcp).serve(listener);
             listening.tasks.push(tokio::spawn(serving));
         }
         Ok(listening)
+    }
+
+    fn door(&self, front: Front) -> Door {
+        Door::new(front, self.config.api.clone(), self.stop.clone())
     }
 
     async fn take(&self, mut passed: Passed) -> Result<Taken, Error> {
@@ -93,17 +125,31 @@ impl Fronts<'_> {
             rest: open(&config.socket)?,
             docker: docker.map(&mut open).transpose()?,
             containerd: containerd.map(&mut open).transpose()?,
-            tcp: match config.tcp {
-                Some(address) => Some(connections::bind_tcp(address).await?),
+            tcp: match &config.tcp {
+                Some(tcp) => Some(connections::bind_tcp(tcp.address).await?),
                 None => None,
             },
         })
     }
 }
 
+/// Says at each start who may ask over TCP.
+fn tell_of_tcp(settings: &Tcp) {
+    let address = settings.address;
+    match settings.access {
+        Access::Bearer(_) => {
+            tracing::info!(%address, "ready for TCP, with the secret of the token file")
+        }
+        Access::Everyone => tracing::warn!(
+            %address,
+            "ready for TCP without authentication: every process of this machine may do everything"
+        ),
+    }
+}
+
 impl Listening {
-    fn add(&mut self, door: Door, socket: Socket, protocol: Protocol, router: axum::Router) {
-        let serving = door.serve(socket.listener, protocol, router);
+    fn add(&mut self, door: Door, socket: Socket) {
+        let serving = door.serve(socket.listener);
         self.tasks.push(tokio::spawn(serving));
         self.places.extend(socket.place);
     }

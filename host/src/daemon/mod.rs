@@ -7,6 +7,7 @@
 
 mod activation;
 pub(crate) mod compiler;
+mod confine;
 mod connections;
 mod containerd;
 mod directories;
@@ -15,9 +16,11 @@ mod facts;
 mod listen;
 mod log;
 mod notify;
+mod own_threads;
 mod running;
 mod socket;
 mod store;
+mod trusted;
 
 #[cfg(fuzzing)]
 pub(crate) use facts::kernel;
@@ -25,7 +28,6 @@ pub(crate) use facts::kernel;
 use crate::api::rest::{self, Api};
 use crate::config::Config;
 use activation::Passed;
-use connections::Door;
 use listen::{Fronts, Listening};
 use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
 use mica_runtime::Compiler;
@@ -36,10 +38,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-/// Threads for calls of the engine: more than operations may run, for calls that only wait need one, too.
-const BLOCKING_THREADS: usize = 1024;
+/// Threads for the daemon's own calls, beside those that each listener may need.
+const OWN_THREADS: usize = 64;
 /// How long calls of the engine that do not end are waited for after everything else has ended.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -63,6 +65,16 @@ pub(crate) enum Error {
         path: PathBuf,
         /// The kernel's answer.
         source: io::Error,
+    },
+    /// Others could change a directory that says what is mounted and run.
+    #[error("`{}` is not used: {reason}", path.display())]
+    Untrusted {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong, with it or with one above it.
+        reason: String,
+        /// A command that mends it.
+        remedy: String,
     },
     /// Another daemon answers on the socket.
     #[error("another daemon listens on `{}`", .0.display())]
@@ -124,6 +136,7 @@ impl Error {
             ) => {
                 "see `mica doctor` for what the file system lacks, or choose another --root or --driver"
             }
+            Self::Untrusted { remedy, .. } => remedy,
             Self::Engine(error) | Self::DefaultStore(error) => return error.remedy(),
             Self::Log { .. } => {
                 "use `info`, `debug`, or directives such as `mica_engine=debug,info`"
@@ -131,6 +144,9 @@ impl Error {
             Self::SocketInUse(_) => "stop the other daemon, or choose another --socket and --root",
             Self::UnknownSocket(_) => {
                 "name it with --socket, --docker-socket or --containerd-socket, or take it out of the service's socket units"
+            }
+            Self::Tcp { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "choose a port of 1024 or more"
             }
             Self::NoSocket(_) => "move it away, or choose another --socket",
             Self::Path { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -178,9 +194,12 @@ fn whole(error: &mica_engine::Error) -> String {
 pub(crate) fn serve(config: Config) -> Result<(), Error> {
     log::start(&config.log)?;
     let passed = Passed::take()?;
+    // Before there is a second thread, because what a thread gives up is given up for the threads that it starts.
+    confine::confine(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(BLOCKING_THREADS)
+        // Whatever one listener is asked, the calls of the others have threads.
+        .max_blocking_threads(listen::LISTENERS * config.api.calls + OWN_THREADS)
         .build()
         .map_err(|source| Error::Process {
             doing: "start threads",
@@ -200,11 +219,16 @@ pub(crate) fn open_in_process(config: &Config) -> Result<(Arc<Engine>, Arc<Runti
 
 /// Makes the directories, starts the sandbox, opens the engine, and makes the default store if there is none.
 fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
-    directories::make(&config.root, directories::PRIVATE)?;
-    directories::make(&config.run_dir, directories::PASSABLE)?;
+    let cache_dir = config.root.join("code-cache");
+    directories::make_own(&config.root, directories::PRIVATE)?;
+    directories::make_own(&config.run_dir, directories::PASSABLE)?;
+    directories::check_own(&cache_dir)?;
+    if let Some(drivers) = &config.drivers_dir {
+        directories::check_own(drivers)?;
+    }
     let sandbox = Runtime::new(mica_runtime::Settings {
         limits: config.limits.clone(),
-        cache_dir: Some(config.root.join("code-cache")),
+        cache_dir: Some(cache_dir),
         compiler,
     })
     .map_err(|error| Error::Sandbox(error.to_string()))?;
@@ -247,22 +271,19 @@ async fn run(
         runtime: Arc::clone(&sandbox),
         kernel: facts::kernel(),
         memory: facts::memory,
+        confinement: confine::view(),
         limits: config.api.clone(),
         started: Instant::now(),
         stop: stopped.clone(),
     });
-    let door = Door {
-        limits: config.api.clone(),
-        places: Arc::new(Semaphore::new(config.api.connections)),
-        stop: stopped,
-    };
     let fronts = Fronts {
         config,
         engine: &engine,
         api: Arc::clone(&api),
         stream_idle: sandbox.limits().stream_idle(),
+        stop: stopped,
     };
-    let Listening { places, tasks } = fronts.listen(door, passed).await?;
+    let Listening { places, tasks } = fronts.listen(passed).await?;
     let state = rest::router(api);
     let manager = Manager::find();
     manager.ready(&config.socket, engine.stores().len());

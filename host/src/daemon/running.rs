@@ -2,36 +2,36 @@
 //!
 //! Invariant: a request runs until the last of its answer was taken or its client has gone.
 
-use axum::body::{Body, Bytes};
-use axum::http::Response;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Counts the requests of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct Running(Arc<watch::Sender<usize>>);
+pub(super) struct Running(Arc<watch::Sender<Count>>);
+
+/// How many requests there are.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    running: usize,
+    begun: u64,
+}
 
 /// A request that runs.
 #[derive(Debug)]
-pub(super) struct Run(Arc<watch::Sender<usize>>);
-
-/// The body of an answer, with what counts it.
-struct Counted {
-    body: Body,
-    _run: Run,
-}
+pub(super) struct Run(Arc<watch::Sender<Count>>);
 
 impl Running {
     pub(super) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
+        Self(Arc::new(watch::Sender::new(Count::default())))
     }
 
     /// Counts a request.
     pub(super) fn begin(&self) -> Run {
-        self.0.send_modify(|count| *count += 1);
+        self.0.send_modify(|count| {
+            count.running += 1;
+            count.begun += 1;
+        });
         Run(Arc::clone(&self.0))
     }
 
@@ -41,59 +41,51 @@ impl Running {
         let _none = self
             .0
             .subscribe()
-            .wait_for(|count| *count == 0)
+            .wait_for(|count| count.running == 0)
             .await
             .map(drop);
     }
-}
 
-impl Run {
-    /// Goes on until this answer has been taken.
-    pub(super) fn until_taken(self, answer: Response<Body>) -> Response<Body> {
-        answer.map(|body| Body::new(Counted { body, _run: self }))
+    /// Waits for as long as this and then returns, if no request begins meanwhile; never returns once one has begun.
+    pub(super) async fn silent_for(&self, limit: Duration) {
+        let mut count = self.0.subscribe();
+        let begun = count.wait_for(|count| count.begun > 0);
+        if tokio::time::timeout(limit, begun).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.0.send_modify(|count| count.running -= 1);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    /// Long enough for anything that is ready, short enough to wait for it to pass.
+    const MOMENT: Duration = Duration::from_millis(20);
 
     #[tokio::test]
-    async fn a_request_runs_until_its_answer_goes() {
+    async fn a_connection_is_idle_while_no_request_runs() {
         let running = Running::new();
-        let is_idle = || tokio::time::timeout(Duration::from_millis(20), running.idle());
-        is_idle().await.unwrap();
-        let answer = running.begin().until_taken(Response::new(Body::from("x")));
-        assert!(is_idle().await.is_err());
-        let taken = axum::body::to_bytes(answer.into_body(), 10).await.unwrap();
-        assert_eq!(taken, "x");
-        is_idle().await.unwrap();
+        running.idle().await;
+        let run = running.begin();
+        let is_idle = tokio::time::timeout(MOMENT, running.idle()).await;
+        assert!(is_idle.is_err());
+        drop(run);
+        running.idle().await;
+    }
+
+    #[tokio::test]
+    async fn only_a_connection_that_never_asked_is_silent() {
+        let running = Running::new();
+        running.silent_for(MOMENT).await;
+        drop(running.begin());
+        let is_silent = tokio::time::timeout(3 * MOMENT, running.silent_for(MOMENT)).await;
+        assert!(is_silent.is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! The rights of this process, as the kernel lists them.
 //!
-//! Invariant: reads `/proc/self/status` and nothing else.
+//! Invariant: one table says which capabilities the daemon uses; it keeps those and no other.
 
 /// A capability that the daemon uses: its bit, its name, and for what.
 pub(super) struct Capability {
@@ -9,8 +9,11 @@ pub(super) struct Capability {
     pub(super) reason: &'static str,
 }
 
-/// The set that the daemon needs; every other may be dropped. The bits are those of `linux/capability.h`.
-pub(super) const NEEDED: [Capability; 7] = [
+/// The set that the daemon uses; it drops every other at its start. The bits are those of `linux/capability.h`.
+///
+/// An overlay works with the credentials of whoever mounted it, so what processes in a container may do to files of their
+/// layer is bounded by these as well: `LINUX_IMMUTABLE` is for their `chattr +i`.
+pub(super) const NEEDED: [Capability; 8] = [
     Capability {
         bit: 21,
         name: "SYS_ADMIN",
@@ -46,17 +49,36 @@ pub(super) const NEEDED: [Capability; 7] = [
         name: "SETFCAP",
         reason: "restores file capabilities",
     },
+    Capability {
+        bit: 9,
+        name: "LINUX_IMMUTABLE",
+        reason: "sets and clears immutable bits",
+    },
 ];
+
+/// The bits of the set that the daemon uses.
+pub(crate) fn needed_capabilities() -> u64 {
+    NEEDED.iter().fold(0, |bits, needed| bits | 1 << needed.bit)
+}
+
+/// Capabilities by their names, those that the daemon has no use for by their numbers.
+pub(crate) fn capability_names(bits: u64) -> Vec<String> {
+    let name = |bit: u32| {
+        let known = NEEDED.iter().find(|needed| needed.bit == bit);
+        known.map_or_else(|| bit.to_string(), |needed| needed.name.to_owned())
+    };
+    let is_in = |bit: &u32| bits >> bit & 1 == 1;
+    (0..u64::BITS).filter(is_in).map(name).collect()
+}
 
 /// The capabilities that this process has in effect, as bits; none if the kernel does not say.
 pub(super) fn effective() -> u64 {
-    std::fs::read_to_string("/proc/self/status").map_or(0, |status| parse(&status))
+    mica_sys::privileges().map_or(0, |has| has.effective)
 }
 
-fn parse(status: &str) -> u64 {
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok())
-        .unwrap_or(0)
+/// Whether this process may raise its hard limits (`CAP_SYS_RESOURCE`), before the daemon drops that.
+pub(super) fn may_raise_limits() -> bool {
+    effective() >> 24 & 1 == 1
 }
 
 impl Capability {
@@ -71,13 +93,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_effective_set_is_read() {
-        let bits = parse("Name:\tx\nCapPrm:\t0\nCapEff:\t0000000000200002\n");
-        let names: Vec<_> = NEEDED
-            .iter()
-            .filter(|needed| needed.is_in(bits))
-            .map(|needed| needed.name)
-            .collect();
-        assert_eq!(names, ["SYS_ADMIN", "DAC_OVERRIDE"]);
+    fn names_and_bits_are_those_of_one_table() {
+        let bits = needed_capabilities();
+        let mut names: Vec<_> = NEEDED.iter().map(|needed| needed.name).collect();
+        let mut found = capability_names(bits);
+        names.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, names);
+        assert!(NEEDED.iter().all(|needed| needed.is_in(bits)));
+        assert_eq!(capability_names(1 << 21 | 1 << 25), ["SYS_ADMIN", "25"]);
     }
 }

@@ -16,6 +16,8 @@ use crate::daemon::compiler;
 
 /// Bytes that should be free: a root file system and one copy of it.
 const ROOM_BYTES: u64 = 2 << 30;
+/// Descriptors that the usual limits need: 2048 handles of each of 128 operations, and connections.
+const FILES: u64 = 270_000;
 /// Inodes that should be free: a root file system of a distribution and one copy of it.
 const ROOM_INODES: u64 = 200_000;
 
@@ -31,6 +33,7 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
     let mut checks = kernel(facts);
     checks.extend(rights());
     checks.push(compiler());
+    checks.push(open_files());
     checks.extend(places(directory.as_fd()));
     checks.push(check(
         "on btrfs",
@@ -169,6 +172,21 @@ fn compiler() -> Check {
     };
     let detail = "strangers' components are compiled apart";
     check("confined compiler", Need::Nice, detail, missing)
+}
+
+/// Whether the daemon may raise its limit of descriptors as far as its usual limits need.
+fn open_files() -> Check {
+    let hard = mica_sys::open_files_limit();
+    let may_raise = capabilities::may_raise_limits();
+    check(
+        "open files",
+        Need::Nice,
+        "descriptors for all operations at once",
+        unless(
+            may_raise || hard >= FILES,
+            "raise `LimitNOFILE` of the service, or `ulimit -Hn`: with few descriptors one busy driver leaves none for others",
+        ),
+    )
 }
 
 fn places(directory: BorrowedFd<'_>) -> Vec<Check> {

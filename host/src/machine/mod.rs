@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use mica_sys::filesystem;
 
+pub(crate) use capabilities::{capability_names, needed_capabilities};
 pub(crate) use examine::examine;
 
 /// The type of a file system.

@@ -15,6 +15,7 @@ mod facts;
 mod memory;
 mod name;
 mod passed;
+mod privilege;
 mod process;
 mod raw;
 #[cfg(test)]
@@ -27,7 +28,6 @@ pub mod errno;
 pub mod filesystem;
 pub mod mount;
 pub mod node;
-pub mod socket;
 pub mod tree;
 pub mod xattr;
 
@@ -35,6 +35,10 @@ pub use facts::{KernelFacts, kernel_facts};
 pub use memory::sealed_copy;
 pub use name::{Name, NameError};
 pub use passed::passed_sockets;
+pub use privilege::{
+    Privileges, close_on_exec, forbid_new_privileges, keep_capabilities, open_files_limit,
+    privileges, raise_open_files,
+};
 pub use process::{
     Ending, ProcessLimits, close_extra_fds, ending, limit_process, peak_and_current_rss,
     thread_cpu_time, wait_for_input,

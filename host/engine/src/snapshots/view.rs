@@ -20,7 +20,7 @@
 
 use super::{Snapshot, SnapshotKind, Snapshots, shown};
 use crate::layers::LayerSet;
-use crate::{Error, LayerId, Result};
+use crate::{Error, LayerId, Result, SafeText};
 use mica_runtime::{Access, Error as DriverError, Home, MountPlan, Place};
 use mica_sys::{Name, node};
 use std::collections::HashMap;

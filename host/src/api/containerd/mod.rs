@@ -8,10 +8,12 @@
 mod bindings;
 mod filter;
 mod message;
+mod metered;
 mod service;
 mod status;
 
 use crate::api::dispatch::{DEFECT, caught};
+use crate::api::share::Full;
 use crate::config::Containerd;
 use axum::Router;
 use axum::extract::Request;
@@ -31,6 +33,11 @@ async fn guard(request: Request, next: Next) -> Response {
     caught(next.run(request), || Status::internal(DEFECT).into_http()).await
 }
 
+/// The answer to a client for which there is no room.
+pub(crate) fn refused(full: Full) -> Response {
+    status::answer(&Status::resource_exhausted(full.to_string()))
+}
+
 /// The interface, for HTTP/2 connections.
 pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
     let service = Service::new(engine, settings);
@@ -42,6 +49,7 @@ pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
             "/containerd.services.snapshots.v1.Snapshots/{method}",
             server,
         )
+        .route_layer(middleware::from_fn(metered::meter))
         .fallback(status::unknown_method)
         .layer(middleware::from_fn(guard))
 }

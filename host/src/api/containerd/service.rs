@@ -7,11 +7,10 @@ use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snap
 use super::filter::Filters;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
 use super::status::{invalid, status};
-use crate::api::dispatch::{DEFECT, guarded};
+use crate::api::call;
 use crate::api::refusal::Refusal;
 use crate::api::stream::CancelOnDrop;
 use crate::config::{Containerd, ContainerdLimits, Content};
-use crate::executor;
 use mica_engine::{CancelToken, CommitRequest, Engine, LabelChange, Result as EngineResult};
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,17 +60,16 @@ impl Service {
         limit: Duration,
         work: impl FnOnce(&Engine, &str, &CancelToken) -> EngineResult<T> + Send + 'static,
     ) -> Result<T, Status> {
-        let (engine, store) = (Arc::clone(&self.engine), Arc::clone(&self.store));
+        let store = Arc::clone(&self.store);
         let cancel = CancelOnDrop::default();
         let token = cancel.token();
-        let running = executor::call(move || guarded(|| work(&engine, &store, &token)));
-        // It runs first, if it runs on this thread: one that has ended needs no timer.
-        tokio::task::yield_now().await;
+        let running = call::call(Arc::clone(&self.engine), move |engine| {
+            work(engine, &store, &token)
+        });
         match tokio::time::timeout(limit, running).await {
-            Ok(Ok(Ok(done))) => Ok(done),
-            Ok(Ok(Err(Refusal::Engine(error)))) => Err(status(&error)),
-            // A panic, or the thread of the connection has gone.
-            Ok(Ok(Err(Refusal::Request(_))) | Err(_)) => Err(Status::internal(DEFECT)),
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(Refusal::Engine(error))) => Err(status(&error)),
+            Ok(Err(Refusal::Request(error))) => Err(Status::internal(error.to_string())),
             Err(_) => {
                 let text = format!("store `{}` did not answer within {limit:?}", self.store);
                 tracing::warn!(

@@ -66,7 +66,13 @@ pub(super) fn invalid(text: String) -> Status {
 
 /// The answer to a call of something else.
 pub(super) async fn unknown_method() -> Response {
-    let status = Status::unimplemented("only containerd.services.snapshots.v1.Snapshots is here");
+    answer(&Status::unimplemented(
+        "only containerd.services.snapshots.v1.Snapshots is here",
+    ))
+}
+
+/// A status as an answer of its own, without a message.
+pub(super) fn answer(status: &Status) -> Response {
     let mut headers = HeaderMap::new();
     let grpc = HeaderValue::from_static("application/grpc");
     headers.insert(header::CONTENT_TYPE, grpc);

@@ -12,16 +12,18 @@ mod refusal;
 mod streams;
 
 use crate::api::body;
-use crate::api::dispatch::{caught, dispatch, ended};
+use crate::api::call;
+use crate::api::dispatch::caught;
 use crate::api::refusal::{Refusal, RequestError};
+use crate::api::share::{Full, Visitor, hold};
 use crate::config::{ApiLimits, DockerSettings};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
+use axum::routing::{MethodRouter, post};
+use axum::{Extension, Router};
 use messages::Reply;
 use mica_engine::Engine;
 use refusal::Refused;
@@ -76,9 +78,12 @@ pub(crate) fn router(docker: Arc<Docker>) -> Router {
         .route("/GraphDriver.Put", post(layers::put))
         .route("/GraphDriver.Exists", post(layers::exists))
         .route("/GraphDriver.GetMetadata", post(layers::metadata))
-        .route("/GraphDriver.Diff", post(streams::diff))
-        .route("/GraphDriver.Changes", post(streams::changes))
-        .route("/GraphDriver.ApplyDiff", post(streams::apply_diff))
+        .route("/GraphDriver.Diff", streamed(post(streams::diff)))
+        .route("/GraphDriver.Changes", streamed(post(streams::changes)))
+        .route(
+            "/GraphDriver.ApplyDiff",
+            streamed(post(streams::apply_diff)),
+        )
         .route("/GraphDriver.DiffSize", post(streams::diff_size))
         .fallback(unknown_call)
         .method_not_allowed_fallback(not_posted)
@@ -90,6 +95,27 @@ pub(crate) fn router(docker: Arc<Docker>) -> Router {
 async fn guard(request: HttpRequest, next: Next) -> Response {
     let defect = || Refused::from(Refusal::defect()).into_response();
     caught(next.run(request), defect).await
+}
+
+/// The answer to a client for which there is no room.
+pub(crate) fn refused(full: Full) -> Response {
+    Refused::from(full).into_response()
+}
+
+/// A call that counts as a stream of its client until its answer has been taken.
+fn streamed(call: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    call.layer(middleware::from_fn(stream))
+}
+
+async fn stream(
+    Extension(visitor): Extension<Visitor>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
+    match visitor.stream() {
+        Ok(share) => next.run(request).await.map(|body| hold(body, share)),
+        Err(full) => refused(full),
+    }
 }
 
 async fn unknown_call(request: HttpRequest) -> Refused {
@@ -113,9 +139,9 @@ async fn call<T: Send + 'static>(
     shared: &Shared,
     work: impl FnOnce(&Engine, &str) -> mica_engine::Result<T> + Send + 'static,
 ) -> Result<T, Refused> {
-    let shared = Arc::clone(shared);
-    let work = move || work(&shared.engine, &shared.settings.store);
-    Ok(ended(dispatch(work).await)?)
+    let (engine, shared) = (Arc::clone(&shared.engine), Arc::clone(shared));
+    let work = move |engine: &Engine| work(engine, &shared.settings.store);
+    Ok(call::call(engine, work).await?)
 }
 
 /// An answer that is a document.

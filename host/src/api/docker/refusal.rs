@@ -88,6 +88,7 @@ fn request_status(error: &RequestError) -> StatusCode {
     match error {
         RequestError::UnknownPath(_) => StatusCode::NOT_FOUND,
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        RequestError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
         RequestError::Invalid(_)
         | RequestError::NotUtf8
         | RequestError::TooLarge { .. }
@@ -96,6 +97,7 @@ fn request_status(error: &RequestError) -> StatusCode {
         | RequestError::Encoding(_)
         | RequestError::Archive { .. }
         | RequestError::Foreign(_)
+        | RequestError::Unauthorized
         | RequestError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -3,6 +3,7 @@
 //! Invariant: every answer that is no success is a problem document; every call of the engine runs on a thread that
 //! may block, one for each request.
 
+mod access;
 mod changes;
 mod differences;
 mod drivers;
@@ -12,20 +13,23 @@ mod host;
 mod layers;
 mod openapi;
 mod problem;
+mod queries;
 mod snapshots;
 mod status;
 mod stores;
 
-use crate::api::dispatch::{caught, dispatch, ended};
+use crate::api::call;
+use crate::api::dispatch::caught;
 use crate::api::refusal::{Refusal, RequestError};
-use crate::api::types::{KernelView, MemoryView};
-use crate::config::ApiLimits;
+use crate::api::share::{Full, Visitor, hold};
+use crate::api::types::{ConfinementView, KernelView, MemoryView};
+use crate::config::{Access, ApiLimits};
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Router, middleware};
+use axum::{Extension, Router, middleware};
 use mica_engine::{Engine, Runtime};
 
 use serde::Serialize;
@@ -44,6 +48,8 @@ pub(crate) struct Api {
     pub(crate) kernel: KernelView,
     /// Asks for the daemon's memory.
     pub(crate) memory: fn() -> Option<MemoryView>,
+    /// What the daemon has given up.
+    pub(crate) confinement: Option<ConfinementView>,
     /// Limits of this interface.
     pub(crate) limits: ApiLimits,
     /// When the daemon was started.
@@ -98,11 +104,13 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/stores/{store}/layers/{id}/usage", get(layers::usage))
         .route(
             "/v1/stores/{store}/layers/{id}/diff",
-            get(differences::diff).put(differences::apply),
+            get(differences::diff)
+                .put(differences::apply)
+                .layer(middleware::from_fn(stream)),
         )
         .route(
             "/v1/stores/{store}/layers/{id}/changes",
-            get(changes::changes),
+            get(changes::changes).layer(middleware::from_fn(stream)),
         )
         .route(
             "/v1/stores/{store}/layers/{id}/size",
@@ -117,15 +125,32 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}/snapshots/{key}/usage",
             get(snapshots::usage),
         )
+        .route_layer(middleware::from_fn(queries::check))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(guard))
         .with_state(api)
 }
 
-/// The interface for TCP: the same, for requests that name this machine.
-pub(crate) fn tcp_router(api: Arc<Api>) -> Router {
-    router(api).layer(middleware::from_fn(host::check))
+/// The interface for TCP: the same, for requests that name this machine and come from whoever may ask.
+pub(crate) fn tcp_router(api: Arc<Api>, access: Access) -> Router {
+    let access = Arc::new(access);
+    router(api)
+        .layer(middleware::from_fn_with_state(access, access::check))
+        .layer(middleware::from_fn(host::check))
+}
+
+/// The answer to a client for which there is no room.
+pub(crate) fn refused(full: Full) -> Response {
+    Refusal::from(full).into_response()
+}
+
+/// Counts a request as a stream of its client until its answer has been taken.
+async fn stream(Extension(visitor): Extension<Visitor>, request: Request, next: Next) -> Response {
+    match visitor.stream() {
+        Ok(share) => next.run(request).await.map(|body| hold(body, share)),
+        Err(full) => refused(full),
+    }
 }
 
 /// Answers for a handler that panics.
@@ -148,7 +173,7 @@ async fn call<T: Send + 'static>(
     shared: Shared,
     work: impl FnOnce(&Engine) -> mica_engine::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
-    ended(dispatch(move || work(&shared.engine)).await)
+    call::call(Arc::clone(&shared.engine), work).await
 }
 
 /// A JSON answer.

@@ -37,6 +37,12 @@ use utoipa::OpenApi;
 )]
 struct Document;
 
+/// The document as data.
+pub(super) fn value() -> serde_json::Value {
+    // Data of this program's own that always has the form of JSON; without it no query would have a known key.
+    serde_json::to_value(Document::openapi()).unwrap_or_default()
+}
+
 /// Describes this interface.
 #[utoipa::path(get, path = "/v1/openapi.json", tag = "daemon", responses(
     (status = 200, description = "An OpenAPI document.", body = serde_json::Value),

@@ -113,6 +113,16 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
             "foreign-host",
             "the request is meant for another host",
         ),
+        RequestError::Unauthorized => (
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "a secret is needed",
+        ),
+        RequestError::Full(_) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too-many-requests",
+            "there is no room for the client",
+        ),
         RequestError::Internal(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
@@ -129,6 +139,12 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
         RequestError::UnknownPath(_) => "see `/v1/openapi.json` for what there is",
         RequestError::Encoding(_) => "send the archive as it is, or compressed by gzip or zstd",
         RequestError::Foreign(_) => "use the unix socket, or `localhost` as the host",
+        RequestError::Unauthorized => {
+            "send `Authorization: Bearer` with the content of the daemon's token file"
+        }
+        RequestError::Full(_) => {
+            "end what is open, or ask again later; the numbers are in the section `api` of the configuration"
+        }
         RequestError::Archive { remedy, .. } => return *remedy,
         _ => return None,
     })
@@ -217,7 +233,14 @@ impl IntoResponse for Refusal {
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let kind = HeaderValue::from_static("application/problem+json");
-        (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+        let mut answer = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            answer
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        answer
     }
 }
 

@@ -52,6 +52,7 @@ fn view(shared: &Shared, engine: EngineStatus, runtime: RuntimeView) -> StatusVi
         kernel: shared.kernel.clone(),
         runtime,
         memory: (shared.memory)(),
+        confinement: shared.confinement.clone(),
         problems: engine.problems.into_iter().map(problem).collect(),
     }
 }

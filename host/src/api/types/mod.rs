@@ -18,5 +18,7 @@ pub(crate) use layer::{
 pub(crate) use pairs::Pairs;
 pub(crate) use problem::Problem;
 pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};
-pub(crate) use status::{Attention, EventView, KernelView, MemoryView, RuntimeView, StatusView};
+pub(crate) use status::{
+    Attention, ConfinementView, EventView, KernelView, MemoryView, RuntimeView, StatusView,
+};
 pub(crate) use store::{StoreList, StoreRequest, StoreView};

@@ -52,6 +52,21 @@ pub(crate) struct MemoryView {
     pub(crate) peak_bytes: u64,
 }
 
+/// What the daemon may still do after it gave up what it does not need.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ConfinementView {
+    /// Capabilities in effect, without `CAP_`; a number for one that the daemon has no use for.
+    pub(crate) capabilities: Vec<String>,
+    /// Capabilities that anything it executes could have.
+    pub(crate) bounding: Vec<String>,
+    /// Nothing that it executes gains a right.
+    pub(crate) no_new_privs: bool,
+    /// Landlock is in force. It is not: a process under Landlock may not mount.
+    pub(crate) landlock: bool,
+    /// Descriptors that may be open at once.
+    pub(crate) open_files: u64,
+}
+
 /// Something that needs a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Attention {
@@ -98,6 +113,9 @@ pub(crate) struct StatusView {
     /// The daemon's memory; absent where the kernel does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) memory: Option<MemoryView>,
+    /// What the daemon may still do; absent where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confinement: Option<ConfinementView>,
     /// What needs a person.
     pub(crate) problems: Vec<Attention>,
 }

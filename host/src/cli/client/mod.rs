@@ -1,33 +1,32 @@
-//! A client of the daemon: HTTP over its unix socket.
+//! A client of the daemon: HTTP over its unix socket, or over TCP.
 //!
 //! Invariant: one connection for each call; bodies stream in both directions and are never held whole in memory, but
 //! for JSON documents.
 
 mod body;
+mod place;
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::UnixStream;
 use tokio::runtime::{Builder, Runtime};
 
 use super::failure::{Failure, Problem};
 use body::Body;
+pub(crate) use place::Place;
 
 /// Bytes of a JSON answer that are read: more than any page of a list, less than memory.
 const ANSWER_BYTES: usize = 64 << 20;
 
-/// A client of the daemon on one socket.
+/// A client of one daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: PathBuf,
+    place: Place,
     runtime: Runtime,
 }
 
@@ -36,10 +35,10 @@ impl Client {
     ///
     /// # Errors
     /// What making an event loop says.
-    pub(crate) fn new(socket: PathBuf) -> Result<Self, Failure> {
+    pub(crate) fn new(place: Place) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
-            socket,
+            place,
             runtime: runtime.map_err(Failure::io("make an event loop"))?,
         })
     }
@@ -123,19 +122,22 @@ impl Client {
         target: &str,
         body: Body,
     ) -> Result<Response<Incoming>, Failure> {
-        let stream = UnixStream::connect(&self.socket).await;
+        let stream = self.place.connect().await;
         let stream = stream.map_err(|source| Failure::Unreachable {
-            socket: self.socket.clone(),
+            place: self.place.to_string(),
             source,
         })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
             .await
             .map_err(self.broken("greet the daemon"))?;
         tokio::spawn(connection);
         let mut request = Request::builder()
             .method(method)
             .uri(target)
-            .header(HOST, "mica");
+            .header(HOST, self.place.host());
+        if let Some(shown) = self.place.authorization() {
+            request = request.header(AUTHORIZATION, shown);
+        }
         if let Some(content_type) = body.content_type() {
             request = request.header(CONTENT_TYPE, content_type);
         }
@@ -180,7 +182,7 @@ impl Client {
         &self,
         doing: &str,
     ) -> impl FnOnce(E) -> Failure + use<E> {
-        let doing = format!("{doing} at `{}`", self.socket.display());
+        let doing = format!("{doing} at `{}`", self.place);
         move |source| Failure::Connection {
             doing,
             source: source.into(),

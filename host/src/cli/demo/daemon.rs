@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Failure, interrupt, untrue};
-use crate::cli::client::Client;
+use crate::cli::client::{Client, Place};
 
 /// How long a daemon may take to answer: it compiles its drivers first.
 const START: Duration = Duration::from_secs(120);
@@ -60,7 +60,7 @@ impl Daemon {
         let child = command.spawn().map_err(Failure::io("start the daemon"))?;
         let mut daemon = Self {
             child,
-            client: Client::new(socket)?,
+            client: Client::new(Place::Socket(socket))?,
             log,
         };
         daemon.wait_for_answer()?;

@@ -1,0 +1,70 @@
+//! What the daemon gives up at its start, by itself: whoever takes it over later gets no more than this.
+//!
+//! It keeps the capabilities that it uses and drops all others, also from the bounding set; nothing that it executes gains a
+//! right; every descriptor that it was started with closes in its children; it makes nothing that others can write.
+//!
+//! Landlock is not used. A process under any rule set of Landlock may not mount: on Linux 6.18 (version 7 of its interface)
+//! `mount` and `move_mount` fail with EPERM even below a directory for which all rights were given, and mounting is what this
+//! daemon is for. A part of the threads cannot be put under it instead, because all of them share one memory.
+//!
+//! Invariant: called while the process has one thread, because capabilities belong to a thread and are passed on.
+
+use super::Error;
+use crate::api::types::ConfinementView;
+use crate::config::Config;
+use crate::machine;
+use rustix::fs::Mode;
+use std::io;
+
+use super::listen::LISTENERS;
+
+/// Descriptors of the daemon itself: stores, logs, events, pipes to the compiler.
+const OWN_FILES: u64 = 1024;
+
+/// Gives up what is not needed.
+///
+/// # Errors
+/// The kernel's. What an old kernel does not know is left out and told.
+pub(super) fn confine(config: &Config) -> Result<(), Error> {
+    let failed = |doing| move |source: io::Error| Error::Process { doing, source };
+    // Whatever the umask was: modes that others need are set, and no other is meant.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    if let Err(error) = mica_sys::close_on_exec() {
+        tracing::warn!(%error, "descriptors that the daemon was started with stay open in its children");
+    }
+    // Before the capability that allows it goes.
+    let wanted = wanted_files(config);
+    let files = mica_sys::raise_open_files(wanted)
+        .map_err(failed("raise the limit of open descriptors"))?;
+    if files < wanted {
+        tracing::warn!(
+            files,
+            wanted,
+            "fewer descriptors may be open than all connections and operations need: raise `LimitNOFILE` or `ulimit -Hn`"
+        );
+    }
+    mica_sys::keep_capabilities(machine::needed_capabilities())
+        .map_err(failed("drop capabilities"))?;
+    mica_sys::forbid_new_privileges().map_err(failed("set no_new_privs"))
+}
+
+/// Descriptors that are open when every connection, every handle of every operation is.
+fn wanted_files(config: &Config) -> u64 {
+    let connections = LISTENERS.saturating_mul(config.api.connections) as u64;
+    let handles = u64::from(config.limits.operations).saturating_mul(config.limits.handles as u64);
+    OWN_FILES
+        .saturating_add(connections)
+        .saturating_add(handles)
+}
+
+/// What is in force, as the kernel says.
+pub(super) fn view() -> Option<ConfinementView> {
+    let has = mica_sys::privileges().ok()?;
+    Some(ConfinementView {
+        capabilities: machine::capability_names(has.effective),
+        bounding: machine::capability_names(has.bounding),
+        no_new_privs: has.no_new_privileges,
+        landlock: false,
+        open_files: has.open_files,
+    })
+}
