@@ -4,6 +4,7 @@
 //! everything but the framing of HTTP is under test.
 
 use crate::api::rest::{self, Api};
+use crate::api::share::{Client, Shares, Visitor};
 use crate::api::{containerd, docker};
 use crate::config::{Config, Flags};
 use crate::daemon;
@@ -46,6 +47,7 @@ pub struct Interfaces {
     rest: Router,
     docker: Router,
     containerd: Router,
+    visitor: Visitor,
     _stop: tokio::sync::watch::Sender<bool>,
 }
 
@@ -74,6 +76,7 @@ impl Interfaces {
             runtime: Arc::clone(&sandbox),
             kernel: daemon::kernel(),
             memory: || None,
+            confinement: None,
             limits: limits.clone(),
             started: Instant::now(),
             stop: stopped,
@@ -89,6 +92,11 @@ impl Interfaces {
             rest: rest::router(Arc::new(api)),
             docker: docker::router(Arc::new(docker)),
             containerd: containerd::router(engine, config.containerd.as_ref().unwrap()),
+            visitor: Visitor {
+                client: Client::User(0),
+                streams: Shares::new("streams", "streams", 8, 8),
+                memory: Shares::new("mebibytes", "memory", 8, 8),
+            },
             _stop: stop,
         }
     }
@@ -112,7 +120,9 @@ impl Interfaces {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body)).ok()?;
+        let mut request = request.body(Body::from(body)).ok()?;
+        // As a connection does.
+        request.extensions_mut().insert(self.visitor.clone());
         Some(self.threads.block_on(answer(router.clone(), request)))
     }
 }

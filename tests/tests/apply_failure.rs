@@ -91,14 +91,15 @@ fn broken(number: usize) -> Vec<u8> {
 fn shipped(setup: &Setup) {
     let bench = setup.start();
     by_chance(|name, scripts| {
-        for (number, id) in [(0, format!("{name}-a")), (1, format!("{name}-b"))] {
-            let parent = (number > 0).then(|| format!("{name}-a"));
-            bench.store.create(&id, parent.as_deref()).expect("create");
-            let top = bench.store.mount(&id).expect("mount");
-            fill(&bench, &top, scripts);
-            bench.store.unmount(&id).expect("unmount");
-        }
-        let id = format!("{name}-b");
+        let (below, id) = (format!("{name}-a"), format!("{name}-b"));
+        bench.store.create(&below, None).expect("create");
+        bench
+            .store
+            .apply(&below, &archive("f below data=1\n"))
+            .expect("apply");
+        bench.store.create(&id, Some(&below)).expect("create");
+        fill(&bench, &bench.store.mount(&id).expect("mount"), scripts);
+        bench.store.unmount(&id).expect("unmount");
         for number in 0..BROKEN_ENDS.len() {
             unchanged(&bench, &id, &broken(number))?;
         }
@@ -107,7 +108,7 @@ fn shipped(setup: &Setup) {
             .apply(&id, &archive("f fine data=1\n"))
             .expect("a good one");
         bench.store.remove(&id).expect("remove");
-        bench.store.remove(&format!("{name}-a")).expect("remove");
+        bench.store.remove(&below).expect("remove");
         Ok(())
     });
 }

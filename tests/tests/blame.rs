@@ -2,7 +2,7 @@
 //! the layer and the store that it broke in before it is kept from others.
 
 use std::fs;
-use std::io::{BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::Duration;
@@ -141,7 +141,7 @@ fn clients_that_are_slow_take_their_own_time_and_no_one_s_place() {
             )
         })
         .collect();
-    let target = store.target("large", "/diff?parent=none");
+    let target = store.target("large", "/diff?parent=");
     let download = http::begin(&store.client.socket, "GET", &target, &[], Body::Empty);
     let mut download = BufReader::new(download.expect("begin a download"));
     let mut head = [0; 1000];
@@ -366,14 +366,20 @@ fn a_driver_that_breaks_is_kept_from_the_layer_then_from_the_store_and_from_all_
     four.inspect("fine").expect("inspect");
 }
 
-#[test]
-fn a_quarantine_ends_when_a_person_says_so() {
+/// Three stores of the hostile driver, each with two layers that it breaks in.
+fn breaking() -> (Bench, Vec<Store>) {
     let (bench, stores) = hostile(&["one", "two", "three"]);
-    let (client, socket) = (&bench.daemon.client, &bench.daemon.client.socket);
     for store in &stores {
         store.create("get-trap", None).expect("create");
         store.create("get-trap-too", None).expect("create");
     }
+    (bench, stores)
+}
+
+#[test]
+fn a_quarantine_stands_in_the_lists_and_ends_by_the_command_line() {
+    let (bench, stores) = breaking();
+    let (client, socket) = (&bench.daemon.client, &bench.daemon.client.socket);
     break_in(&stores[0], "get-trap");
     break_in(&stores[0], "get-trap");
     break_in(&stores[0], "get-trap-too");
@@ -412,15 +418,33 @@ fn a_quarantine_ends_when_a_person_says_so() {
         "driver-failed",
         "it is called again"
     );
-    break_in(&stores[1], "get-trap");
-    break_in(&stores[2], "get-trap");
+    mica(socket, &["driver", "release", "hostile", "--layer", "a"]).failed(2, "--store");
+}
+
+#[test]
+fn a_quarantine_for_all_ends_by_rest_and_is_an_event() {
+    let (bench, stores) = breaking();
+    let client = &bench.daemon.client;
+    for store in &stores {
+        break_in(store, "get-trap");
+    }
     assert_eq!(quarantines(client), json!([[null, null]]));
+    let events = http::begin(&client.socket, "GET", "/v1/events", &[], Body::Empty);
+    let mut events = BufReader::new(events.expect("listen"));
+    http::read_head(&mut events).expect("an answer");
     let answer = client.json("POST", "/v1/drivers/hostile/release", &Value::Null);
     let answer = answer.expect("release");
     assert_eq!(
         answer["released"].as_array().map(Vec::len),
         Some(1),
         "{answer}"
+    );
+    let mut lines = events.lines().map(|line| line.expect("an event"));
+    let told = lines.find(|line| line.starts_with("data:"));
+    let told = told.expect("an event");
+    assert!(
+        told.contains("driver.released") && told.contains("hostile"),
+        "{told}"
     );
     assert_eq!(
         break_in(&stores[1], "get-trap"),
@@ -443,5 +467,4 @@ fn a_quarantine_ends_when_a_person_says_so() {
             "{refused:?}"
         );
     }
-    mica(socket, &["driver", "release", "hostile", "--layer", "a"]).failed(2, "--store");
 }

@@ -2,13 +2,13 @@
 //! error that names driver and layer, nothing is changed, and the next call works.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
-use mica_tests::build::hostile_diff_driver;
+use mica_tests::build::{hostile_diff_driver, hostile_driver};
 use mica_tests::client::{Against, Store};
 use mica_tests::docker::{Bench, Plugin};
 use mica_tests::dump::dump;
-use mica_tests::http::{self, Body};
+use mica_tests::http::{self, Body, Response};
 use mica_tests::lab::FileSystem;
 use mica_tests::watch::swept;
 use mica_tests::{archive, tree};
@@ -42,7 +42,8 @@ trait FrontEnd {
     fn remove(&self, id: &str) -> Result<(), String>;
     fn mount(&self, id: &str) -> Result<std::path::PathBuf, String>;
     fn unmount(&self, id: &str) -> Result<(), String>;
-    /// Asks for what a case is about; the answer itself does not matter if there is one.
+    /// Asks for what a case is about; the answer itself does not matter if there is one. Nothing is told by an answer that
+    /// broke off: only the log says why.
     fn call(&self, call: &str, id: &str, archive: &[u8]) -> Result<(), String>;
 }
 
@@ -65,7 +66,12 @@ impl FrontEnd for Plugin {
     fn call(&self, call: &str, id: &str, archive: &[u8]) -> Result<(), String> {
         match call {
             "diff" => self.diff(id, "").map(drop),
-            "changes" => self.about("Changes", id).map(drop),
+            "changes" => {
+                let request = json!({ "ID": id });
+                let call = "/GraphDriver.Changes";
+                let answer = http::send(&self.socket, "POST", call, &[], Body::Json(&request));
+                whole(answer, |answer| answer.json()["Err"].to_string())
+            }
             "size" => self.about("DiffSize", id).map(drop),
             "apply" => self.apply(id, "", archive).map(drop),
             "metadata" => self.about("GetMetadata", id).map(drop),
@@ -97,13 +103,26 @@ impl FrontEnd for Store {
     fn call(&self, call: &str, id: &str, archive: &[u8]) -> Result<(), String> {
         let done = match call {
             "diff" => self.diff(id, Against::Parent).map(drop),
-            "changes" => self.changes(id, Against::Parent).map(drop),
+            "changes" => {
+                let target = self.target(id, "/changes");
+                let answer = self.client.try_send("GET", &target, Body::Empty);
+                return whole(answer, |answer| answer.json()["detail"].to_string());
+            }
             "size" => self.size(id, Against::Parent).map(drop),
             "apply" => self.apply(id, archive).map(drop),
             "metadata" => self.client.get(&self.target(id, "/metadata")).map(drop),
             other => panic!("`{other}` is no call"),
         };
         done.map_err(|problem| problem.detail)
+    }
+}
+
+/// Whether an answer came whole and is none of an error. One that breaks off at once may have no head.
+fn whole(answer: io::Result<Response>, told: impl Fn(Response) -> String) -> Result<(), String> {
+    match answer {
+        Ok(answer) if answer.status >= 400 => Err(told(answer)),
+        Ok(answer) if answer.complete => Ok(()),
+        Ok(_) | Err(_) => Err(String::new()),
     }
 }
 
@@ -183,12 +202,16 @@ fn commit_crime(bench: &Bench, front: &dyn FrontEnd, case: &Case) {
     }
     let archive = archive::archive("f file data=content\nd dir");
     let (before, faults_before) = (state(bench, front.store()), faults(bench));
+    let log = bench.daemon.log().len();
     let answer = match call.as_str() {
         "create" => front.create(id),
         "mount" => front.mount(id).map(drop),
         other => front.call(other, id, &archive),
     };
-    let text = answer.expect_err(&about);
+    let mut text = answer.expect_err(&about);
+    if text.is_empty() {
+        text = bench.daemon.log().split_off(log);
+    }
     // The driver prints the contract's words as its own language writes them: `ReadOnly`.
     let plain = |text: &str| text.to_lowercase().replace([' ', '-'], "");
     assert!(
@@ -244,6 +267,23 @@ fn nothing_that_a_driver_says_over_rest_is_believed() {
     for case in &cases() {
         commit_crime(&bench, &store, case);
     }
+}
+
+/// ATTACKS 87: the bytes of an answer are bounded before they are copied.
+#[test]
+fn a_status_of_many_keys_ends_one_call() {
+    let bench = Bench::start(FileSystem::Ext4);
+    let driver = hostile_driver("flood", "status-flood");
+    bench.daemon.client.load_driver(&driver).expect("load");
+    // dockerd asks for it with `Init` already.
+    let text = bench.plugin.init("/docker/mica", &["mica.driver=flood"]);
+    let text = text.expect_err("it is too long");
+    for part in ["`flood`", "store `docker`", "too much data"] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(bench.daemon.resident_kib() < 600_000);
+    let store = bench.daemon.client.create_store("other", "vfs", &json!({}));
+    furnish(&store.expect("the next call works"));
 }
 
 /// Whoever reads decides how long: when the reader goes, the driver is ended, and it is no fault of anyone.

@@ -508,7 +508,7 @@ fn a_panic_in_the_middle_of_an_operation_leaves_nothing_locked() {
     each(|rig| {
         rig.fill("a", None, "one");
         for _ in 0..3 {
-            let source = Source::from_reader(Defect);
+            let source = Source::from_reader(Box::new(Defect));
             let apply = || {
                 let token = CancelToken::default();
                 rig.engine().apply(STORE, "a", source, token)

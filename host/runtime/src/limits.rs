@@ -127,7 +127,7 @@ impl Default for Limits {
             compiled_bytes: 256 << 20,
             operations: 128,
             driver_operations: 32,
-            streams: 64,
+            streams: 128,
             fault_minutes: 10,
             layer_faults: 2,
             store_faults: 3,

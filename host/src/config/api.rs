@@ -19,8 +19,8 @@ pub(crate) struct ApiLimits {
     pub(crate) calls: usize,
     /// Requests of one client.
     pub(crate) client_calls: usize,
-    /// Archives and lists under way. Each holds an operation of a driver for as long as its client takes, so there are fewer
-    /// of them than `limits.driver_operations`, even on three listeners at once.
+    /// Archives and lists under way. Each has an instance of its driver for as long as its client takes, so there are fewer
+    /// of them than `limits.streams`, even on three listeners at once.
     pub(crate) streams: usize,
     /// Archives and lists of one client.
     pub(crate) client_streams: usize,
@@ -51,8 +51,8 @@ impl Default for ApiLimits {
             client_connections: 512,
             calls: 512,
             client_calls: 384,
-            streams: 10,
-            client_streams: 8,
+            streams: 40,
+            client_streams: 32,
             memory: 256,
             client_memory: 64,
             json_bytes: 1 << 20,

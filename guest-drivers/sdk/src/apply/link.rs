@@ -5,7 +5,7 @@
 use super::chain::Obstacle;
 use super::{Apply, Target};
 use crate::archive::{Entry, name};
-use crate::error::printable;
+use crate::error::{host, printable};
 use crate::tree::Source;
 use crate::{Code, Failure, NodeKind, Result};
 use std::collections::VecDeque;
@@ -40,12 +40,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         let target = match directory.stat(last, &[]) {
             Ok(target) => target,
             Err(failure) if failure.code == Code::NotFound => return Err(missing()),
-            Err(failure) => {
-                return Err(crate::error::host(
-                    format!("look up `{}`", printable(last)),
-                    failure,
-                ));
-            }
+            Err(failure) => return Err(host(format!("look up `{}`", printable(last)), failure)),
         };
         if target.attributes.kind == NodeKind::Directory {
             return Err(self.reader.invalid(format_args!(
@@ -72,7 +67,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         self.chain.forget_path();
         made.map_err(|failure| match failure.code {
             Code::NotFound => missing(),
-            _ => crate::error::host(format!("link `{}`", printable(name)), failure),
+            _ => host(format!("link `{}`", printable(name)), failure),
         })
     }
 }

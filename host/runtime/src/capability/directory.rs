@@ -6,38 +6,18 @@ use super::attributes::{self, Changeable, Node, Wanted, check_mode};
 use super::file::File;
 use super::listing::Listing;
 use super::plan::Position;
+use super::sharing::Sharing;
 use super::{HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entry};
 use crate::{Access, Code, Failure};
 use cap_std::fs::Dir;
 use mica_sys::node::{self, Kind};
-use mica_sys::tree::{self, Seen, SharedFiles};
-use mica_sys::{Name, NameError};
+use mica_sys::{Name, NameError, tree};
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wasmtime::component::Resource;
-
-/// What the nodes below a directory belong to besides it.
-#[derive(Clone, Debug)]
-pub(super) struct Sharing {
-    files: Arc<SharedFiles>,
-    seen: Seen,
-}
-
-impl Sharing {
-    pub(super) fn new(files: Arc<SharedFiles>) -> Self {
-        let seen = Seen::Plainly;
-        Self { files, seen }
-    }
-
-    /// The same, seen through an overlay that lies over it.
-    pub(super) fn through_overlay(&self) -> Self {
-        let (files, seen) = (Arc::clone(&self.files), Seen::ThroughOverlay);
-        Self { files, seen }
-    }
-}
 
 /// An open directory and what may be done in it.
 #[derive(Clone, Debug)]
@@ -98,18 +78,14 @@ impl Directory {
 
     /// Makes the node of a name the directory's own, so that it can be changed.
     pub(super) fn own(&self, name: &Name) -> io::Result<()> {
-        match &self.sharing {
-            Some(sharing) => sharing.files.own(self.fd(), name, sharing.seen),
-            None => Ok(()),
-        }
+        let sharing = self.sharing.as_ref();
+        sharing.map_or(Ok(()), |sharing| sharing.own(self.fd(), name))
     }
 
     /// As [`Directory::own`], for a node that is to get a further name.
     fn own_for_link(&self, name: &Name) -> io::Result<()> {
-        match &self.sharing {
-            Some(sharing) => sharing.files.own_for_link(self.fd(), name, sharing.seen),
-            None => Ok(()),
-        }
+        let sharing = self.sharing.as_ref();
+        sharing.map_or(Ok(()), |sharing| sharing.own_for_link(self.fd(), name))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

@@ -2,8 +2,9 @@
 //!
 //! Invariant: an interface; what a layer is, and who may do what, the engine decides.
 
-use super::directory::{Directory, Sharing};
+use super::directory::Directory;
 use super::plan::Outcome;
+use super::sharing::Sharing;
 use super::{HostResult, State};
 use crate::bindings::mica::host::home::{self as wit, Layer};
 use crate::{Access, Code, Failure, Feature, LayerKind, Support};

@@ -18,6 +18,7 @@ mod log;
 pub(crate) mod meter;
 pub(crate) mod mounts;
 pub(crate) mod plan;
+mod sharing;
 pub(crate) mod streams;
 mod wasi;
 

@@ -2,8 +2,9 @@
 //!
 //! Invariant: built from descriptors alone, and attached nowhere: that is the engine's.
 
-use super::directory::{Directory, Sharing, component};
+use super::directory::{Directory, component};
 use super::plan::{MountPlan, Outcome, Place, Position, broken};
+use super::sharing::Sharing;
 use super::{HostError, HostResult, State};
 use crate::bindings::mica::host::mounts as wit;
 use crate::{Access, Code, Failure};

@@ -88,7 +88,8 @@ mod tests {
     #[test]
     fn a_message_is_cut_at_a_character() {
         let long = status(&Error::Invalid("ü".repeat(5000)));
-        assert_eq!(long.message().len(), MESSAGE_BYTES);
+        assert!(long.message().len() < 4200, "{long}");
+        assert!(long.message().contains("… (cut, it has"), "{long}");
         assert_eq!(long.code(), Code::InvalidArgument);
     }
 

@@ -194,7 +194,7 @@ impl Guest for Hostile {
         trap_in("status");
         if FAULT == "status-flood" {
             let pair = |number: u32| (format!("Key {number}"), "v".repeat(8));
-            return Ok((0..1_000_000).map(pair).collect());
+            return Ok((0..300_000).map(pair).collect());
         }
         Ok(vec![(
             "Mood".to_owned(),

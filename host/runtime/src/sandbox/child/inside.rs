@@ -4,14 +4,13 @@
 
 use super::answer::{Header, Outcome, encode};
 use super::{Job, Task};
-use crate::sandbox::prepare::prepare;
-use crate::sandbox::{engine, prepare};
+use crate::sandbox::engine;
+use crate::sandbox::prepare::{Prepared, prepare};
 use crate::{Error, SafeText};
 use mica_sys::{ProcessLimits, confine};
 use std::any::Any;
 use std::io::{self, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use wasmtime::Engine;
 
 /// Does a job: confines this process, reads a component from standard input, writes the answer to standard output. Only for
 /// a process that was started for this and has one thread.
@@ -37,7 +36,7 @@ pub fn compile_child(job: &str) -> Result<(), String> {
             let most = (job.limits.component_bytes as u64).saturating_add(1);
             let mut input = io::stdin().lock().take(most);
             input.read_to_end(&mut bytes).map_err(text)?;
-            answer(&engine, &job, &bytes)
+            outcome(|| prepare(&engine, &bytes, &job.limits, &job.grants))
         }
     };
     let answer = encode(&Header { lacks, outcome }, &code).map_err(|error| error.to_string())?;
@@ -67,12 +66,10 @@ fn lack(what: &str, done: io::Result<()>) -> Option<String> {
     done.err().map(|error| format!("{what}: {error}"))
 }
 
-fn answer(engine: &Engine, job: &Job, bytes: &[u8]) -> (Outcome, Vec<u8>) {
-    let prepared = catch_unwind(AssertUnwindSafe(|| {
-        prepare(engine, bytes, &job.limits, &job.grants)
-    }));
-    match prepared {
-        Ok(Ok(prepare::Prepared { facts, code })) => (Outcome::Accepted(facts), code),
+/// What came of a component, whatever its checks end with.
+fn outcome(prepare: impl FnOnce() -> Result<Prepared, Error>) -> (Outcome, Vec<u8>) {
+    match catch_unwind(AssertUnwindSafe(prepare)) {
+        Ok(Ok(Prepared { facts, code })) => (Outcome::Accepted(facts), code),
         Ok(Err(Error::Rejected { reason, remedy })) => rejected(reason, remedy),
         Ok(Err(other)) => rejected(other.to_string().into(), REPORT.into()),
         Err(panic) => rejected(broke(&*panic), REPORT.into()),
@@ -96,4 +93,27 @@ fn broke(panic: &(dyn Any + Send)) -> SafeText {
         said.unwrap_or("it did not say why")
     )
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_that_panics_is_a_component_that_is_rejected() {
+        let panics: [fn() -> Result<Prepared, Error>; 2] = [
+            || panic!("index out of bounds\n\u{1b}[31m"),
+            || std::panic::panic_any(7),
+        ];
+        for (panic, told) in panics.into_iter().zip([
+            r"the compiler broke on it: index out of bounds\n\u{1b}[31m",
+            "the compiler broke on it: it did not say why",
+        ]) {
+            let (Outcome::Rejected { reason, remedy }, code) = outcome(panic) else {
+                panic!("it is not rejected")
+            };
+            assert_eq!((reason.as_str(), remedy.as_str()), (told, REPORT));
+            assert!(code.is_empty());
+        }
+    }
 }

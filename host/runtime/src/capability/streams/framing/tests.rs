@@ -47,187 +47,136 @@ fn framed(bytes: &[u8], part: usize) -> Result<u64, Unframed> {
     Ok(framing.entries())
 }
 
-#[test]
-fn archives_are_taken_in_parts_of_any_size() {
-    let long = vec![b'n'; 300];
-    let xattr = record(
-        "SCHILY.xattr.user.x",
-        &[&[b'\n'; 700][..], b"=\0size"].concat(),
-    );
+/// What an archive is, its bytes, and how many entries it has.
+type Good = (&'static str, Vec<u8>, u64);
+/// What is no archive, where it goes wrong, and what the error says.
+type Bad = (&'static str, Vec<u8>, u64, &'static str);
+
+fn plain() -> Vec<Good> {
     let mut binary = [0; 12];
     (binary[0], binary[11]) = (0x80, 5);
-    let cases = [
+    let binary = [header(b'0', &binary), padded(b"12345".to_vec())];
+    let links = [header(b'5', b""), header(b'1', b"0")];
+    let long = [file(b'L', &[b'n'; 300]), file(b'0', b"x")];
+    vec![
         ("an empty one", archive(&[]), 0),
         ("more zeros", vec![0; 20 * BLOCK], 0),
         ("a file", archive(&[file(b'0', b"hello")]), 1),
         ("an old file", archive(&[file(0, &[7; 513])]), 1),
-        (
-            "a directory and a link",
-            archive(&[header(b'5', b""), header(b'1', b"0")]),
-            2,
-        ),
-        (
-            "a long name",
-            archive(&[file(b'L', &long), file(b'0', b"x")]),
-            1,
-        ),
-        (
-            "records",
-            archive(&[file(b'x', &xattr), file(b'0', b"x")]),
-            1,
-        ),
-        (
-            "records with NULs",
-            archive(&[file(b'x', b"9 a=1234\n\0\0"), file(b'0', b"x")]),
-            1,
-        ),
-        (
-            "a size in records",
-            archive(&[
-                file(b'x', b"9 size=6\n"),
-                header(b'0', b"0"),
-                padded(b"123456".to_vec()),
-            ]),
-            1,
-        ),
+        ("a directory and a link", archive(&links), 2),
+        ("a long name", archive(&long), 1),
+        ("a binary size", archive(&binary), 1),
+    ]
+}
+
+fn with_records() -> Vec<Good> {
+    let value = [&[b'\n'; 700][..], b"=\0size"].concat();
+    let xattr = record("SCHILY.xattr.user.x", &value);
+    let of = |records: &[u8], content: Vec<u8>| archive(&[file(b'x', records), content]);
+    let file = file(b'0', b"hello");
+    let sized = [header(b'0', b"0"), padded(b"123456".to_vec())].concat();
+    let global = archive(&[self::file(b'g', b"10 a=size\n"), file.clone()]);
+    vec![
+        ("an attribute", of(&xattr, file.clone()), 1),
+        ("NULs behind", of(b"9 a=1234\n\0\0", file.clone()), 1),
+        ("a size", of(b"9 size=6\n", sized), 1),
         (
             "a size that is taken back",
-            archive(&[file(b'x', b"9 size=6\n8 size=\n"), file(b'0', b"hello")]),
+            of(b"9 size=6\n8 size=\n", file),
             1,
         ),
-        (
-            "records of all",
-            archive(&[file(b'g', b"10 a=size\n"), file(b'0', b"x")]),
-            1,
-        ),
-        (
-            "a binary size",
-            archive(&[header(b'0', &binary), padded(b"12345".to_vec())]),
-            1,
-        ),
-    ];
-    for (what, bytes, entries) in cases {
+        ("records of all", global, 1),
+    ]
+}
+
+#[test]
+fn archives_are_taken_in_parts_of_any_size() {
+    for (what, bytes, entries) in [plain(), with_records()].concat() {
         for part in [1, 7, 511, 512, 513, 4096] {
-            assert_eq!(
-                framed(&bytes, part),
-                Ok(entries),
-                "{what} in parts of {part}"
-            );
+            let found = framed(&bytes, part);
+            assert_eq!(found, Ok(entries), "{what} in parts of {part}");
         }
     }
 }
 
-#[test]
-fn what_is_no_archive_is_refused_where_it_goes_wrong() {
-    let mut flipped = archive(&[file(b'0', b"hello")]);
-    flipped[0] ^= 1;
-    let block = BLOCK as u64;
-    let cases = [
-        ("nothing", Vec::new(), 0, "ends without"),
-        ("text", b"hello".to_vec(), 5, "ends without"),
-        ("noise", vec![b'#'; 4096], 0, "checksum"),
-        ("a flipped bit", flipped, 0, "checksum"),
-        ("no end", file(b'0', b"hello"), 2 * block, "ends without"),
-        (
-            "half an end",
-            [file(b'0', b""), vec![0; BLOCK]].concat(),
-            2 * block,
-            "ends without",
-        ),
-        (
-            "half a block",
-            [archive(&[]), vec![0; 5]].concat(),
-            2 * block + 5,
-            "ends without",
-        ),
-        (
-            "a file after the end",
-            [archive(&[]), file(b'0', b"")].concat(),
-            2 * block,
-            "follows",
-        ),
-        (
-            "zeros in the midst",
-            archive(&[vec![0; BLOCK], file(b'0', b"")]),
-            block,
-            "midst",
-        ),
-        (
-            "a negative size",
-            archive(&[header(b'0', &[0xff; 12])]),
-            0,
-            "size",
-        ),
-        (
-            "the largest size",
-            archive(&[header(b'0', &[&[0x80; 1][..], &[0xff; 11]].concat())]),
-            0,
-            "size",
-        ),
-        (
-            "a directory with content",
-            archive(&[file(b'5', b"x")]),
-            0,
-            "without content",
-        ),
-        (
-            "an old sparse file",
-            archive(&[file(b'S', b"x")]),
-            0,
-            "sparse",
-        ),
-        (
-            "a size for all",
-            archive(&[file(b'g', b"9 size=6\n")]),
-            block,
-            "all entries",
-        ),
-        (
-            "a size of letters",
-            archive(&[file(b'x', b"9 size=x\n")]),
-            block,
-            "no number",
-        ),
-        (
-            "a size beyond 63 bits",
-            archive(&[file(b'x', b"28 size=18446744073709551615\n")]),
-            block,
-            "no number",
-        ),
-        (
-            "a record that is too long",
-            archive(&[file(b'x', b"99 a=b\n")]),
-            block,
-            "well-formed",
-        ),
-        (
-            "a record without an end",
-            archive(&[file(b'x', b"6 a=bc")]),
-            block,
-            "well-formed",
-        ),
-        (
-            "a record without a key",
-            archive(&[file(b'x', b"5 ab\n")]),
-            block,
-            "well-formed",
-        ),
-        (
-            "half a record",
-            archive(&[file(b'x', b"1")]),
-            block,
-            "well-formed",
-        ),
-        (
-            "records of nothing",
-            archive(&[file(b'x', b"9 size=6\n")]),
-            2 * block,
-            "before its end",
-        ),
-    ];
+#[track_caller]
+fn are_refused(cases: Vec<Bad>) {
     for (what, bytes, at, says) in cases {
         let wrong = framed(&bytes, BLOCK).expect_err(what);
         assert!(wrong.what.contains(says), "{what}: {wrong}");
         assert_eq!(wrong.at, at, "{what}: {wrong}");
     }
+}
+
+#[test]
+fn an_archive_has_an_end_and_nothing_behind_it() {
+    let block = BLOCK as u64;
+    let file = file(b'0', b"hello");
+    let half = [file.clone(), vec![0; BLOCK]].concat();
+    let more = [archive(&[]), vec![0; 5]].concat();
+    let behind = [archive(&[]), file.clone()].concat();
+    let midst = archive(&[vec![0; BLOCK], file.clone()]);
+    are_refused(vec![
+        ("nothing", Vec::new(), 0, "ends without"),
+        ("text", b"hello".to_vec(), 5, "ends without"),
+        ("no end", file, 2 * block, "ends without"),
+        ("half an end", half, 3 * block, "ends without"),
+        ("half a block", more, 2 * block + 5, "ends without"),
+        ("a file behind", behind, 2 * block, "follows"),
+        ("zeros in the midst", midst, block, "midst"),
+    ]);
+}
+
+#[test]
+fn a_header_has_a_checksum_and_a_size_that_its_type_can_have() {
+    let mut flipped = archive(&[file(b'0', b"hello")]);
+    flipped[0] ^= 1;
+    let largest = [&[0x80; 1][..], &[0xff; 11]].concat();
+    let directory = archive(&[file(b'5', b"x")]);
+    are_refused(vec![
+        ("noise", vec![b'#'; 4096], 0, "checksum"),
+        ("a flipped bit", flipped, 0, "checksum"),
+        ("a negative size", header(b'0', &[0xff; 12]), 0, "size"),
+        ("the largest size", header(b'0', &largest), 0, "size"),
+        ("a directory with content", directory, 0, "without content"),
+        ("an old sparse file", file(b'S', b"x"), 0, "sparse"),
+    ]);
+}
+
+#[test]
+fn records_are_well_formed_and_stand_before_their_entry() {
+    let block = BLOCK as u64;
+    let of = |records: &[u8]| archive(&[file(b'x', records)]);
+    let global = archive(&[file(b'g', b"9 size=6\n")]);
+    let beyond = record("size", b"9223372036854775808");
+    are_refused(vec![
+        ("a size for all", global, block, "all entries"),
+        ("a size of letters", of(b"9 size=x\n"), block, "no number"),
+        ("a size beyond 63 bits", of(&beyond), block, "no number"),
+        (
+            "a record that is too long",
+            of(b"99 a=b\n"),
+            block,
+            "well-formed",
+        ),
+        (
+            "a record without an end",
+            of(b"6 a=bc"),
+            block,
+            "well-formed",
+        ),
+        (
+            "a record without a key",
+            of(b"5 ab\n"),
+            block,
+            "well-formed",
+        ),
+        ("half a record", of(b"1"), block, "well-formed"),
+        (
+            "records of nothing",
+            of(b"9 size=6\n"),
+            2 * block,
+            "before its end",
+        ),
+    ]);
 }
