@@ -5,6 +5,7 @@ use mica_tests::command::mica;
 use mica_tests::lab::{FileSystem, Lab};
 use mica_tests::setup;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// What stands in the component in the place of a function's name; it is as long.
 const NAME: &str = "a_function_whose_name_a_test_exchanges_for_another";
@@ -65,6 +66,30 @@ fn check(what: &str, document: &Value) {
     }
 }
 
+/// What commands print of it, for people and for programs.
+fn check_commands(socket: &Path) {
+    for arguments in [
+        &["driver", "ls"][..],
+        &["driver", "inspect", "hostile"],
+        &["store", "inspect", "hostile"],
+        &["--store", "hostile", "layer", "inspect", "l"],
+        &["--store", "hostile", "layer", "create", "say-invalid"],
+        &["status"],
+    ] {
+        for output in ["table", "json"] {
+            let ended = mica(socket, &[&["--output", output], arguments].concat());
+            for text in [ended.text(), ended.stderr] {
+                assert!(is_harmless(&text), "{arguments:?}: {text:?}");
+                assert!(text.len() < 200_000, "{arguments:?}: {} bytes", text.len());
+                assert!(
+                    !text.lines().any(|line| line.starts_with("2026-01-01")),
+                    "{arguments:?}: {text}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn whatever_a_driver_says_is_one_short_line_in_every_place() {
     let lab = Lab::on(FileSystem::Ext4);
@@ -102,27 +127,7 @@ fn whatever_a_driver_says_is_one_short_line_in_every_place() {
             .get(&store.target("l", "/metadata"))
             .expect("metadata"),
     );
-    let socket = client.socket.clone();
-    for arguments in [
-        &["driver", "ls"][..],
-        &["driver", "inspect", "hostile"],
-        &["store", "inspect", "hostile"],
-        &["--store", "hostile", "layer", "inspect", "l"],
-        &["--store", "hostile", "layer", "create", "say-invalid"],
-        &["status"],
-    ] {
-        for output in ["table", "json"] {
-            let ended = mica(&socket, &[&["--output", output], arguments].concat());
-            for text in [ended.text(), ended.stderr] {
-                assert!(is_harmless(&text), "{arguments:?}: {text:?}");
-                assert!(text.len() < 200_000, "{arguments:?}: {} bytes", text.len());
-                assert!(
-                    !text.lines().any(|line| line.starts_with("2026-01-01")),
-                    "{arguments:?}: {text}"
-                );
-            }
-        }
-    }
+    check_commands(&client.socket);
     let log = daemon.log();
     assert!(is_harmless(&log), "{log}");
     assert!(

@@ -45,10 +45,8 @@ impl Driver for Hello {
                 .doing(|| "write the note")?;
             if let Some(parent) = parent {
                 let below = home::open(parent).doing(|| format!("open parent `{parent}`"))?;
-                copy_tree(
-                    &below.open_directory(b"files").doing(|| "open its files")?,
-                    &files,
-                )?;
+                let theirs = below.open_directory(b"files");
+                copy_tree(theirs.doing(|| "open its files")?, files)?;
             }
         }
         home::publish(staged, id).doing(|| format!("publish layer `{id}`"))

@@ -82,10 +82,15 @@ impl DiffDriver for NaiveDiff {
         )
     }
 
-    fn apply_diff(id: &str, _parent: Option<&str>, source: &Source) -> Result<ApplyReport> {
+    fn apply_diff(
+        id: &str,
+        _parent: Option<&str>,
+        form: ArchiveForm,
+        source: &Source,
+    ) -> Result<ApplyReport> {
         let view = View::of(id, Access::ReadWrite)?;
-        let report = apply::apply(view.root()?, source)?;
-        Ok(apply_report(&report))
+        let report = apply::apply(view.root()?, form, source)?;
+        Ok(apply_report(report))
     }
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {

@@ -16,7 +16,6 @@ use mica_sdk::driver::known_options;
 use mica_sdk::host::filesystem::{self, Feature, Support};
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{directory::Directory, home};
-use mica_sdk::tree::wanted;
 use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
 
 /// Mode of the top of an empty layer: Docker's.
@@ -141,11 +140,8 @@ fn known(options: &[(String, String)]) -> Result<()> {
 /// The top of a merged tree has the attributes of the upper's: a child begins with its parent's.
 fn like_parent(top: &Directory, parent: &str) -> Result<()> {
     let below = upper(parent)?;
-    let own = below
-        .get_attributes(&wanted::of_layers())
-        .doing(|| format!("read the top of parent `{parent}`"))?;
-    top.set_attributes(&copy::attributes(&own))
-        .doing(|| "set attributes of the top")?;
+    copy::copy_attributes(&below, top)
+        .doing(|| format!("give the top the attributes of parent `{parent}`'s"))?;
     // Asked for early: a chain with a hole must not be published.
     lowers(parent).map(drop)
 }

@@ -135,14 +135,19 @@ impl DiffDriver for Overlay {
         diff::list_changes(new, old, &sides, sink)
     }
 
-    fn apply_diff(id: &str, _parent: Option<&str>, source: &Source) -> Result<ApplyReport> {
+    fn apply_diff(
+        id: &str,
+        _parent: Option<&str>,
+        form: ArchiveForm,
+        source: &Source,
+    ) -> Result<ApplyReport> {
         let parts = parts(id)?;
         let mount = parts
             .mount(Access::ReadWrite, None)
             .doing(|| format!("mount layer `{id}`"))?;
         let root = mount.root().doing(|| format!("open layer `{id}`"))?;
-        let report = apply::apply(root, source)?;
-        Ok(apply_report(&report))
+        let report = apply::apply(root, form, source)?;
+        Ok(apply_report(report))
     }
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {

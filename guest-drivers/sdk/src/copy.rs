@@ -1,108 +1,136 @@
 //! Copies a tree: what a driver without shared layers does for every child.
 //!
-//! Hard links stay hard links, holes stay holes, times are kept to the nanosecond. A socket is copied as a name that no
+//! Hard links stay hard links, holes stay holes, times are kept to the nanosecond, and extended attributes are kept in
+//! every name space, access lists among them: a child has its parent's rights. A socket is copied as a name that no
 //! one listens on, so that a child shows what its parent shows.
 //!
 //! Invariant: content is moved by the host, by reflink where the file system can.
 
 use crate::error::printable;
 use crate::tree::pages::Pages;
+use crate::tree::trail::Trail;
 use crate::tree::{Directory, File as _, wanted};
-use crate::{AttributeChanges, Doing as _, Entry, Error, Node, NodeKind, Ownership, Result};
+use crate::{AttributeChanges, Doing as _, Entry, Failure, Node, NodeKind, Ownership, Result};
 use std::collections::BTreeMap;
-
-/// Deeper trees are refused, as in archives.
-const DEPTH: usize = crate::archive::name::DEPTH;
+use std::rc::Rc;
 
 /// Copies all of `from`, attributes of the top directory included, into the empty directory `to`.
 ///
 /// # Errors
-/// [`Error::Host`] if a host call fails; [`Error::NotSupported`] for a tree deeper than 256 levels.
-pub fn copy_tree<D: Directory>(from: &D, to: &D) -> Result<()> {
+/// [`crate::Error::Host`] if a host call fails.
+pub fn copy_tree<D: Directory>(from: D, to: D) -> Result<()> {
     let mut copy = Copy {
-        root: to,
+        from: Trail::new(from),
+        to: Trail::new(to),
         names: BTreeMap::new(),
         path: Vec::new(),
-        wanted: wanted::of_layers(),
     };
-    copy.directory(from, to)
+    copy.run()
 }
 
-struct Copy<'a, D> {
-    root: &'a D,
+struct Copy<D> {
+    from: Trail<D>,
+    to: Trail<D>,
     /// The first name of each inode that has several.
     names: BTreeMap<(u64, u64), Vec<Vec<u8>>>,
     path: Vec<Vec<u8>>,
-    wanted: Vec<String>,
 }
 
-impl<D: Directory> Copy<'_, D> {
-    fn directory(&mut self, from: &D, to: &D) -> Result<()> {
-        if self.path.len() > DEPTH {
-            return Err(Error::NotSupported(format!(
-                "`{}` lies deeper than {DEPTH} levels",
-                self.shown()
-            )));
-        }
-        let mut pages =
-            Pages::of(from, &self.wanted).doing(|| format!("list directory `{}`", self.shown()))?;
-        while let Some(entry) = pages
-            .advance()
-            .doing(|| format!("list directory `{}`", self.shown()))?
-        {
+impl<D: Directory> Copy<D> {
+    fn run(&mut self) -> Result<()> {
+        let mut stack = vec![self.list()?];
+        while let Some(pages) = stack.last_mut() {
+            let entry = pages.advance();
+            let entry = entry.doing(|| format!("list directory `{}`", self.shown()))?;
+            let Some(entry) = entry else {
+                stack.pop();
+                self.leave()?;
+                continue;
+            };
             self.path.push(entry.name.clone());
-            self.node(from, to, &entry)?;
-            self.path.pop();
+            match entry.attributes.kind {
+                NodeKind::Directory => {
+                    self.enter(&entry)?;
+                    stack.push(self.list()?);
+                }
+                _ => {
+                    self.node(&entry)?;
+                    self.path.pop();
+                }
+            }
         }
-        let own = from
-            .get_attributes(&self.wanted)
-            .doing(|| format!("read directory `{}`", self.shown()))?;
-        to.set_attributes(&attributes(&own))
-            .doing(|| format!("set attributes of `{}`", self.shown()))
+        Ok(())
     }
 
-    fn node(&mut self, from: &D, to: &D, entry: &Entry) -> Result<()> {
+    fn list(&mut self) -> Result<Pages<D::Listing>> {
+        let here = self.from.here();
+        here.and_then(|from| Pages::of(&*from, &[]))
+            .doing(|| format!("list directory `{}`", self.shown()))
+    }
+
+    fn here(&mut self) -> Result<(Rc<D>, Rc<D>)> {
+        let doing = || {
+            format!(
+                "open the directory of `{}`",
+                printable(&self.path.join(&b'/'))
+            )
+        };
+        Ok((self.from.here().doing(doing)?, self.to.here().doing(doing)?))
+    }
+
+    fn enter(&mut self, entry: &Entry) -> Result<()> {
+        let (from, to) = self.here()?;
+        let (name, doing) = (&entry.name, || format!("copy `{}`", self.shown()));
+        let inner = from.open_directory(name).doing(doing)?;
+        let made = to
+            .create_directory(name, entry.attributes.mode)
+            .doing(doing)?;
+        self.from.enter(name, inner);
+        self.to.enter(name, made);
+        Ok(())
+    }
+
+    /// A directory gets its attributes after all that is in it.
+    fn leave(&mut self) -> Result<()> {
+        let (from, to) = self.here()?;
+        copy_attributes(&*from, &*to).doing(|| format!("set attributes of `{}`", self.shown()))?;
+        self.from.leave();
+        self.to.leave();
+        self.path.pop();
+        Ok(())
+    }
+
+    fn node(&mut self, entry: &Entry) -> Result<()> {
+        let (from, to) = self.here()?;
         let (name, found) = (&entry.name, &entry.attributes);
-        let many = found.kind != NodeKind::Directory && found.links > 1;
-        if many && self.link(to, entry)? {
+        if found.links > 1 && self.link(&to, entry)? {
             return Ok(());
         }
-        let doing = || format!("copy `{}`", printable(name));
-        match found.kind {
-            NodeKind::Directory => {
-                let inner = from.open_directory(name).doing(doing)?;
-                let made = to.create_directory(name, found.mode).doing(doing)?;
-                return self.directory(&inner, &made);
-            }
-            NodeKind::Regular => {
-                let made = to.create_file(name, found.mode).doing(doing)?;
-                if found.size > 0 {
-                    made.copy_content(&from.open_file(name).doing(doing)?)
-                        .doing(doing)?;
-                }
-                made.set_attributes(&attributes(entry)).doing(doing)?;
-            }
-            NodeKind::Symlink => {
-                let target = from.read_link(name).doing(doing)?;
-                to.create_symlink(name, &target).doing(doing)?;
-                to.set_entry_attributes(name, &attributes(entry))
-                    .doing(doing)?;
-            }
-            NodeKind::Fifo
-            | NodeKind::Socket
-            | NodeKind::BlockDevice
-            | NodeKind::CharacterDevice => {
-                to.create_node(name, special(entry), found.mode)
-                    .doing(doing)?;
-                to.set_entry_attributes(name, &attributes(entry))
-                    .doing(doing)?;
-            }
-        }
-        if many {
+        self.make(&from, &to, entry)
+            .and_then(|()| to.copy_xattrs(name, &from, name))
+            .doing(|| format!("copy `{}`", self.shown()))?;
+        if found.links > 1 {
             self.names
                 .insert((found.device, found.inode), self.path.clone());
         }
         Ok(())
+    }
+
+    fn make(&self, from: &D, to: &D, entry: &Entry) -> Result<(), Failure> {
+        let (name, found) = (&entry.name, &entry.attributes);
+        let plain = attributes(entry);
+        match found.kind {
+            NodeKind::Regular => {
+                let made = to.create_file(name, found.mode)?;
+                if found.size > 0 {
+                    made.copy_content(&from.open_file(name)?)?;
+                }
+                return made.set_attributes(&plain);
+            }
+            NodeKind::Symlink => to.create_symlink(name, &from.read_link(name)?)?,
+            _ => to.create_node(name, special(entry), found.mode)?,
+        }
+        to.set_entry_attributes(name, &plain)
     }
 
     /// Links a further name to the first; false if this is the first.
@@ -112,25 +140,28 @@ impl<D: Directory> Copy<'_, D> {
             return Ok(false);
         };
         let doing = || format!("link `{}`", printable(&entry.name));
-        let mut way: Vec<D> = Vec::new();
+        let mut way: Option<D> = None;
         for part in parents {
-            let next = way
-                .last()
-                .unwrap_or(self.root)
-                .open_directory(part)
-                .doing(doing)?;
-            way.push(next);
+            let here = way.as_ref().unwrap_or(self.to.top());
+            way = Some(here.open_directory(part).doing(doing)?);
         }
-        way.last()
-            .unwrap_or(self.root)
-            .link(last, to, &entry.name)
-            .doing(doing)?;
+        let here = way.as_ref().unwrap_or(self.to.top());
+        here.link(last, to, &entry.name).doing(doing)?;
         Ok(true)
     }
 
     fn shown(&self) -> String {
         printable(&self.path.join(&b'/'))
     }
+}
+
+/// Gives a directory all attributes of another, whatever name space they are of.
+///
+/// # Errors
+/// What the host answers.
+pub fn copy_attributes<D: Directory>(from: &D, to: &D) -> Result<(), Failure> {
+    to.set_attributes(&attributes(&from.get_attributes(&[])?))?;
+    to.copy_own_xattrs(from)
 }
 
 fn special(entry: &Entry) -> Node {
@@ -143,7 +174,7 @@ fn special(entry: &Entry) -> Node {
     }
 }
 
-/// What a copy of a node gets.
+/// What a node gets that is to be like another, with those extended attributes that came along.
 #[must_use]
 pub fn attributes(entry: &Entry) -> AttributeChanges {
     let found = &entry.attributes;

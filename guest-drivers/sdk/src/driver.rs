@@ -117,7 +117,12 @@ pub trait DiffDriver {
     ///
     /// # Errors
     /// See [`DiffDriver::diff`].
-    fn apply_diff(id: &str, parent: Option<&str>, source: &streams::Source) -> Result<ApplyReport>;
+    fn apply_diff(
+        id: &str,
+        parent: Option<&str>,
+        form: ArchiveForm,
+        source: &streams::Source,
+    ) -> Result<ApplyReport>;
 
     /// Sums a difference up.
     ///
@@ -202,26 +207,22 @@ fn size(text: &str) -> Option<u64> {
 /// The report of an archive that was written.
 #[must_use]
 pub fn diff_report(report: crate::diff::Report) -> DiffReport {
-    let crate::diff::Report {
-        entries,
-        archive_bytes,
-        sockets_skipped,
-        ..
-    } = report;
     DiffReport {
-        entries,
-        archive_bytes,
-        sockets_skipped,
+        entries: report.entries,
+        archive_bytes: report.archive_bytes,
+        left_out_count: report.left_out.count,
+        first_left_out: report.left_out.first,
     }
 }
 
 /// The report of an archive that was applied.
 #[must_use]
-pub fn apply_report(report: &crate::apply::Report) -> ApplyReport {
+pub fn apply_report(report: crate::apply::Report) -> ApplyReport {
     ApplyReport {
         size_bytes: report.size_bytes,
         entries: report.entries,
-        xattrs_skipped: report.xattrs_skipped,
+        xattrs_skipped: report.left_out.count,
+        first_left_out: report.left_out.first,
     }
 }
 

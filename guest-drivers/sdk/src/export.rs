@@ -59,8 +59,13 @@ impl<T: DiffDriver> DiffGuest for T {
     fn changes(id: String, parent: Option<String>, sink: &ChangeSink) -> Result<()> {
         T::changes(&id, parent.as_deref(), sink)
     }
-    fn apply_diff(id: String, parent: Option<String>, source: &Source) -> Result<ApplyReport> {
-        T::apply_diff(&id, parent.as_deref(), source)
+    fn apply_diff(
+        id: String,
+        parent: Option<String>,
+        form: ArchiveForm,
+        source: &Source,
+    ) -> Result<ApplyReport> {
+        T::apply_diff(&id, parent.as_deref(), form, source)
     }
     fn diff_size(id: String, parent: Option<String>) -> Result<u64> {
         T::diff_size(&id, parent.as_deref())

@@ -44,7 +44,7 @@ impl Driver for Vfs {
                 let from = room
                     .open_directory(TREE)
                     .doing(|| format!("open the tree of parent `{parent}`"))?;
-                copy_tree(&from, &tree)?;
+                copy_tree(from, tree)?;
             }
         }
         home::publish(staged, id).doing(|| format!("publish layer `{id}`"))

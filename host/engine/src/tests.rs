@@ -389,8 +389,13 @@ fn an_archive_replaces_a_layer_whole_or_not_at_all() {
         let archive = rig.archive("from");
         let apply = |rig: &Rig, bytes: &[u8]| {
             let source = Source::from_reader(Box::new(Cursor::new(bytes.to_vec())));
-            rig.engine()
-                .apply(STORE, "to", source, CancelToken::default())
+            rig.engine().apply(
+                STORE,
+                "to",
+                ArchiveForm::Faithful,
+                source,
+                CancelToken::default(),
+            )
         };
         let before = rig.engine().layer(STORE, "to").unwrap();
         let half = archive.get(..700).unwrap();
@@ -511,7 +516,7 @@ fn a_panic_in_the_middle_of_an_operation_leaves_nothing_locked() {
             let source = Source::from_reader(Box::new(Defect));
             let apply = || {
                 let token = CancelToken::default();
-                rig.engine().apply(STORE, "a", source, token)
+                rig.engine().apply(STORE, "a", ArchiveForm::Faithful, source, token)
             };
             assert!(catch_unwind(AssertUnwindSafe(apply)).is_err());
         }

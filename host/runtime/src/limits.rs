@@ -71,7 +71,7 @@ pub struct Limits {
     pub compile_threads: u32,
     /// Such processes at the same time; further components wait for their turn.
     pub compile_processes: u32,
-    /// Compiled code of one component: ten to fifteen times its size for a driver in Rust.
+    /// Compiled code of one component: three to four times the size of the drivers that ship, naive-diff included.
     pub compiled_bytes: usize,
     /// Operations that run at the same time, in all.
     pub operations: u32,

@@ -167,6 +167,7 @@ impl Fixture {
             home: Arc::<PlainHome>::clone(&self.home),
             options: Arc::new([]),
             cancel: CancelToken::default(),
+            client_wait: None,
         }
     }
 
@@ -210,9 +211,13 @@ impl Fixture {
 
     fn apply(&self, id: &str, parent: Option<&str>, archive: Vec<u8>) -> Result<u64, Error> {
         let source = Source::from_reader(Box::new(io::Cursor::new(archive)));
-        let report = self
-            .generation
-            .apply_diff(self.operation("apply"), id, parent, source)?;
+        let report = self.generation.apply_diff(
+            self.operation("apply"),
+            id,
+            parent,
+            ArchiveForm::Faithful,
+            source,
+        )?;
         Ok(report.size_bytes)
     }
 }

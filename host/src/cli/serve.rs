@@ -26,7 +26,7 @@ The configuration is one TOML file. An unknown key is an error that names it:
   tcp = \"127.0.0.1:7777\"        # with a token_file, or with tcp_unauthenticated = true
   token_file = \"/etc/mica/token\" # mode 0600; clients send it as `Authorization: Bearer`
   [limits]                       # of the sandbox: memory, time, handles
-  [api]                          # of each listener: connections, calls and streams, and client_ of each
+  [api]                          # of each listener, and with client_ before it of each client
   connections = 1024
   [docker]
   socket = \"/run/docker/plugins/mica.sock\"

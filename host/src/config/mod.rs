@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn every_setting_can_be_given() {
         let text = "
-            root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ndriver = 'vfs'
+            root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ntcp_unauthenticated = true\ndriver = 'vfs'
             drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3\nprior_drivers = 'warn'
             [limits]\nshort_seconds = 5\n[api]\nconnections = 7
             [containerd]\nsocket = '/run/c'\nstore = 'k8s'\ndriver = 'vfs'\nshare_content = true\ncall_seconds = 2
@@ -422,6 +422,7 @@ mod tests {
             [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
         let config = config(Flags::default(), text).unwrap();
         assert_eq!(config.durability, Durability::None);
+        assert_eq!(config.tcp.unwrap().access, Access::Everyone);
         assert_eq!(config.selection.prior, PriorDrivers::Warn);
         assert_eq!((config.max_depth, config.drain.as_secs()), (9, 3));
         assert_eq!(
@@ -466,6 +467,8 @@ mod tests {
             ("durability = 'sometimes'", "sometimes"),
             ("root = [1", "line 1"),
             ("tcp = '0.0.0.0:1'", "0.0.0.0"),
+            ("tcp = '127.0.0.1:1'", "--tcp-unauthenticated"),
+            ("[api]\nclient_streams = 0", "api.client_streams"),
             ("tcp = 'localhost'", "localhost"),
             ("max_depth = 501", "max_depth"),
             ("[drivers.vfs]\nmax_depth = 0", "drivers.vfs.max_depth"),

@@ -21,6 +21,9 @@ use super::listen::LISTENERS;
 /// Descriptors of the daemon itself: stores, logs, events, pipes to the compiler.
 const OWN_FILES: u64 = 1024;
 
+/// Descriptors of a connection: the socket, and what the runtime of an HTTP/2 connection waits with.
+const FILES_OF_CONNECTION: u64 = 4;
+
 /// Gives up what is not needed.
 ///
 /// # Errors
@@ -51,6 +54,7 @@ pub(super) fn confine(config: &Config) -> Result<(), Error> {
 /// Descriptors that are open when every connection, every handle of every operation is.
 fn wanted_files(config: &Config) -> u64 {
     let connections = LISTENERS.saturating_mul(config.api.connections) as u64;
+    let connections = connections.saturating_mul(FILES_OF_CONNECTION);
     let handles = u64::from(config.limits.operations).saturating_mul(config.limits.handles as u64);
     OWN_FILES
         .saturating_add(connections)

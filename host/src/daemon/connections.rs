@@ -26,8 +26,8 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
@@ -46,6 +46,9 @@ const LINGER: Duration = Duration::from_millis(200);
 const REFUSALS: usize = 64;
 /// How long such a client may take to ask, so that it can be told.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How often the log is told that connections are refused.
+const WARNING_PERIOD: Duration = Duration::from_secs(10);
 
 /// What is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,13 +124,15 @@ pub(super) struct Door {
     /// How a client is told, in its protocol's form, that there is no room for it.
     refuse: fn(Full) -> Response<Body>,
     limits: ApiLimits,
-    /// How long a connection is kept between two requests.
+    /// How long a connection is kept before its first request and between two.
     idle: Duration,
     connections: Arc<Shares>,
     calls: Arc<Shares>,
     streams: Arc<Shares>,
     memory: Arc<Shares>,
     refusals: Arc<Semaphore>,
+    /// When the log was last told of a refusal.
+    warned: Arc<Mutex<Option<Instant>>>,
     /// Becomes true when the daemon is to end.
     stop: watch::Receiver<bool>,
 }
@@ -141,7 +146,7 @@ pub(super) struct Front {
     pub(super) router: Router,
     /// How a client is told that there is no room for it.
     pub(super) refuse: fn(Full) -> Response<Body>,
-    /// How long a connection is kept between two requests.
+    /// How long a connection is kept before its first request and between two.
     pub(super) idle: Duration,
 }
 
@@ -167,6 +172,7 @@ impl Door {
                 limits.client_memory,
             ),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
+            warned: Arc::default(),
             idle: front.idle,
             limits,
             stop,
@@ -295,7 +301,7 @@ impl Door {
         let mut ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
             () = stopped(&mut stop) => None,
-            () = running.silent_for(self.limits.header_timeout()) => None,
+            () = running.silent_for(self.idle) => None,
         };
         if ended.is_none() {
             shut_down(connection.as_mut());
@@ -310,12 +316,24 @@ impl Door {
         }
     }
 
+    /// Whether the log is to be told of a refusal: not of each, because whoever is refused can come again at once.
+    fn is_warning_due(&self) -> bool {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = warned.is_none_or(|warned| warned.elapsed() > WARNING_PERIOD);
+        if is_due {
+            *warned = Some(Instant::now());
+        }
+        is_due
+    }
+
     /// Tells a client that there is no room for it, without waiting for it here.
     fn turn_away<S>(&self, stream: S, full: Full)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        tracing::warn!(%full, "a connection is refused");
+        if self.is_warning_due() {
+            tracing::warn!(%full, "connections are refused");
+        }
         let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else {
             return;
         };

@@ -21,7 +21,8 @@ pub use create::{
     create_whiteout,
 };
 pub use link::{link, read_link, remove_directory, remove_file, rename};
-pub use list::{name_cost, names, names_within};
+pub use list::{Run, names, names_after};
 pub use open::{open_directory, open_directory_along, open_regular};
 
+pub(crate) use create::disinherit;
 pub(crate) use list::{LISTING_BYTES, reopen};

@@ -190,7 +190,9 @@ mod tests {
 
     #[test]
     fn descriptors_are_closed_in_children() {
-        let file = std::fs::File::open("/dev/null").unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        // A number that no child uses by itself.
+        let file = rustix::io::fcntl_dupfd_cloexec(&null, 700).unwrap();
         rustix::io::fcntl_setfd(file.as_fd(), rustix::io::FdFlags::empty()).unwrap();
         close_on_exec().unwrap();
         let child = std::process::Command::new("ls")

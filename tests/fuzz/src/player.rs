@@ -93,6 +93,7 @@ impl Player {
             home: Arc::<PlainHome>::clone(&self.home),
             options: Arc::new([]),
             cancel: CancelToken::default(),
+            client_wait: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! From an entry's attributes to those that may be set.
 //!
-//! Invariant: only `user.*` and valid capabilities pass; what is left out is counted.
+//! Invariant: only `user.*`, valid capabilities and valid access lists pass; what is left out is counted, and where an
+//! access list is, the mode loses what only the list gave.
 
-use crate::archive::{Entry, Kind};
+use crate::archive::{Entry, Kind, acl};
 use crate::tree::wanted;
 use crate::{AttributeChanges, Code, Failure, Ownership, Result, Xattr};
 
@@ -11,10 +12,8 @@ use crate::{AttributeChanges, Code, Failure, Ownership, Result, Xattr};
 pub(super) struct Filtered {
     /// What may be set.
     pub(super) changes: AttributeChanges,
-    /// How many extended attributes were left out.
-    pub(super) skipped: u64,
-    /// The first of them.
-    pub(super) first_skipped: Option<Vec<u8>>,
+    /// Extended attributes that were left out.
+    pub(super) skipped: Vec<Vec<u8>>,
 }
 
 /// Filters an entry's attributes; what is wrong with them comes back in words.
@@ -25,7 +24,7 @@ pub(super) fn of(entry: &Entry) -> Result<Filtered, String> {
         .partition(|xattr| applies(entry.kind, xattr));
     if let Some(capability) = kept
         .iter()
-        .find(|xattr| xattr.name == wanted::CAPABILITY.as_bytes())
+        .find(|xattr| wanted::is(&xattr.name, wanted::CAPABILITY))
         && !is_capability(&capability.value)
     {
         return Err(format!(
@@ -39,33 +38,37 @@ pub(super) fn of(entry: &Entry) -> Result<Filtered, String> {
                 uid: entry.uid,
                 gid: entry.gid,
             }),
-            mode: mode(entry),
+            mode: mode(entry, &kept),
             modified: Some(entry.modified),
             xattrs: kept.into_iter().cloned().collect(),
         },
-        skipped: left.len() as u64,
-        first_skipped: left.first().map(|xattr| xattr.name.clone()),
+        skipped: left.into_iter().map(|xattr| xattr.name.clone()).collect(),
     })
 }
 
-/// A node is made with its mode. Only giving it away takes the set-user-id bits off again, and a directory may have
-/// been there before.
-fn mode(entry: &Entry) -> Option<u32> {
+/// A node is made with its mode. Only giving it away takes the set-user-id bits off again, an access list has group bits
+/// of its own, and a directory may have been there before.
+fn mode(entry: &Entry, kept: &[&Xattr]) -> Option<u32> {
+    let listed = |xattr: &&Xattr| wanted::is(&xattr.name, wanted::ACCESS_LIST);
     let again = match entry.kind {
         Kind::Symlink => false,
         Kind::Directory => true,
-        _ => entry.mode & 0o6000 != 0,
+        _ => entry.mode & 0o6000 != 0 || kept.iter().any(listed),
     };
     again.then_some(entry.mode)
 }
 
 fn applies(kind: Kind, xattr: &Xattr) -> bool {
-    let capability = xattr.name == wanted::CAPABILITY.as_bytes();
+    let is = |attribute| wanted::is(&xattr.name, attribute);
+    if (is(wanted::ACCESS_LIST) || is(wanted::DEFAULT_LIST)) && !acl::is_valid(&xattr.value) {
+        return false;
+    }
     match kind {
-        Kind::Regular => wanted::belongs(&xattr.name),
-        Kind::Directory => wanted::belongs(&xattr.name) && !capability,
-        // The kernel allows none on other nodes.
-        _ => false,
+        Kind::Regular => wanted::belongs(&xattr.name) && !is(wanted::DEFAULT_LIST),
+        Kind::Directory => wanted::belongs(&xattr.name) && !is(wanted::CAPABILITY),
+        Kind::HardLink | Kind::Symlink => false,
+        // The kernel allows no other on these nodes.
+        Kind::Fifo | Kind::BlockDevice | Kind::CharacterDevice => is(wanted::ACCESS_LIST),
     }
 }
 
@@ -75,19 +78,23 @@ fn is_capability(value: &[u8]) -> bool {
     matches!((revision, value.len()), (1, 12) | (2, 20) | (3, 24))
 }
 
-/// Sets attributes; where the file system has no extended ones, those are left out and counted.
+/// Sets attributes; where the file system has no extended ones, those are left out, and answered.
 pub(super) fn set(
     changes: &AttributeChanges,
     set: impl Fn(&AttributeChanges) -> Result<(), Failure>,
-) -> Result<u64, Failure> {
+) -> Result<Vec<Vec<u8>>, Failure> {
     match set(changes) {
         Err(failure) if failure.code == Code::NotSupported && !changes.xattrs.is_empty() => {
             let plain = AttributeChanges {
                 xattrs: Vec::new(),
+                mode: changes
+                    .mode
+                    .map(|mode| acl::mode_without(mode, &changes.xattrs)),
                 ..changes.clone()
             };
-            set(&plain).map(|()| changes.xattrs.len() as u64)
+            let names = changes.xattrs.iter().map(|xattr| xattr.name.clone());
+            set(&plain).map(|()| names.collect())
         }
-        done => done.map(|()| 0),
+        done => done.map(|()| Vec::new()),
     }
 }

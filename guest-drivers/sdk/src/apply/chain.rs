@@ -1,7 +1,8 @@
 //! The directories from the top of the layer to where the archive is.
 //!
-//! Symbolic links on the way are followed as in a chroot, by reading them: the host never follows one. The chain keeps
-//! directories open between entries, since most entries of an archive lie where the one before did.
+//! Symbolic links on the way are followed as in a chroot, by reading them: the host never follows one. Those that the
+//! archive has not brought wait, see [`super::waiting`]. The chain keeps directories open between entries, since most
+//! entries of an archive lie where the one before did.
 //!
 //! Invariant: a directory gets its time when it is left, after all that happens in it: that of its own entry, or else
 //! the one that it had.
@@ -9,62 +10,35 @@
 use super::attributes;
 use super::seen::{PathHash, Seen, TOP, hash};
 use super::target::Target;
-use crate::archive::name::DEPTH;
-use crate::archive::reader::Reader;
-use crate::error::{host, printable};
-use crate::tree::Source;
-use crate::{AttributeChanges, Code, Error, Failure, Result};
+use super::waiting::Waiting;
+use super::way::{IMPLIED_MODE, LINKS, Missing, Obstacle, Step, Way, is_missing, steps};
+use crate::error::printable;
+use crate::tree::trail::Trail;
+use crate::{AttributeChanges, Code, Failure, Result};
 use std::collections::VecDeque;
+use std::rc::Rc;
 
-/// Symbolic links on one way: the kernel's limit.
-const LINKS: usize = 40;
-/// What directories have that no entry describes.
-const IMPLIED_MODE: u32 = 0o755;
-
-/// What to do about a directory that is missing on the way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// Make it.
-    Create,
-    /// Go no further.
-    Stop,
-}
-
-/// Why a way leads nowhere.
-#[derive(Debug)]
-pub(super) enum Obstacle {
-    /// The archive is wrong.
-    Archive(String),
-    /// A host call failed.
-    Host(String, Failure),
-}
-
-impl Obstacle {
-    /// The error, which names the entry that is being read.
-    pub(super) fn named<S: Source>(self, reader: &Reader<S>) -> Error {
-        match self {
-            Self::Archive(what) => reader.invalid(what),
-            Self::Host(doing, failure) => host(doing, failure),
-        }
-    }
-}
-
-struct Level<T> {
+struct Level {
     name: Vec<u8>,
     hash: PathHash,
     /// Whether the archive is known to have brought something in it.
     brought: bool,
-    directory: T,
+    /// The link that waits which this lies behind.
+    behind: Option<PathHash>,
     at_close: Option<AttributeChanges>,
 }
 
-/// Open directories, each within the one before.
+/// Directories, each within the one before.
 pub(super) struct Chain<T> {
-    top: Level<T>,
-    below: Vec<Level<T>>,
-    /// How many of `below` lead to where the archive is; those behind are kept open for what comes next.
+    trail: Trail<T>,
+    top: Level,
+    below: Vec<Level>,
+    /// How many of `below` lead to where the archive is; those behind are kept for what comes next.
     depth: usize,
-    seen: Seen,
+    pub(super) seen: Seen,
+    /// The directories that an entry describes; others of `seen` are only on the way to something.
+    pub(super) described: Seen,
+    pub(super) waiting: Waiting,
     failed: Option<Obstacle>,
 }
 
@@ -75,29 +49,41 @@ impl<T: Target> Chain<T> {
             name: Vec::new(),
             hash: TOP,
             brought: true,
-            directory: root,
+            behind: None,
             at_close: None,
         };
         Self {
+            trail: Trail::new(root),
             top,
             below: Vec::new(),
             depth: 0,
             seen: Seen::default(),
+            described: Seen::default(),
+            waiting: Waiting::default(),
             failed: None,
         }
     }
 
     /// The directory where the archive is.
-    pub(super) fn top(&self) -> &T {
-        &self.level().directory
+    pub(super) fn here(&mut self) -> Result<Rc<T>, Failure> {
+        self.trail.at(self.depth)
     }
 
-    /// Goes to a directory. Answers whether it is there.
-    pub(super) fn go(&mut self, parts: &[&[u8]], missing: Missing) -> Result<bool, Obstacle> {
+    /// The layer's top directory.
+    pub(super) fn root(&self) -> &Rc<T> {
+        self.trail.top()
+    }
+
+    /// Goes to a directory.
+    pub(super) fn go<P: AsRef<[u8]>>(
+        &mut self,
+        parts: &[P],
+        missing: Missing,
+    ) -> Result<Way, Obstacle> {
         if let Some(failed) = self.failed.take() {
             return Err(failed);
         }
-        let mut way: VecDeque<Vec<u8>> = parts.iter().map(|part| part.to_vec()).collect();
+        let mut way: VecDeque<Vec<u8>> = parts.iter().map(|part| part.as_ref().to_vec()).collect();
         let mut links = 0;
         self.depth = 0;
         while let Some(part) = way.pop_front() {
@@ -105,41 +91,114 @@ impl<T: Target> Chain<T> {
                 self.depth = self.depth.saturating_sub(1);
                 continue;
             }
-            if self
-                .below
-                .get(self.depth)
-                .is_some_and(|level| level.name == part)
-            {
+            let known = self.below.get(self.depth);
+            if known.is_some_and(|level| level.name == part) {
                 self.depth += 1;
-                continue;
+            } else {
+                self.close_behind()?;
+                match self.step(&part, missing, &way)? {
+                    Step::In => {}
+                    Step::Turn => {
+                        links += 1;
+                        self.turn(&part, &mut way, links)?;
+                    }
+                    Step::Stop => return Ok(Way::Nowhere),
+                    Step::Wait(link) => return Ok(Way::Waits(link, way.into())),
+                }
             }
-            self.close_behind()?;
-            match self.top().open_directory(&part) {
-                Ok(directory) => self.push(&part, directory),
-                Err(failure) if failure.code == Code::Symlink => {
-                    links += 1;
-                    self.turn(&part, &mut way, links)?;
-                }
-                Err(failure) if failure.code == Code::NotFound && missing == Missing::Stop => {
-                    return Ok(false);
-                }
-                Err(failure) if failure.code == Code::NotFound => self.imply(&part)?,
-                Err(failure) if matches!(failure.code, Code::NotADirectory | Code::Invalid) => {
-                    return Err(Obstacle::Archive(format!(
-                        "`{}` above it is no directory",
-                        printable(&part)
-                    )));
-                }
-                Err(failure) => return Err(self.obstacle("open directory", &part, failure)),
-            }
-            if self.depth > DEPTH {
-                return Err(Obstacle::Archive(format!(
-                    "it lies deeper than {DEPTH} levels"
-                )));
+            if let Some(link) = self.level().behind
+                && missing == Missing::Stop
+            {
+                return Ok(Way::Waits(link, self.rest_behind(link, way)));
             }
         }
         self.close_behind()?;
-        Ok(true)
+        Ok(Way::There)
+    }
+
+    /// Steps into a directory, or says what to do instead.
+    fn step(
+        &mut self,
+        part: &[u8],
+        missing: Missing,
+        way: &VecDeque<Vec<u8>>,
+    ) -> Result<Step, Obstacle> {
+        let here = self.open_here(part)?;
+        match here.open_directory(part) {
+            Ok(directory) => {
+                self.push(part, directory);
+                Ok(Step::In)
+            }
+            // A `..` behind the link means what is above its target, which the place where it waits cannot show.
+            Err(failure) if failure.code == Code::Symlink => {
+                if !self.must_wait(part) || way.iter().any(|next| next == b"..") {
+                    return Ok(Step::Turn);
+                }
+                let link = self.waits(part);
+                if missing == Missing::Stop {
+                    return Ok(Step::Wait(link));
+                }
+                self.step_behind(part, link)?;
+                Ok(Step::In)
+            }
+            Err(failure) if is_missing(failure.code) && missing == Missing::Stop => Ok(Step::Stop),
+            Err(failure) if is_missing(failure.code) => {
+                let at = self.hash_of(part);
+                if failure.code != Code::NotFound && self.seen.contains(at) {
+                    return Err(Obstacle::Archive(format!(
+                        "`{}` above it is no directory, by an entry of this archive",
+                        printable(part)
+                    )));
+                }
+                self.imply(part)?;
+                Ok(Step::In)
+            }
+            Err(failure) => Err(self.obstacle("open directory", part, failure)),
+        }
+    }
+
+    /// Whether a symbolic link's fate is not known yet: it is one of the layers below, or lies where things wait.
+    fn must_wait(&self, part: &[u8]) -> bool {
+        let at = self.hash_of(part);
+        let unsettled = self.level().behind.is_some() || !self.seen.contains(at);
+        !self.waiting.is_over() && (unsettled || self.waiting.get(at).is_some())
+    }
+
+    /// Notes that a link waits.
+    fn waits(&mut self, part: &[u8]) -> PathHash {
+        let at = self.hash_of(part);
+        if self.waiting.get(at).is_none() {
+            let path = self.path().chain([part]).map(<[u8]>::to_vec).collect();
+            self.waiting.add(at, path);
+        }
+        at
+    }
+
+    /// Steps to where things are put that lie behind a link that waits.
+    fn step_behind(&mut self, part: &[u8], link: PathHash) -> Result<(), Obstacle> {
+        self.touch_top()
+            .map_err(|failure| self.obstacle("read the directory of", part, failure))?;
+        let root = Rc::clone(self.root());
+        let place = self.waiting.place(&*root, link);
+        let place = place.map_err(|failure| self.obstacle("put aside", part, failure))?;
+        self.push(part, place);
+        self.level_mut().behind = Some(link);
+        Ok(())
+    }
+
+    /// The names that lead on from a link that waits.
+    fn rest_behind(&self, link: PathHash, way: VecDeque<Vec<u8>>) -> Vec<Vec<u8>> {
+        let levels = self.below.get(..self.depth).unwrap_or_default();
+        let inside = levels
+            .iter()
+            .filter(|level| level.behind == Some(link) && level.hash != link);
+        inside.map(|level| level.name.clone()).chain(way).collect()
+    }
+
+    /// The link that the current directory waits behind, and the names that lead on from it.
+    pub(super) fn behind(&self) -> Option<(PathHash, Vec<Vec<u8>>)> {
+        let link = self.level().behind?;
+        Some((link, self.rest_behind(link, VecDeque::new())))
     }
 
     /// Follows a symbolic link.
@@ -154,18 +213,12 @@ impl<T: Target> Chain<T> {
                 "over {LINKS} symbolic links lead to it"
             )));
         }
-        let target = self
-            .top()
-            .read_link(part)
-            .map_err(|failure| self.obstacle("read link", part, failure))?;
+        let target = self.open_here(part)?.read_link(part);
+        let target = target.map_err(|failure| self.obstacle("read link", part, failure))?;
         if target.starts_with(b"/") {
             self.depth = 0;
         }
-        for step in target
-            .split(|byte| *byte == b'/')
-            .rev()
-            .filter(|step| !matches!(*step, b"" | b"."))
-        {
+        for step in steps(&target).rev() {
             way.push_front(step.to_vec());
         }
         Ok(())
@@ -175,11 +228,16 @@ impl<T: Target> Chain<T> {
     fn imply(&mut self, part: &[u8]) -> Result<(), Obstacle> {
         self.touch()
             .map_err(|failure| self.obstacle("read the directory of", part, failure))?;
-        let made = self.top().renew_directory(part, IMPLIED_MODE);
+        let made = self.open_here(part)?.renew_directory(part, IMPLIED_MODE);
         let directory = made.map_err(|failure| self.obstacle("make directory", part, failure))?;
         self.saw(part).map_err(Obstacle::Archive)?;
         self.push(part, directory);
         Ok(())
+    }
+
+    fn open_here(&mut self, part: &[u8]) -> Result<Rc<T>, Obstacle> {
+        let here = self.here();
+        here.map_err(|failure| self.obstacle("open the directory of", part, failure))
     }
 
     fn obstacle(&self, doing: &str, part: &[u8], failure: Failure) -> Obstacle {
@@ -189,18 +247,20 @@ impl<T: Target> Chain<T> {
     /// Steps into a directory of the current one.
     pub(super) fn push(&mut self, name: &[u8], directory: T) {
         self.forget_path();
-        let hash = hash(self.level().hash, name);
-        self.below.push(Level {
+        let above = self.level();
+        let level = Level {
             name: name.to_vec(),
-            hash,
+            hash: hash(above.hash, name),
             brought: false,
-            directory,
+            behind: above.behind,
             at_close: None,
-        });
+        };
+        self.below.push(level);
+        self.trail.enter(name, directory);
         self.depth += 1;
     }
 
-    /// Steps back, but keeps the directory open.
+    /// Steps back, but keeps the directory.
     pub(super) fn rest_at_parent(&mut self) {
         self.depth = self.depth.saturating_sub(1);
     }
@@ -213,14 +273,15 @@ impl<T: Target> Chain<T> {
     /// To be called before something changes in the current directory: it keeps its time.
     pub(super) fn touch(&mut self) -> Result<(), Failure> {
         if self.level().at_close.is_none() {
-            let modified = self.top().get_attributes(&[])?.attributes.modified;
-            let changes = AttributeChanges {
-                owner: None,
-                mode: None,
-                modified: Some(modified),
-                xattrs: Vec::new(),
-            };
+            let changes = its_time(&*self.here()?)?;
             self.at_close(changes);
+        }
+        Ok(())
+    }
+
+    fn touch_top(&mut self) -> Result<(), Failure> {
+        if self.top.at_close.is_none() {
+            self.top.at_close = Some(its_time(&**self.root())?);
         }
         Ok(())
     }
@@ -232,13 +293,29 @@ impl<T: Target> Chain<T> {
                 self.seen.insert(level.hash)?;
             }
         }
-        let hash = hash(self.level().hash, name);
+        let hash = self.hash_of(name);
         self.seen.insert(hash)
     }
 
-    /// The current directory's hash, and what the archive has brought.
-    pub(super) fn seen(&self) -> (PathHash, &Seen) {
-        (self.level().hash, &self.seen)
+    /// Notes that an entry describes the directory of this name.
+    pub(super) fn describe(&mut self, name: &[u8]) -> Result<(), String> {
+        let at = self.hash_of(name);
+        self.described.insert(at)
+    }
+
+    /// The hash of a name of the current directory.
+    pub(super) fn hash_of(&self, name: &[u8]) -> PathHash {
+        hash(self.level().hash, name)
+    }
+
+    /// The current directory's hash.
+    pub(super) fn hash(&self) -> PathHash {
+        self.level().hash
+    }
+
+    fn path(&self) -> impl Iterator<Item = &[u8]> {
+        let levels = self.below.iter().take(self.depth);
+        levels.map(|level| level.name.as_slice())
     }
 
     /// Leaves the directories below the current one: their names may mean something else now.
@@ -251,31 +328,39 @@ impl<T: Target> Chain<T> {
     /// Leaves all directories.
     pub(super) fn close(mut self) -> Result<()> {
         self.depth = 0;
-        let closed = self.close_behind().and_then(|()| leave(&self.top));
-        match self.failed.map_or(closed, Err) {
-            Ok(()) => Ok(()),
-            Err(Obstacle::Host(doing, failure)) => Err(host(doing, failure)),
-            Err(Obstacle::Archive(what)) => Err(Error::InvalidArchive(what)),
-        }
+        let closed = self
+            .close_behind()
+            .and_then(|()| leave(&self.top, &**self.trail.top()));
+        self.failed.map_or(closed, Err).map_err(Obstacle::unnamed)
+    }
+
+    /// Puts what still waits where its links lead.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        self.settle_waiting().map_err(Obstacle::unnamed)
     }
 
     fn close_behind(&mut self) -> Result<(), Obstacle> {
         while self.below.len() > self.depth {
-            if let Some(level) = self.below.pop() {
-                leave(&level)?;
+            let Some(level) = self.below.pop() else { break };
+            if level.at_close.is_some() {
+                let directory = self.trail.here();
+                let directory =
+                    directory.map_err(|failure| self.obstacle("open", &level.name, failure))?;
+                leave(&level, &*directory)?;
             }
+            self.trail.leave();
         }
         Ok(())
     }
 
-    fn level(&self) -> &Level<T> {
+    fn level(&self) -> &Level {
         self.depth
             .checked_sub(1)
             .and_then(|index| self.below.get(index))
             .unwrap_or(&self.top)
     }
 
-    fn level_mut(&mut self) -> &mut Level<T> {
+    fn level_mut(&mut self) -> &mut Level {
         match self.depth.checked_sub(1) {
             Some(index) if index < self.below.len() => {
                 self.below.get_mut(index).unwrap_or(&mut self.top)
@@ -283,34 +368,24 @@ impl<T: Target> Chain<T> {
             _ => &mut self.top,
         }
     }
-
-    /// The layer's top directory.
-    pub(super) fn root(&self) -> &T {
-        &self.top.directory
-    }
 }
 
-fn leave<T: Target>(level: &Level<T>) -> Result<(), Obstacle> {
+/// What keeps a directory's time.
+pub(super) fn its_time<T: Target>(directory: &T) -> Result<AttributeChanges, Failure> {
+    Ok(AttributeChanges {
+        owner: None,
+        mode: None,
+        modified: Some(directory.get_attributes(&[])?.attributes.modified),
+        xattrs: Vec::new(),
+    })
+}
+
+fn leave<T: Target>(level: &Level, directory: &T) -> Result<(), Obstacle> {
     let Some(changes) = &level.at_close else {
         return Ok(());
     };
-    let set = attributes::set(changes, |changes| level.directory.set_attributes(changes));
+    let set = attributes::set(changes, |changes| directory.set_attributes(changes));
     let doing = || format!("set attributes of directory `{}`", printable(&level.name));
     set.map(|_| ())
         .map_err(|failure| Obstacle::Host(doing(), failure))
-}
-
-/// Opens a directory, or makes it where something else or nothing is.
-pub(super) fn open_or_make<T: Target>(parent: &T, name: &[u8], mode: u32) -> Result<T, Failure> {
-    match parent.open_directory(name) {
-        Err(failure)
-            if matches!(
-                failure.code,
-                Code::NotFound | Code::NotADirectory | Code::Symlink | Code::Invalid
-            ) =>
-        {
-            parent.renew_directory(name, mode)
-        }
-        opened => opened,
-    }
 }

@@ -2,19 +2,20 @@
 //!
 //! Invariant: a link's target is looked up within the layer, by the rules for names, and is never followed itself.
 
-use super::chain::Obstacle;
+use super::chain::Chain;
+use super::seen::{PathHash, TOP, hash};
+use super::way::{LINKS, Obstacle, is_missing, steps};
 use super::{Apply, Target};
-use crate::archive::{Entry, name};
+use crate::archive::{Entry as Record, name};
 use crate::error::{host, printable};
 use crate::tree::Source;
-use crate::{Code, Failure, NodeKind, Result};
+use crate::tree::trail::Trail;
+use crate::{Code, Doing as _, Entry, NodeKind, Result};
 use std::collections::VecDeque;
-
-/// Symbolic links on one way: the kernel's limit.
-const LINKS: usize = 40;
+use std::rc::Rc;
 
 impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
-    pub(super) fn make_link(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
+    pub(super) fn make_link(&mut self, entry: &Record, name: &[u8]) -> Result<()> {
         let parts = name::split(&entry.link).map_err(|what| {
             let target = printable(&entry.link);
             self.reader
@@ -22,33 +23,23 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         })?;
         let kept = self.kept.instead_of(&parts);
         let parts = kept.as_deref().map_or(parts, |kept| vec![kept]);
-        let Some((last, parent)) = parts.split_last() else {
+        let Some(last) = parts.last().map(|last| last.to_vec()) else {
             return Err(self.reader.invalid("its target is the top directory"));
         };
-        let missing = || {
-            self.reader.invalid(format_args!(
-                "its target `{}` is not there",
-                printable(&entry.link)
-            ))
-        };
-        let way =
-            way_to(self.chain.root(), parent).map_err(|obstacle| obstacle.named(&self.reader))?;
-        let Some(way) = way else {
-            return Err(missing());
-        };
-        let directory = way.last().unwrap_or(self.chain.root());
-        let target = match directory.stat(last, &[]) {
-            Ok(target) => target,
-            Err(failure) if failure.code == Code::NotFound => return Err(missing()),
-            Err(failure) => return Err(host(format!("look up `{}`", printable(last)), failure)),
+        let shown = printable(&entry.link);
+        let missing = format!("its target `{shown}` is not there");
+        let found = self.chain.locate(&parts);
+        let Some((directory, target)) = found.map_err(|obstacle| obstacle.named(&self.reader))?
+        else {
+            return Err(self.reader.invalid(missing));
         };
         if target.attributes.kind == NodeKind::Directory {
-            return Err(self.reader.invalid(format_args!(
-                "its target `{}` is a directory",
-                printable(&entry.link)
-            )));
+            return Err(self
+                .reader
+                .invalid(format_args!("its target `{shown}` is a directory")));
         }
-        let there = self.chain.top().stat(name, &[]);
+        let here = self.here(entry)?;
+        let there = here.stat(name, &[]);
         let same = there.is_ok_and(|there| {
             (there.attributes.device, there.attributes.inode)
                 == (target.attributes.device, target.attributes.inode)
@@ -56,70 +47,112 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         if same {
             return Ok(());
         }
-        let made = match directory.link(last, self.chain.top(), name) {
-            Err(failure) if failure.code == Code::Exists => {
-                let top = self.chain.top();
-                top.make_way(name)
-                    .and_then(|()| directory.link(last, top, name))
-            }
+        let made = match directory.link(&last, &here, name) {
+            Err(failure) if failure.code == Code::Exists => here
+                .make_way(name)
+                .and_then(|()| directory.link(&last, &here, name)),
             made => made,
         };
         self.chain.forget_path();
         made.map_err(|failure| match failure.code {
-            Code::NotFound => missing(),
+            Code::NotFound => self.reader.invalid(missing),
             _ => host(format!("link `{}`", printable(name)), failure),
         })
     }
 }
 
-/// Opens the directories that lead somewhere; `None` if one is missing.
-fn way_to<T: Target>(root: &T, parts: &[&[u8]]) -> Result<Option<Vec<T>>, Obstacle> {
-    let mut todo: VecDeque<Vec<u8>> = parts.iter().map(|part| part.to_vec()).collect();
-    let (mut way, mut links): (Vec<T>, usize) = (Vec::new(), 0);
-    while let Some(part) = todo.pop_front() {
-        if part == b".." {
-            way.pop();
-            continue;
+/// A name and the directory that holds it.
+type Located<T> = Option<(Rc<T>, Entry)>;
+
+impl<T: Target> Chain<T> {
+    /// Looks up what has a path, without following its last name; `None` if nothing has.
+    fn locate(&self, parts: &[&[u8]]) -> Result<Located<T>, Obstacle> {
+        let todo = parts.iter().map(|part| part.to_vec()).collect();
+        let way = Steps {
+            trail: Trail::shared(Rc::clone(self.root())),
+            hashes: vec![TOP],
+        };
+        self.locate_from(way, todo, &mut 0)
+    }
+
+    fn locate_from(
+        &self,
+        mut way: Steps<T>,
+        mut todo: VecDeque<Vec<u8>>,
+        links: &mut usize,
+    ) -> Result<Located<T>, Obstacle> {
+        while let Some(part) = todo.pop_front() {
+            let doing =
+                |failure| Obstacle::Host(format!("look up `{}`", printable(&part)), failure);
+            if part == b".." {
+                way.leave();
+                continue;
+            }
+            let here = way.trail.here().map_err(doing)?;
+            if todo.is_empty() {
+                let found = here.stat(&part, &[]).unless(Code::NotFound);
+                return Ok(found.map_err(doing)?.map(|found| (here, found)));
+            }
+            match here.open_directory(&part) {
+                Ok(directory) => way.enter(&part, directory),
+                Err(failure) if is_missing(failure.code) => return Ok(None),
+                Err(failure) if failure.code == Code::Symlink => {
+                    *links += 1;
+                    if *links > LINKS {
+                        return Err(Obstacle::Archive(format!(
+                            "over {LINKS} symbolic links lead to its target"
+                        )));
+                    }
+                    // What this archive brings lies where it waits, the rest where the link leads.
+                    let at = hash(way.hash(), &part);
+                    if let Some(place) = self.waiting.open(&**self.root(), at).map_err(doing)? {
+                        let behind = Steps {
+                            trail: Trail::new(place),
+                            hashes: vec![at],
+                        };
+                        let found = self.locate_from(behind, todo.clone(), links)?;
+                        if found.is_some() {
+                            return Ok(found);
+                        }
+                    }
+                    let target = here.read_link(&part).map_err(doing)?;
+                    if target.starts_with(b"/") {
+                        way = Steps {
+                            trail: Trail::shared(Rc::clone(self.root())),
+                            hashes: vec![TOP],
+                        };
+                    }
+                    for step in steps(&target).rev() {
+                        todo.push_front(step.to_vec());
+                    }
+                }
+                Err(failure) => return Err(doing(failure)),
+            }
         }
-        let here = way.last().unwrap_or(root);
-        match here.open_directory(&part) {
-            Ok(directory) => way.push(directory),
-            Err(Failure {
-                code: Code::NotFound | Code::NotADirectory | Code::Invalid,
-                ..
-            }) => return Ok(None),
-            Err(Failure {
-                code: Code::Symlink,
-                ..
-            }) => {
-                links += 1;
-                if links > LINKS {
-                    return Err(Obstacle::Archive(format!(
-                        "over {LINKS} symbolic links lead to its target"
-                    )));
-                }
-                let doing = || format!("read link `{}`", printable(&part));
-                let target = here
-                    .read_link(&part)
-                    .map_err(|failure| Obstacle::Host(doing(), failure))?;
-                if target.starts_with(b"/") {
-                    way.clear();
-                }
-                for step in target
-                    .split(|byte| *byte == b'/')
-                    .rev()
-                    .filter(|step| !matches!(*step, b"" | b"."))
-                {
-                    todo.push_front(step.to_vec());
-                }
-            }
-            Err(failure) => {
-                return Err(Obstacle::Host(
-                    format!("open directory `{}`", printable(&part)),
-                    failure,
-                ));
-            }
+        Ok(None)
+    }
+}
+
+/// A trail with the hash of each of its directories.
+struct Steps<T> {
+    trail: Trail<T>,
+    hashes: Vec<PathHash>,
+}
+
+impl<T: Target> Steps<T> {
+    fn hash(&self) -> PathHash {
+        self.hashes.last().copied().unwrap_or(TOP)
+    }
+
+    fn enter(&mut self, name: &[u8], directory: T) {
+        self.hashes.push(hash(self.hash(), name));
+        self.trail.enter(name, directory);
+    }
+
+    fn leave(&mut self) {
+        if self.hashes.len() > 1 {
+            self.hashes.pop();
+            self.trail.leave();
         }
     }
-    Ok(Some(way))
 }

@@ -3,7 +3,18 @@
 //! Names are resolved as in a chroot, one component at a time, by handles: symbolic links of the layer are followed
 //! for the directories above a name, absolute ones from the layer's top, `..` stops there; the name itself is never
 //! followed. What is in the way is removed and made anew, never written into; a directory over a directory merges.
-//! Whiteouts hide what was there before, never what the same archive brings, in any order.
+//!
+//! The order of the entries does not decide what a layer means:
+//! - whiteouts and opaque marks hide what was there before, never what the same archive brings;
+//! - a directory that is hidden, but has something of the archive in it, is what its own entry says, or else what any
+//!   implied directory is: 0755, owned by root;
+//! - what lies behind a symbolic link of the layers below waits until it is certain whether the link or a directory has
+//!   the name, see [`waiting`];
+//! - a name that lies below a file of the layers below makes a directory of it; a deletion does not.
+//!
+//! Only an archive that contradicts itself is read in its order: of two entries of one path the last one counts, an entry
+//! that is no directory takes what came below its name away, and what comes below it afterwards is refused. A hard link
+//! is made of what its target is when the link comes.
 //!
 //! Invariant: nothing outside the directory that was given can be reached, for there is no call that could.
 
@@ -14,37 +25,47 @@ mod link;
 mod prune;
 mod seen;
 mod target;
+mod waiting;
+mod way;
 
 pub use target::Target;
 
 use crate::archive::reader::Reader;
 use crate::archive::whiteout::{self, Meaning};
 use crate::archive::{Entry, Kind, name};
+use crate::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm;
 use crate::error::{host, printable};
+use crate::left_out::LeftOut;
 use crate::tree::{File as _, Source};
 use crate::{Code, Failure, Node, Result};
-use chain::{Chain, Missing};
+use chain::Chain;
+use std::rc::Rc;
+use way::{Missing, Way};
 
 /// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Sum of the sizes that the headers give.
     pub size_bytes: u64,
     /// Entries read.
     pub entries: u64,
     /// Extended attributes that were left out.
-    pub xattrs_skipped: u64,
-    /// The first of them.
-    pub first_skipped: Option<Vec<u8>>,
+    pub left_out: LeftOut,
 }
 
-/// Unpacks an archive, which is not compressed, into `root`.
+/// Unpacks an archive, which is not compressed, into `root`. What `form` decides is whether an entry for the top
+/// directory counts: moby and containerd pass it over.
 ///
 /// # Errors
 /// [`crate::Error::InvalidArchive`] for an archive that is damaged or holds what may not be applied,
 /// [`crate::Error::Host`] if a host call fails. The layer is then half changed: the host throws it away.
-pub fn apply<T: Target, S: Source<File = T::File>>(root: T, source: S) -> Result<Report> {
+pub fn apply<T: Target, S: Source<File = T::File>>(
+    root: T,
+    form: ArchiveForm,
+    source: S,
+) -> Result<Report> {
     let mut apply = Apply {
+        form,
         reader: Reader::new(source),
         chain: Chain::new(root),
         report: Report::default(),
@@ -55,6 +76,7 @@ pub fn apply<T: Target, S: Source<File = T::File>>(root: T, source: S) -> Result
         apply.take(&entry)?;
     }
     apply.reader.drain()?;
+    apply.chain.settle()?;
     apply.drop_kept()?;
     apply.chain.close()?;
     Ok(Report {
@@ -64,6 +86,7 @@ pub fn apply<T: Target, S: Source<File = T::File>>(root: T, source: S) -> Result
 }
 
 struct Apply<T: Target, S> {
+    form: ArchiveForm,
     reader: Reader<S>,
     chain: Chain<T>,
     report: Report,
@@ -89,18 +112,17 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
                 .reader
                 .invalid("only a directory can stand for the top"));
         }
-        self.chain
-            .go(&[], Missing::Create)
-            .map_err(|error| error.named(&self.reader))?;
+        if self.form == ArchiveForm::Moby {
+            return Ok(());
+        }
+        self.go(&[])?;
         let changes = self.changes(entry)?;
         self.chain.at_close(changes);
         Ok(())
     }
 
     fn take_node(&mut self, entry: &Entry, parent: &[&[u8]], name: &[u8]) -> Result<()> {
-        self.chain
-            .go(parent, Missing::Create)
-            .map_err(|error| error.named(&self.reader))?;
+        self.go(parent)?;
         self.touch(entry)?;
         match entry.kind {
             Kind::Directory => self.make_directory(entry, name)?,
@@ -108,7 +130,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
             Kind::HardLink => self.make_link(entry, name)?,
             Kind::Symlink => {
                 let target = &entry.link;
-                if target.is_empty() || target.len() >= name::PATH_BYTES || target.contains(&0) {
+                if target.is_empty() || target.len() > name::TARGET_BYTES || target.contains(&0) {
                     return Err(self
                         .reader
                         .invalid("a symbolic link's target has 1 to 4095 bytes and no NUL"));
@@ -132,6 +154,18 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
             .map_err(|what| self.reader.invalid(what))
     }
 
+    /// Goes to a directory, which is made if need be.
+    fn go(&mut self, parts: &[&[u8]]) -> Result<Way> {
+        let way = self.chain.go(parts, Missing::Create);
+        way.map_err(|obstacle| obstacle.named(&self.reader))
+    }
+
+    /// The directory that the entry lies in.
+    fn here(&mut self, entry: &Entry) -> Result<Rc<T>> {
+        let here = self.chain.here();
+        here.map_err(|failure| host(doing("directory of", entry), failure))
+    }
+
     fn touch(&mut self, entry: &Entry) -> Result<()> {
         self.chain.touch().map_err(|failure| {
             host(
@@ -142,12 +176,17 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     }
 
     fn make_directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
-        let directory = chain::open_or_make(self.chain.top(), name, entry.mode)
-            .map_err(|failure| host(doing("directory", entry), failure))?;
+        let failed = |failure| host(doing("directory", entry), failure);
+        self.chain.unfold(name).map_err(failed)?;
+        let here = self.here(entry)?;
+        let directory = target::open_or_make(&*here, name, entry.mode).map_err(failed)?;
         let changes = self.changes(entry)?;
         // Named by its own entry, the directory counts as seen before it is entered.
         self.chain
             .saw(name)
+            .map_err(|what| self.reader.invalid(what))?;
+        self.chain
+            .describe(name)
             .map_err(|what| self.reader.invalid(what))?;
         self.chain.push(name, directory);
         self.chain.at_close(changes);
@@ -172,10 +211,11 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
 
     /// Makes a node; what has its name makes way.
     fn replace<R>(&mut self, name: &[u8], make: impl Fn(&T) -> Result<R, Failure>) -> Result<R> {
-        let directory = self.chain.top();
-        let made = match make(directory) {
+        let here = self.chain.here();
+        let here = here.map_err(|failure| host(format!("make `{}`", printable(name)), failure))?;
+        let made = match make(&here) {
             Err(failure) if failure.code == Code::Exists => {
-                directory.make_way(name).and_then(|()| make(directory))
+                here.make_way(name).and_then(|()| make(&here))
             }
             made => made,
         };
@@ -185,25 +225,24 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
 
     fn set(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let changes = self.changes(entry)?;
-        let directory = self.chain.top();
-        let set = attributes::set(&changes, |changes| {
-            directory.set_entry_attributes(name, changes)
-        });
+        let here = self.here(entry)?;
+        let set = attributes::set(&changes, |changes| here.set_entry_attributes(name, changes));
         self.note(set, entry)
     }
 
-    /// Counts attributes that the file system refused.
-    fn note(&mut self, set: Result<u64, Failure>, entry: &Entry) -> Result<()> {
-        let skipped = set.map_err(|failure| host(doing("attributes of", entry), failure))?;
-        self.report.xattrs_skipped += skipped;
+    /// Tells attributes that the file system refused.
+    fn note(&mut self, set: Result<Vec<Vec<u8>>, Failure>, entry: &Entry) -> Result<()> {
+        let refused = set.map_err(|failure| host(doing("attributes of", entry), failure))?;
+        for name in &refused {
+            self.report.left_out.attribute(&entry.name, name);
+        }
         Ok(())
     }
 
     fn changes(&mut self, entry: &Entry) -> Result<crate::AttributeChanges> {
         let filtered = attributes::of(entry).map_err(|what| self.reader.invalid(what))?;
-        self.report.xattrs_skipped += filtered.skipped;
-        if self.report.first_skipped.is_none() {
-            self.report.first_skipped = filtered.first_skipped;
+        for name in &filtered.skipped {
+            self.report.left_out.attribute(&entry.name, name);
         }
         Ok(filtered.changes)
     }

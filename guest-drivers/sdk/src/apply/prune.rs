@@ -2,84 +2,158 @@
 //!
 //! Invariant: what the archive itself has brought stays, whether it came before or comes after.
 
-use super::chain::Missing;
-use super::seen::{PathHash, Seen, hash};
+use super::chain::{Chain, its_time};
+use super::seen::{PathHash, hash};
+use super::way::{IMPLIED_MODE, Missing, Way};
 use super::{Apply, Target};
 use crate::error::{host, printable};
+use crate::tree::trail::Trail;
 use crate::tree::{Listing as _, Source};
-use crate::{Code, Failure, NodeKind, Result};
+use crate::{AttributeChanges, Code, Doing as _, Failure, NodeKind, Ownership, Result};
+use std::rc::Rc;
 
 impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     /// Hides one name of the layers below.
     pub(super) fn hide(&mut self, parent: &[&[u8]], name: &[u8]) -> Result<()> {
-        if !self
-            .chain
-            .go(parent, Missing::Stop)
-            .map_err(|obstacle| obstacle.named(&self.reader))?
-        {
+        let way = self.chain.go(parent, Missing::Stop);
+        match way.map_err(|obstacle| obstacle.named(&self.reader))? {
+            Way::Nowhere => Ok(()),
+            Way::Waits(link, rest) => {
+                let noted = self.chain.waiting.hide(link, rest, Some(name));
+                noted.map_err(|what| self.reader.invalid(what))
+            }
+            Way::There => {
+                let hidden = self.chain.hide_here(Some(name));
+                hidden.doing(|| format!("remove `{}`", printable(name)))
+            }
+        }
+    }
+
+    /// Hides all that the layers below have in a directory, which this makes sure of: only directories are opaque.
+    pub(super) fn hide_all(&mut self, directory: &[&[u8]]) -> Result<()> {
+        if let Some((name, parent)) = directory.split_last() {
+            self.go(parent)?;
+            let own = self.chain.own_directory(name);
+            own.doing(|| format!("make directory `{}`", printable(name)))?;
+        }
+        self.go(directory)?;
+        if let Some((link, rest)) = self.chain.behind() {
+            let noted = self.chain.waiting.hide(link, rest, None);
+            return noted.map_err(|what| self.reader.invalid(what));
+        }
+        let hidden = self.chain.hide_here(None);
+        hidden.map_err(|failure| host("hide what lies below", failure))
+    }
+}
+
+impl<T: Target> Chain<T> {
+    /// Takes a symbolic link of the layers below for the directory that the archive says it is.
+    fn own_directory(&mut self, name: &[u8]) -> Result<(), Failure> {
+        self.unfold(name)?;
+        if self.seen.contains(self.hash_of(name)) {
             return Ok(());
         }
-        let doing = |failure| host(format!("remove `{}`", printable(name)), failure);
-        self.chain.touch().map_err(doing)?;
-        self.chain.forget_path();
-        let (above, seen) = self.chain.seen();
-        let at = hash(above, name);
-        if !seen.contains(at) {
-            return self.chain.top().erase(name).map_err(doing);
+        match self.here()?.open_directory(name) {
+            Err(failure) if failure.code == Code::Symlink => {
+                self.touch()?;
+                self.forget_path();
+                self.here()?.make_way(name)
+            }
+            _ => Ok(()),
         }
-        match self.chain.top().open_directory(name) {
-            Ok(directory) => prune(&directory, at, seen).map_err(doing),
+    }
+
+    /// Hides a name of the current directory, or all names, as far as the layers below have brought them.
+    pub(super) fn hide_here(&mut self, name: Option<&[u8]>) -> Result<(), Failure> {
+        self.touch()?;
+        self.forget_path();
+        let here = self.here()?;
+        let Some(name) = name else {
+            return self.prune(here, self.hash());
+        };
+        let at = self.hash_of(name);
+        if !self.seen.contains(at) {
+            self.forget_waiting(at)?;
+            return here.erase(name);
+        }
+        self.unfold(name)?;
+        match here.open_directory(name) {
+            Ok(directory) => {
+                self.imply_again(&directory, at)?;
+                self.prune(Rc::new(directory), at)
+            }
             Err(_) => Ok(()),
         }
     }
 
-    /// Hides all that the layers below have in a directory.
-    pub(super) fn hide_all(&mut self, directory: &[&[u8]]) -> Result<()> {
-        self.chain
-            .go(directory, Missing::Create)
-            .map_err(|obstacle| obstacle.named(&self.reader))?;
-        let doing = |failure| host("hide what lies below".to_owned(), failure);
-        self.chain.touch().map_err(doing)?;
-        self.chain.forget_path();
-        let (at, seen) = self.chain.seen();
-        prune(self.chain.top(), at, seen).map_err(doing)
-    }
-}
-
-/// Removes what the archive has not brought.
-fn prune<T: Target>(directory: &T, at: PathHash, seen: &Seen) -> Result<(), Failure> {
-    let modified = directory.get_attributes(&[])?.attributes.modified;
-    directory.sever()?;
-    let mut names = Vec::new();
-    let mut listing = directory.list(&[])?;
-    loop {
-        let page = listing.next_page()?;
-        if page.is_empty() {
-            break;
+    /// A directory of the layers below that is hidden, but has something of the archive in it: without an entry of its
+    /// own it is what any implied directory is, as it would be if it had been hidden first.
+    fn imply_again(&self, directory: &T, at: PathHash) -> Result<(), Failure> {
+        if self.described.contains(at) {
+            return Ok(());
         }
-        names.extend(
-            page.into_iter()
-                .map(|entry| (entry.name, entry.attributes.kind)),
-        );
+        directory.clear_own_xattrs()?;
+        directory.set_attributes(&AttributeChanges {
+            owner: Some(Ownership { uid: 0, gid: 0 }),
+            mode: Some(IMPLIED_MODE),
+            modified: None,
+            xattrs: Vec::new(),
+        })
     }
-    drop(listing);
-    for (name, kind) in names {
-        let below = hash(at, &name);
-        if !seen.contains(below) {
-            directory.erase(&name)?;
-        } else if kind == NodeKind::Directory {
-            match directory.open_directory(&name) {
-                Ok(child) => prune(&child, below, seen)?,
-                Err(failure) if failure.code == Code::NotFound => {}
-                Err(failure) => return Err(failure),
+
+    /// Removes what the archive has not brought.
+    fn prune(&mut self, directory: Rc<T>, at: PathHash) -> Result<(), Failure> {
+        let mut trail = Trail::shared(directory);
+        let mut todo = vec![self.prune_names(&mut trail, at)?];
+        while let Some(level) = todo.last_mut() {
+            let Some((name, at)) = level.pop() else {
+                todo.pop();
+                trail.leave();
+                continue;
+            };
+            let opened = trail.here()?.open_directory(&name);
+            if let Some(child) = opened.unless(Code::NotFound)? {
+                self.imply_again(&child, at)?;
+                trail.enter(&name, child);
+                todo.push(self.prune_names(&mut trail, at)?);
             }
         }
+        Ok(())
     }
-    let changes = crate::AttributeChanges {
-        owner: None,
-        mode: None,
-        modified: Some(modified),
-        xattrs: Vec::new(),
-    };
-    directory.set_attributes(&changes)
+
+    /// Removes names of one directory; answers the directories of which something stays.
+    fn prune_names(
+        &mut self,
+        trail: &mut Trail<T>,
+        at: PathHash,
+    ) -> Result<Vec<(Vec<u8>, PathHash)>, Failure> {
+        let directory = trail.here()?;
+        let time = its_time(&*directory)?;
+        directory.sever()?;
+        let mut names = Vec::new();
+        let mut listing = directory.list(&[])?;
+        loop {
+            let page = listing.next_page()?;
+            if page.is_empty() {
+                break;
+            }
+            let entries = page.into_iter();
+            names.extend(entries.map(|entry| (entry.name, entry.attributes.kind)));
+        }
+        drop(listing);
+        let mut stay = Vec::new();
+        for (name, kind) in names {
+            let below = hash(at, &name);
+            if !self.seen.contains(below) {
+                self.forget_waiting(below)?;
+                directory.erase(&name)?;
+            } else if kind == NodeKind::Directory {
+                stay.push((name, below));
+            } else if kind == NodeKind::Symlink {
+                self.unfold_in(&directory, &name, below)?;
+            }
+        }
+        directory.set_attributes(&time)?;
+        Ok(stay)
+    }
 }

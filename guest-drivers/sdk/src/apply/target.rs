@@ -2,6 +2,7 @@
 //!
 //! Invariant: the defaults fit a tree that is complete in itself; a driver whose layer lies over others overrides them.
 
+use super::way::is_missing;
 use crate::host::directory;
 use crate::tree::Directory;
 use crate::{Code, Doing as _, Failure, Result};
@@ -52,6 +53,21 @@ pub(super) fn remove<D: Directory>(directory: &D, name: &[u8]) -> Result<(), Fai
         removed => removed,
     };
     removed.unless(Code::NotFound).map(|_| ())
+}
+
+/// Opens a directory that an entry describes, or makes it where something else or nothing is. One that is there has none
+/// of its extended attributes any more: the entry tells them all.
+pub(super) fn open_or_make<T: Target>(parent: &T, name: &[u8], mode: u32) -> Result<T, Failure> {
+    match parent.open_directory(name) {
+        Err(failure) if is_missing(failure.code) || failure.code == Code::Symlink => {
+            parent.renew_directory(name, mode)
+        }
+        opened => {
+            let directory = opened?;
+            directory.clear_own_xattrs()?;
+            Ok(directory)
+        }
+    }
 }
 
 impl Target for directory::Directory {}

@@ -161,9 +161,27 @@ pub fn full_name(block: &Block) -> Vec<u8> {
     [prefix, b"/", name].concat()
 }
 
+/// The type flag.
+#[must_use]
+pub fn type_of(block: &Block) -> u8 {
+    field(block, TYPE).first().copied().unwrap_or(0)
+}
+
+/// Whether a header has the fields that GNU's old format adds.
+#[must_use]
+pub fn is_gnu(block: &Block) -> bool {
+    field(block, MAGIC) == GNU
+}
+
+/// Whether a header has the numbers of a device: those of before ustar have no place for them.
+#[must_use]
+pub fn has_device(block: &Block) -> bool {
+    is_gnu(block) || field(block, MAGIC).starts_with(b"ustar\0")
+}
+
 fn prefix(block: &Block) -> &[u8] {
     let magic = field(block, MAGIC);
-    if magic == GNU {
+    if is_gnu(block) {
         // Go before 1.8 wrote a prefix under GNU's mark; then the times there are no numbers.
         let times = GNU_TIMES
             .iter()

@@ -5,12 +5,15 @@
 //!
 //! Invariant: no content of a file passes through here; the host moves it between file and stream.
 
+pub mod acl;
+mod decode;
 pub mod header;
 pub mod moby;
 pub mod name;
 pub mod number;
 pub mod pax;
 pub mod reader;
+pub mod sparse;
 pub mod whiteout;
 pub mod writer;
 
@@ -53,7 +56,7 @@ pub struct Entry {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// The size that the header gives, in bytes. Only a regular file has as many bytes of content.
+    /// The size that the header gives, in bytes; of a sparse file that of the whole. Only a regular file has content.
     pub size: u64,
     /// Last change of the content.
     pub modified: Timestamp,

@@ -23,6 +23,10 @@ pub struct Records {
     pub gid: Option<i64>,
     /// Last change of the content.
     pub modified: Option<Timestamp>,
+    /// The access lists that `tar --acls` writes: the node's own, and the one that a directory hands down.
+    pub lists: [Option<Vec<u8>>; 2],
+    /// What they say of a sparse file.
+    pub sparse: super::sparse::Records,
     /// Extended attributes; the last of two of the same name.
     pub xattrs: Vec<Xattr>,
 }
@@ -69,9 +73,11 @@ pub fn format_time(time: Timestamp) -> String {
 #[must_use]
 pub fn parse_time(text: &[u8]) -> Option<Timestamp> {
     let text = core::str::from_utf8(text).ok()?;
-    let (negative, text) = text
-        .strip_prefix('-')
-        .map_or((false, text), |rest| (true, rest));
+    let (negative, text) = match (text.strip_prefix('-'), text.strip_prefix('+')) {
+        (Some(rest), _) => (true, rest),
+        (_, Some(rest)) => (false, rest),
+        _ => (false, text),
+    };
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let only_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !only_digits(whole) || !only_digits(part) {
@@ -137,10 +143,11 @@ impl Records {
         if let Some(name) = key.strip_prefix(XATTR.as_bytes()) {
             return self.take_xattr(name, value);
         }
-        if key.starts_with(b"GNU.sparse.") {
-            return Err(
-                "sparse files are not supported; make the archive without `--sparse`".to_owned(),
-            );
+        if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+            return match self.sparse.take(key, value) {
+                true => Ok(()),
+                false => Err(wrong()),
+            };
         }
         if matches!(key, b"path" | b"linkpath") && value.contains(&0) {
             return Err(wrong());
@@ -150,32 +157,14 @@ impl Records {
         match key {
             b"path" => self.path = given.then(|| value.to_vec()),
             b"linkpath" => self.link = given.then(|| value.to_vec()),
-            b"size" => {
-                self.size = if given {
-                    Some(decimal(value).ok_or_else(wrong)?)
-                } else {
-                    None
-                }
-            }
-            b"uid" => {
-                self.uid = if given {
-                    Some(signed(value).ok_or_else(wrong)?)
-                } else {
-                    None
-                }
-            }
-            b"gid" => {
-                self.gid = if given {
-                    Some(signed(value).ok_or_else(wrong)?)
-                } else {
-                    None
-                }
-            }
-            b"mtime" => {
-                self.modified = if given {
-                    Some(parse_time(value).ok_or_else(wrong)?)
-                } else {
-                    None
+            b"size" => self.size = parsed(value, decimal).ok_or_else(wrong)?,
+            b"uid" => self.uid = parsed(value, signed).ok_or_else(wrong)?,
+            b"gid" => self.gid = parsed(value, signed).ok_or_else(wrong)?,
+            b"mtime" => self.modified = parsed(value, parse_time).ok_or_else(wrong)?,
+            b"SCHILY.acl.access" | b"SCHILY.acl.default" => {
+                let at = usize::from(key.ends_with(b"default"));
+                if let Some(list) = self.lists.get_mut(at) {
+                    *list = given.then(|| value.to_vec());
                 }
             }
             // Access and change times, user names and programs' own records say nothing about a layer.
@@ -213,7 +202,17 @@ impl Records {
     }
 }
 
-fn decimal(text: &[u8]) -> Option<u64> {
+/// Reads a value that is not empty; `None` if it cannot be read.
+fn parsed<T>(value: &[u8], parse: impl Fn(&[u8]) -> Option<T>) -> Option<Option<T>> {
+    match value.is_empty() {
+        true => Some(None),
+        false => parse(value).map(Some),
+    }
+}
+
+/// Reads a number that is not negative, with or without a sign, as Go does.
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+    let text = text.strip_prefix(b"+").unwrap_or(text);
     if !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

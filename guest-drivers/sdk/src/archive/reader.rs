@@ -3,18 +3,20 @@
 //! Invariant: whatever the bytes are, the answer is an entry, the end, or an error that says where; memory stays below
 //! [`METADATA_BYTES`] for each entry.
 
-use super::{BLOCK_BYTES, Entry, Kind, header, number, padding, pax};
+use super::decode::{self, Extensions};
+use super::sparse::{self, Map};
+use super::{BLOCK_BYTES, Entry, Kind, header, padding, pax};
 use crate::error::{host, printable};
-use crate::tree::Source;
-use crate::{Code, Error, Failure, Result, Timestamp};
+use crate::tree::{File as _, Source};
+use crate::{Code, Error, Failure, Result};
 
-/// Long names and PAX records of one entry: Go's limit.
+/// A long name, the PAX records or the map of a sparse file: Go's limit.
 pub const METADATA_BYTES: u64 = 1 << 20;
 /// The latest time that is kept, and negated the earliest; later ones become this. It is the year 36812, beyond what
 /// any file system holds.
 pub const LATEST_SECONDS: i64 = 1 << 40;
-/// The most that the host gives at a time.
-const READ_BYTES: u32 = 256 << 10;
+/// The host gives this much at a time.
+const READ_BYTES: usize = 256 << 10;
 
 /// An archive that is being read.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub struct Reader<S> {
     position: u64,
     /// Content of the current entry that was not taken yet.
     body: u64,
+    /// Where it belongs, if the entry is a sparse file.
+    sparse: Option<Map>,
     /// Bytes up to the next header after the content.
     gap: usize,
     /// Where the current entry begins.
@@ -39,15 +43,6 @@ enum Found {
     End,
 }
 
-/// What extension headers say of the entry that follows.
-#[derive(Default)]
-struct Extensions {
-    records: pax::Records,
-    long_name: Option<Vec<u8>>,
-    long_link: Option<Vec<u8>>,
-    bytes: u64,
-}
-
 impl<S: Source> Reader<S> {
     /// Reads from the beginning of an archive.
     pub fn new(source: S) -> Self {
@@ -55,6 +50,7 @@ impl<S: Source> Reader<S> {
             source,
             position: 0,
             body: 0,
+            sparse: None,
             gap: 0,
             start: 0,
             current: Vec::new(),
@@ -91,7 +87,7 @@ impl<S: Source> Reader<S> {
         loop {
             let block = match self.next_header()? {
                 Found::Header(block) => block,
-                Found::End if extensions.bytes > 0 => {
+                Found::End if extensions.given => {
                     return Err(self.invalid("the archive ends within it"));
                 }
                 Found::End => return Ok(None),
@@ -105,14 +101,27 @@ impl<S: Source> Reader<S> {
         }
     }
 
-    /// Moves all content of the current entry to an empty file.
+    /// Moves all content of the current entry to an empty file. Holes of a sparse file stay holes.
     ///
     /// # Errors
     /// As [`Reader::next_entry`].
     pub fn copy_body(&mut self, file: &S::File) -> Result<()> {
         let length = std::mem::take(&mut self.body);
+        let Some(map) = self.sparse.take() else {
+            return self.copy_to(file, 0, length);
+        };
+        for region in &map.regions {
+            self.copy_to(file, region.offset, region.length)?;
+        }
+        file.set_size(map.size).map_err(|failure| {
+            let doing = format!("set the size of `{}`", printable(&self.current));
+            host(doing, failure)
+        })
+    }
+
+    fn copy_to(&mut self, file: &S::File, offset: u64, length: u64) -> Result<()> {
         if length > 0 {
-            let copied = self.source.copy_to(file, 0, length);
+            let copied = self.source.copy_to(file, offset, length);
             self.moved(length, copied)?;
         }
         Ok(())
@@ -126,7 +135,7 @@ impl<S: Source> Reader<S> {
         loop {
             let bytes = self
                 .source
-                .read(READ_BYTES)
+                .read(u32::try_from(READ_BYTES).unwrap_or(0))
                 .map_err(|failure| host("read the archive", failure))?;
             if bytes.is_empty() {
                 return Ok(());
@@ -161,17 +170,10 @@ impl<S: Source> Reader<S> {
 
     /// Reads exactly `length` bytes, or fewer at the end.
     fn read(&mut self, length: usize) -> Result<Vec<u8>> {
-        let part = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).min(READ_BYTES);
-        let mut bytes = self
-            .source
-            .read(part(length))
-            .map_err(|failure| host("read the archive", failure))?;
-        // The contract gives fewer bytes only at the end; a stream in a test may give fewer at any time.
+        let mut bytes = self.read_once(length)?;
+        // The host gives a part of what is long; a stream in a test may give fewer bytes at any time.
         while bytes.len() < length && !bytes.is_empty() {
-            let more = self
-                .source
-                .read(part(length - bytes.len()))
-                .map_err(|failure| host("read the archive", failure))?;
+            let more = self.read_once(length - bytes.len())?;
             if more.is_empty() {
                 break;
             }
@@ -179,6 +181,12 @@ impl<S: Source> Reader<S> {
         }
         self.position += bytes.len() as u64;
         Ok(bytes)
+    }
+
+    fn read_once(&mut self, length: usize) -> Result<Vec<u8>> {
+        let wanted = u32::try_from(length.min(READ_BYTES)).unwrap_or(0);
+        let read = self.source.read(wanted);
+        read.map_err(|failure| host("read the archive", failure))
     }
 
     /// Reads the padding before and the block at a header's place with one call.
@@ -189,12 +197,10 @@ impl<S: Source> Reader<S> {
             return Err(self.invalid("the archive ends within the padding before it"));
         }
         let bytes = bytes.get(gap..).unwrap_or_default();
-        if bytes.is_empty() && self.position == 0 {
-            return Ok(Found::End);
-        }
         if bytes.is_empty() {
-            // Some readers take this for an end. A stream that was cut off looks just the same.
-            return Err(self.invalid("the archive ends without its end mark of zeros"));
+            // Many writers leave the end mark out, and every reader takes that. Who sends an archive tells by other
+            // means that it was cut off: by the length of a body or the end of a connection.
+            return Ok(Found::End);
         }
         let Ok(block) = header::Block::try_from(bytes) else {
             return Err(self.invalid("the archive ends within the header"));
@@ -219,20 +225,13 @@ impl<S: Source> Reader<S> {
         if !header::is_sound(block) {
             return Err(self.invalid("this is not a tar header: the checksum is wrong"));
         }
-        let type_flag = header::field(block, header::TYPE)
-            .first()
-            .copied()
-            .unwrap_or(0);
+        let type_flag = header::type_of(block);
         if !matches!(type_flag, b'x' | b'g' | b'L' | b'K') {
             return Ok(false);
         }
-        let size = self.number(block, header::SIZE, "size")?;
-        extensions.bytes = extensions
-            .bytes
-            .saturating_add(size)
-            .saturating_add(BLOCK_BYTES as u64);
-        if extensions.bytes > METADATA_BYTES {
-            return Err(self.invalid("its long names and PAX records exceed 1 MiB"));
+        let size = decode::size(block).map_err(|what| self.invalid(what))?;
+        if size > METADATA_BYTES {
+            return Err(self.invalid("its long name or its PAX records exceed 1 MiB"));
         }
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut bytes = self.read(size + padding(size as u64))?;
@@ -240,6 +239,8 @@ impl<S: Source> Reader<S> {
             return Err(self.invalid("the archive ends within a long name or PAX records"));
         }
         bytes.truncate(size);
+        // Global records belong to no entry.
+        extensions.given |= type_flag != b'g';
         let name = |bytes: Vec<u8>| {
             bytes
                 .split(|byte| *byte == 0)
@@ -252,135 +253,72 @@ impl<S: Source> Reader<S> {
             b'L' => extensions.long_name = Some(name(bytes)),
             b'K' => extensions.long_link = Some(name(bytes)),
             // Global records say nothing that a layer keeps, but they must be records.
-            _ => {
-                pax::parse(&bytes).map_err(|what| self.invalid(what))?;
-                extensions.bytes = 0;
-            }
+            _ => drop(pax::parse(&bytes).map_err(|what| self.invalid(what))?),
         }
         Ok(true)
     }
 
-    fn number(&self, block: &header::Block, at: header::Field, what: &str) -> Result<u64> {
-        number::parse(header::field(block, at))
-            .and_then(|number| u64::try_from(number).ok())
-            .ok_or_else(|| self.invalid(format_args!("its {what} is not a number that is allowed")))
-    }
-
     fn entry(&mut self, block: &header::Block, extensions: Extensions) -> Result<Entry> {
-        let records = extensions.records;
-        let name = extensions
-            .long_name
-            .or(records.path)
-            .unwrap_or_else(|| header::full_name(block));
-        let link = extensions
-            .long_link
-            .or(records.link)
-            .unwrap_or_else(|| header::text(block, header::LINK).to_vec());
+        let (name, link) = (extensions.name(block), extensions.link(block));
         self.current.clone_from(&name);
-        let kind = self.kind(block, &name)?;
-        let size = match records.size {
-            Some(size) => size,
-            None => self.number(block, header::SIZE, "size")?,
-        };
-        let uid = self.owner(block, header::UID, records.uid, "owner")?;
-        let gid = self.owner(block, header::GID, records.gid, "group")?;
-        let modified = match records.modified {
-            Some(time) => time,
-            None => Timestamp {
-                seconds: self.signed(block, header::MTIME, "time")?,
-                nanoseconds: 0,
-            },
-        };
-        let modified = Timestamp {
-            seconds: modified.seconds.clamp(-LATEST_SECONDS, LATEST_SECONDS),
-            nanoseconds: modified.nanoseconds,
-        };
-        let device = match kind {
-            Kind::CharacterDevice | Kind::BlockDevice => self.device(block)?,
-            _ => (0, 0),
-        };
-        let mode = self.signed(block, header::MODE, "mode")? & 0o7777;
+        let records = extensions.records;
+        let mut entry =
+            decode::entry(block, &records, name, link).map_err(|what| self.invalid(what))?;
         // Links, directories and devices have no content, whatever size they give.
-        self.body = if kind == Kind::Regular { size } else { 0 };
-        self.gap = padding(self.body);
-        Ok(Entry {
-            kind,
-            name,
-            link,
-            mode: u32::try_from(mode).unwrap_or(0),
-            uid,
-            gid,
-            size,
-            modified,
-            device,
-            xattrs: records.xattrs,
-        })
-    }
-
-    fn kind(&self, block: &header::Block, name: &[u8]) -> Result<Kind> {
-        let type_flag = header::field(block, header::TYPE)
-            .first()
-            .copied()
-            .unwrap_or(0);
-        Ok(match type_flag {
-            b'0' => Kind::Regular,
-            // Archives of before 1988 tell a directory by its slash.
-            0 if name.ends_with(b"/") => Kind::Directory,
-            0 => Kind::Regular,
-            b'1' => Kind::HardLink,
-            b'2' => Kind::Symlink,
-            b'3' => Kind::CharacterDevice,
-            b'4' => Kind::BlockDevice,
-            b'5' => Kind::Directory,
-            b'6' => Kind::Fifo,
-            b'S' => {
-                return Err(self.invalid(
-                    "sparse files are not supported; make the archive without `--sparse`",
-                ));
-            }
-            other => {
-                return Err(
-                    self.invalid(format_args!("type `{}` is not known", other.escape_ascii()))
-                );
-            }
-        })
-    }
-
-    fn signed(&self, block: &header::Block, at: header::Field, what: &str) -> Result<i64> {
-        number::parse(header::field(block, at))
-            .ok_or_else(|| self.invalid(format_args!("its {what} is not a number that is allowed")))
-    }
-
-    fn owner(
-        &self,
-        block: &header::Block,
-        at: header::Field,
-        record: Option<i64>,
-        what: &str,
-    ) -> Result<u32> {
-        let id = match record {
-            Some(id) => id,
-            None => self.signed(block, at, what)?,
+        let body = match entry.kind {
+            Kind::Regular => entry.size,
+            _ => 0,
         };
-        // The largest number means "leave it" to the kernel.
-        u32::try_from(id)
-            .ok()
-            .filter(|id| *id != u32::MAX)
-            .ok_or_else(|| {
-                self.invalid(format_args!(
-                    "its {what} {id} is not between 0 and {}",
-                    u32::MAX - 1
-                ))
-            })
+        (self.body, self.gap) = (body, padding(body));
+        self.sparse =
+            match sparse::form(block, &records.sparse).map_err(|what| self.invalid(what))? {
+                None => None,
+                Some(form) => Some(self.map(block, &form)?),
+            };
+        if let Some(map) = &self.sparse {
+            entry.size = map.size;
+        }
+        decode::attributes(&mut entry, records).map_err(|what| self.invalid(what))?;
+        Ok(entry)
     }
 
-    fn device(&self, block: &header::Block) -> Result<(u32, u32)> {
-        let major = self.number(block, header::MAJOR, "major device number")?;
-        let minor = self.number(block, header::MINOR, "minor device number")?;
-        // Linux has 12 bits for one and 20 for the other.
-        match (u32::try_from(major), u32::try_from(minor)) {
-            (Ok(major), Ok(minor)) if major < 1 << 12 && minor < 1 << 20 => Ok((major, minor)),
-            _ => Err(self.invalid(format_args!("device {major}:{minor} is out of range"))),
+    /// Reads where the content of a sparse file belongs.
+    fn map(&mut self, block: &header::Block, form: &sparse::Form) -> Result<Map> {
+        let map = match form {
+            sparse::Form::Given(map) => Ok(map.clone()),
+            sparse::Form::Old => self.old_map(block)?,
+            sparse::Form::InContent(size) => self.map_in_content(*size)?,
+        };
+        map.and_then(|map| map.checked(self.body))
+            .map_err(|what| self.invalid(what))
+    }
+
+    /// GNU's old form: in the header and in blocks behind it.
+    fn old_map(&mut self, block: &header::Block) -> Result<Result<Map, String>> {
+        let mut old = sparse::Old::new(block);
+        while old.goes_on() {
+            match header::Block::try_from(self.read(BLOCK_BYTES)?.as_slice()) {
+                Ok(block) => old.extend(&block),
+                Err(_) => return Err(self.invalid("the archive ends within its map of holes")),
+            }
         }
+        Ok(old.finish())
+    }
+
+    /// GNU's last form: lines of decimal numbers in the first blocks of the content.
+    fn map_in_content(&mut self, size: u64) -> Result<Result<Map, String>> {
+        let mut lines = sparse::Lines::new(size);
+        while lines.goes_on() {
+            if self.body < BLOCK_BYTES as u64 {
+                return Err(self.invalid("its content ends within its map of holes"));
+            }
+            let block = self.read(BLOCK_BYTES)?;
+            if block.len() < BLOCK_BYTES {
+                return Err(self.invalid("the archive ends within its content"));
+            }
+            self.body -= BLOCK_BYTES as u64;
+            lines.extend(&block);
+        }
+        Ok(lines.finish())
     }
 }

@@ -9,24 +9,23 @@
 use crate::archive::writer::Writer;
 use crate::archive::{Entry as Record, Kind, whiteout};
 use crate::error::printable;
+use crate::left_out::{LeftOut, Reason};
 use crate::tree::{Directory, Sink, wanted};
 use crate::walk::{Found, Visitor, compare};
-use crate::{ChangeKind, Code, Doing as _, Entry, NodeKind, Result};
+use crate::{ChangeKind, Code, Doing as _, Entry, NodeKind, Result, Xattr};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// What was written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Entries of the archive.
     pub entries: u64,
     /// Bytes of the archive.
     pub archive_bytes: u64,
-    /// Sockets that were left out.
-    pub sockets_skipped: u64,
-    /// Nodes and attributes that were left out because an archive would give them another meaning: names that begin
-    /// with `.wh.`, character devices 0:0, attribute names with `=`.
-    pub ambiguous_skipped: u64,
+    /// What was left out: sockets, what an archive would give another meaning (names that begin with `.wh.`, character
+    /// devices 0:0, attribute names with `=`), and attributes that are not part of a layer.
+    pub left_out: LeftOut,
 }
 
 /// Writes what a walk finds.
@@ -56,6 +55,13 @@ impl<S: Sink> Archiver<S> {
         }
     }
 
+    /// Writes the top directory.
+    pub(super) fn top(&mut self, top: &Entry) -> Result<()> {
+        let mut record = record(b".", Kind::Directory, top);
+        record.xattrs = self.attributes(b".", top);
+        self.writer.entry(&record)
+    }
+
     /// Ends the archive.
     ///
     /// # Errors
@@ -71,32 +77,36 @@ impl<S: Sink> Archiver<S> {
 
     fn delete(&mut self, path: &[u8]) -> Result<()> {
         if whiteout::is_reserved(base(path)) {
-            self.report.ambiguous_skipped += 1;
+            self.report.left_out.node(Reason::ReservedName, path);
             return Ok(());
         }
         self.writer.whiteout(path)
     }
 
     /// Leaves a node out. What it has replaced must not stay in its place.
-    fn leave_out<D>(&mut self, found: &Found<'_, D>) -> Result<()> {
+    fn leave_out<D>(&mut self, found: &Found<'_, D>, reason: Reason) -> Result<()> {
+        self.report.left_out.node(reason, relative(found.path));
         match found.before {
+            // Neither does the deletion of a reserved name find its way into an archive.
+            Some(_) if reason == Reason::ReservedName => Ok(()),
             Some(_) => self.delete(relative(found.path)),
             None => Ok(()),
         }
     }
 
-    fn write<D: Directory>(&mut self, found: &Found<'_, D>, parent: &D, entry: &Entry) -> Result<()>
+    fn write<D: Directory>(&mut self, found: &Found<'_, D>, entry: &Entry) -> Result<()>
     where
         S: Sink<File = D::File>,
     {
         let path = relative(found.path);
         let Some(kind) = archive_kind(entry.attributes.kind) else {
-            self.report.sockets_skipped += 1;
-            return self.leave_out(found);
+            return self.leave_out(found, Reason::Socket);
         };
-        if whiteout::is_reserved(base(path)) || compare::is_whiteout(&entry.attributes) {
-            self.report.ambiguous_skipped += 1;
-            return self.leave_out(found);
+        if whiteout::is_reserved(base(path)) {
+            return self.leave_out(found, Reason::ReservedName);
+        }
+        if compare::is_whiteout(&entry.attributes) {
+            return self.leave_out(found, Reason::WhiteoutDevice);
         }
         let identity = (entry.attributes.device, entry.attributes.inode);
         let many = kind != Kind::Directory && entry.attributes.links > 1;
@@ -104,7 +114,7 @@ impl<S: Sink> Archiver<S> {
             let link = link(path, first, entry);
             return self.writer.entry(&link);
         }
-        if !self.write_node(path, kind, parent, entry)? {
+        if !self.write_node(path, kind, found.parent, entry)? {
             return Ok(());
         }
         if many
@@ -123,21 +133,16 @@ impl<S: Sink> Archiver<S> {
         &mut self,
         path: &[u8],
         kind: Kind,
-        parent: &D,
+        parent: Option<&D>,
         entry: &Entry,
     ) -> Result<bool>
     where
         S: Sink<File = D::File>,
     {
         let mut record = record(path, kind, entry);
-        record.xattrs = wanted::kept(&entry.xattrs)
-            .filter(|xattr| !xattr.name.contains(&b'='))
-            .cloned()
-            .collect();
-        let left = wanted::kept(&entry.xattrs).count() - record.xattrs.len();
-        self.report.ambiguous_skipped += left as u64;
-        match kind {
-            Kind::Regular => {
+        record.xattrs = self.attributes(path, entry);
+        match (kind, parent) {
+            (Kind::Regular, Some(parent)) => {
                 let what = || format!("open file `{}`", printable(path));
                 let Some(file) = parent
                     .open_file(&entry.name)
@@ -148,7 +153,7 @@ impl<S: Sink> Archiver<S> {
                 };
                 self.writer.file(&record, &file)?;
             }
-            Kind::Symlink => {
+            (Kind::Symlink, Some(parent)) => {
                 let what = || format!("read link `{}`", printable(path));
                 let Some(target) = parent
                     .read_link(&entry.name)
@@ -161,9 +166,26 @@ impl<S: Sink> Archiver<S> {
                 record.link = target;
                 self.writer.entry(&record)?;
             }
+            (Kind::Regular | Kind::Symlink, None) => return Ok(false),
             _ => self.writer.entry(&record)?,
         }
         Ok(true)
+    }
+}
+
+impl<S: Sink> Archiver<S> {
+    /// Those of a node's extended attributes that an archive holds.
+    fn attributes(&mut self, path: &[u8], entry: &Entry) -> Vec<Xattr> {
+        let mut held = Vec::new();
+        for xattr in &entry.xattrs {
+            let belongs = wanted::belongs(&xattr.name);
+            if belongs && !xattr.name.contains(&b'=') {
+                held.push(xattr.clone());
+            } else if belongs || wanted::is_missed(&xattr.name) {
+                self.report.left_out.attribute(path, &xattr.name);
+            }
+        }
+        held
     }
 }
 
@@ -176,10 +198,8 @@ where
 
     fn change(&mut self, found: &Found<'_, D>) -> Result<ControlFlow<()>> {
         let path = relative(found.path);
-        match (found.kind, found.entry, found.parent) {
-            (ChangeKind::Add | ChangeKind::Modify, Some(entry), Some(parent)) => {
-                self.write(found, parent, entry)?;
-            }
+        match (found.kind, found.entry) {
+            (ChangeKind::Add | ChangeKind::Modify, Some(entry)) => self.write(found, entry)?,
             _ => self.delete(path)?,
         }
         Ok(ControlFlow::Continue(()))

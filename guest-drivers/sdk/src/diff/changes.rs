@@ -5,7 +5,7 @@
 use crate::error::host;
 use crate::tree::{ChangeSink, Directory};
 use crate::walk::{Found, Visitor};
-use crate::{Change, Result};
+use crate::{Change, ChangeKind, Result};
 use std::ops::ControlFlow;
 
 /// The host takes this many at once.
@@ -29,6 +29,14 @@ impl<S: ChangeSink> List<S> {
             changes: Vec::with_capacity(COUNT),
             bytes: 0,
         }
+    }
+
+    /// Tells that the top directory has changed.
+    pub(super) fn top(&mut self) {
+        self.changes.push(Change {
+            path: b"/".to_vec(),
+            kind: ChangeKind::Modify,
+        });
     }
 
     /// Sends the rest.

@@ -7,15 +7,21 @@
 //!
 //! Where moby's archive depends on the moment it is made, the time of a deletion between two views, it is 0 here.
 //!
-//! Invariant: what moby drops or confuses is dropped and confused in the same way: `.wh.` names are written as they are.
+//! One thing moby does is not done: it drops access lists and leaves their mask in the mode's group bits, which gives the
+//! owning group rights that it never had.
+//!
+//! Invariant: what else moby drops or confuses is dropped and confused in the same way: `.wh.` names are written as they are.
 
 use super::archive::{Report, relative};
+use crate::archive::acl;
 use crate::archive::moby::{self, Header};
-use crate::archive::name::{DEPTH, PATH_BYTES};
+use crate::archive::name::PATH_BYTES;
 use crate::archive::whiteout;
 use crate::archive::writer::Writer;
 use crate::error::printable;
+use crate::left_out::Reason;
 use crate::tree::pages::Pages;
+use crate::tree::trail::Trail;
 use crate::tree::{Directory, Sink, wanted};
 use crate::walk::{Found, Sides, Visitor, compare, walk};
 use crate::{ChangeKind, Code, Doing as _, Entry, Error, NodeKind, Result};
@@ -32,7 +38,10 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
     sides: &Sides,
     sink: S,
 ) -> Result<Report> {
-    let mut attributes = vec![wanted::CAPABILITY.to_owned()];
+    let mut attributes = vec![
+        wanted::CAPABILITY.to_owned(),
+        wanted::ACCESS_LIST.to_owned(),
+    ];
     let opaque = match sides {
         Sides::Upper { opaque_xattr } => Some(opaque_xattr.clone()),
         Sides::Views => None,
@@ -69,9 +78,8 @@ struct Appender<S> {
 }
 
 /// A directory on the way down.
-struct Level<D: Directory> {
-    directory: D,
-    entries: Pages<D::Listing>,
+struct Level<L> {
+    entries: Pages<L>,
     /// Bytes of its path.
     path: usize,
 }
@@ -83,52 +91,56 @@ impl<S: Sink> Appender<S> {
         S: Sink<File = D::File>,
     {
         let mut path = Vec::new();
-        let mut stack = vec![level(top, &path, attributes)?];
+        let mut stack = vec![level(&top, &path, attributes)?];
+        let mut trail = Trail::new(top);
         while let Some(last) = stack.last_mut() {
             path.truncate(last.path);
             let entry = last.entries.advance();
             let Some(entry) = entry.doing(|| format!("list `{}`", printable(&path)))? else {
                 stack.pop();
+                trail.leave();
                 continue;
             };
             if !path.is_empty() {
                 path.push(b'/');
             }
             path.extend_from_slice(&entry.name);
-            self.add(&path, &last.directory, &entry)?;
+            if path.len() > PATH_BYTES {
+                let shown = printable(&path);
+                return Err(Error::NotSupported(format!(
+                    "path `{shown}` has over {PATH_BYTES} bytes"
+                )));
+            }
+            let doing = || format!("open directory `{}`", printable(&path));
+            let here = trail.here().doing(doing)?;
+            self.add(&path, Some(&*here), &entry)?;
             if entry.attributes.kind != NodeKind::Directory {
                 continue;
             }
-            let opened = last.directory.open_directory(&entry.name);
-            let opened = opened
-                .unless(Code::NotFound)
-                .doing(|| format!("open directory `{}`", printable(&path)))?;
-            if path.len() > PATH_BYTES || stack.len() > DEPTH {
-                let shown = printable(&path);
-                return Err(Error::NotSupported(format!("`{shown}` lies too deep")));
-            }
-            if let Some(directory) = opened {
-                stack.push(level(directory, &path, attributes)?);
+            let opened = here.open_directory(&entry.name).unless(Code::NotFound);
+            if let Some(directory) = opened.doing(doing)? {
+                stack.push(level(&directory, &path, attributes)?);
+                trail.enter(&entry.name, directory);
             }
         }
         Ok(())
     }
 
     /// moby's addTarFile.
-    fn add<D: Directory>(&mut self, path: &[u8], parent: &D, entry: &Entry) -> Result<()>
+    fn add<D: Directory>(&mut self, path: &[u8], parent: Option<&D>, entry: &Entry) -> Result<()>
     where
         S: Sink<File = D::File>,
     {
         let doing = || format!("archive `{}`", printable(path));
         let attributes = &entry.attributes;
         let Some((type_flag, type_bits)) = kind(attributes.kind) else {
-            self.report.sockets_skipped += 1;
+            self.report.left_out.node(Reason::Socket, path);
             return Ok(());
         };
         let mut header = Header {
             type_flag,
             name: path.to_vec(),
-            mode: attributes.mode & 0o7777 | type_bits,
+            mode: acl::mode_without(attributes.mode, &entry.xattrs) & 0o7777 | type_bits,
             uid: attributes.uid,
             gid: attributes.gid,
             seconds: attributes.modified.seconds,
@@ -139,8 +151,9 @@ impl<S: Sink> Appender<S> {
         match attributes.kind {
             NodeKind::Directory => header.name.push(b'/'),
             NodeKind::Symlink => {
-                let target = parent.read_link(&entry.name).unless(Code::NotFound);
-                let Some(target) = target.doing(doing)? else {
+                let target =
+                    parent.map(|parent| parent.read_link(&entry.name).unless(Code::NotFound));
+                let Some(target) = target.transpose().doing(doing)?.flatten() else {
                     return Ok(());
                 };
                 header.link = target;
@@ -150,8 +163,8 @@ impl<S: Sink> Appender<S> {
         }
         self.link(path, entry, &mut header);
         if header.type_flag == b'0' && header.size > 0 {
-            let opened = parent.open_file(&entry.name).unless(Code::NotFound);
-            file = opened.doing(doing)?;
+            let opened = parent.map(|parent| parent.open_file(&entry.name).unless(Code::NotFound));
+            file = opened.transpose().doing(doing)?.flatten();
             if file.is_none() {
                 return Ok(());
             }
@@ -215,9 +228,9 @@ where
     /// moby's ExportChanges.
     fn change(&mut self, found: &Found<'_, D>) -> Result<ControlFlow<()>> {
         let path = relative(found.path);
-        match (found.kind, found.entry, found.parent) {
-            (ChangeKind::Add | ChangeKind::Modify, Some(entry), Some(parent)) => {
-                self.add(path, parent, entry)?;
+        match (found.kind, found.entry) {
+            (ChangeKind::Add | ChangeKind::Modify, Some(entry)) => {
+                self.add(path, found.parent, entry)?;
             }
             _ => {
                 let header = Header {
@@ -232,11 +245,14 @@ where
     }
 }
 
-fn level<D: Directory>(directory: D, path: &[u8], attributes: &[String]) -> Result<Level<D>> {
-    let entries = Pages::of(&directory, attributes)
+fn level<D: Directory>(
+    directory: &D,
+    path: &[u8],
+    attributes: &[String],
+) -> Result<Level<D::Listing>> {
+    let entries = Pages::of(directory, attributes)
         .doing(|| format!("list directory `{}`", printable(path)))?;
     Ok(Level {
-        directory,
         entries,
         path: path.len(),
     })

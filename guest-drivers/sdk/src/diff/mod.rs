@@ -11,9 +11,9 @@ use archive::Archiver;
 pub use archive::Report;
 pub use moby::write_archive_as_moby;
 
-use crate::Result;
 use crate::tree::{ChangeSink, Directory, Sink, wanted};
-use crate::walk::{Sides, walk};
+use crate::walk::{Sides, compare, walk};
+use crate::{Doing as _, Entry, Result};
 
 /// Writes what differs between two trees as an archive; without `old`, all of `new`.
 ///
@@ -27,7 +27,16 @@ pub fn write_archive<D: Directory, S: Sink<File = D::File>>(
     sink: S,
 ) -> Result<Report> {
     let mut archiver = Archiver::new(sink);
-    walk(new, old, sides, &wanted::of_layers(), &mut archiver)?;
+    let wanted = wanted::of_archives();
+    let top = top_of(&new, &wanted)?;
+    // All of a tree is told with its top; a difference only if the top is another.
+    if old
+        .as_ref()
+        .map_or(Ok(true), |old| is_another(&top, old, &wanted))?
+    {
+        archiver.top(&top)?;
+    }
+    walk(new, old, sides, &wanted, &mut archiver)?;
     archiver.finish()
 }
 
@@ -42,8 +51,35 @@ pub fn list_changes<D: Directory>(
     sink: impl ChangeSink,
 ) -> Result<()> {
     let mut list = changes::List::new(sink);
-    walk(new, old, sides, &wanted::of_layers(), &mut list)?;
+    let wanted = wanted::of_layers();
+    let top = top_of(&new, &wanted)?;
+    let changed = match &old {
+        Some(old) => is_another(&top, old, &wanted)?,
+        None => !is_plain(&top),
+    };
+    if changed {
+        list.top();
+    }
+    walk(new, old, sides, &wanted, &mut list)?;
     list.finish()
+}
+
+/// Reads the top of a tree.
+fn top_of<D: Directory>(tree: &D, wanted: &[String]) -> Result<Entry> {
+    tree.get_attributes(wanted)
+        .doing(|| "read the top directory")
+}
+
+/// Whether the top differs from that of the tree before, by the rule for all directories.
+fn is_another<D: Directory>(top: &Entry, old: &D, wanted: &[String]) -> Result<bool> {
+    Ok(compare::differs(top, &top_of(old, wanted)?))
+}
+
+/// Whether the top is that of an empty layer.
+fn is_plain(top: &Entry) -> bool {
+    let found = &top.attributes;
+    (found.mode, found.uid, found.gid) == (0o755, 0, 0)
+        && wanted::kept(&top.xattrs).next().is_none()
 }
 
 /// Sums the sizes in bytes of the added and modified files, each inode once.

@@ -58,8 +58,29 @@ impl Directory for directory::Directory {
         Self::link(self, name, target, new_name)
     }
 
+    fn rename(&self, name: &[u8], target: &Self, new_name: &[u8]) -> Result<(), Failure> {
+        Self::rename(self, name, target, new_name)
+    }
+
     fn set_entry_attributes(&self, name: &[u8], changes: &AttributeChanges) -> Result<(), Failure> {
         Self::set_entry_attributes(self, name, changes)
+    }
+
+    fn copy_xattrs(
+        &self,
+        name: &[u8],
+        original: &Self,
+        original_name: &[u8],
+    ) -> Result<(), Failure> {
+        Self::copy_xattrs(self, name, original, original_name)
+    }
+
+    fn copy_own_xattrs(&self, original: &Self) -> Result<(), Failure> {
+        Self::copy_own_xattrs(self, original)
+    }
+
+    fn clear_own_xattrs(&self) -> Result<(), Failure> {
+        Self::clear_own_xattrs(self)
     }
 
     fn remove_file(&self, name: &[u8]) -> Result<(), Failure> {
@@ -74,6 +95,10 @@ impl Directory for directory::Directory {
 impl File for directory::File {
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Failure> {
         Self::set_attributes(self, changes)
+    }
+
+    fn set_size(&self, size: u64) -> Result<(), Failure> {
+        Self::set_size(self, size)
     }
 
     fn copy_content(&self, original: &Self) -> Result<Copied, Failure> {

@@ -7,6 +7,7 @@
 
 mod guest;
 pub mod pages;
+pub mod trail;
 pub mod wanted;
 
 use crate::{AttributeChanges, Change, Copied, Entry, Failure, Node, Result};
@@ -78,11 +79,36 @@ pub trait Directory: Sized {
     /// # Errors
     /// See [`Directory::get_attributes`].
     fn link(&self, name: &[u8], target: &Self, new_name: &[u8]) -> Result<(), Failure>;
+    /// Moves the node `name` to a name in `target` that is free.
+    ///
+    /// # Errors
+    /// See [`Directory::get_attributes`].
+    fn rename(&self, name: &[u8], target: &Self, new_name: &[u8]) -> Result<(), Failure>;
     /// Sets attributes of the node `name`.
     ///
     /// # Errors
     /// See [`Directory::get_attributes`].
     fn set_entry_attributes(&self, name: &[u8], changes: &AttributeChanges) -> Result<(), Failure>;
+    /// Gives the node `name` the extended attributes of the node `original_name` in `original`.
+    ///
+    /// # Errors
+    /// See [`Directory::get_attributes`].
+    fn copy_xattrs(
+        &self,
+        name: &[u8],
+        original: &Self,
+        original_name: &[u8],
+    ) -> Result<(), Failure>;
+    /// Gives the directory the extended attributes of `original`.
+    ///
+    /// # Errors
+    /// See [`Directory::get_attributes`].
+    fn copy_own_xattrs(&self, original: &Self) -> Result<(), Failure>;
+    /// Removes the directory's own extended attributes.
+    ///
+    /// # Errors
+    /// See [`Directory::get_attributes`].
+    fn clear_own_xattrs(&self) -> Result<(), Failure>;
     /// Removes a name that is not a directory.
     ///
     /// # Errors
@@ -102,6 +128,11 @@ pub trait File {
     /// # Errors
     /// What the host answers.
     fn set_attributes(&self, changes: &AttributeChanges) -> Result<(), Failure>;
+    /// Sets the size; what is added is a hole.
+    ///
+    /// # Errors
+    /// What the host answers.
+    fn set_size(&self, size: u64) -> Result<(), Failure>;
     /// Makes this empty file a copy of another's content.
     ///
     /// # Errors
@@ -137,7 +168,7 @@ pub trait Sink {
 /// Where an archive comes from.
 pub trait Source {
     /// The files that content can be moved to.
-    type File;
+    type File: File;
     /// Reads up to `length` bytes, 256 KiB at most; fewer only at the end.
     ///
     /// # Errors

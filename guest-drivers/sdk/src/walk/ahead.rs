@@ -3,9 +3,10 @@
 //! Invariant: a look ahead ends at the first change, and tells no one of it.
 
 use super::{Found, Visitor, Walk, frame, open};
-use crate::error::{host, printable};
+use crate::error::printable;
 use crate::tree::Directory;
-use crate::{Entry, Result};
+use crate::tree::trail::Trail;
+use crate::{Doing as _, Entry, Result};
 use std::ops::ControlFlow;
 
 /// Ends the look ahead at the first change.
@@ -26,22 +27,21 @@ impl<D: Directory> Walk<'_, D> {
     }
 
     pub(super) fn differs_below(&mut self, entry: &Entry) -> Result<bool> {
-        let Some(frame) = self.stack.last() else {
-            return Ok(false);
-        };
+        let (new, old) = (self.here()?, self.here_before()?);
         let what = || format!("open directory `{}`", printable(&self.path));
-        let new = open(frame.new.as_ref(), &entry.name).map_err(|failure| host(what(), failure))?;
-        let old = open(frame.old.as_ref(), &entry.name).map_err(|failure| host(what(), failure))?;
+        let new = open(new, &entry.name).doing(what)?;
+        let old = open(old, &entry.name).doing(what)?;
+        let sparse = self.stack.last().is_some_and(|frame| frame.sparse) && !self.is_opaque(entry);
         let mut ahead = Walk {
             sides: self.sides,
             wanted: self.wanted,
             path: self.path.clone(),
             stack: Vec::new(),
-            depth: self.depth + self.stack.len(),
+            new: new.map(Trail::new),
+            old: old.map(Trail::new),
             ordered: false,
         };
-        let sparse = frame.sparse && !self.is_opaque(entry);
-        ahead.enter(new, old, sparse, None)?;
+        ahead.enter(sparse, None)?;
         let mut first = First(false);
         ahead.run(&mut first).map(|_| first.0)
     }

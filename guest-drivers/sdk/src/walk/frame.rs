@@ -2,16 +2,16 @@
 //!
 //! Invariant: `pending` holds directories whose names are prefixes of one another, so the last one comes first.
 
-use super::pairs::{Pair, Pairs};
+use super::pairs::Pairs;
+use crate::Entry;
 use crate::tree::Directory;
-use crate::{Entry, Failure, Result};
 
 /// A directory that is being walked.
 pub(super) struct Frame<D: Directory> {
-    /// It on the new side.
-    pub(super) new: Option<D>,
-    /// It on the old side.
-    pub(super) old: Option<D>,
+    /// Whether the new side has it.
+    pub(super) new: bool,
+    /// Whether the old side has it.
+    pub(super) old: bool,
     /// Whether the new side says only what differs.
     pub(super) sparse: bool,
     /// What is in it.
@@ -48,11 +48,6 @@ impl<D: Directory> Frame<D> {
             return self.pending.pop();
         }
         None
-    }
-
-    /// Takes the next name.
-    pub(super) fn next_pair(&mut self, wanted: &[String]) -> Result<Option<Pair>, Failure> {
-        self.pairs.advance(self.old.as_ref(), self.sparse, wanted)
     }
 }
 

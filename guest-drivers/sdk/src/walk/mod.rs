@@ -6,75 +6,31 @@
 //! and before that: usually the walk can wait until it meets the first change; only where a sibling such as `a-b` comes
 //! between does it look ahead, up to the first change.
 //!
-//! Invariant: memory grows with the depth of the tree, not with its size.
+//! Invariant: memory grows with the depth of the tree, not with its size; handles grow with neither.
 
 mod ahead;
 pub mod compare;
 mod frame;
 mod pairs;
+mod visitor;
 
-use crate::archive::name::{DEPTH, PATH_BYTES};
-use crate::error::{host, printable};
+use crate::archive::name::PATH_BYTES;
+use crate::error::printable;
 use crate::tree::Directory;
+use crate::tree::trail::Trail;
 use crate::{ChangeKind, Code, Doing as _, Entry, Error, NodeKind, Result};
 use frame::{Frame, Pending};
 use pairs::{Pair, Pairs};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
-/// How the two sides are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sides {
-    /// Two complete trees.
-    Views,
-    /// The first is the upper directory of an overlay, the second, if there is one, all that lies below: everything in
-    /// the upper is a change. The text names the extended attribute that marks opaque directories.
-    Upper {
-        /// `trusted.overlay.opaque`, or what the host says.
-        opaque_xattr: String,
-    },
-}
-
-/// Something that a walk met.
-#[derive(Debug)]
-pub struct Found<'a, D> {
-    /// What became of it.
-    pub kind: ChangeKind,
-    /// Its path: begins with a slash.
-    pub path: &'a [u8],
-    /// The directory that holds it, on the new side. Absent for what is deleted below a missing directory.
-    pub parent: Option<&'a D>,
-    /// The node on the new side; absent if it was deleted.
-    pub entry: Option<&'a Entry>,
-    /// What was there before, if a walk against a parent knows it.
-    pub before: Option<&'a Entry>,
-}
-
-/// What is told of a walk.
-pub trait Visitor<D: Directory> {
-    /// Whether `unchanged` does something.
-    const HEEDS_UNCHANGED: bool = false;
-
-    /// Called for every change, in byte order of the paths.
-    ///
-    /// # Errors
-    /// Whatever the visitor does; the walk ends with it.
-    fn change(&mut self, found: &Found<'_, D>) -> Result<ControlFlow<()>>;
-
-    /// Called for everything but directories that has not changed.
-    ///
-    /// # Errors
-    /// Whatever the visitor does; the walk ends with it.
-    fn unchanged(&mut self, found: &Found<'_, D>) -> Result<()> {
-        let _ = found;
-        Ok(())
-    }
-}
+pub use visitor::{Found, Sides, Visitor};
 
 /// Walks `new` against `old`; without `old` everything is added. The top directory itself is never reported.
 ///
 /// # Errors
-/// [`Error::Host`] if a host call fails; [`Error::NotSupported`] if the tree is deeper than 256 or a path longer than
-/// 4096 bytes; what the visitor answers.
+/// [`Error::Host`] if a host call fails; [`Error::NotSupported`] if a path has over 64 KiB; what the
+/// visitor answers.
 pub fn walk<D: Directory>(
     new: D,
     old: Option<D>,
@@ -92,10 +48,11 @@ pub fn walk<D: Directory>(
         wanted: &all,
         path: Vec::new(),
         stack: Vec::new(),
-        depth: 0,
+        new: Some(Trail::new(new)),
+        old: old.map(Trail::new),
         ordered: true,
     };
-    walk.enter(Some(new), old, sparse, None)?;
+    walk.enter(sparse, None)?;
     walk.run(visitor).map(drop)
 }
 
@@ -104,32 +61,33 @@ struct Walk<'a, D: Directory> {
     wanted: &'a [String],
     path: Vec<u8>,
     stack: Vec<Frame<D>>,
-    /// Directories above the first of the stack.
-    depth: usize,
+    /// The directories of the stack on the new side, as far as it has them.
+    new: Option<Trail<D>>,
+    /// The same on the old side.
+    old: Option<Trail<D>>,
     /// Whether the order of the changes matters.
     ordered: bool,
 }
 
 impl<D: Directory> Walk<'_, D> {
-    fn enter(
-        &mut self,
-        new: Option<D>,
-        old: Option<D>,
-        sparse: bool,
-        unannounced: Option<Entry>,
-    ) -> Result<()> {
-        if self.depth + self.stack.len() > DEPTH {
-            return Err(Error::NotSupported(format!(
-                "directory `{}` lies deeper than {DEPTH} levels",
-                printable(&self.path)
-            )));
-        }
+    /// Begins with the directory where the trails end.
+    fn enter(&mut self, sparse: bool, unannounced: Option<Entry>) -> Result<()> {
+        let what = || format!("list directory `{}`", printable(&self.path));
+        let depth = self.stack.len();
+        let new = at(&mut self.new, depth).doing(what)?;
+        let old = at(&mut self.old, depth).doing(what)?;
         let whiteouts = matches!(self.sides, Sides::Upper { .. });
-        let pairs = Pairs::of(new.as_ref(), old.as_ref(), sparse, whiteouts, self.wanted)
-            .doing(|| format!("list directory `{}`", printable(&self.path)))?;
+        let pairs = Pairs::of(
+            new.as_deref(),
+            old.as_deref(),
+            sparse,
+            whiteouts,
+            self.wanted,
+        )
+        .doing(what)?;
         self.stack.push(Frame {
-            new,
-            old,
+            new: new.is_some(),
+            old: old.is_some(),
             sparse,
             pairs,
             pending: Vec::new(),
@@ -139,6 +97,47 @@ impl<D: Directory> Walk<'_, D> {
         Ok(())
     }
 
+    /// Leaves the last directory.
+    fn leave(&mut self) {
+        let Some(frame) = self.stack.pop() else {
+            return;
+        };
+        for (trail, has) in [(&mut self.new, frame.new), (&mut self.old, frame.old)] {
+            if let Some(trail) = trail.as_mut().filter(|_| has) {
+                trail.leave();
+            }
+        }
+    }
+
+    /// The last directory on the new side.
+    fn here(&mut self) -> Result<Option<Rc<D>>> {
+        let depth = self.stack.len().saturating_sub(1);
+        let what = || format!("open the directory of `{}`", printable(&self.path));
+        at(&mut self.new, depth).doing(what)
+    }
+
+    /// The last directory on the old side.
+    fn here_before(&mut self) -> Result<Option<Rc<D>>> {
+        let depth = self.stack.len().saturating_sub(1);
+        let what = || format!("open the directory of `{}`", printable(&self.path));
+        at(&mut self.old, depth).doing(what)
+    }
+
+    fn next_pair(&mut self) -> Result<Option<Pair>> {
+        let sparse = self.stack.last().is_some_and(|frame| frame.sparse);
+        let below = match sparse {
+            true => self.here_before()?,
+            false => None,
+        };
+        let Some(frame) = self.stack.last_mut() else {
+            return Ok(None);
+        };
+        frame
+            .pairs
+            .advance(below.as_deref(), sparse, self.wanted)
+            .doing(|| format!("list `{}`", printable(&self.path)))
+    }
+
     fn run<V: Visitor<D>>(&mut self, visitor: &mut V) -> Result<ControlFlow<()>> {
         while let Some(frame) = self.stack.last_mut() {
             self.path.truncate(frame.path);
@@ -146,18 +145,16 @@ impl<D: Directory> Walk<'_, D> {
                 self.descend(pending)?;
                 continue;
             }
-            let pair = frame
-                .next_pair(self.wanted)
-                .doing(|| format!("list `{}`", printable(&self.path)))?;
-            let Some(pair) = pair else {
-                self.stack.pop();
+            let Some(pair) = self.next_pair()? else {
+                self.leave();
                 continue;
             };
             self.path.push(b'/');
             self.path.extend_from_slice(pair.name());
-            if self.path.len() > PATH_BYTES {
+            // The slash in front is not part of a path in an archive.
+            if self.path.len() > PATH_BYTES + 1 {
                 return Err(Error::NotSupported(format!(
-                    "path `{}` is too long",
+                    "path `{}` has over {PATH_BYTES} bytes",
                     printable(&self.path)
                 )));
             }
@@ -169,25 +166,26 @@ impl<D: Directory> Walk<'_, D> {
     }
 
     fn descend(&mut self, pending: Pending) -> Result<()> {
-        let Some(frame) = self.stack.last() else {
-            return Ok(());
-        };
         self.path.push(b'/');
         self.path.extend_from_slice(&pending.name);
-        let what = || format!("open directory `{}`", printable(&self.path));
-        // A directory may vanish under the walk of a layer that a container is using.
-        let new =
-            open(frame.new.as_ref(), &pending.name).map_err(|failure| host(what(), failure))?;
+        let new = self.here()?;
         let old = match pending.old {
-            true => {
-                open(frame.old.as_ref(), &pending.name).map_err(|failure| host(what(), failure))?
-            }
+            true => self.here_before()?,
             false => None,
         };
-        if new.is_some() || old.is_some() {
-            self.enter(new, old, pending.sparse, pending.unannounced)?;
+        let what = || format!("open directory `{}`", printable(&self.path));
+        // A directory may vanish under the walk of a layer that a container is using.
+        let new = open(new, &pending.name).doing(what)?;
+        let old = open(old, &pending.name).doing(what)?;
+        if new.is_none() && old.is_none() {
+            return Ok(());
         }
-        Ok(())
+        for (trail, opened) in [(&mut self.new, new), (&mut self.old, old)] {
+            if let (Some(trail), Some(opened)) = (trail, opened) {
+                trail.enter(&pending.name, opened);
+            }
+        }
+        self.enter(pending.sparse, pending.unannounced)
     }
 
     /// Tells what became of one name.
@@ -255,15 +253,13 @@ impl<D: Directory> Walk<'_, D> {
         old: &Entry,
         visitor: &mut impl Visitor<D>,
     ) -> Result<ControlFlow<()>> {
-        if let Some(frame) = self.stack.last() {
-            visitor.unchanged(&Found {
-                kind: ChangeKind::Modify,
-                path: &self.path,
-                parent: frame.new.as_ref(),
-                entry: Some(new),
-                before: Some(old),
-            })?;
-        }
+        visitor.unchanged(&Found {
+            kind: ChangeKind::Modify,
+            path: &self.path,
+            parent: None,
+            entry: Some(new),
+            before: Some(old),
+        })?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -313,14 +309,10 @@ impl<D: Directory> Walk<'_, D> {
             else {
                 continue;
             };
-            let parent = index
-                .checked_sub(1)
-                .and_then(|above| self.stack.get(above))
-                .and_then(|above| above.new.as_ref());
             let found = Found {
                 kind: ChangeKind::Modify,
                 path: self.path.get(..path).unwrap_or_default(),
-                parent,
+                parent: None,
                 entry: Some(&entry),
                 before: None,
             };
@@ -328,26 +320,22 @@ impl<D: Directory> Walk<'_, D> {
                 return Ok(ControlFlow::Break(()));
             }
         }
+        let parent = self.here()?;
         visitor.change(&Found {
             kind,
             path: &self.path,
-            parent: self.stack.last().and_then(|frame| frame.new.as_ref()),
+            parent: parent.as_deref(),
             entry,
             before,
         })
     }
 
     /// Symbolic links with equal attributes may still differ: reproducible builds give all the same time.
-    fn link_differs(&self, new: &Entry, old: &Entry) -> Result<bool> {
+    fn link_differs(&mut self, new: &Entry, old: &Entry) -> Result<bool> {
         if new.attributes.kind != NodeKind::Symlink {
             return Ok(false);
         }
-        let Some(Frame {
-            new: Some(new_parent),
-            old: Some(old_parent),
-            ..
-        }) = self.stack.last()
-        else {
+        let (Some(new_parent), Some(old_parent)) = (self.here()?, self.here_before()?) else {
             return Ok(false);
         };
         let what = || format!("read link `{}`", printable(&self.path));
@@ -363,9 +351,21 @@ impl<D: Directory> Walk<'_, D> {
     }
 }
 
-fn open<D: Directory>(parent: Option<&D>, name: &[u8]) -> Result<Option<D>, crate::Failure> {
+fn open<D: Directory>(parent: Option<Rc<D>>, name: &[u8]) -> Result<Option<D>, crate::Failure> {
     match parent {
         Some(parent) => parent.open_directory(name).unless(Code::NotFound),
+        None => Ok(None),
+    }
+}
+
+/// The last directory of a trail, if it goes as far as the walk is deep.
+fn at<D: Directory>(
+    trail: &mut Option<Trail<D>>,
+    depth: usize,
+) -> Result<Option<Rc<D>>, crate::Failure> {
+    match trail.as_mut().filter(|trail| trail.depth() == depth) {
+        // It may have vanished while it was closed.
+        Some(trail) => trail.here().map(Some),
         None => Ok(None),
     }
 }

@@ -8,6 +8,7 @@ use crate::native::{Directory, Sink, Source};
 use crate::place::{Bench, Place, STORE, run};
 use anyhow::{Context, Result};
 use mica_engine::{ArchiveForm, CancelToken, DiffParent, DiffRequest};
+use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm as SdkForm;
 use mica_sdk::walk::Sides;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -84,7 +85,8 @@ pub(super) fn apply(arguments: &Arguments, place: &Place, report: &mut Report) -
             fs::create_dir(&native_tree)?;
             let started = std::time::Instant::now();
             let source = Source::new(File::open(&arguments.rootfs)?);
-            mica_sdk::apply::apply(Directory::open(&native_tree)?, source).map_err(words)?;
+            mica_sdk::apply::apply(Directory::open(&native_tree)?, SdkForm::Faithful, source)
+                .map_err(words)?;
             let took = started.elapsed();
             fs::remove_dir_all(&native_tree)?;
             Ok(took)
@@ -120,9 +122,13 @@ pub(super) fn fill(bench: &Bench, id: &str, archive: &Path) -> Result<()> {
     }
     let file = File::open(archive).with_context(|| format!("open `{}`", archive.display()))?;
     let source = mica_engine::Source::from_reader(Box::new(file));
-    bench
-        .engine
-        .apply(STORE, id, source, CancelToken::default())?;
+    bench.engine.apply(
+        STORE,
+        id,
+        ArchiveForm::Faithful,
+        source,
+        CancelToken::default(),
+    )?;
     Ok(())
 }
 

@@ -145,8 +145,35 @@ impl tree::Directory for Directory {
         answer(node::link(self.0.as_fd(), &at, target.0.as_fd(), &new_name))
     }
 
+    fn rename(&self, at: &[u8], target: &Self, new_name: &[u8]) -> Answer<()> {
+        let (at, new_name) = (name(at)?, name(new_name)?);
+        answer(node::rename(
+            self.0.as_fd(),
+            &at,
+            target.0.as_fd(),
+            &new_name,
+        ))
+    }
+
     fn set_entry_attributes(&self, at: &[u8], changes: &AttributeChanges) -> Answer<()> {
         answer(set(self.0.as_fd(), &name(at)?, &changes_of(changes)))
+    }
+
+    fn copy_xattrs(&self, _: &[u8], _: &Self, _: &[u8]) -> Answer<()> {
+        // No job copies a tree natively.
+        Err(failure(&io::ErrorKind::Unsupported.into()))
+    }
+
+    fn copy_own_xattrs(&self, _: &Self) -> Answer<()> {
+        Err(failure(&io::ErrorKind::Unsupported.into()))
+    }
+
+    fn clear_own_xattrs(&self) -> Answer<()> {
+        let fd = self.0.as_fd();
+        for key in answer(mica_sys::xattr::list_fd(fd))? {
+            answer(mica_sys::xattr::remove_fd(fd, &key))?;
+        }
+        Ok(())
     }
 
     fn remove_file(&self, at: &[u8]) -> Answer<()> {
@@ -163,6 +190,10 @@ impl Target for Directory {}
 impl tree::File for File {
     fn set_attributes(&self, changes: &AttributeChanges) -> Answer<()> {
         answer(attributes::set_fd(self.0.as_fd(), &changes_of(changes)))
+    }
+
+    fn set_size(&self, size: u64) -> Answer<()> {
+        answer(content::set_length(self.0.as_fd(), size))
     }
 
     fn copy_content(&self, original: &Self) -> Answer<Copied> {

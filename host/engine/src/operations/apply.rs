@@ -9,11 +9,11 @@ use crate::event::News;
 use crate::layers::{Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::{Error, EventKind, LayerId, Result};
-use mica_runtime::{ApplyReport, CancelToken, Source};
+use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
 
 impl Engine {
     /// Reads an archive, which is not compressed, into a layer. Directories of the layer are copied for it, files
-    /// are shared until they are replaced.
+    /// are shared until they are replaced. In the form of moby an entry for the top directory is passed over.
     ///
     /// # Errors
     /// `unknown-layer`; `mounted` and `has-children`, for no one may see the layer change; `invalid-archive`,
@@ -22,6 +22,7 @@ impl Engine {
         &self,
         store: &str,
         id: &str,
+        form: ArchiveForm,
         source: Source,
         cancel: CancelToken,
     ) -> Result<ApplyReport> {
@@ -43,11 +44,20 @@ impl Engine {
             .with_cancel(cancel)
             .streaming();
         let report = self.call(call, |generation, operation| {
-            generation.apply_diff(operation, id.as_str(), parent, source)
+            generation.apply_diff(operation, id.as_str(), parent, form, source)
         })?;
         let held = || Error::Sandbox(format!("{}: the copy is still in use", scope_name(&id)));
         let copy = scope.into_copy().ok_or_else(held)?;
         store.layers.replace(copy, &id)?;
+        if report.xattrs_skipped > 0 {
+            tracing::warn!(
+                store = store.name.as_str(),
+                layer = id.as_str(),
+                count = report.xattrs_skipped,
+                first = ?report.first_left_out,
+                "extended attributes of an archive were left out"
+            );
+        }
         self.bus.tell(
             News::new(EventKind::LayerApplied)
                 .store(store.name.as_str())

@@ -79,7 +79,7 @@ impl Engine {
         let call = Call::new("diff", pair.scope(&store))
             .with_cancel(cancel)
             .streaming();
-        self.call(call, |generation, operation| {
+        let report = self.call(call, |generation, operation| {
             generation.diff(
                 operation,
                 pair.id.as_str(),
@@ -87,7 +87,17 @@ impl Engine {
                 request.form,
                 sink,
             )
-        })
+        })?;
+        if report.left_out_count > 0 {
+            tracing::warn!(
+                store = store.name.as_str(),
+                layer = pair.id.as_str(),
+                count = report.left_out_count,
+                first = ?report.first_left_out,
+                "an archive of a layer does not hold all of it"
+            );
+        }
+        Ok(report)
     }
 
     /// Lists the difference between a layer and `parent` in byte order of the paths.

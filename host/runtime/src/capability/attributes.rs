@@ -99,18 +99,14 @@ pub(super) const XATTR_BYTES: usize = 32;
 
 /// Reads the wanted extended attributes, in byte order of their names.
 pub(super) fn read_xattrs(of: Node<'_>, kind: Kind, wanted: &Wanted) -> io::Result<Vec<Xattr>> {
-    // Links, devices, pipes and sockets can hold neither `user.*` nor a capability that counts.
-    if wanted.is_empty() || !matches!(kind, Kind::Regular | Kind::Directory) {
+    // Links can hold neither `user.*` nor an access list nor a capability that counts.
+    if wanted.is_empty() || kind == Kind::Symlink {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
     let mut bytes = 0;
     for name in candidates(of, wanted)? {
-        let value = match of {
-            Node::Open(fd) => xattr::get_fd(fd, &name)?,
-            Node::At(dir, at) => xattr::get(dir, at, &name)?,
-        };
-        if let Some(value) = value {
+        if let Some(value) = get(of, &name)? {
             bytes += name.len() + value.len() + XATTR_BYTES;
             if bytes > wanted.most_bytes {
                 let most = wanted.most_bytes;
@@ -130,15 +126,73 @@ fn candidates(of: Node<'_>, wanted: &Wanted) -> io::Result<Vec<Vec<u8>>> {
     if wanted.prefixes.is_empty() && wanted.names.len() == 1 {
         return Ok(wanted.names.clone());
     }
-    let listed = match of {
-        Node::Open(fd) => xattr::list_fd(fd)?,
-        Node::At(dir, name) => xattr::list(dir, name)?,
-    };
-    Ok(listed
+    Ok(list(of)?
         .into_iter()
         .filter(|name| wanted.matches(name))
         .map(Vec::from)
         .collect())
+}
+
+fn list(of: Node<'_>) -> io::Result<Vec<Box<[u8]>>> {
+    match of {
+        Node::Open(fd) => xattr::list_fd(fd),
+        Node::At(dir, name) => xattr::list(dir, name),
+    }
+}
+
+fn get(of: Node<'_>, name: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    match of {
+        Node::Open(fd) => xattr::get_fd(fd, name),
+        Node::At(dir, at) => xattr::get(dir, at, name),
+    }
+}
+
+fn put(on: Node<'_>, name: &[u8], value: &[u8]) -> io::Result<()> {
+    match on {
+        Node::Open(fd) => xattr::set_fd(fd, name, value),
+        Node::At(dir, at) => xattr::set(dir, at, name, value),
+    }
+}
+
+/// Gives a node the extended attributes of another.
+pub(super) fn copy_xattrs(from: Node<'_>, to: Node<'_>) -> Result<(), Failure> {
+    let failed = |name: &[u8], error: io::Error| {
+        let doing = format!("copy extended attribute `{}`", name.escape_ascii());
+        Failure::from_io(doing, &error)
+    };
+    for name in list(from).map_err(|error| Failure::from_io("list extended attributes", &error))? {
+        let value = get(from, &name).map_err(|error| failed(&name, error))?;
+        let Some(value) = value.filter(|_| is_copied(&name)) else {
+            continue;
+        };
+        match put(to, &name, &value) {
+            // Mounted with a context, a file system gives all its nodes one label and lets no one set another.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported && is_label(&name) => {}
+            done => done.map_err(|error| failed(&name, error))?,
+        }
+    }
+    Ok(())
+}
+
+/// Removes the extended attributes of a directory.
+pub(super) fn clear_xattrs(directory: BorrowedFd<'_>) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::from_io("remove extended attributes", &error);
+    for name in xattr::list_fd(directory).map_err(failed)? {
+        if is_copied(&name) && !is_label(&name) {
+            xattr::remove_fd(directory, &name).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// What overlayfs writes down for itself would mean something else in another layer.
+fn is_copied(name: &[u8]) -> bool {
+    !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+}
+
+/// Whether an attribute is that of a security module.
+fn is_label(name: &[u8]) -> bool {
+    name.starts_with(b"security.") && name != b"security.capability"
 }
 
 /// The attributes as the contract has them.
@@ -199,11 +253,7 @@ pub(super) fn set(on: Changeable<'_>, changes: &AttributeChanges) -> HostResult<
         .map_err(|error| failed("set owner", error))?;
     }
     for Xattr { name, value } in &changes.xattrs {
-        match on {
-            Node::Open(fd) => xattr::set_fd(fd, name, value),
-            Node::At(dir, at) => xattr::set(dir, at, name, value),
-        }
-        .map_err(|error| {
+        put(on, name, value).map_err(|error| {
             failed(
                 &format!("set extended attribute `{}`", name.escape_ascii()),
                 error,
@@ -289,10 +339,16 @@ pub(super) fn check_mode(mode: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `trusted.*` and `user.overlay.*` steer overlayfs, `security.*` the kernel: only file capabilities are content.
+/// `trusted.*` and `user.overlay.*` steer overlayfs, `security.*` the kernel: only file capabilities are content, and
+/// access lists, which give no more than a mode could.
 fn may_set(name: &[u8]) -> bool {
     let user = name.starts_with(b"user.") && name.len() > 5 && !name.starts_with(b"user.overlay.");
-    (user || name == b"security.capability") && !name.contains(&0)
+    let content: [&[u8]; 3] = [
+        b"security.capability",
+        b"system.posix_acl_access",
+        b"system.posix_acl_default",
+    ];
+    (user || content.contains(&name)) && !name.contains(&0)
 }
 
 #[cfg(test)]
@@ -308,10 +364,26 @@ mod tests {
             ("user.overlay.opaque", false),
             ("trusted.overlay.redirect", false),
             ("security.selinux", false),
-            ("system.posix_acl_access", false),
+            ("system.posix_acl_access", true),
+            ("system.posix_acl_access2", false),
+            ("system.nfs4_acl", false),
             ("USER.x", false),
         ] {
             assert_eq!(may_set(name.as_bytes()), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_copy_has_all_but_the_marks_of_overlayfs() {
+        for (name, copied) in [
+            ("user.comment", true),
+            ("trusted.md5", true),
+            ("security.selinux", true),
+            ("system.posix_acl_access", true),
+            ("trusted.overlay.opaque", false),
+            ("user.overlay.origin", false),
+        ] {
+            assert_eq!(is_copied(name.as_bytes()), copied, "{name}");
         }
     }
 

@@ -173,16 +173,8 @@ impl wit::HostDirectory for State {
     ) -> HostResult<Resource<Listing>> {
         let wanted = Wanted::parse(wanted, &self.limits)?;
         let directory = self.at(&this)?.clone();
-        let names = node::names_within(directory.fd(), self.meter.listing_left())
-            .map_err(|error| Failure::from_io("list the directory", &error))?;
-        let too_many = || {
-            let text = "the directory has too many names: `listing_bytes`";
-            Failure::new(Code::Limit, text)
-        };
-        let listing = Listing::new(directory, names.ok_or_else(too_many)?, wanted);
-        if !self.meter.take_listing(listing.bytes()) {
-            return Err(too_many().into());
-        }
+        let mut listing = Listing::new(directory, wanted);
+        listing.read_on(&mut self.meter)?;
         Ok(self.handles.push(listing)?)
     }
 
@@ -352,6 +344,39 @@ impl wit::HostDirectory for State {
         let directory = self.at(&this)?;
         let name = component(&name)?;
         attributes::set(Changeable::entry(directory, &name)?, &changes)
+    }
+
+    fn copy_xattrs(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+        original: Resource<Directory>,
+        original_name: Vec<u8>,
+    ) -> HostResult<()> {
+        let original = self.at(&original)?.clone();
+        let directory = self.handles.get(&this)?.writable()?;
+        let (name, original_name) = (component(&name)?, component(&original_name)?);
+        let from = Node::At(original.fd(), &original_name);
+        Ok(attributes::copy_xattrs(
+            from,
+            Node::At(directory.fd(), &name),
+        )?)
+    }
+
+    fn copy_own_xattrs(
+        &mut self,
+        this: Resource<Directory>,
+        original: Resource<Directory>,
+    ) -> HostResult<()> {
+        let original = self.at(&original)?.clone();
+        let directory = self.handles.get(&this)?.writable()?;
+        let from = Node::Open(original.fd());
+        Ok(attributes::copy_xattrs(from, Node::Open(directory.fd()))?)
+    }
+
+    fn clear_own_xattrs(&mut self, this: Resource<Directory>) -> HostResult<()> {
+        let directory = self.at(&this)?.writable()?;
+        Ok(attributes::clear_xattrs(directory.fd())?)
     }
 
     fn remove_file(&mut self, this: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {

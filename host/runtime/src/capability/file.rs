@@ -81,6 +81,12 @@ impl wit::HostFile for State {
             .map_err(|error| Failure::from_io("write the file", &error))?)
     }
 
+    fn set_size(&mut self, this: Resource<File>, size: u64) -> HostResult<()> {
+        let file = self.at(&this)?.writable()?;
+        Ok(content::set_length(file.fd(), size)
+            .map_err(|error| Failure::from_io("set the file's size", &error))?)
+    }
+
     fn copy_content(
         &mut self,
         this: Resource<File>,

@@ -159,23 +159,17 @@ impl Meter {
         self.log_dropped
     }
 
-    /// Bytes of names that are left in the budget.
-    pub(crate) fn listing_left(&self) -> usize {
-        self.listing_left
+    /// How many bytes of names a listing may read at once: what is left is for listings within it.
+    pub(crate) fn listing_run(&self) -> usize {
+        self.listing_left / 2
     }
 
     /// Takes a listing's names from the budget.
-    pub(crate) fn take_listing(&mut self, bytes: usize) -> bool {
-        match self.listing_left.checked_sub(bytes) {
-            Some(left) => {
-                self.listing_left = left;
-                true
-            }
-            None => false,
-        }
+    pub(crate) fn take_listing(&mut self, bytes: usize) {
+        self.listing_left = self.listing_left.saturating_sub(bytes);
     }
 
-    /// Gives them back when the listing ends.
+    /// Gives them back when they are read.
     pub(crate) fn give_listing(&mut self, bytes: usize) {
         self.listing_left += bytes;
     }

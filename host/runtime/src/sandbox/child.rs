@@ -99,6 +99,12 @@ impl Compilers {
         let _place = self.enter(cancel)?;
         let answer = ask(&self.program, &job, bytes, cancel)?;
         let (header, code) = decode(&answer).map_err(|Damaged| odd())?;
+        if !header.lacks.is_empty() {
+            let lacks = header.lacks.join("; ");
+            tracing::warn!(
+                "a component was compiled with less than all around the compiler: {lacks}"
+            );
+        }
         match header.outcome {
             Outcome::Accepted(facts) => Ok(Prepared {
                 facts,

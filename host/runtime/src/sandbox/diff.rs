@@ -9,7 +9,9 @@
 
 use super::call::refused;
 use super::generation::{ApplyReport, DiffReport, Generation};
-use crate::bindings::exports::mica::driver::diff_driver as wit;
+use crate::bindings::exports::mica::driver::diff_driver::{
+    self as wit, LeftOut, LeftOutReason as Reason,
+};
 use crate::capability::streams::{Wait, Written};
 use crate::capability::{HostError, State};
 use crate::limits::Class;
@@ -19,6 +21,30 @@ use wasmtime::component::Resource;
 
 /// Bytes of an archive that an entry takes at least.
 const HEADER_BYTES: u64 = 512;
+/// What a guest left out, as people read it.
+fn in_words(left_out: &[LeftOut]) -> Vec<String> {
+    /// A guest may say what it likes; this is what a reader is given of it.
+    const FIRST: usize = 16;
+    const SHOWN_BYTES: usize = 256;
+    let shown = |bytes: &[u8]| {
+        let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
+        let dots = if shown.len() < bytes.len() { "..." } else { "" };
+        format!("{}{dots}", shown.escape_ascii())
+    };
+    let words = |left_out: &LeftOut| {
+        let path = shown(&left_out.path);
+        match left_out.reason {
+            Reason::Socket => format!("socket `{path}`"),
+            Reason::ReservedName => format!("reserved name `{path}`"),
+            Reason::WhiteoutDevice => format!("character device 0:0 `{path}`"),
+            Reason::Attribute => {
+                let name = shown(&left_out.attribute);
+                format!("extended attribute `{name}` of `{path}`")
+            }
+        }
+    };
+    left_out.iter().take(FIRST).map(words).collect()
+}
 
 /// Puts a stream into the operation's table; the number is what a guest borrows it by.
 fn lend<T: Send + 'static>(store: &mut Store<State>, stream: T) -> wasmtime::Result<u32> {
@@ -71,7 +97,8 @@ impl Generation {
         Ok(DiffReport {
             entries: report.entries,
             archive_bytes: report.archive_bytes,
-            sockets_skipped: report.sockets_skipped,
+            left_out_count: report.left_out_count,
+            first_left_out: in_words(&report.first_left_out),
         })
     }
 
@@ -102,7 +129,7 @@ impl Generation {
         done.value.map_err(refused)
     }
 
-    /// Reads an archive into a layer that was created from `parent`.
+    /// Reads an archive into a layer that was created from `parent`, by the rules of a form.
     ///
     /// # Errors
     /// As [`Generation::init`]; [`Error::InvalidArchive`] when the archive ends too early; [`Error::Implausible`]. The layer's room is then
@@ -112,6 +139,7 @@ impl Generation {
         operation: Operation,
         id: &str,
         parent: Option<&str>,
+        form: ArchiveForm,
         mut source: Source,
     ) -> Result<ApplyReport, Error> {
         source.bind(Wait::of(&operation, self.limits.stream_idle()));
@@ -124,6 +152,7 @@ impl Generation {
                 &mut *store,
                 &id,
                 parent.as_ref(),
+                form,
                 Resource::new_borrow(place),
             )?;
             Ok((answer, place))
@@ -140,6 +169,7 @@ impl Generation {
             size_bytes: plausible("apply", report.size_bytes)?,
             entries: report.entries,
             xattrs_skipped: report.xattrs_skipped,
+            first_left_out: in_words(&report.first_left_out),
         })
     }
 
@@ -177,9 +207,9 @@ fn check_written(report: &wit::DiffReport, sink: &Sink) -> Result<(), Error> {
             report.entries, report.archive_bytes
         ));
     }
-    if i64::try_from(report.sockets_skipped).is_err() {
-        let sockets = report.sockets_skipped;
-        return failed(format!("it tells of {sockets} sockets"));
+    if i64::try_from(report.left_out_count).is_err() {
+        let count = report.left_out_count;
+        return failed(format!("it tells of {count} nodes and attributes that it left out"));
     }
     Ok(())
 }

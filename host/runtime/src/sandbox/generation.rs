@@ -47,18 +47,20 @@ pub struct Description {
 }
 
 /// What a diff wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiffReport {
     /// Entries of the archive.
     pub entries: u64,
     /// Bytes of the archive.
     pub archive_bytes: u64,
-    /// Sockets that were left out.
-    pub sockets_skipped: u64,
+    /// Nodes and attributes of the layer that the archive does not hold.
+    pub left_out_count: u64,
+    /// The first of them, in words.
+    pub first_left_out: Vec<String>,
 }
 
 /// What applying an archive did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ApplyReport {
     /// Sum of the sizes that the headers give.
     pub size_bytes: u64,
@@ -66,6 +68,8 @@ pub struct ApplyReport {
     pub entries: u64,
     /// Extended attributes that were left out.
     pub xattrs_skipped: u64,
+    /// The first of them, in words.
+    pub first_left_out: Vec<String>,
 }
 
 /// A component that is ready to run.

@@ -8,7 +8,7 @@ use crate::api::refusal::{Refusal, RequestError};
 use crate::api::stream::{self, CancelOnDrop, Raw};
 use crate::config::ApiLimits;
 use axum::body::Body;
-use mica_engine::{ApplyReport, DiffRequest, Engine, Error, Sink, Source};
+use mica_engine::{ApplyReport, ArchiveForm, DiffRequest, Engine, Error, Sink, Source};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(in crate::api) struct Target {
     pub(in crate::api) store: String,
     /// The layer.
     pub(in crate::api) id: String,
+    /// By whose rules.
+    pub(in crate::api) form: ArchiveForm,
 }
 
 /// Makes a body of the difference between a layer and another.
@@ -56,13 +58,18 @@ pub(in crate::api) async fn apply(
     idle: Duration,
     limits: &ApiLimits,
 ) -> Result<ApplyReport, Refusal> {
-    let Target { engine, store, id } = into;
+    let Target {
+        engine,
+        store,
+        id,
+        form,
+    } = into;
     let doing = format!("apply an archive to layer `{id}` in store `{store}`");
     let (feeder, reader) = bridge(idle);
     let (reader, fault) = decode(reader, wanted, limits);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let work = move || engine.apply(&store, &id, Source::from_reader(reader), token);
+    let work = move || engine.apply(&store, &id, form, Source::from_reader(reader), token);
     let mut result = dispatch(work);
     let outcome = tokio::select! {
         outcome = &mut result => outcome,

@@ -63,6 +63,8 @@ pub(super) async fn apply_diff(State(shared): State<Shared>, uri: Uri, mut body:
         engine: Arc::clone(&shared.engine),
         store: shared.settings.store.clone(),
         id: query.id,
+        // moby leaves the top directory alone, and images rely on it.
+        form: ArchiveForm::Moby,
     };
     let (idle, limits) = (shared.stream_idle, &shared.limits);
     let report = transfer::apply(target, Wanted::Found, &mut body, idle, limits).await?;

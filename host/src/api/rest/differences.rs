@@ -86,6 +86,7 @@ pub(super) async fn apply(
         engine: Arc::clone(&shared.engine),
         store,
         id,
+        form: ArchiveForm::Faithful,
     };
     let idle = shared.runtime.limits().stream_idle();
     let report = transfer::apply(into, wanted, &mut body, idle, &shared.limits).await?;

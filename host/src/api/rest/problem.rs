@@ -67,67 +67,47 @@ fn engine_row(error: &Error) -> (Code, &'static str) {
 /// Status code, stable code and title of what is wrong with a request in itself.
 fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str) {
     match error {
-        RequestError::Invalid(_) => (
-            StatusCode::BAD_REQUEST,
-            "invalid-request",
-            "the request is wrong",
-        ),
-        RequestError::NotUtf8 => (
-            StatusCode::BAD_REQUEST,
-            "invalid-id",
-            "the id is not allowed",
-        ),
-        RequestError::UnknownPath(_) => (StatusCode::NOT_FOUND, "unknown-path", "no such path"),
+        RequestError::Invalid(_) => (Code::BAD_REQUEST, "invalid-request", "the request is wrong"),
+        RequestError::NotUtf8 => (Code::BAD_REQUEST, "invalid-id", "the id is not allowed"),
+        RequestError::UnknownPath(_) => (Code::NOT_FOUND, "unknown-path", "no such path"),
         RequestError::Method { .. } => (
-            StatusCode::METHOD_NOT_ALLOWED,
+            Code::METHOD_NOT_ALLOWED,
             "method-not-allowed",
             "the method is not allowed",
         ),
         RequestError::TooLarge { .. } => (
-            StatusCode::PAYLOAD_TOO_LARGE,
+            Code::PAYLOAD_TOO_LARGE,
             "too-large",
             "the body is too large",
         ),
         RequestError::Slow { .. } => (
-            StatusCode::REQUEST_TIMEOUT,
+            Code::REQUEST_TIMEOUT,
             "request-timeout",
             "the client is too slow",
         ),
-        RequestError::BrokeOff(_) => (
-            StatusCode::BAD_REQUEST,
-            "body-broke-off",
-            "the body broke off",
-        ),
+        RequestError::BrokeOff(_) => (Code::BAD_REQUEST, "body-broke-off", "the body broke off"),
         RequestError::Encoding(_) => (
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Code::UNSUPPORTED_MEDIA_TYPE,
             "unsupported-encoding",
             "the encoding is not known",
         ),
         RequestError::Archive { .. } => (
-            StatusCode::UNPROCESSABLE_ENTITY,
+            Code::UNPROCESSABLE_ENTITY,
             "invalid-archive",
             "the archive cannot be applied",
         ),
         RequestError::Foreign(_) => (
-            StatusCode::FORBIDDEN,
+            Code::FORBIDDEN,
             "foreign-host",
             "the request is meant for another host",
         ),
-        RequestError::Unauthorized => (
-            StatusCode::UNAUTHORIZED,
-            "unauthorized",
-            "a secret is needed",
-        ),
+        RequestError::Unauthorized => (Code::UNAUTHORIZED, "unauthorized", "a secret is needed"),
         RequestError::Full(_) => (
-            StatusCode::SERVICE_UNAVAILABLE,
+            Code::SERVICE_UNAVAILABLE,
             "too-many-requests",
             "there is no room for the client",
         ),
-        RequestError::Internal(_) => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "the daemon broke",
-        ),
+        RequestError::Internal(_) => (Code::INTERNAL_SERVER_ERROR, "internal", "the daemon broke"),
     }
 }
 
@@ -216,7 +196,9 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let problem = self.problem();
-        if problem.status >= 500 {
+        // A client that is refused can come again at once, so it does not decide how long the log gets.
+        let is_full = matches!(self, Self::Request(RequestError::Full(_)));
+        if problem.status >= 500 && !is_full {
             tracing::warn!(
                 code = problem.code,
                 detail = problem.detail,

@@ -174,7 +174,7 @@ pub(crate) struct ChangeList {
 }
 
 /// What applying an archive did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ApplyReport {
     /// Sum of the sizes that the headers give.
     pub(crate) size_bytes: u64,
@@ -182,6 +182,8 @@ pub(crate) struct ApplyReport {
     pub(crate) entries: u64,
     /// Extended attributes that were left out.
     pub(crate) xattrs_skipped: u64,
+    /// The first of them, in words.
+    pub(crate) first_left_out: Vec<String>,
 }
 
 impl From<LayerKind> for mica_engine::LayerKind {
@@ -300,6 +302,7 @@ impl From<mica_engine::ApplyReport> for ApplyReport {
             size_bytes: report.size_bytes,
             entries: report.entries,
             xattrs_skipped: report.xattrs_skipped,
+            first_left_out: report.first_left_out,
         }
     }
 }

@@ -173,5 +173,9 @@ fn applied(id: &str, report: &Value) -> String {
         0 => {}
         skipped => text.push_str(&format!(", {skipped} extended attributes skipped")),
     }
+    let first = report["first_left_out"].as_array();
+    for left_out in first.into_iter().flatten().filter_map(Value::as_str) {
+        text.push_str(&format!("\n  left out: {left_out}"));
+    }
     text
 }

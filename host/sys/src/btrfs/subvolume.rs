@@ -48,6 +48,7 @@ pub(super) fn check_subvolume(directory: BorrowedFd<'_>) -> io::Result<()> {
 pub fn create(directory: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<OwnedFd> {
     call(directory, &mut Create::new(name)?)?;
     let made = open_directory(directory, name)?;
+    node::disinherit(directory, made.as_fd())?;
     node::set_mode_fd(made.as_fd(), mode)?;
     Ok(made)
 }

@@ -1,16 +1,23 @@
-//! Making nodes, with exactly the mode that was asked for.
+//! Making nodes, with exactly the rights that were asked for: whatever the umask, and whatever access list the directory
+//! would hand down.
 //!
 //! Invariant: a name that exists, even as a dangling symbolic link, is EEXIST and stays as it is.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, makedev, mkdirat, mknodat, symlinkat};
+use rustix::fs::{FileType, Mode, OFlags, fgetxattr, makedev, mkdirat, mknodat, symlinkat};
+use rustix::io::Errno;
 
 use super::open::{open_confined, open_directory};
 use super::{Kind, set_mode, set_mode_fd};
-use crate::Name;
-use crate::raw::os_error;
+use crate::raw::{is, os_error};
+use crate::{Name, xattr};
+
+/// The access list of a node.
+const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+/// The access list that a directory hands down.
+const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
 
 /// Makes a directory with exactly the permission bits `mode`, whatever the umask, and opens it.
 ///
@@ -20,8 +27,35 @@ pub fn create_directory(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Resu
     // Closed to others until it has its mode; and with the owner's bits, so that it can be opened.
     mkdirat(dir, name.as_c_str(), Mode::RWXU)?;
     let made = open_directory(dir, name)?;
+    disinherit(dir, made.as_fd())?;
     set_mode_fd(made.as_fd(), mode)?;
     Ok(made)
+}
+
+/// Takes away the access lists that a new node has from its directory: they give rights that no one asked for.
+pub(crate) fn disinherit(dir: BorrowedFd<'_>, made: BorrowedFd<'_>) -> io::Result<()> {
+    if hands_down(dir)? {
+        for list in [ACCESS_LIST, DEFAULT_LIST] {
+            absent_is_fine(xattr::remove_fd(made, list))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether nodes of a directory inherit an access list. Asked for every node that is made, so with one bare call.
+fn hands_down(dir: BorrowedFd<'_>) -> io::Result<bool> {
+    match fgetxattr(dir, c"system.posix_acl_default", &mut [0_u8; 0]) {
+        Ok(_) => Ok(true),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if is(&error, libc::ENODATA) || is(&error, libc::EOPNOTSUPP) => Ok(()),
+        removed => removed,
+    }
 }
 
 /// Makes an empty regular file with exactly the permission bits `mode`, whatever the umask, and
@@ -32,6 +66,7 @@ pub fn create_directory(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Resu
 pub fn create_regular(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
     let made = open_confined(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+    disinherit(dir, made.as_fd())?;
     set_mode_fd(made.as_fd(), mode)?;
     Ok(made)
 }
@@ -111,5 +146,8 @@ fn create_special(
     mode: u32,
 ) -> io::Result<()> {
     mknodat(dir, name.as_c_str(), file_type, Mode::empty(), device)?;
+    if hands_down(dir)? {
+        absent_is_fine(xattr::remove(dir, name, ACCESS_LIST))?;
+    }
     set_mode(dir, name, mode)
 }

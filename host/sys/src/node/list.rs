@@ -18,33 +18,77 @@ pub(crate) fn reopen(dir: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 
 /// Reads the names of all entries but `.` and `..`, in byte order.
 pub fn names(dir: BorrowedFd<'_>) -> io::Result<Vec<Box<[u8]>>> {
-    Ok(names_within(dir, usize::MAX)?.unwrap_or_default())
+    names_after(dir, None, usize::MAX).map(|run| run.names)
 }
 
-/// Memory that one name takes in a list of names.
-pub fn name_cost(name: &[u8]) -> usize {
-    name.len() + size_of::<Box<[u8]>>()
+/// Names of a directory that follow one another in byte order.
+#[derive(Debug)]
+pub struct Run {
+    /// The names.
+    pub names: Vec<Box<[u8]>>,
+    /// Bytes that they take in memory.
+    pub bytes: usize,
+    /// Whether there are more behind them.
+    pub has_more: bool,
 }
 
-/// As [`names`], but gives up once the names take more than `most_bytes` of memory: `None`.
-pub fn names_within(dir: BorrowedFd<'_>, most_bytes: usize) -> io::Result<Option<Vec<Box<[u8]>>>> {
+/// Reads the first names in byte order behind `after`, as many as take `most_bytes`, but one at least. The kernel gives
+/// names in no order: each run reads the whole directory, and keeps twice `most_bytes` of it meanwhile.
+pub fn names_after(
+    dir: BorrowedFd<'_>,
+    after: Option<&[u8]>,
+    most_bytes: usize,
+) -> io::Result<Run> {
     let reader = reopen(dir)?;
     let mut buffer = Vec::with_capacity(LISTING_BYTES);
     let mut entries = RawDir::new(reader, buffer.spare_capacity_mut());
-    let mut found = Vec::new();
-    let mut bytes = 0_usize;
+    let mut run = Run {
+        names: Vec::new(),
+        bytes: 0,
+        has_more: false,
+    };
+    let mut bound: Option<Box<[u8]>> = None;
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if matches!(name, b"." | b"..") {
+        if matches!(name, b"." | b"..") || after.is_some_and(|after| name <= after) {
             continue;
         }
-        bytes = bytes.saturating_add(name_cost(name));
-        if bytes > most_bytes {
-            return Ok(None);
+        // Once something was cut off, nothing behind the last name counts.
+        if bound.as_deref().is_some_and(|bound| name > bound) {
+            run.has_more = true;
+            continue;
         }
-        found.push(Box::from(name));
+        run.bytes += cost(name);
+        run.names.push(Box::from(name));
+        if run.bytes / 2 > most_bytes {
+            run.cut(most_bytes);
+            bound = run.names.last().cloned();
+        }
     }
-    found.sort_unstable();
-    Ok(Some(found))
+    run.cut(most_bytes);
+    Ok(run)
+}
+
+impl Run {
+    /// Sorts the names and keeps the first ones.
+    fn cut(&mut self, most_bytes: usize) {
+        self.names.sort_unstable();
+        let mut bytes = 0;
+        let kept = self.names.iter().take_while(|name| {
+            bytes += cost(name);
+            bytes <= most_bytes
+        });
+        let kept = kept.count().max(1);
+        if kept < self.names.len() {
+            self.names.truncate(kept);
+            self.has_more = true;
+            self.bytes = self.names.iter().map(|name| cost(name)).sum();
+        }
+    }
+}
+
+/// Bytes that a name takes in a list.
+fn cost(name: &[u8]) -> usize {
+    name.len() + size_of::<Box<[u8]>>()
 }

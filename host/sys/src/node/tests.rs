@@ -9,7 +9,7 @@ use rustix::mount::{MountFlags, mount, mount_bind};
 use super::attributes::set_mode_pinned;
 use super::*;
 use crate::testing::{Place, in_namespace, name, refused};
-use crate::{Name, content};
+use crate::{Name, content, xattr};
 
 /// A directory with one node of each kind, named after it, and links to some of them.
 fn zoo(place: &Place) -> OwnedFd {
@@ -537,4 +537,67 @@ fn names_come_in_byte_order_of_any_bytes_and_number_without_moving_the_descripto
     }
     place.write("file", "");
     assert_eq!(refused(names(place.open("file").as_fd())), libc::ENOTDIR);
+}
+
+#[test]
+fn runs_of_names_are_the_names_whatever_their_size() {
+    let place = Place::new();
+    let dir = place.open("");
+    for number in 0..500_u64 {
+        let long = "n".repeat(usize::try_from(number % 40).unwrap());
+        create_regular(
+            dir.as_fd(),
+            &name(format!("{number}{long}").as_bytes()),
+            0o600,
+        )
+        .unwrap();
+    }
+    let all = names(dir.as_fd()).unwrap();
+    for most in [0, 1, 100, 1000, 5000, 1 << 20] {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let run = names_after(dir.as_fd(), after.as_deref(), most).unwrap();
+            assert!(
+                run.bytes <= most || run.names.len() == 1,
+                "{} of {most}",
+                run.bytes
+            );
+            found.extend(run.names);
+            after = found.last().cloned();
+            if !run.has_more {
+                break;
+            }
+        }
+        assert_eq!(found, all, "{most}");
+    }
+}
+
+#[test]
+fn a_new_node_inherits_no_access_list() {
+    let place = Place::new();
+    let dir = place.open("");
+    // user::rwx, user:1000:rwx, group::rwx, mask::rwx, other::r-x
+    let entries: [(u16, u16, u32); 5] = [
+        (1, 7, u32::MAX),
+        (2, 7, 1000),
+        (4, 7, u32::MAX),
+        (16, 7, u32::MAX),
+        (32, 5, u32::MAX),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries {
+        list.extend(tag.to_le_bytes());
+        list.extend(rights.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    xattr::set_fd(dir.as_fd(), b"system.posix_acl_default", &list).unwrap();
+    create_directory(dir.as_fd(), &name(b"d"), 0o700).unwrap();
+    create_regular(dir.as_fd(), &name(b"f"), 0o640).unwrap();
+    create_fifo(dir.as_fd(), &name(b"p"), 0o600).unwrap();
+    for (at, mode) in [("d", 0o700), ("f", 0o640), ("p", 0o600)] {
+        let at = name(at.as_bytes());
+        assert_eq!(stat(dir.as_fd(), &at).unwrap().mode, mode);
+        let attributes = xattr::list(dir.as_fd(), &at).unwrap();
+        assert!(attributes.is_empty(), "{attributes:?}");
+    }
 }

@@ -10,7 +10,7 @@ use super::clone::copy_node;
 use super::pages::Pages;
 use super::shared::under_free_name;
 use super::trail::Trail;
-use crate::node::{self, Attributes, Kind};
+use crate::node::{self, Attributes};
 use crate::raw::{is, os_error};
 use crate::{Name, btrfs};
 
@@ -26,9 +26,9 @@ pub(super) fn find(top: BorrowedFd<'_>, attributes: &Attributes) -> io::Result<H
             continue;
         };
         if !entry.is_directory(dir)? {
-            let found = node::stat(dir, &entry.name)?;
-            if found.links > 1 && found.kind != Kind::Directory && !once.insert(found.inode) {
-                again.insert(found.inode);
+            // The listing tells the number: to ask each node for its links took as long as to link all of them.
+            if !once.insert(entry.inode) {
+                again.insert(entry.inode);
             }
             continue;
         }

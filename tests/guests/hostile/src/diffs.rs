@@ -36,7 +36,8 @@ fn report(entries: u64, archive_bytes: u64) -> DiffReport {
     DiffReport {
         entries,
         archive_bytes,
-        sockets_skipped: 0,
+        left_out_count: 0,
+        first_left_out: Vec::new(),
     }
 }
 
@@ -74,11 +75,11 @@ fn write(id: &str, sink: &Sink) -> Result<DiffReport, Failure> {
             sink.write(&end)?;
             Ok(report(u64::MAX, 1024))
         }
-        "diff-tells-sockets" => {
+        "diff-tells-left-out" => {
             sink.write(&end)?;
-            let sockets_skipped = u64::MAX;
+            let left_out_count = u64::MAX;
             Ok(DiffReport {
-                sockets_skipped,
+                left_out_count,
                 ..report(0, 1024)
             })
         }
@@ -139,6 +140,7 @@ fn applied(size_bytes: u64, entries: u64, xattrs_skipped: u64) -> ApplyReport {
         size_bytes,
         entries,
         xattrs_skipped,
+        first_left_out: Vec::new(),
     }
 }
 
@@ -202,6 +204,7 @@ impl Guest for Hostile {
     fn apply_diff(
         id: String,
         _parent: Option<String>,
+        _form: ArchiveForm,
         source: &Source,
     ) -> Result<ApplyReport, Error> {
         apply(&id, source)

@@ -47,8 +47,7 @@ pub(crate) fn create(id: &str) -> Result<(), Error> {
 }
 
 /// The test writes other bytes over this name in the component.
-#[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn a_function_whose_name_a_test_exchanges_for_another() -> ! {
+fn a_function_whose_name_a_test_exchanges_for_another() -> ! {
     core::arch::wasm32::unreachable()
 }

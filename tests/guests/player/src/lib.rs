@@ -130,6 +130,7 @@ impl diff_driver::Guest for Player {
     fn apply_diff(
         id: String,
         _parent: Option<String>,
+        _form: ArchiveForm,
         source: &streams::Source,
     ) -> Result<ApplyReport, Error> {
         let program = source.read(MOST).map_err(failed)?;
@@ -140,6 +141,7 @@ impl diff_driver::Guest for Player {
             size_bytes: 0,
             entries: 0,
             xattrs_skipped: 0,
+            first_left_out: Vec::new(),
         })
     }
 

@@ -239,8 +239,8 @@ fn at_most(length: usize, left: u64) -> usize {
 /// Octal digits, with blanks and NULs around them; none are 0.
 fn octal(field: &[u8]) -> Option<u64> {
     let is_fill = |byte: &u8| matches!(byte, b' ' | 0);
-    let begin = field.iter().position(|byte| !is_fill(byte))?;
-    let digits = field.get(begin..)?;
+    let begin = field.iter().position(|byte| !is_fill(byte));
+    let digits = field.get(begin.unwrap_or(field.len())..)?;
     let end = digits.iter().position(is_fill).unwrap_or(digits.len());
     let (digits, fill) = digits.split_at(end);
     let number = digits.iter().try_fold(0_u64, |number, digit| {

@@ -30,8 +30,9 @@ pub(super) struct InvalidFilter {
     reason: String,
 }
 
+/// With quotes written out, as containerd shows a filter.
 fn shown(filter: &str) -> String {
-    SafeText::label(filter).into()
+    SafeText::label(&filter.escape_debug().to_string()).into()
 }
 
 /// The filters of a request.
