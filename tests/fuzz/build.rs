@@ -9,14 +9,31 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let guest = manifest.join("../guests/player");
     println!("cargo::rerun-if-changed={}", guest.display());
-    println!("cargo::rerun-if-changed={}", manifest.join("../../wit").display());
+    println!(
+        "cargo::rerun-if-changed={}",
+        manifest.join("../../wit").display()
+    );
     let mut command = Command::new(env::var_os("CARGO").expect("cargo sets it"));
-    for name in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "TARGET", "HOST", "RUSTC", "RUSTC_WRAPPER"] {
+    for name in [
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+        "TARGET",
+        "HOST",
+        "RUSTC",
+        "RUSTC_WRAPPER",
+    ] {
         command.env_remove(name);
     }
     let status = command
         .current_dir(&guest)
-        .args(["build", "--release", "--quiet", "--target", "wasm32-wasip2", "--target-dir"])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--target",
+            "wasm32-wasip2",
+            "--target-dir",
+        ])
         .arg(out.join("guest"))
         .status()
         .expect("start cargo");

@@ -516,7 +516,8 @@ fn a_panic_in_the_middle_of_an_operation_leaves_nothing_locked() {
             let source = Source::from_reader(Box::new(Defect));
             let apply = || {
                 let token = CancelToken::default();
-                rig.engine().apply(STORE, "a", ArchiveForm::Faithful, source, token)
+                rig.engine()
+                    .apply(STORE, "a", ArchiveForm::Faithful, source, token)
             };
             assert!(catch_unwind(AssertUnwindSafe(apply)).is_err());
         }

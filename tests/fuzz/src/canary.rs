@@ -46,7 +46,10 @@ impl Canary {
         assert_eq!(text, TEXT, "the canary was written");
         let parent = self.directory.parent().expect("it has a parent");
         assert_eq!(names(parent), self.beside, "a name came beside the home");
-        assert!(descriptors() <= self.descriptors + 8, "descriptors are left open");
+        assert!(
+            descriptors() <= self.descriptors + 8,
+            "descriptors are left open"
+        );
     }
 }
 
@@ -56,7 +59,14 @@ fn facts(directory: &Path) -> Vec<(u32, u32, u32, i64, i64, u64)> {
         .map(|path| {
             let facts = fs::symlink_metadata(path).expect("it is there");
             let (mode, uid, gid) = (facts.mode(), facts.uid(), facts.gid());
-            (mode, uid, gid, facts.mtime(), facts.ctime_nsec(), facts.nlink())
+            (
+                mode,
+                uid,
+                gid,
+                facts.mtime(),
+                facts.ctime_nsec(),
+                facts.nlink(),
+            )
         })
         .collect()
 }

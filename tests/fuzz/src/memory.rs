@@ -219,6 +219,29 @@ impl tree::Directory for Directory {
         Ok(())
     }
 
+    fn rename(&self, name: &[u8], target: &Self, new_name: &[u8]) -> Answer<()> {
+        let found = self.find(name)?;
+        if contains(&found, &target.0) {
+            return fail(Code::Invalid);
+        }
+        target.add(new_name, found)?;
+        self.0.borrow_mut().names.remove(name);
+        Ok(())
+    }
+
+    fn copy_xattrs(&self, name: &[u8], original: &Self, original_name: &[u8]) -> Answer<()> {
+        self.find(name)?;
+        original.find(original_name).map(drop)
+    }
+
+    fn copy_own_xattrs(&self, _: &Self) -> Answer<()> {
+        Ok(())
+    }
+
+    fn clear_own_xattrs(&self) -> Answer<()> {
+        Ok(())
+    }
+
     fn set_entry_attributes(&self, name: &[u8], changes: &AttributeChanges) -> Answer<()> {
         set(&self.find(name)?, changes)
     }
@@ -241,14 +264,26 @@ impl tree::Directory for Directory {
     }
 }
 
+/// Whether `wanted` is the node or lies below it.
+fn contains(top: &Shared, wanted: &Shared) -> bool {
+    let mut left = vec![Rc::clone(top)];
+    while let Some(node) = left.pop() {
+        if Rc::ptr_eq(&node, wanted) {
+            return true;
+        }
+        left.extend(node.borrow().names.values().cloned());
+    }
+    false
+}
+
 fn set(node: &Shared, changes: &AttributeChanges) -> Answer<()> {
     if let Some(mode) = changes.mode {
         assert!(mode <= 0o7777, "the host refuses mode {mode:o}");
         node.borrow_mut().mode = mode;
     }
     for xattr in &changes.xattrs {
-        let is_control = xattr.name.starts_with(b"trusted.overlay.")
-            || xattr.name.starts_with(b"user.overlay.");
+        let is_control =
+            xattr.name.starts_with(b"trusted.overlay.") || xattr.name.starts_with(b"user.overlay.");
         assert!(!is_control, "an archive sets overlayfs' own attributes");
     }
     Ok(())
@@ -259,6 +294,11 @@ impl Target for Directory {}
 impl tree::File for File {
     fn set_attributes(&self, changes: &AttributeChanges) -> Answer<()> {
         set(&self.0, changes)
+    }
+
+    fn set_size(&self, size: u64) -> Answer<()> {
+        self.0.borrow_mut().size = size;
+        Ok(())
     }
 
     fn copy_content(&self, original: &Self) -> Answer<Copied> {

@@ -95,7 +95,9 @@ pub fn choose<'a>(bytes: &'a [u8], words: &[&'a str]) -> &'a [u8] {
                 b'0'..=b'9' => digit - b'0',
                 _ => digit - b'A' + 10,
             };
-            words.get(usize::from(at)).map_or(bytes, |word| word.as_bytes())
+            words
+                .get(usize::from(at))
+                .map_or(bytes, |word| word.as_bytes())
         }
         _ => bytes,
     }

@@ -29,7 +29,8 @@ fuzz_target!(|bytes: &[u8]| {
         target.extend_from_slice(choose(part.call, CALLS));
         // What the request is about stands in front of the message, where protobuf has its first fields.
         let message = [part.about, part.body].concat();
-        let headers: &[(&str, &[u8])] = &[("content-type", b"application/grpc"), ("te", b"trailers")];
+        let headers: &[(&str, &[u8])] =
+            &[("content-type", b"application/grpc"), ("te", b"trailers")];
         let body = framed(&message);
         if let Some(answer) = DAEMON.ask(Protocol::Containerd, b"POST", &target, headers, body) {
             assert_eq!(answer.status, 200, "{}", target.escape_ascii());

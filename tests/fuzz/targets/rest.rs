@@ -47,8 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
             continue;
         }
         let headers: &[(&str, &[u8])] = &[("content-type", b"application/json")];
-        let Some(answer) =
-            DAEMON.ask(Protocol::Rest, method, &target, headers, part.body.to_vec())
+        let Some(answer) = DAEMON.ask(Protocol::Rest, method, &target, headers, part.body.to_vec())
         else {
             continue;
         };

@@ -6,7 +6,7 @@ use crate::call::Call;
 use crate::engine::Engine;
 use crate::event::News;
 use crate::home::{Record, Syncing};
-use crate::layers::{Key, Mode};
+use crate::layers::{Facts, Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::snapshots::{CheckedView, ViewRules};
 use crate::store::Store;
@@ -74,18 +74,19 @@ impl Engine {
             live_parent,
             view: None,
         };
-        self.create_in(&store, &id, parent.as_ref(), new)?;
-        Ok(store.layer_view(store.facts(&id)?))
+        let (created, _) = self.create_in(&store, &id, parent.as_ref(), new)?;
+        Ok(store.layer_view(created))
     }
 
-    /// Creates a layer in a store that stays, and tells what the view that was asked for consists of.
+    /// Creates a layer in a store that stays, and tells what it is and what the view that was asked for consists of. Both
+    /// are read while the layer is locked, because others may remove it at once.
     pub(crate) fn create_in(
         &self,
         store: &Store,
         id: &LayerId,
         parent: Option<&LayerId>,
         new: NewLayer,
-    ) -> Result<Option<CheckedView>> {
+    ) -> Result<(Facts, Option<CheckedView>)> {
         let mut wanted = vec![(Key::Layer(id.clone()), Mode::Exclusive)];
         wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
@@ -120,7 +121,7 @@ impl Engine {
                 .store(store.name.as_str())
                 .layer(id.as_str()),
         );
-        Ok(view)
+        Ok((store.facts(id)?, view))
     }
 
     /// Checks what can be known before the driver is asked.

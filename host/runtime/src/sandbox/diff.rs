@@ -209,7 +209,9 @@ fn check_written(report: &wit::DiffReport, sink: &Sink) -> Result<(), Error> {
     }
     if i64::try_from(report.left_out_count).is_err() {
         let count = report.left_out_count;
-        return failed(format!("it tells of {count} nodes and attributes that it left out"));
+        return failed(format!(
+            "it tells of {count} nodes and attributes that it left out"
+        ));
     }
     Ok(())
 }

@@ -149,7 +149,7 @@ impl Engine {
         let rules = ViewRules::new(Some(id.clone()), below, access);
         let new = NewLayer::of_snapshot(kind, rules, cancel);
         let below = parent.and_then(|parent| parent.layer.as_ref());
-        let view = self.create_in(store, &id, below, new)?;
+        let (_, view) = self.create_in(store, &id, below, new)?;
         Ok((Some(id), view))
     }
 }

@@ -60,7 +60,8 @@ impl Engine {
                 Access::ReadWrite,
             );
             let new = NewLayer::of_snapshot(kind, rules, cancel);
-            self.create_in(store, id, parent, new)
+            let made = self.create_in(store, id, parent, new);
+            made.map(|(_, view)| view)
         };
         let view = make(&below, None, LayerKind::Content)
             .and_then(|_| make(&above, Some(&below), LayerKind::ReadWrite));
