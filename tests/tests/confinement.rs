@@ -19,6 +19,7 @@ const STRANGER: u32 = 4711;
 const KEPT: [(u32, &str); 8] = [
     (0, "CHOWN"),
     (1, "DAC_OVERRIDE"),
+    (2, "DAC_READ_SEARCH"),
     (3, "FOWNER"),
     (4, "FSETID"),
     (9, "LINUX_IMMUTABLE"),

@@ -24,6 +24,10 @@ const OWN_FILES: u64 = 1024;
 /// Descriptors of a connection: the socket, and what the runtime of an HTTP/2 connection waits with.
 const FILES_OF_CONNECTION: u64 = 4;
 
+/// Descriptors that ordinary work needs: a few hundred connections, and some operations that each hold hundreds of lower
+/// directories. With fewer, a busy driver leaves none for others.
+const LEAST_FILES: u64 = 16_384;
+
 /// Gives up what is not needed.
 ///
 /// # Errors
@@ -39,12 +43,11 @@ pub(super) fn confine(config: &Config) -> Result<(), Error> {
     let wanted = wanted_files(config);
     let files = mica_sys::raise_open_files(wanted)
         .map_err(failed("raise the limit of open descriptors"))?;
-    if files < wanted {
-        tracing::warn!(
-            files,
-            wanted,
-            "fewer descriptors may be open than all connections and operations need: raise `LimitNOFILE` or `ulimit -Hn`"
-        );
+    let text = "fewer descriptors may be open than all connections and operations need: raise `LimitNOFILE` or `ulimit -Hn`";
+    match files {
+        _ if files >= wanted => {}
+        LEAST_FILES.. => tracing::info!(files, wanted, "{text}"),
+        _ => tracing::warn!(files, wanted, "{text}"),
     }
     mica_sys::keep_capabilities(machine::needed_capabilities())
         .map_err(failed("drop capabilities"))?;

@@ -12,8 +12,10 @@ pub(super) struct Capability {
 /// The set that the daemon uses; it drops every other at its start. The bits are those of `linux/capability.h`.
 ///
 /// An overlay works with the credentials of whoever mounted it, so what processes in a container may do to files of their
-/// layer is bounded by these as well: `LINUX_IMMUTABLE` is for their `chattr +i`.
-pub(super) const NEEDED: [Capability; 8] = [
+/// layer is bounded by these as well: `LINUX_IMMUTABLE` is for their `chattr +i`. And without `DAC_READ_SEARCH` the kernel
+/// keeps no origin of a file that it copies up (`ovl_can_decode_fh`), so a file's inode number changes with its first write and
+/// two names of one file have two numbers.
+pub(super) const NEEDED: [Capability; 9] = [
     Capability {
         bit: 21,
         name: "SYS_ADMIN",
@@ -23,6 +25,11 @@ pub(super) const NEEDED: [Capability; 8] = [
         bit: 1,
         name: "DAC_OVERRIDE",
         reason: "reads and writes files of others",
+    },
+    Capability {
+        bit: 2,
+        name: "DAC_READ_SEARCH",
+        reason: "inode numbers of overlays that stay",
     },
     Capability {
         bit: 0,
