@@ -259,11 +259,14 @@ fn kill_at(bench: &Bench, call: &str, act: impl FnOnce()) {
         .args(["-e", &format!("inject={call}:signal=KILL:when=1")])
         .spawn()
         .expect("start strace");
-    let status = format!("/proc/{}/status", bench.daemon.pid());
+    // Each thread is attached to by itself, and any of them may make the call.
+    let tasks = format!("/proc/{}/task", bench.daemon.pid());
     let is_traced = || {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        text.lines()
-            .any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
+        let mut tasks = fs::read_dir(&tasks).expect("threads").flatten();
+        tasks.all(|task| {
+            let text = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            !text.contains("TracerPid:\t0")
+        })
     };
     while !is_traced() {
         std::thread::sleep(std::time::Duration::from_millis(5));

@@ -431,6 +431,34 @@ fn a_mount_that_is_in_use_goes_with_its_layer_afterwards() {
     assert!(!root.exists());
 }
 
+/// An archive whose deletions have no time: as with moby, theirs is that of the apply, not of the entry.
+fn without_times_of_whiteouts(mut archive: Vec<u8>) -> Vec<u8> {
+    let mut at = 0;
+    while archive.get(at).is_some_and(|first| *first != 0) {
+        let header = &mut archive[at..at + 512];
+        let text = |field: &[u8]| {
+            String::from_utf8_lossy(field)
+                .trim_end_matches('\0')
+                .to_owned()
+        };
+        let size = u64::from_str_radix(text(&header[124..135]).trim(), 8).expect("a size");
+        let name = text(&header[..100]);
+        if name
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.starts_with(".wh."))
+        {
+            // The time, and the checksum that it changes.
+            header[136..156].fill(0);
+        }
+        at += 512
+            + usize::try_from(size)
+                .expect("a small file")
+                .next_multiple_of(512);
+    }
+    archive
+}
+
 #[test]
 fn differences_come_in_dockers_shapes() {
     let bench = bench();
@@ -460,7 +488,11 @@ fn differences_come_in_dockers_shapes() {
     bench.plugin.create("twice", "base").expect("create");
     for _ in 0..2 {
         assert_eq!(bench.plugin.apply("twice", "base", &archive), Ok(1007));
-        assert_eq!(bench.plugin.diff("twice", "base"), Ok(archive.clone()));
+        let again = bench.plugin.diff("twice", "base").expect("diff");
+        assert_eq!(
+            without_times_of_whiteouts(again),
+            without_times_of_whiteouts(archive.clone())
+        );
     }
     let told = bench.plugin.about("GetMetadata", "kid").expect("metadata");
     for key in ["LowerDir", "UpperDir", "WorkDir"] {
