@@ -237,6 +237,15 @@ impl Daemon {
             .count()
     }
 
+    /// Whether a debugger has attached to every thread: it does so one by one, and any of them may make the next call.
+    pub fn is_traced(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("threads");
+        tasks.flatten().all(|task| {
+            let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            !status.contains("TracerPid:\t0")
+        })
+    }
+
     fn status(&self, field: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("the daemon's status");

@@ -259,16 +259,7 @@ fn kill_at(bench: &Bench, call: &str, act: impl FnOnce()) {
         .args(["-e", &format!("inject={call}:signal=KILL:when=1")])
         .spawn()
         .expect("start strace");
-    // Each thread is attached to by itself, and any of them may make the call.
-    let tasks = format!("/proc/{}/task", bench.daemon.pid());
-    let is_traced = || {
-        let mut tasks = fs::read_dir(&tasks).expect("threads").flatten();
-        tasks.all(|task| {
-            let text = fs::read_to_string(task.path().join("status")).unwrap_or_default();
-            !text.contains("TracerPid:\t0")
-        })
-    };
-    while !is_traced() {
+    while !bench.daemon.is_traced() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     act();

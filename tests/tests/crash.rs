@@ -242,14 +242,9 @@ fn inject(daemon: &Daemon, calls: &str, fault: &str, when: u32) -> Option<Child>
         .stderr(Stdio::null())
         .spawn()
         .ok()?;
-    let status = format!("/proc/{}/status", daemon.pid());
     let deadline = Instant::now() + Duration::from_secs(10);
     while Instant::now() < deadline {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        if text
-            .lines()
-            .any(|line| line.starts_with("TracerPid:") && !line.ends_with("\t0"))
-        {
+        if daemon.is_traced() {
             return Some(child);
         }
         std::thread::sleep(Duration::from_millis(5));
