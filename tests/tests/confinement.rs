@@ -16,7 +16,7 @@ use serde_json::json;
 const STRANGER: u32 = 4711;
 
 /// The capabilities that the daemon uses: their bits, and in the order of their numbers.
-const KEPT: [(u32, &str); 8] = [
+const KEPT: [(u32, &str); 9] = [
     (0, "CHOWN"),
     (1, "DAC_OVERRIDE"),
     (2, "DAC_READ_SEARCH"),
