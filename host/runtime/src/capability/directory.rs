@@ -2,107 +2,21 @@
 //!
 //! Invariant: a name becomes a [`Name`] before anything else happens to it, and every change asks for the right first.
 
+mod handle;
+
+pub use handle::Directory;
+
 use super::attributes::{self, Changeable, Node, Wanted, check_mode};
 use super::file::File;
 use super::listing::Listing;
-use super::plan::Position;
-use super::sharing::Sharing;
 use super::{HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entry};
 use crate::{Access, Code, Failure};
-use cap_std::fs::Dir;
 use mica_sys::node::{self, Kind};
 use mica_sys::{Name, NameError, tree};
 use std::fmt::Display;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use wasmtime::component::Resource;
-
-/// An open directory and what may be done in it.
-#[derive(Clone, Debug)]
-pub struct Directory {
-    dir: Arc<Dir>,
-    access: Access,
-    /// What may be done in the directories below.
-    below: Access,
-    /// `None` where every node is its own.
-    sharing: Option<Sharing>,
-    position: Position,
-}
-
-impl Directory {
-    pub(crate) fn new(fd: OwnedFd, access: Access) -> Self {
-        Self {
-            dir: Arc::new(Dir::from_std_file(fd.into())),
-            access,
-            below: access,
-            sharing: None,
-            position: Position::Elsewhere,
-        }
-    }
-
-    /// The same directory, below which nodes may belong to something else too.
-    pub(super) fn sharing(self, sharing: Option<Sharing>) -> Self {
-        Self { sharing, ..self }
-    }
-
-    /// The room of a layer: its own names can be changed as `access` says, what lies below them as `below` says.
-    pub(super) fn room(fd: OwnedFd, access: Access, below: Access, layer: &str) -> Self {
-        Self {
-            below,
-            position: Position::Room {
-                layer: Arc::from(layer),
-            },
-            ..Self::new(fd, access)
-        }
-    }
-
-    /// A directory of this one.
-    fn child(&self, fd: OwnedFd, name: &Name) -> Self {
-        Self {
-            sharing: self.sharing.clone(),
-            position: self.position.child(name),
-            ..Self::new(fd, self.below)
-        }
-    }
-
-    pub(super) fn position(&self) -> &Position {
-        &self.position
-    }
-
-    /// What its nodes belong to besides it.
-    pub(super) fn what_is_shared(&self) -> Option<&Sharing> {
-        self.sharing.as_ref()
-    }
-
-    /// Makes the node of a name the directory's own, so that it can be changed.
-    pub(super) fn own(&self, name: &Name) -> io::Result<()> {
-        let sharing = self.sharing.as_ref();
-        sharing.map_or(Ok(()), |sharing| sharing.own(self.fd(), name))
-    }
-
-    /// As [`Directory::own`], for a node that is to get a further name.
-    fn own_for_link(&self, name: &Name) -> io::Result<()> {
-        let sharing = self.sharing.as_ref();
-        sharing.map_or(Ok(()), |sharing| sharing.own_for_link(self.fd(), name))
-    }
-
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
-    }
-
-    /// Refuses what only a read-write handle may do.
-    pub(crate) fn writable(&self) -> Result<&Self, Failure> {
-        match self.access {
-            Access::ReadWrite => Ok(self),
-            Access::ReadOnly => Err(Failure::new(
-                Code::ReadOnly,
-                "the directory handle is read-only",
-            )),
-        }
-    }
-}
 
 /// Checks that a name is one component.
 pub(super) fn component(name: &[u8]) -> Result<Name, Failure> {

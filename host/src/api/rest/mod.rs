@@ -84,6 +84,26 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}",
             get(stores::inspect).delete(stores::remove),
         )
+        .merge(layers_router())
+        .route("/v1/stores/{store}/snapshots", get(snapshots::list))
+        .route(
+            "/v1/stores/{store}/snapshots/{key}",
+            get(snapshots::inspect),
+        )
+        .route(
+            "/v1/stores/{store}/snapshots/{key}/usage",
+            get(snapshots::usage),
+        )
+        .route_layer(middleware::from_fn(queries::check))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(guard))
+        .with_state(api)
+}
+
+/// What can be done to layers.
+fn layers_router() -> Router<Shared> {
+    Router::new()
         .route(
             "/v1/stores/{store}/layers",
             get(layers::list).post(layers::create),
@@ -116,20 +136,6 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}/layers/{id}/size",
             get(differences::size),
         )
-        .route("/v1/stores/{store}/snapshots", get(snapshots::list))
-        .route(
-            "/v1/stores/{store}/snapshots/{key}",
-            get(snapshots::inspect),
-        )
-        .route(
-            "/v1/stores/{store}/snapshots/{key}/usage",
-            get(snapshots::usage),
-        )
-        .route_layer(middleware::from_fn(queries::check))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(guard))
-        .with_state(api)
 }
 
 /// The interface for TCP: the same, for requests that name this machine and come from whoever may ask.
