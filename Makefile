@@ -1,5 +1,5 @@
 # Everything a person needs is here; each target installs what it lacks.
-.PHONY: help demo test check bench build clean
+.PHONY: help demo test check bench fuzz build clean
 
 PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace zstd=zstd \
 	go=golang-go dockerd=docker.io containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci \
@@ -16,6 +16,7 @@ help:
 	@echo 'make check   formatting, lints, licences and advisories'
 	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some,'
 	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
+	@echo 'make fuzz    the fuzz targets, SECONDS=60 each (TARGETS="archive rest" for some); as root'
 	@echo 'make build   target/release/mica'
 
 build:
@@ -45,6 +46,10 @@ bench:
 	@tests/setup/rootfs.sh target/demo/rootfs.tar
 	cargo build --release --workspace --bin mica --bin mica-bench
 	target/release/mica-bench $(JOBS)
+
+fuzz:
+	@tests/setup/packages.sh c++=g++
+	tests/setup/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
 clean:
 	cargo clean

@@ -114,6 +114,7 @@ impl Home for PlainHome {
         Ok(Room {
             fd: open(&self.path.join(id))?,
             access,
+            shared: None,
         })
     }
 

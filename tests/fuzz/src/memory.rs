@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use mica_sdk::apply::Target;
 use mica_sdk::host::directory::Attributes;
-use mica_sdk::tree::{self, Source as _};
+use mica_sdk::tree;
 use mica_sdk::{AttributeChanges, Code, Copied, Entry, Failure, Node, NodeKind, Timestamp};
 
 type Answer<T> = Result<T, Failure>;
@@ -325,7 +325,7 @@ impl tree::Source for Source<'_> {
     }
 
     fn copy_to(&mut self, file: &File, offset: u64, length: u64) -> Answer<()> {
-        self.skip(length)?;
+        tree::Source::skip(self, length)?;
         let mut node = file.0.borrow_mut();
         node.size = node.size.max(offset.saturating_add(length));
         Ok(())

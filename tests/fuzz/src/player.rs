@@ -5,7 +5,8 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use mica_runtime::{
-    CancelToken, CreateOptions, Generation, Grants, LayerKind, Operation, Runtime, Settings, Source,
+    ArchiveForm, CancelToken, CreateOptions, Generation, Grants, LayerKind, Operation, Runtime,
+    Settings, Source,
 };
 use tempfile::TempDir;
 
@@ -34,7 +35,7 @@ impl Default for Player {
         let runtime = Runtime::new(Settings::default()).expect("the sandbox");
         let component = include_bytes!(concat!(env!("OUT_DIR"), "/player.wasm"));
         let generation = runtime
-            .load(component, &Grants::standard())
+            .load(component, &Grants::standard(), &CancelToken::default())
             .expect("load the player");
         // The first operation opens what later ones share.
         let player = Self {
@@ -78,7 +79,13 @@ impl Player {
             _ => {
                 let source = Source::from_reader(Box::new(Cursor::new(program.to_vec())));
                 self.generation
-                    .apply_diff(self.operation("apply"), OWN, Some(OTHER), source)
+                    .apply_diff(
+                        self.operation("apply"),
+                        OWN,
+                        Some(OTHER),
+                        ArchiveForm::Faithful,
+                        source,
+                    )
                     .map(drop)
             }
         };
