@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mica_tests::archive::archive;
+use mica_tests::build::hostile_diff_driver;
 use mica_tests::client::Against;
 use mica_tests::command::{mica, mica_alone};
 use mica_tests::containerd::Snapshotter;
@@ -19,6 +20,7 @@ use mica_tests::lab::{FileSystem, Lab};
 use mica_tests::setup;
 use rustix::process::Uid;
 use rustix::thread::set_thread_uid;
+use serde_json::json;
 use tonic::Code;
 
 /// Numbers that a test reaches quickly.
@@ -230,6 +232,65 @@ fn uploads_that_stand_still_leave_streams_for_others() {
         assert_eq!(answer.status, 200, "{number}: {answer:?}");
     }
     assert_eq!(as_user(4711, || status(&socket)).status, 200);
+}
+
+/// Each operation of the driver opens all that it may and waits for a client that does not read.
+#[test]
+fn a_driver_that_keeps_all_it_can_open_leaves_descriptors_for_others() {
+    const OPERATIONS: usize = 4;
+    const MOST: usize = 3000;
+    const OTHERS: usize = 200;
+    let lab = Lab::on(FileSystem::Ext4);
+    let mut settings = setup::VFS_EXT4.settings(&lab);
+    settings.configuration = Some(format!("[limits]\ndriver_handles = {MOST}\n"));
+    let daemon = settings.start();
+    let component = hostile_diff_driver();
+    daemon.client.load_driver(&component).expect("load");
+    let made = daemon.client.create_store("theirs", "hostile", &json!({}));
+    let theirs = made.expect("make a store");
+    theirs.create("diff-hoard", None).expect("create");
+    let before = daemon.descriptors();
+    let target = theirs.target("diff-hoard", "/diff");
+    let downloads: Vec<_> = (0..OPERATIONS)
+        .map(|_| {
+            let begun = http::begin(&daemon.client.socket, "GET", &target, &[], Body::Empty);
+            let mut download = begun.expect("begin");
+            // The archive begins when the driver has all that it gets; if that is nothing, it says so.
+            let mut begin = [0; 100];
+            download.read_exact(&mut begin).expect("the first bytes");
+            let begin = String::from_utf8_lossy(&begin).into_owned();
+            let answers = ["HTTP/1.1 200", "HTTP/1.1 422"];
+            assert!(
+                answers.iter().any(|answer| begin.starts_with(answer)),
+                "{begin}"
+            );
+            download
+        })
+        .collect();
+    let open = daemon.descriptors();
+    assert!(
+        open > before + MOST / 2,
+        "{open}: the driver hoards nothing"
+    );
+    assert!(
+        open < before + MOST + OTHERS,
+        "{open} descriptors are open, {before} were"
+    );
+    let ours = daemon.client.default_store();
+    ours.create("layer", None).expect("create");
+    ours.apply("layer", &archive("d d\nf d/f data=1"))
+        .expect("apply");
+    ours.diff("layer", Against::Nothing).expect("diff");
+    drop(downloads);
+    let deadline = Instant::now() + PATIENCE;
+    while daemon.descriptors() > before + OTHERS {
+        assert!(
+            Instant::now() < deadline,
+            "{} stay open",
+            daemon.descriptors()
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

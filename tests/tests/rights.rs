@@ -1,16 +1,23 @@
 //! Rights never widen: not from a parent to its child, not through an archive, and not by what Mica's own directory has.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Lines};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
 
 use mica_tests::archive::archive;
 use mica_tests::client::Against;
+use mica_tests::command::mica;
 use mica_tests::docker;
 use mica_tests::dump::{nodes, print};
+use mica_tests::http::{self, Body, Response};
 use mica_tests::lab::{FileSystem, Lab};
 use mica_tests::listing;
 use mica_tests::setup::{self, Bench, Setup};
 use mica_tests::tree;
+use serde_json::{Value, json};
 
 /// user::rw-, user:1000:rw-, group::r--, mask::rw-, other::---
 const LIST: &str = r"\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x06\x00\xe8\x03\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x06\x00\xff\xff\xff\xff\x20\x00\x00\x00\xff\xff\xff\xff";
@@ -146,30 +153,198 @@ fn what_micas_own_directory_hands_down_reaches_no_layer() {
     }
 }
 
-/// An attribute that an archive cannot carry is told, by name.
+/// What an archive cannot carry of a layer is told by name: to whoever asks for the archive, in the log, as an event.
 #[test]
-fn what_is_left_out_is_told() {
+fn what_a_diff_leaves_out_is_told_everywhere() {
     let bench = setup::VFS_EXT4.start();
     base(
         &bench,
         "f f data=1 x:trusted.sum=1 x:user.fine=1\ns socket\nf .wh.odd data=1",
     );
-    bench.store.diff("base", Against::Nothing).expect("diff");
+    let told = [
+        "socket `socket`",
+        "extended attribute `trusted.sum` of `f`",
+        "reserved name `.wh.odd`",
+    ];
+    let mut events = Events::listen(&bench.daemon.client.socket);
+    let target = "/v1/stores/default/layers/base/diff?parent=";
+    let answer = bench.daemon.client.send("GET", target, Body::Empty);
+    let operation = operation(&bench, &answer);
+    assert_eq!(
+        (&operation["kind"], &operation["state"], &operation["layer"]),
+        (&json!("diff"), &json!("done"), &json!("base")),
+        "{operation}"
+    );
+    let report = &operation["report"];
+    assert_eq!(report["archive_bytes"], answer.body.len());
+    assert_eq!(report["left_out_count"], 3);
+    let event = events.next("layer.left-out");
+    let log = bench.daemon.log();
+    for told in told {
+        let first = report["first_left_out"].as_array().expect("a list");
+        assert!(first.iter().any(|one| one == told), "{told}: {report}");
+        assert!(log.contains(told), "{told}: {log}");
+        assert!(event.contains(told), "{told}: {event}");
+    }
+    let file = bench.lab.path("box.tar");
+    let file = file.to_str().expect("UTF-8");
+    for (arguments, is_in_output) in [
+        (&["layer", "diff", "base", "--whole", "-o", file][..], true),
+        (&["layer", "diff", "base", "--whole"], false),
+    ] {
+        let ended = mica(&bench.daemon.client.socket, arguments);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let shown = if is_in_output {
+            ended.text()
+        } else {
+            ended.stderr
+        };
+        for told in told {
+            assert!(shown.contains(told), "{told}: {shown}");
+        }
+    }
+}
+
+/// moby's form drops more than what no archive can hold.
+#[test]
+fn what_mobys_form_leaves_out_is_told() {
+    let bench = docker::Bench::with(FileSystem::Ext4, "overlay");
+    bench.plugin.create("base", "").expect("create");
+    let view = bench.plugin.get("base").expect("get");
+    let script = "f f data=1 x:user.note=1 x:trusted.sum=1\ns socket\nd d x:user.of-d=1\nh g to=f";
+    tree::build(
+        &view,
+        &format!("{script}\nm d x:system.posix_acl_default=\"{DEFAULT}\""),
+    );
+    bench.plugin.about("Put", "base").expect("put");
+    bench.plugin.diff("base", "").expect("diff");
     let log = bench.daemon.log();
     for told in [
         "socket `socket`",
+        "`user.note` of `f`",
         "`trusted.sum` of `f`",
-        "reserved name `.wh.odd`",
+        "`user.of-d` of `d`",
+        "`system.posix_acl_default` of `d`",
     ] {
         assert!(log.contains(told), "{told}: {log}");
     }
+    assert!(
+        log.contains("count=5"),
+        "a hard link is told once, overlayfs' marks are not: {log}"
+    );
+}
+
+#[test]
+fn what_an_apply_leaves_out_is_told() {
+    let bench = setup::VFS_EXT4.start();
     bench.store.create("other", None).expect("create");
+    let mut events = Events::listen(&bench.daemon.client.socket);
     let archive = archive("f g data=1 x:trusted.sum=1 x:user.fine=1");
     let report = bench.store.apply("other", &archive).expect("apply");
     assert_eq!(report["xattrs_skipped"], 1);
     let first = &report["first_left_out"];
-    assert_eq!(
-        first[0], "extended attribute `trusted.sum` of `g`",
-        "{report}"
+    let told = "extended attribute `trusted.sum` of `g`";
+    assert_eq!(first[0], told, "{report}");
+    let event = events.next("layer.left-out");
+    assert!(event.contains(told), "{event}");
+}
+
+/// A file system without access lists keeps none, of a directory as little as of a file.
+#[test]
+fn what_the_file_system_refuses_is_told() {
+    let lab = Lab::on(FileSystem::Btrfs);
+    let script = format!(
+        "f f data=1 mode=640 x:system.posix_acl_access=\"{LIST}\"
+         d a
+         d a/d mode=750 x:system.posix_acl_default=\"{DEFAULT}\""
     );
+    let archive = archive(&script);
+    let options = ["-o", "remount,noacl"];
+    let remounted = Command::new("mount")
+        .args(options)
+        .arg(lab.path("fs"))
+        .status();
+    assert!(remounted.expect("run mount").success());
+    let bench = setup::VFS_EXT4.start_in(lab);
+    bench.store.create("other", None).expect("create");
+    let report = bench.store.apply("other", &archive).expect("apply");
+    assert_eq!(report["xattrs_skipped"], 2, "{report}");
+    let told = report["first_left_out"].to_string();
+    for told_of in ["posix_acl_access` of `f`", "posix_acl_default` of `a/d`"] {
+        assert!(told.contains(told_of), "{told}");
+    }
+}
+
+/// An archive that cannot be made ends without a last chunk, and the reason can be had.
+#[test]
+fn a_diff_that_fails_late_says_why() {
+    /// Bytes that leave before the end is known, and a path that is longer than 64 KiB.
+    const BODY_BYTES: usize = 4 << 20;
+    const DIRECTORIES: usize = 258;
+    let bench = setup::OVERLAY_EXT4.start();
+    bench.store.create("base", None).expect("create");
+    let top = bench.store.mount("base").expect("mount");
+    fs::write(top.join("a"), vec![1; BODY_BYTES]).expect("write");
+    let name = "d".repeat(255);
+    std::env::set_current_dir(&top).expect("enter");
+    for _ in 0..DIRECTORIES {
+        fs::create_dir(&name).expect("make a directory");
+        std::env::set_current_dir(&name).expect("enter");
+    }
+    std::env::set_current_dir("/").expect("leave");
+    let socket = &bench.daemon.client.socket;
+    for target in ["diff", "diff?parent="] {
+        let target = format!("/v1/stores/default/layers/base/{target}");
+        let answer = bench.daemon.client.send("GET", &target, Body::Empty);
+        assert!(!answer.complete && !answer.body.is_empty());
+        let operation = operation(&bench, &answer);
+        assert_eq!(operation["state"], "failed", "{operation}");
+        let problem = &operation["problem"];
+        assert_eq!(problem["code"], "not-supported", "{problem}");
+        let detail = problem["detail"].as_str().expect("a text");
+        assert!(detail.contains("65536 bytes"), "{detail}");
+    }
+    let file = bench.lab.path("box.tar");
+    let ended = mica(
+        socket,
+        &["layer", "diff", "base", "-o", file.to_str().expect("UTF-8")],
+    );
+    assert!(
+        ended.code != 0 && ended.stderr.contains("65536 bytes"),
+        "{}",
+        ended.stderr
+    );
+    assert!(!file.exists());
+    let unknown = bench
+        .daemon
+        .client
+        .get("/v1/operations/1-1")
+        .expect_err("unknown");
+    unknown.is(404, "unknown-operation", "1-1");
+}
+
+/// What came of the operation that answered.
+fn operation(bench: &Bench, answer: &Response) -> Value {
+    let id = answer.header("mica-operation").expect("an operation");
+    let view = bench.daemon.client.get(&format!("/v1/operations/{id}"));
+    view.expect("what came of it")
+}
+
+/// The stream of events.
+struct Events(Lines<BufReader<UnixStream>>);
+
+impl Events {
+    fn listen(socket: &Path) -> Self {
+        let stream = http::begin(socket, "GET", "/v1/events", &[], Body::Empty);
+        let mut reader = BufReader::new(stream.expect("connect"));
+        http::read_head(&mut reader).expect("an answer");
+        Self(reader.lines())
+    }
+
+    /// Waits for an event of this kind.
+    fn next(&mut self, kind: &str) -> String {
+        let told = |line: &String| line.starts_with("data:") && line.contains(kind);
+        let mut lines = self.0.by_ref().map(|line| line.expect("a line"));
+        lines.find(told).expect("the event")
+    }
 }

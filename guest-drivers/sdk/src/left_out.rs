@@ -29,6 +29,13 @@ impl LeftOut {
         self.add(Reason::Attribute, path, name);
     }
 
+    /// Adds what was left out elsewhere.
+    pub fn extend(&mut self, other: Self) {
+        self.count += other.count;
+        let room = FIRST.saturating_sub(self.first.len());
+        self.first.extend(other.first.into_iter().take(room));
+    }
+
     fn add(&mut self, reason: Reason, path: &[u8], attribute: &[u8]) {
         self.count += 1;
         if self.first.len() < FIRST {

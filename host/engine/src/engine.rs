@@ -7,6 +7,7 @@
 use crate::drivers::{Gates, Registry};
 use crate::event::{Bus, Event, News};
 use crate::home::Reaper;
+use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
 use crate::settings::EngineSettings;
 use crate::store::Store;
 use crate::view::{EngineStatus, Problem};
@@ -32,6 +33,7 @@ pub struct Engine {
     pub(crate) stores: RwLock<BTreeMap<StoreName, Arc<Store>>>,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
+    outcomes: Arc<Outcomes>,
     problems: Mutex<Vec<Problem>>,
     is_closed: AtomicBool,
     _claims: [OwnedFd; 2],
@@ -75,6 +77,7 @@ impl Engine {
             stores: RwLock::default(),
             reaper,
             bus: Bus::default(),
+            outcomes: Arc::default(),
             problems: Mutex::default(),
             is_closed: AtomicBool::new(false),
             _claims: [root_claim, run_claim],
@@ -140,6 +143,16 @@ impl Engine {
     /// Tells from now on what happens. A listener that is more than 1024 events behind misses some.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.bus.listen()
+    }
+
+    /// Notes that an operation begins whose answer is a stream. The last 256 that ended are kept.
+    pub fn begin(&self, kind: OperationKind, store: &str, layer: &str) -> OperationTicket {
+        self.outcomes.begin(kind, store, layer)
+    }
+
+    /// How an operation stands that was begun; nothing if it is not known, or not any more.
+    pub fn operation(&self, id: &str) -> Option<OperationView> {
+        self.outcomes.find(id)
     }
 
     /// Ends the work: no operation begins any more, the drivers are told, the index is complete. Mounts stay where

@@ -30,6 +30,9 @@ pub enum EventKind {
     /// An archive was applied to a layer.
     #[serde(rename = "layer.applied")]
     LayerApplied,
+    /// An archive does not hold all of a layer, or a layer not all of an archive.
+    #[serde(rename = "layer.left-out")]
+    LayerLeftOut,
     /// A layer's directory makes no sense and was set aside.
     #[serde(rename = "layer.quarantined")]
     LayerQuarantined,
@@ -69,6 +72,7 @@ impl EventKind {
             Self::LayerMounted => "layer.mounted",
             Self::LayerUnmounted => "layer.unmounted",
             Self::LayerApplied => "layer.applied",
+            Self::LayerLeftOut => "layer.left-out",
             Self::LayerQuarantined => "layer.quarantined",
             Self::StoreCreated => "store.created",
             Self::StoreRemoved => "store.removed",

@@ -35,6 +35,7 @@ mod moment;
 mod mounts;
 mod operations;
 mod options;
+mod outcome;
 mod scope;
 mod selection;
 mod settings;
@@ -56,6 +57,7 @@ pub use mica_runtime::{
     Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
 };
 pub use moment::Moment;
+pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,

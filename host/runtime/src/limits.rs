@@ -77,9 +77,14 @@ pub struct Limits {
     pub operations: u32,
     /// Operations of one driver that run at the same time.
     pub driver_operations: u32,
+    /// Host handles that all operations of one driver may hold together: each keeps a descriptor of the daemon open. The
+    /// daemon lowers it to half of the descriptors that it may have, so one driver never holds them all.
+    pub driver_handles: usize,
     /// Operations at the same time that read or write a client's stream. While one waits for its client, it counts
     /// here alone and not among `operations`, so slow clients keep no one from all else.
     pub streams: u32,
+    /// Those of one driver among them.
+    pub driver_streams: u32,
     /// Minutes in which faults of a driver are counted together.
     pub fault_minutes: u64,
     /// Faults in operations on one layer that are too many for that layer: one may be bad luck.
@@ -127,7 +132,9 @@ impl Default for Limits {
             compiled_bytes: 256 << 20,
             operations: 128,
             driver_operations: 32,
+            driver_handles: 16_384,
             streams: 128,
+            driver_streams: 64,
             fault_minutes: 10,
             layer_faults: 2,
             store_faults: 3,

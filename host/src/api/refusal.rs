@@ -26,6 +26,9 @@ pub(in crate::api) enum RequestError {
     /// There is nothing at this path.
     #[error("there is nothing at `{0}`")]
     UnknownPath(String),
+    /// There is no such operation, or it is not known any more.
+    #[error("there is no operation `{0}`")]
+    UnknownOperation(String),
     /// The path does not take this method.
     #[error("`{path}` does not take {method}")]
     Method {

@@ -58,6 +58,15 @@ impl Printer {
         }
     }
 
+    /// Tells something beside a result that is no document: people the text, a program the document.
+    #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
+    pub(crate) fn note_document(self, document: &Value, text: &str) {
+        match self.output {
+            Output::Json => eprintln!("{}", printable_json(&format!("{document:#}"))),
+            Output::Table => eprintln!("{}", shown(text)),
+        }
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

@@ -28,11 +28,11 @@ const FILES_OF_CONNECTION: u64 = 4;
 /// directories. With fewer, a busy driver leaves none for others.
 const LEAST_FILES: u64 = 16_384;
 
-/// Gives up what is not needed.
+/// Gives up what is not needed, and lowers the limits that need more descriptors than there are.
 ///
 /// # Errors
 /// The kernel's. What an old kernel does not know is left out and told.
-pub(super) fn confine(config: &Config) -> Result<(), Error> {
+pub(super) fn confine(config: &mut Config) -> Result<(), Error> {
     let failed = |doing| move |source: io::Error| Error::Process { doing, source };
     // Whatever the umask was: modes that others need are set, and no other is meant.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
@@ -49,6 +49,8 @@ pub(super) fn confine(config: &Config) -> Result<(), Error> {
         LEAST_FILES.. => tracing::info!(files, wanted, "{text}"),
         _ => tracing::warn!(files, wanted, "{text}"),
     }
+    let half = usize::try_from(files / 2).unwrap_or(usize::MAX);
+    config.limits.driver_handles = config.limits.driver_handles.min(half);
     mica_sys::keep_capabilities(machine::needed_capabilities())
         .map_err(failed("drop capabilities"))?;
     mica_sys::forbid_new_privileges().map_err(failed("set no_new_privs"))

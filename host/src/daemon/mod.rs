@@ -191,11 +191,11 @@ fn whole(error: &mica_engine::Error) -> String {
 ///
 /// # Errors
 /// [`Error`], when it cannot start.
-pub(crate) fn serve(config: Config) -> Result<(), Error> {
+pub(crate) fn serve(mut config: Config) -> Result<(), Error> {
     log::start(&config.log)?;
     let passed = Passed::take()?;
     // Before there is a second thread, because what a thread gives up is given up for the threads that it starts.
-    confine::confine(&config)?;
+    confine::confine(&mut config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // Whatever one listener is asked, the calls of the others have threads.

@@ -3,6 +3,7 @@
 //! Invariant: only `user.*`, valid capabilities and valid access lists pass; what is left out is counted, and where an
 //! access list is, the mode loses what only the list gave.
 
+use super::target::Target;
 use crate::archive::{Entry, Kind, acl};
 use crate::tree::wanted;
 use crate::{AttributeChanges, Code, Failure, Ownership, Result, Xattr};
@@ -97,4 +98,14 @@ pub(super) fn set(
         }
         done => done.map(|()| Vec::new()),
     }
+}
+
+/// What keeps a directory's time.
+pub(super) fn its_time<T: Target>(directory: &T) -> Result<AttributeChanges, Failure> {
+    Ok(AttributeChanges {
+        owner: None,
+        mode: None,
+        modified: Some(directory.get_attributes(&[])?.attributes.modified),
+        xattrs: Vec::new(),
+    })
 }

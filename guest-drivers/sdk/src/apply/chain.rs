@@ -7,12 +7,13 @@
 //! Invariant: a directory gets its time when it is left, after all that happens in it: that of its own entry, or else
 //! the one that it had.
 
-use super::attributes;
+use super::attributes::{self, its_time};
 use super::seen::{PathHash, Seen, TOP, hash};
 use super::target::Target;
 use super::waiting::Waiting;
 use super::way::{IMPLIED_MODE, LINKS, Missing, Obstacle, Step, Way, is_missing, steps};
 use crate::error::printable;
+use crate::left_out::LeftOut;
 use crate::tree::trail::Trail;
 use crate::{AttributeChanges, Code, Failure, Result};
 use std::collections::VecDeque;
@@ -39,6 +40,8 @@ pub(super) struct Chain<T> {
     /// The directories that an entry describes; others of `seen` are only on the way to something.
     pub(super) described: Seen,
     pub(super) waiting: Waiting,
+    /// Attributes of directories that the file system refused.
+    left_out: LeftOut,
     failed: Option<Obstacle>,
 }
 
@@ -60,6 +63,7 @@ impl<T: Target> Chain<T> {
             seen: Seen::default(),
             described: Seen::default(),
             waiting: Waiting::default(),
+            left_out: LeftOut::default(),
             failed: None,
         }
     }
@@ -325,13 +329,14 @@ impl<T: Target> Chain<T> {
         }
     }
 
-    /// Leaves all directories.
-    pub(super) fn close(mut self) -> Result<()> {
+    /// Leaves all directories; answers which attributes of them were left out.
+    pub(super) fn close(mut self) -> Result<LeftOut> {
         self.depth = 0;
-        let closed = self
-            .close_behind()
-            .and_then(|()| leave(&self.top, &**self.trail.top()));
-        self.failed.map_or(closed, Err).map_err(Obstacle::unnamed)
+        let (top, changes) = (Rc::clone(self.root()), self.top.at_close.take());
+        let closed = self.close_behind();
+        let closed = closed.and_then(|()| self.leave(b".", changes, &*top));
+        let closed = self.failed.take().map_or(closed, Err);
+        closed.map(|()| self.left_out).map_err(Obstacle::unnamed)
     }
 
     /// Puts what still waits where its links lead.
@@ -346,9 +351,32 @@ impl<T: Target> Chain<T> {
                 let directory = self.trail.here();
                 let directory =
                     directory.map_err(|failure| self.obstacle("open", &level.name, failure))?;
-                leave(&level, &*directory)?;
+                self.leave(&level.name, level.at_close, &*directory)?;
             }
             self.trail.leave();
+        }
+        Ok(())
+    }
+
+    /// Sets what waited for the end of the work in a directory.
+    fn leave(
+        &mut self,
+        name: &[u8],
+        changes: Option<AttributeChanges>,
+        directory: &T,
+    ) -> Result<(), Obstacle> {
+        let Some(changes) = changes else {
+            return Ok(());
+        };
+        let set = attributes::set(&changes, |changes| directory.set_attributes(changes));
+        let doing = || format!("set attributes of directory `{}`", printable(name));
+        let refused = set.map_err(|failure| Obstacle::Host(doing(), failure))?;
+        if !refused.is_empty() {
+            let above = self.below.iter().map(|level| level.name.as_slice());
+            let path = above.chain([name]).collect::<Vec<_>>().join(&b'/');
+            for attribute in &refused {
+                self.left_out.attribute(&path, attribute);
+            }
         }
         Ok(())
     }
@@ -368,24 +396,4 @@ impl<T: Target> Chain<T> {
             _ => &mut self.top,
         }
     }
-}
-
-/// What keeps a directory's time.
-pub(super) fn its_time<T: Target>(directory: &T) -> Result<AttributeChanges, Failure> {
-    Ok(AttributeChanges {
-        owner: None,
-        mode: None,
-        modified: Some(directory.get_attributes(&[])?.attributes.modified),
-        xattrs: Vec::new(),
-    })
-}
-
-fn leave<T: Target>(level: &Level, directory: &T) -> Result<(), Obstacle> {
-    let Some(changes) = &level.at_close else {
-        return Ok(());
-    };
-    let set = attributes::set(changes, |changes| directory.set_attributes(changes));
-    let doing = || format!("set attributes of directory `{}`", printable(&level.name));
-    set.map(|_| ())
-        .map_err(|failure| Obstacle::Host(doing(), failure))
 }

@@ -78,7 +78,7 @@ pub fn apply<T: Target, S: Source<File = T::File>>(
     apply.reader.drain()?;
     apply.chain.settle()?;
     apply.drop_kept()?;
-    apply.chain.close()?;
+    apply.report.left_out.extend(apply.chain.close()?);
     Ok(Report {
         entries: apply.reader.entries(),
         ..apply.report

@@ -2,7 +2,8 @@
 //!
 //! Invariant: what the archive itself has brought stays, whether it came before or comes after.
 
-use super::chain::{Chain, its_time};
+use super::attributes::its_time;
+use super::chain::Chain;
 use super::seen::{PathHash, hash};
 use super::way::{IMPLIED_MODE, Missing, Way};
 use super::{Apply, Target};

@@ -38,15 +38,10 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
     sides: &Sides,
     sink: S,
 ) -> Result<Report> {
-    let mut attributes = vec![
-        wanted::CAPABILITY.to_owned(),
-        wanted::ACCESS_LIST.to_owned(),
-    ];
     let opaque = match sides {
         Sides::Upper { opaque_xattr } => Some(opaque_xattr.clone()),
         Sides::Views => None,
     };
-    attributes.extend(opaque.clone());
     let mut appender = Appender {
         writer: Writer::new(sink),
         opaque,
@@ -55,9 +50,9 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
     };
     match (sides, old) {
         (Sides::Views, Some(old)) => {
-            walk(new, Some(old), sides, &wanted::of_layers(), &mut appender)?
+            walk(new, Some(old), sides, &wanted::of_archives(), &mut appender)?
         }
-        _ => appender.tree(new, &attributes)?,
+        _ => appender.tree(new, &wanted::of_archives())?,
     }
     let (entries, archive_bytes) = appender.writer.finish()?;
     Ok(Report {
@@ -162,6 +157,9 @@ impl<S: Sink> Appender<S> {
             _ => header.device = (attributes.major, attributes.minor),
         }
         self.link(path, entry, &mut header);
+        if header.type_flag != b'1' {
+            self.tell_attributes(path, entry);
+        }
         if header.type_flag == b'0' && header.size > 0 {
             let opened = parent.map(|parent| parent.open_file(&entry.name).unless(Code::NotFound));
             file = opened.transpose().doing(doing)?.flatten();
@@ -176,6 +174,16 @@ impl<S: Sink> Appender<S> {
             None => {}
         }
         Ok(())
+    }
+
+    /// Tells the attributes that this form has no place for. The marks of overlayfs are told as what they mean.
+    fn tell_attributes(&mut self, path: &[u8], entry: &Entry) {
+        for xattr in &entry.xattrs {
+            let is_held = wanted::is(&xattr.name, wanted::CAPABILITY);
+            if !is_held && (wanted::belongs(&xattr.name) || wanted::is_missed(&xattr.name)) {
+                self.report.left_out.attribute(path, &xattr.name);
+            }
+        }
     }
 
     /// Makes a hard link of a further name of an inode.

@@ -116,6 +116,7 @@ pub(crate) struct Slot<G = Generation> {
     pub(crate) previous: Mutex<Option<Build>>,
     pub(crate) quarantine: Quarantine,
     own_gate: Arc<Gate>,
+    own_streams: Arc<Gate>,
     gates: Gates,
     operations: AtomicU64,
     faults: AtomicU64,
@@ -127,7 +128,7 @@ pub(crate) struct Ticket<G = Generation> {
     active: Arc<Active<G>>,
     key: u64,
     permits: Arc<Lent>,
-    _stream: Option<Permit>,
+    _stream: Option<[Permit; 2]>,
 }
 
 impl<G> Ticket<G> {
@@ -168,6 +169,7 @@ impl<G> Slot<G> {
             previous: Mutex::default(),
             quarantine: Quarantine::new(limits),
             own_gate: Gate::new(limits.driver_operations),
+            own_streams: Gate::new(limits.driver_streams),
             gates: gates.clone(),
             operations: AtomicU64::new(0),
             faults: AtomicU64::new(0),
@@ -206,11 +208,10 @@ impl<G> Slot<G> {
         }
         let stream = match flow {
             Flow::None => None,
-            Flow::Stream => Some(self.gates.streams.enter(PATIENCE).ok_or_else(|| {
-                let text =
-                    format!("no other archive or listing has ended for {PATIENCE:?}: `streams`");
-                Error::Overloaded(text)
-            })?),
+            Flow::Stream => Some([
+                stream_permit(&self.own_streams, "driver_streams")?,
+                stream_permit(&self.gates.streams, "streams")?,
+            ]),
         };
         let overloaded =
             || Error::Overloaded(format!("driver `{}` is busy for {PATIENCE:?}", self.name));
@@ -256,6 +257,13 @@ impl<G> Slot<G> {
             self.faults.load(Ordering::Relaxed),
         )
     }
+}
+
+fn stream_permit(gate: &Arc<Gate>, limit: &str) -> Result<Permit> {
+    gate.enter(PATIENCE).ok_or_else(|| {
+        let text = format!("no other archive or listing has ended for {PATIENCE:?}: `{limit}`");
+        Error::Overloaded(text)
+    })
 }
 
 #[cfg(test)]

@@ -49,15 +49,11 @@ impl Engine {
         let held = || Error::Sandbox(format!("{}: the copy is still in use", scope_name(&id)));
         let copy = scope.into_copy().ok_or_else(held)?;
         store.layers.replace(copy, &id)?;
-        if report.xattrs_skipped > 0 {
-            tracing::warn!(
-                store = store.name.as_str(),
-                layer = id.as_str(),
-                count = report.xattrs_skipped,
-                first = ?report.first_left_out,
-                "extended attributes of an archive were left out"
-            );
-        }
+        self.tell_left_out(
+            (&store, &id),
+            "the layer does not hold what the archive has",
+            (report.xattrs_skipped, &report.first_left_out),
+        );
         self.bus.tell(
             News::new(EventKind::LayerApplied)
                 .store(store.name.as_str())

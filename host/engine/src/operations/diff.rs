@@ -88,15 +88,11 @@ impl Engine {
                 sink,
             )
         })?;
-        if report.left_out_count > 0 {
-            tracing::warn!(
-                store = store.name.as_str(),
-                layer = pair.id.as_str(),
-                count = report.left_out_count,
-                first = ?report.first_left_out,
-                "an archive of a layer does not hold all of it"
-            );
-        }
+        self.tell_left_out(
+            (&store, &pair.id),
+            "the archive of the layer does not hold",
+            (report.left_out_count, &report.first_left_out),
+        );
         Ok(report)
     }
 

@@ -16,6 +16,7 @@
 mod apply;
 pub(crate) mod create;
 mod diff;
+mod left_out;
 mod list;
 mod mount;
 mod release;

@@ -36,7 +36,7 @@ impl wit::Host for State {
         check_mode(mode)?;
         let made =
             btrfs::create(parent.fd(), &name, mode).map_err(on("create subvolume", &name))?;
-        Ok(self.handles.push(Directory::new(made, Access::ReadWrite))?)
+        self.handles.push(Directory::new(made, Access::ReadWrite))
     }
 
     fn snapshot(
@@ -58,7 +58,7 @@ impl wit::Host for State {
         if access == Access::ReadOnly {
             btrfs::set_read_only(made.as_fd(), true).map_err(on("close snapshot", &name))?;
         }
-        Ok(self.handles.push(Directory::new(made, access))?)
+        self.handles.push(Directory::new(made, access))
     }
 
     fn remove_subvolume(&mut self, parent: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {

@@ -89,7 +89,7 @@ impl wit::HostDirectory for State {
         let directory = self.at(&this)?.clone();
         let mut listing = Listing::new(directory, wanted);
         listing.read_on(&mut self.meter)?;
-        Ok(self.handles.push(listing)?)
+        self.handles.push(listing)
     }
 
     fn stat(
@@ -114,7 +114,7 @@ impl wit::HostDirectory for State {
         let fd =
             node::open_directory(directory.fd(), &name).map_err(on("open directory", &name))?;
         let opened = directory.child(fd, &name);
-        Ok(self.handles.push(opened)?)
+        self.handles.push(opened)
     }
 
     fn open_file(
@@ -125,7 +125,7 @@ impl wit::HostDirectory for State {
         let directory = self.at(&this)?;
         let name = component(&name)?;
         let fd = node::open_regular(directory.fd(), &name).map_err(on("open file", &name))?;
-        Ok(self.handles.push(File::new(fd, Access::ReadOnly))?)
+        self.handles.push(File::new(fd, Access::ReadOnly))
     }
 
     fn create_directory(
@@ -140,7 +140,7 @@ impl wit::HostDirectory for State {
         let fd = node::create_directory(directory.fd(), &name, mode)
             .map_err(on("create directory", &name))?;
         let made = directory.child(fd, &name);
-        Ok(self.handles.push(made)?)
+        self.handles.push(made)
     }
 
     fn create_file(
@@ -154,7 +154,7 @@ impl wit::HostDirectory for State {
         check_mode(mode)?;
         let fd =
             node::create_regular(directory.fd(), &name, mode).map_err(on("create file", &name))?;
-        Ok(self.handles.push(File::new(fd, Access::ReadWrite))?)
+        self.handles.push(File::new(fd, Access::ReadWrite))
     }
 
     fn create_symlink(

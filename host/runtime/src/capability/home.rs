@@ -153,13 +153,13 @@ impl wit::Host for State {
         };
         let directory = Directory::room(room.fd, access, room.access, &id)
             .sharing(room.shared.map(Sharing::new));
-        Ok(self.handles.push(directory)?)
+        self.handles.push(directory)
     }
 
     fn stage(&mut self) -> HostResult<Resource<StagedLayer>> {
         self.ask()?;
         let staged = self.operation.home.stage()?;
-        Ok(self.handles.push(StagedLayer(staged))?)
+        self.handles.push(StagedLayer(staged))
     }
 
     fn publish(&mut self, layer: Resource<StagedLayer>, id: String) -> HostResult<()> {
@@ -177,7 +177,7 @@ impl wit::Host for State {
 impl wit::HostStagedLayer for State {
     fn room(&mut self, this: Resource<StagedLayer>) -> HostResult<Resource<Directory>> {
         let fd = self.at(&this)?.0.room()?;
-        Ok(self.handles.push(Directory::new(fd, Access::ReadWrite))?)
+        self.handles.push(Directory::new(fd, Access::ReadWrite))
     }
 
     fn drop(&mut self, this: Resource<StagedLayer>) -> wasmtime::Result<()> {

@@ -12,6 +12,7 @@ pub(crate) mod directory;
 pub(crate) mod errno;
 pub(crate) mod file;
 mod filesystem;
+pub(crate) mod handles;
 pub(crate) mod home;
 pub(crate) mod listing;
 mod log;
@@ -27,11 +28,12 @@ pub(crate) use wasi::link as link_wasi;
 use crate::bindings::mica::host::types;
 use crate::limits::{Class, Limits};
 use crate::{Code, Failure, Operation};
+use handles::{HandleBudget, Handles};
 use meter::{MemoryBudget, Meter};
 use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
-use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
@@ -59,24 +61,12 @@ impl From<wasmtime::Error> for HostError {
     }
 }
 
-impl From<ResourceTableError> for HostError {
-    fn from(error: ResourceTableError) -> Self {
-        match error {
-            ResourceTableError::Full => Self::Failure(Failure::new(
-                Code::Limit,
-                "the operation holds as many handles as it may: `handles`",
-            )),
-            other => Self::Trap(other.into()),
-        }
-    }
-}
-
 /// What lives beside one instance for one operation.
 pub(crate) struct State {
     pub(crate) operation: Operation,
     pub(crate) driver: Arc<str>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) handles: ResourceTable,
+    pub(crate) handles: Handles,
     pub(crate) meter: Meter,
     pub(crate) memory: MemoryBudget,
     /// What the views of the operation become.
@@ -94,13 +84,12 @@ impl State {
         driver: Arc<str>,
         limits: &Arc<Limits>,
         class: Class,
+        budget: &Arc<HandleBudget>,
     ) -> Self {
-        let mut handles = ResourceTable::new();
-        handles.set_max_capacity(limits.handles);
         let stderr = MemoryOutputPipe::new(limits.log_bytes);
         Self {
             driver,
-            handles,
+            handles: Handles::new(limits.handles, Arc::clone(budget)),
             meter: Meter::new(limits, class),
             memory: MemoryBudget::new(limits),
             outcome: Outcome::default(),

@@ -165,7 +165,7 @@ impl wit::Host for State {
                 lowers: Place::of_all(&lowers)?,
                 upper_and_work: Some((Place::of(&upper)?, Place::of(&work)?)),
             };
-            return Ok(self.handles.push(Mount::planned(plan, Access::ReadWrite))?);
+            return self.handles.push(Mount::planned(plan, Access::ReadWrite));
         }
         let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
         let plan = Overlay {
@@ -178,7 +178,7 @@ impl wit::Host for State {
             mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
         let sharing = upper.what_is_shared().map(Sharing::through_overlay);
         let mount = Mount::detached(detached, Access::ReadWrite).sharing(sharing);
-        Ok(self.handles.push(mount)?)
+        self.handles.push(mount)
     }
 
     fn overlay_view(
@@ -196,7 +196,7 @@ impl wit::Host for State {
                 lowers: Place::of_all(&lowers)?,
                 upper_and_work: None,
             };
-            return Ok(self.handles.push(Mount::planned(plan, Access::ReadOnly))?);
+            return self.handles.push(Mount::planned(plan, Access::ReadOnly));
         }
         let fds: Vec<BorrowedFd<'_>> = lowers.iter().map(Directory::fd).collect();
         let plan = Overlay {
@@ -229,13 +229,13 @@ impl wit::Host for State {
         if self.outcome == Outcome::Plan {
             let directory = Place::of(&directory)?;
             let plan = MountPlan::Bind { directory, access };
-            return Ok(self.handles.push(Mount::planned(plan, access))?);
+            return self.handles.push(Mount::planned(plan, access));
         }
         let detached = mount::bind(directory.fd(), wanted)
             .map_err(|error| Failure::from_io("bind the directory", &error))?;
         let sharing = directory.what_is_shared().cloned();
         let mount = Mount::detached(detached, access).sharing(sharing);
-        Ok(self.handles.push(mount)?)
+        self.handles.push(mount)
     }
 
     fn make_opaque(&mut self, directory: Resource<Directory>) -> HostResult<()> {
@@ -275,7 +275,7 @@ impl wit::HostMount for State {
             .root()
             .map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
         let root = Directory::new(fd, mount.access).sharing(mount.sharing.clone());
-        Ok(self.handles.push(root)?)
+        self.handles.push(root)
     }
 
     fn drop(&mut self, this: Resource<Mount>) -> wasmtime::Result<()> {

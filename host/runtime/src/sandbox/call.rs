@@ -31,7 +31,8 @@ impl Generation {
         body: impl FnOnce(&mut Store<State>, &Full) -> wasmtime::Result<T>,
     ) -> Result<Finished<T>, Error> {
         let _running = self.counters.begin();
-        let state = State::new(operation, Arc::clone(&self.label), &self.limits, class);
+        let label = Arc::clone(&self.label);
+        let state = State::new(operation, label, &self.limits, class, &self.handles);
         let mut store = Store::new(self.linked.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.call_bytes);

@@ -48,7 +48,7 @@ fn in_words(left_out: &[LeftOut]) -> Vec<String> {
 
 /// Puts a stream into the operation's table; the number is what a guest borrows it by.
 fn lend<T: Send + 'static>(store: &mut Store<State>, stream: T) -> wasmtime::Result<u32> {
-    Ok(store.data_mut().handles.push(stream)?.rep())
+    Ok(store.data_mut().handles.lend(stream)?.rep())
 }
 
 impl Generation {

@@ -8,6 +8,7 @@ use super::{Counters, Runtime, cache};
 use crate::bindings::FullPre;
 use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
+use crate::capability::handles::HandleBudget;
 use crate::capability::home::NoHome;
 use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
@@ -82,6 +83,7 @@ pub struct Generation {
     pub(super) label: Arc<str>,
     pub(super) linked: FullPre<State>,
     pub(super) limits: Arc<Limits>,
+    pub(super) handles: Arc<HandleBudget>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -110,6 +112,7 @@ impl Generation {
             label: Arc::from("?"),
             linked,
             limits: Arc::clone(&runtime.limits),
+            handles: HandleBudget::new(runtime.limits.driver_handles),
             counters: Arc::clone(&runtime.counters),
         }
     }

@@ -8,7 +8,9 @@ use crate::api::refusal::{Refusal, RequestError};
 use crate::api::stream::{self, CancelOnDrop, Raw};
 use crate::config::ApiLimits;
 use axum::body::Body;
-use mica_engine::{ApplyReport, ArchiveForm, DiffRequest, Engine, Error, Sink, Source};
+use mica_engine::{
+    ApplyReport, ArchiveForm, DiffRequest, Engine, Error, OperationTicket, Sink, Source,
+};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +31,7 @@ pub(in crate::api) struct Target {
     pub(in crate::api) form: ArchiveForm,
 }
 
-/// Makes a body of the difference between a layer and another.
+/// Makes a body of the difference between a layer and another, for the operation that was begun as `ticket`.
 ///
 /// # Errors
 /// What the engine answers before the first bytes; later errors break the body off.
@@ -37,11 +39,15 @@ pub(in crate::api) async fn diff(
     engine: Arc<Engine>,
     store: String,
     request: DiffRequest,
+    ticket: OperationTicket,
 ) -> Result<Body, Refusal> {
     let (sink, chunks) = Sink::channel(CHUNKS);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let work = move || engine.diff(&store, &request, sink, token).map(drop);
+    let work = move || {
+        let written = engine.diff(&store, &request, sink, token);
+        ticket.end(written, |report| Some(report.clone())).map(drop)
+    };
     let result = dispatch(work);
     stream::body(Raw, chunks, result, cancel).await
 }

@@ -90,6 +90,7 @@ fn request_status(error: &RequestError) -> StatusCode {
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RequestError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
         RequestError::Invalid(_)
+        | RequestError::UnknownOperation(_)
         | RequestError::NotUtf8
         | RequestError::TooLarge { .. }
         | RequestError::Slow { .. }

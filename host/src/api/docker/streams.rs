@@ -15,7 +15,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
 use axum::http::{Uri, header};
 use axum::response::IntoResponse as _;
-use mica_engine::{ArchiveForm, ChangeSink, DiffParent, DiffRequest};
+use mica_engine::{ArchiveForm, ChangeSink, DiffParent, DiffRequest, OperationKind};
 use std::sync::Arc;
 
 /// Pages of up to 1024 changes that lie ready for a client.
@@ -36,7 +36,10 @@ pub(super) async fn diff(State(shared): State<Shared>, body: Body) -> Answer {
         parent,
         form: ArchiveForm::Moby,
     };
-    let body = transfer::diff(Arc::clone(&shared.engine), store, request).await?;
+    let ticket = shared
+        .engine
+        .begin(OperationKind::Diff, &store, &request.id);
+    let body = transfer::diff(Arc::clone(&shared.engine), store, request, ticket).await?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response())
 }
 

@@ -4,7 +4,7 @@
 
 use super::differences::ParentQuery;
 use super::extract::{Asked, At};
-use super::{Answer, Shared};
+use super::{Answer, Shared, operations};
 use crate::api::dispatch::dispatch;
 use crate::api::stream::{self, CancelOnDrop, Encoder};
 use crate::api::types::{ChangeList, ChangeView, Problem};
@@ -12,7 +12,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse as _;
-use mica_engine::{Change, ChangeSink};
+use mica_engine::{Change, ChangeSink, OperationKind};
 
 /// Pages of up to 1024 changes that lie ready for a client.
 const PAGES: usize = 4;
@@ -20,6 +20,7 @@ const PAGES: usize = 4;
 /// Lists the paths that differ between a layer and another, in byte order.
 ///
 /// An error after the first bytes breaks the body off: the connection closes without the last chunk.
+/// `GET /v1/operations/{operation}` then says why.
 #[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/changes", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
@@ -28,7 +29,8 @@ const PAGES: usize = 4;
             description = "Compares with this layer; if absent with the layer's parent, if empty with nothing."),
     ),
     responses(
-    (status = 200, description = "The changes.", body = ChangeList),
+    (status = 200, description = "The changes.", body = ChangeList,
+        headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."))),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn changes(
@@ -39,15 +41,17 @@ pub(super) async fn changes(
     let (sink, pages) = ChangeSink::channel(PAGES);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
+    let ticket = shared.engine.begin(OperationKind::Changes, &store, &id);
+    let operation = operations::header(&ticket)?;
     let work = move || {
-        shared
-            .engine
-            .changes(&store, &id, query.into(), sink, token)
+        let engine = &shared.engine;
+        let listed = engine.changes(&store, &id, query.into(), sink, token);
+        ticket.end(listed, |()| None)
     };
     let result = dispatch(work);
     let body = stream::body(Json { is_first: true }, pages, result, cancel).await?;
     let kind = HeaderValue::from_static("application/json");
-    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+    Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
 }
 
 /// Writes `{"changes":[…]}` page by page.

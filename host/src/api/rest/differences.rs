@@ -3,7 +3,7 @@
 //! Invariant: an archive streams; no size of it is held in memory.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call};
+use super::{Answer, Shared, answer, call, operations};
 use crate::api::archive::{Coding, Target, Wanted, transfer};
 use crate::api::refusal::RequestError;
 use crate::api::types::{ApplyReport, Problem, SizeView};
@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::IntoResponse as _;
-use mica_engine::{ArchiveForm, DiffParent, DiffRequest};
+use mica_engine::{ArchiveForm, DiffParent, DiffRequest, OperationKind};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -35,7 +35,8 @@ impl From<ParentQuery> for DiffParent {
 /// Writes the difference between a layer and another as a tar archive.
 ///
 /// PAX, entries in byte order, deletions as whiteouts; the same layers give the same bytes. An error after the first
-/// bytes breaks the body off: the connection closes without the last chunk.
+/// bytes breaks the body off: the connection closes without the last chunk. `GET /v1/operations/{operation}` then says
+/// why, and of an archive that is whole what of the layer it does not hold.
 #[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
@@ -44,7 +45,8 @@ impl From<ParentQuery> for DiffParent {
             description = "Compares with this layer; if absent with the layer's parent, if empty with nothing."),
     ),
     responses(
-    (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar"),
+    (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar",
+        headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."))),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn diff(
@@ -57,9 +59,13 @@ pub(super) async fn diff(
         parent: query.into(),
         form: ArchiveForm::Faithful,
     };
-    let body = transfer::diff(Arc::clone(&shared.engine), store, request).await?;
+    let ticket = shared
+        .engine
+        .begin(OperationKind::Diff, &store, &request.id);
+    let operation = operations::header(&ticket)?;
+    let body = transfer::diff(Arc::clone(&shared.engine), store, request, ticket).await?;
     let kind = HeaderValue::from_static("application/x-tar");
-    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
+    Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
 }
 
 /// Applies a tar archive to a layer, whole or not at all.

@@ -12,6 +12,7 @@ mod extract;
 mod host;
 mod layers;
 mod openapi;
+mod operations;
 mod problem;
 mod queries;
 mod snapshots;
@@ -75,6 +76,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/status", get(status::status))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/events", get(events::events))
+        .route("/v1/operations/{operation}", get(operations::inspect))
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
         .route("/v1/drivers/{driver}", get(drivers::inspect))
         .route("/v1/drivers/{driver}/swap", post(drivers::swap))

@@ -3,7 +3,7 @@
 //! Invariant: made once; a handler that is not listed here is not documented, so the tests compare the list with the
 //! routes.
 
-use super::{changes, differences, drivers, events, layers, snapshots, status, stores};
+use super::{changes, differences, drivers, events, layers, operations, snapshots, status, stores};
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
@@ -23,7 +23,7 @@ use utoipa::OpenApi;
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
         layers::metadata, layers::usage,
-        differences::diff, differences::apply, differences::size, changes::changes,
+        differences::diff, differences::apply, differences::size, changes::changes, operations::inspect,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),
     tags(

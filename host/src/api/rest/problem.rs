@@ -70,6 +70,9 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
         RequestError::Invalid(_) => (Code::BAD_REQUEST, "invalid-request", "the request is wrong"),
         RequestError::NotUtf8 => (Code::BAD_REQUEST, "invalid-id", "the id is not allowed"),
         RequestError::UnknownPath(_) => (Code::NOT_FOUND, "unknown-path", "no such path"),
+        RequestError::UnknownOperation(_) => {
+            (Code::NOT_FOUND, "unknown-operation", "no such operation")
+        }
         RequestError::Method { .. } => (
             Code::METHOD_NOT_ALLOWED,
             "method-not-allowed",
@@ -117,6 +120,9 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
             "use 1 to 255 bytes without `/`, NUL and control characters, not `.` or `..`"
         }
         RequestError::UnknownPath(_) => "see `/v1/openapi.json` for what there is",
+        RequestError::UnknownOperation(_) => {
+            "ask soon after the stream has ended: the last 256 are known, and none of a daemon that has ended"
+        }
         RequestError::Encoding(_) => "send the archive as it is, or compressed by gzip or zstd",
         RequestError::Foreign(_) => "use the unix socket, or `localhost` as the host",
         RequestError::Unauthorized => {

@@ -4,6 +4,7 @@
 
 mod driver;
 mod layer;
+mod operation;
 mod pairs;
 mod problem;
 mod snapshot;
@@ -15,6 +16,7 @@ pub(crate) use layer::{
     ApplyReport, ChangeList, ChangeView, LayerList, LayerRequest, LayerView, MetadataView,
     MountRequest, MountView, SizeView, UnmountView, UsageView,
 };
+pub(crate) use operation::OperationView;
 pub(crate) use pairs::Pairs;
 pub(crate) use problem::Problem;
 pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};

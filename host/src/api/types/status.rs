@@ -128,7 +128,7 @@ pub(crate) struct EventView {
     /// When: RFC 3339, UTC.
     pub(crate) time: String,
     /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
-    /// `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
+    /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
     /// `driver.failed`, `driver.quarantined` or `driver.released`.
     pub(crate) kind: String,
     /// The store it is about.

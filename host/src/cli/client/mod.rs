@@ -23,6 +23,15 @@ pub(crate) use place::Place;
 /// Bytes of a JSON answer that are read: more than any page of a list, less than memory.
 const ANSWER_BYTES: usize = 64 << 20;
 
+/// What an answer's body was.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// Bytes that it had.
+    pub(crate) count_bytes: u64,
+    /// By what the daemon knows the operation that wrote it.
+    pub(crate) operation: Option<String>,
+}
+
 /// A client of one daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -83,31 +92,61 @@ impl Client {
         }
     }
 
-    /// Writes an answer's body to `sink` as it comes, and returns how many bytes it had.
+    /// Writes an answer's body to `sink` as it comes.
     ///
     /// # Errors
-    /// [`Failure::Connection`] when the body breaks off: what was written until then is not complete.
-    pub(crate) fn get_stream(&self, target: &str, sink: &mut dyn Write) -> Result<u64, Failure> {
+    /// When the body breaks off, [`Failure::Problem`] if the daemon still knows why, else [`Failure::Connection`]: what
+    /// was written until then is not complete.
+    pub(crate) fn get_stream(
+        &self,
+        target: &str,
+        sink: &mut dyn Write,
+    ) -> Result<Received, Failure> {
         self.runtime.block_on(async {
             let response = self.send(Method::GET, target, Body::empty()).await?;
+            let operation = operation_of(&response);
             let mut body = response.into_body();
             let mut count_bytes = 0;
             while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(self.broken("read the answer"))?;
+                let frame = match frame {
+                    Ok(frame) => frame,
+                    Err(error) => {
+                        let broken = self.broken("read the answer")(error);
+                        return Err(self.reason(operation).await.unwrap_or(broken));
+                    }
+                };
                 if let Some(bytes) = frame.data_ref() {
                     let written = sink.write_all(bytes).and_then(|()| sink.flush());
                     written.map_err(Failure::io("write what was received"))?;
                     count_bytes += bytes.len() as u64;
                 }
             }
-            Ok(count_bytes)
+            Ok(Received {
+                count_bytes,
+                operation,
+            })
         })
+    }
+
+    /// Why a stream broke off, if the daemon knows.
+    async fn reason(&self, operation: Option<String>) -> Option<Failure> {
+        let target = format!("/v1/operations/{}", segment(&operation?));
+        let response = self.send(Method::GET, &target, Body::empty()).await.ok()?;
+        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES);
+        let bytes = body.collect().await.ok()?.to_bytes();
+        let mut document: Value = serde_json::from_slice(&bytes).ok()?;
+        let problem = serde_json::from_value(document.get_mut("problem")?.take()).ok()?;
+        Some(Failure::Problem(Box::new(problem)))
     }
 
     fn document(&self, method: Method, target: &str, body: Body) -> Result<Value, Failure> {
         self.runtime.block_on(async {
             let response = self.send(method, target, body).await?;
-            let bytes = self.collect(response).await?;
+            let operation = operation_of(&response);
+            let bytes = match self.collect(response).await {
+                Ok(bytes) => bytes,
+                Err(broken) => return Err(self.reason(operation).await.unwrap_or(broken)),
+            };
             if bytes.is_empty() {
                 return Ok(Value::Null);
             }
@@ -195,6 +234,11 @@ impl Client {
     ) -> impl FnOnce(Box<dyn std::error::Error + Send + Sync>) -> Failure {
         self.broken_by(doing)
     }
+}
+
+fn operation_of(response: &Response<Incoming>) -> Option<String> {
+    let value = response.headers().get("mica-operation")?;
+    value.to_str().ok().map(str::to_owned)
 }
 
 /// A segment of a target: everything but letters, digits and `-_~` is percent-encoded, and so are the names `.` and

@@ -131,7 +131,7 @@ impl Story<'_> {
             let file = File::create(archive)
                 .map_err(Failure::io(format!("write `{}`", archive.display())))?;
             let mut sink = BufWriter::new(Interruptible(file));
-            let count = client.get_stream(&target, &mut sink)?;
+            let count = client.get_stream(&target, &mut sink)?.count_bytes;
             Ok(Amount {
                 bytes: Some(count),
                 entries: None,

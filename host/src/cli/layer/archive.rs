@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{ApplyArguments, DiffArguments, target};
+use crate::cli::client::segment;
 use crate::cli::failure::Failure;
 use crate::cli::progress::{Watched, bytes_bar};
 use crate::cli::{Context, words};
@@ -40,11 +41,47 @@ pub(super) fn diff(context: &Context, arguments: &DiffArguments) -> Result<(), F
             what: "an archive is not for a terminal".to_owned(),
             remedy: "name a file with `-o FILE`, or send it through a pipe",
         }),
-        _ => context
-            .client
-            .get_stream(&target, &mut io::stdout().lock())
-            .map(drop),
+        _ => {
+            let received = context
+                .client
+                .get_stream(&target, &mut io::stdout().lock())?;
+            let report = report(context, received.operation.as_deref())?;
+            let left_out = left_out(&report);
+            if !left_out.is_empty() {
+                context.printer.note_document(&report, &left_out);
+            }
+            Ok(())
+        }
     }
+}
+
+/// What the daemon tells of an archive that it has written; nothing if it is an older one.
+fn report(context: &Context, operation: Option<&str>) -> Result<Value, Failure> {
+    let Some(operation) = operation else {
+        return Ok(Value::Null);
+    };
+    let target = format!("/v1/operations/{}", segment(operation));
+    let mut document = context.client.get(&target)?;
+    Ok(document["report"].take())
+}
+
+/// What an archive does not hold of its layer, one line each; empty if it holds all.
+fn left_out(report: &Value) -> String {
+    let count = words::number(report, "left_out_count");
+    let first = words::list(report, "first_left_out");
+    if count == 0 {
+        return String::new();
+    }
+    let mut text = format!("the archive does not hold {count} of the layer's nodes and attributes");
+    text.extend(
+        first
+            .iter()
+            .map(|one| format!("\n  left out: {}", words::text(one))),
+    );
+    if count > first.len() as u64 {
+        text.push_str("\n  …");
+    }
+    text
 }
 
 fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Failure> {
@@ -59,15 +96,24 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
     };
     let output = File::create(&partial.path).map_err(Failure::io(doing()))?;
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, Watched::new(output, &bar));
-    let count_bytes = context
+    let received = context
         .client
         .get_stream(target, &mut Unflushed(&mut writer))?;
     writer.flush().map_err(Failure::io(doing()))?;
     bar.finish_and_clear();
     partial.complete(file).map_err(Failure::io(doing()))?;
-    let document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
+    let report = report(context, received.operation.as_deref())?;
+    let count_bytes = received.count_bytes;
+    let mut document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
+    for name in ["left_out_count", "first_left_out"] {
+        if let Some(told) = report.get(name) {
+            document[name] = told.clone();
+        }
+    }
     context.printer.result(&document, || {
-        format!("{}  {}", file.display(), words::bytes(count_bytes))
+        let left_out = left_out(&report);
+        let written = format!("{}  {}", file.display(), words::bytes(count_bytes));
+        format!("{written}\n{left_out}").trim_end().to_owned()
     })
 }
 

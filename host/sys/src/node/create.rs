@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, fgetxattr, makedev, mkdirat, mknodat, symlinkat};
+use rustix::fs::{FileType, Mode, OFlags, fgetxattr, fstat, makedev, mkdirat, mknodat, symlinkat};
 use rustix::io::Errno;
 
 use super::open::{open_confined, open_directory};
@@ -24,12 +24,27 @@ const DEFAULT_LIST: &[u8] = b"system.posix_acl_default";
 /// # Errors
 /// EEXIST when the name is taken.
 pub fn create_directory(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<OwnedFd> {
-    // Closed to others until it has its mode; and with the owner's bits, so that it can be opened.
-    mkdirat(dir, name.as_c_str(), Mode::RWXU)?;
+    // With the owner's bits, so that it can be opened.
+    mkdirat(dir, name.as_c_str(), permissions(mode) | Mode::RWXU)?;
     let made = open_directory(dir, name)?;
-    disinherit(dir, made.as_fd())?;
-    set_mode_fd(made.as_fd(), mode)?;
+    settle_rights(dir, made.as_fd(), mode)?;
     Ok(made)
+}
+
+/// What a node may be made with: neither set-id bits nor the sticky bit before all else is right.
+fn permissions(mode: u32) -> Mode {
+    Mode::from_raw_mode(mode & 0o777)
+}
+
+/// Gives a node that was just made with its permission bits exactly the mode `mode` and no access list. Setting a mode is
+/// written to the file system's journal and asking for it is not, so that is done only where the umask, the directory or a
+/// set-id bit makes a difference.
+fn settle_rights(dir: BorrowedFd<'_>, made: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    disinherit(dir, made)?;
+    match fstat(made)?.st_mode & 0o7777 {
+        found if found == mode & 0o7777 => Ok(()),
+        _ => set_mode_fd(made, mode),
+    }
 }
 
 /// Takes away the access lists that a new node has from its directory: they give rights that no one asked for.
@@ -65,9 +80,8 @@ fn absent_is_fine(removed: io::Result<()>) -> io::Result<()> {
 /// EEXIST when the name is taken.
 pub fn create_regular(dir: BorrowedFd<'_>, name: &Name, mode: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    let made = open_confined(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
-    disinherit(dir, made.as_fd())?;
-    set_mode_fd(made.as_fd(), mode)?;
+    let made = open_confined(dir, name, flags, permissions(mode))?;
+    settle_rights(dir, made.as_fd(), mode)?;
     Ok(made)
 }
 

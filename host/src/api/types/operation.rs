@@ -1,0 +1,103 @@
+//! Operations whose answer is a stream.
+
+use mica_engine::{OperationKind, OperationState};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// How an operation stands whose answer was a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct OperationView {
+    /// Its id, as the header `Mica-Operation` gave it.
+    pub(crate) id: String,
+    /// What it does: `diff` or `changes`.
+    pub(crate) kind: String,
+    /// The store.
+    pub(crate) store: String,
+    /// The layer.
+    pub(crate) layer: String,
+    /// When it began: RFC 3339, UTC.
+    pub(crate) began: String,
+    /// `running`, `done` or `failed`.
+    pub(crate) state: String,
+    /// Of a `diff` that is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) report: Option<DiffReport>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<LateProblem>,
+}
+
+/// What an archive of a layer holds, and what it does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct DiffReport {
+    /// Entries of the archive.
+    pub(crate) entries: u64,
+    /// Bytes of the archive, with headers and padding.
+    pub(crate) archive_bytes: u64,
+    /// Nodes and attributes of the layer that the archive does not hold.
+    pub(crate) left_out_count: u64,
+    /// The first of them, in words; 16 at most.
+    pub(crate) first_left_out: Vec<String>,
+}
+
+/// Why a stream broke off. RFC 9457, without what belongs to the status of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct LateProblem {
+    /// `urn:mica:problem:` and the code.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// The stable word for programs.
+    pub(crate) code: String,
+    /// What was being done, to what, and why it did not work.
+    pub(crate) detail: String,
+    /// What would help.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remedy: Option<String>,
+}
+
+impl From<mica_engine::OperationView> for OperationView {
+    fn from(view: mica_engine::OperationView) -> Self {
+        let kind = match view.kind {
+            OperationKind::Diff => "diff",
+            OperationKind::Changes => "changes",
+        };
+        let (state, report, problem) = match view.state {
+            OperationState::Running => ("running", None, None),
+            OperationState::Done(report) => ("done", report.map(DiffReport::from), None),
+            OperationState::Failed {
+                code,
+                detail,
+                remedy,
+            } => {
+                let problem = LateProblem {
+                    kind: format!("urn:mica:problem:{code}"),
+                    code: code.to_owned(),
+                    detail: detail.into(),
+                    remedy: remedy.map(Into::into),
+                };
+                ("failed", None, Some(problem))
+            }
+        };
+        Self {
+            id: view.id,
+            kind: kind.to_owned(),
+            store: view.store,
+            layer: view.layer,
+            began: view.began.to_string(),
+            state: state.to_owned(),
+            report,
+            problem,
+        }
+    }
+}
+
+impl From<mica_engine::DiffReport> for DiffReport {
+    fn from(report: mica_engine::DiffReport) -> Self {
+        Self {
+            entries: report.entries,
+            archive_bytes: report.archive_bytes,
+            left_out_count: report.left_out_count,
+            first_left_out: report.first_left_out,
+        }
+    }
+}
