@@ -82,6 +82,9 @@ impl Engine {
             is_closed: AtomicBool::new(false),
             _claims: [root_claim, run_claim],
         };
+        for detail in &engine.settings.unreadable_drivers {
+            engine.report(News::new(EventKind::DriverFailed), None, detail);
+        }
         engine.load_known_drivers()?;
         engine.open_stores()?;
         engine.clear_mounts_of_no_store();

@@ -78,6 +78,8 @@ pub struct EngineSettings {
     /// Drivers in the order of rising precedence: of two with one name the later is used, and the earlier if the
     /// later cannot be loaded.
     pub drivers: Vec<DriverSource>,
+    /// Components that were to be loaded and cannot even be read: which, and why.
+    pub unreadable_drivers: Vec<String>,
     /// Grants by driver name that the operator gave.
     pub grants: BTreeMap<String, Grants>,
     /// Grants by driver name of drivers without an entry in `grants`; the others get [`Grants::standard`].
@@ -99,6 +101,7 @@ impl EngineSettings {
             max_depth: 500,
             driver_depths: BTreeMap::new(),
             drivers: Vec::new(),
+            unreadable_drivers: Vec::new(),
             grants: BTreeMap::new(),
             usual_grants: BTreeMap::new(),
             selection: Selection::default(),

@@ -8,8 +8,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Every driver that the program and the directory have.
-pub(super) fn sources(directory: Option<&Path>, most: usize) -> Result<Vec<DriverSource>, Error> {
+/// Every driver that the program and the directory have, and what is wrong with files of the directory that are none.
+pub(super) fn sources(
+    directory: Option<&Path>,
+    most: usize,
+) -> Result<(Vec<DriverSource>, Vec<String>), Error> {
     let embedded = mica_artifacts::DRIVERS
         .iter()
         .map(|(name, bytes)| DriverSource {
@@ -18,12 +21,13 @@ pub(super) fn sources(directory: Option<&Path>, most: usize) -> Result<Vec<Drive
             origin: Origin::Embedded,
         });
     let mut sources: Vec<_> = embedded.collect();
+    let mut unreadable = Vec::new();
     for path in directory.map(components).transpose()?.unwrap_or_default() {
         // One file that is no component must not keep the others from being loaded, or the daemon from starting.
         let bytes = match read_component(&path, most) {
             Ok(bytes) => bytes,
             Err(error) => {
-                tracing::warn!("`{}` is not loaded: {error}", path.display());
+                unreadable.push(format!("`{}` is not loaded: {error}", path.display()));
                 continue;
             }
         };
@@ -33,7 +37,7 @@ pub(super) fn sources(directory: Option<&Path>, most: usize) -> Result<Vec<Drive
             origin: Origin::Directory(path),
         });
     }
-    Ok(sources)
+    Ok((sources, unreadable))
 }
 
 /// What drivers of the program get unless the configuration says otherwise, where it is more than the standard.
@@ -76,7 +80,8 @@ mod tests {
         for name in ["b.wasm", "a.wasm", "README"] {
             std::fs::write(place.path().join(name), name).unwrap();
         }
-        let sources = sources(Some(place.path()), 100).unwrap();
+        let (sources, unreadable) = sources(Some(place.path()), 100).unwrap();
+        assert!(unreadable.is_empty());
         let (embedded, files) = sources.split_at(mica_artifacts::DRIVERS.len());
         assert!(
             embedded
@@ -101,7 +106,14 @@ mod tests {
         std::fs::write(at("e.wasm"), [0; 101]).unwrap();
         std::fs::write(at("real"), [1; 100]).unwrap();
         std::os::unix::fs::symlink("real", at("f.wasm")).unwrap();
-        let sources = sources(Some(place.path()), 100).unwrap();
+        let (sources, unreadable) = sources(Some(place.path()), 100).unwrap();
+        for (told, name) in unreadable
+            .iter()
+            .zip(["a.wasm", "b.wasm", "c.wasm", "d.wasm", "e.wasm"])
+        {
+            assert!(told.contains(name), "{told}");
+        }
+        assert_eq!(unreadable.len(), 5);
         let found: Vec<_> = sources.iter().skip(mica_artifacts::DRIVERS.len()).collect();
         assert_eq!(found.len(), 1, "only what the last link leads to");
         assert_eq!(found[0].origin, Origin::Directory(at("f.wasm")));

@@ -232,11 +232,14 @@ fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime
         compiler,
     })
     .map_err(|error| Error::Sandbox(error.to_string()))?;
+    let (drivers, unreadable_drivers) =
+        drivers::sources(config.drivers_dir.as_deref(), config.limits.component_bytes)?;
     let settings = EngineSettings {
         durability: config.durability,
         max_depth: config.max_depth,
         driver_depths: config.driver_depths.clone(),
-        drivers: drivers::sources(config.drivers_dir.as_deref(), config.limits.component_bytes)?,
+        drivers,
+        unreadable_drivers,
         grants: config.grants.clone(),
         usual_grants: drivers::usual_grants(),
         selection: config.selection.clone(),

@@ -21,7 +21,8 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use wasmtime::Engine;
@@ -29,6 +30,8 @@ use wasmtime::component::Component;
 
 /// Bytes of a digest.
 const DIGEST: usize = 32;
+/// Files that are kept: many times the drivers of a node, with the builds that they replaced.
+const KEPT: usize = 64;
 
 /// A directory of compiled code.
 #[derive(Debug)]
@@ -178,7 +181,24 @@ impl Cache {
         // A power cut may leave a part of it, which its digest would tell; but it would cost the next start the time again.
         file.sync_all()?;
         remove_if_there(node::remove_file(directory, &kept))?;
-        node::rename(directory, &draft, directory, &kept)
+        node::rename(directory, &draft, directory, &kept)?;
+        self.remove_old()
+    }
+
+    /// Removes the oldest files if there are too many: builds that no one loads any more, and drafts of a killed daemon.
+    fn remove_old(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        // The kernel's name for the directory that was opened, wherever it is by now.
+        for entry in fs::read_dir(format!("/proc/self/fd/{}", self.directory.as_raw_fd()))? {
+            let entry = entry?;
+            files.push((entry.metadata()?.modified()?, entry.file_name()));
+        }
+        files.sort();
+        for (_, file) in files.iter().take(files.len().saturating_sub(KEPT)) {
+            let name = Name::new(file.as_bytes()).map_err(io::Error::other)?;
+            remove_if_there(node::remove_file(self.directory.as_fd(), &name))?;
+        }
+        Ok(())
     }
 }
 
@@ -197,6 +217,7 @@ fn remove_if_there(removed: io::Result<()>) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::sandbox::admission;
+    use std::time::{Duration, SystemTime};
 
     fn prepared() -> Prepared {
         let (_, bytes) = mica_artifacts::DRIVERS[0];
@@ -227,6 +248,26 @@ mod tests {
         cache.keep("key", &prepared());
         cache.keep("key", &prepared());
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn the_oldest_files_make_room() {
+        let place = tempfile::tempdir().unwrap();
+        let cache = Cache::open(place.path().join("c")).unwrap();
+        let (prepared, before) = (prepared(), SystemTime::UNIX_EPOCH);
+        for number in 0..KEPT + 5 {
+            let key = format!("key-{number}");
+            cache.keep(&key, &prepared);
+            let file = File::options()
+                .write(true)
+                .open(cache.path.join(key))
+                .unwrap();
+            file.set_modified(before + Duration::from_secs(number as u64))
+                .unwrap();
+        }
+        let found = |number: usize| cache.find(&format!("key-{number}")).is_some();
+        assert_eq!(fs::read_dir(&cache.path).unwrap().count(), KEPT);
+        assert!(!found(0) && !found(4) && found(5) && found(KEPT + 4));
     }
 
     #[test]
