@@ -237,6 +237,19 @@ impl Daemon {
             .count()
     }
 
+    /// How often its threads went to sleep by themselves, and so had to be woken.
+    pub fn sleeps(&self) -> u64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("threads");
+        let counts = tasks.flatten().filter_map(|task| {
+            let status = fs::read_to_string(task.path().join("status")).ok()?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line?.trim().parse::<u64>().ok()
+        });
+        counts.sum()
+    }
+
     /// Whether a debugger has attached to every thread: it does so one by one, and any of them may make the next call.
     pub fn is_traced(&self) -> bool {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("threads");

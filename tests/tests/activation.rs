@@ -26,10 +26,13 @@ impl Manager {
         Self(socket)
     }
 
+    /// The next assignments, one a line; a line break at the end says nothing.
     fn hears(&self) -> String {
         let mut bytes = [0; 4096];
         let length = self.0.recv(&mut bytes).expect("it is told something");
-        String::from_utf8_lossy(&bytes[..length]).into_owned()
+        String::from_utf8_lossy(&bytes[..length])
+            .trim_end()
+            .to_owned()
     }
 }
 

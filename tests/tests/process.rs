@@ -197,6 +197,30 @@ fn idle_and_half_open_connections_hold_no_one_up() {
     bench.watch().check();
 }
 
+/// A machine with nothing to do saves power only if no one wakes it.
+#[test]
+fn an_idle_daemon_is_rarely_woken() {
+    const SECONDS: u64 = 5;
+    const MOST_A_SECOND: u64 = 5;
+    let bench = setup::VFS_EXT4.start();
+    life(&bench);
+    // What begins after the work, such as the removal of layers, ends by itself; threads that wait for more end too.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let before = bench.daemon.sleeps();
+        std::thread::sleep(Duration::from_secs(SECONDS));
+        // Fewer than before when a thread has ended.
+        let woken = bench.daemon.sleeps().saturating_sub(before);
+        if woken < SECONDS * MOST_A_SECOND {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "it was woken {woken} times in {SECONDS} seconds"
+        );
+    }
+}
+
 #[test]
 fn a_stop_ends_in_time_and_takes_the_socket_away() {
     let bench = setup::VFS_EXT4.start();

@@ -31,7 +31,6 @@ use activation::Passed;
 use listen::{Fronts, Listening};
 use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
 use mica_runtime::Compiler;
-use notify::Manager;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -288,15 +287,14 @@ async fn run(
     };
     let Listening { places, tasks } = fronts.listen(passed).await?;
     let state = rest::router(api);
-    let manager = Manager::find();
-    manager.ready(&config.socket, engine.stores().len());
+    notify::ready(&config.socket, engine.stores().len());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        () = watched(&manager, state) => {}
+        () = watched(state) => {}
     }
     tracing::info!("stopping");
-    manager.stopping();
+    notify::stopping();
     places.iter().for_each(socket::Place::remove);
     // An error means that no one listens any more.
     let _heard = stop.send(true);
@@ -312,7 +310,7 @@ async fn run(
 }
 
 /// Tells that the daemon lives, for good; waits for good if no one wants to know.
-async fn watched(manager: &Manager, state: axum::Router) {
-    manager.beat(state).await;
+async fn watched(state: axum::Router) {
+    notify::beat(state).await;
     std::future::pending().await
 }

@@ -73,6 +73,10 @@ pub fn read_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result
 ///
 /// # Errors
 /// What the kernel says, and `WriteZero` when it takes nothing more. A part may have been written.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the kernel writes no more than it is given"
+)]
 pub fn write_all_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result<()> {
     let mut rest = bytes;
     let mut position = offset;
@@ -80,7 +84,7 @@ pub fn write_all_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result
         match pwrite(fd, rest, position) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
-                rest = rest.get(written..).unwrap_or_default();
+                rest = &rest[written..];
                 position = position.saturating_add(written as u64);
             }
             Err(Errno::INTR) => {}
@@ -175,6 +179,10 @@ fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, start: u64, end: u64) ->
 }
 
 /// Copies the bytes from `start` to `end` through memory.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "`wanted` is no more than the buffer, `read` no more than `wanted`"
+)]
 fn copy_by_reading(
     from: BorrowedFd<'_>,
     to: BorrowedFd<'_>,
@@ -186,12 +194,12 @@ fn copy_by_reading(
     while position < end {
         let wanted =
             usize::try_from(end - position).map_or(COPY_BYTES, |rest| rest.min(COPY_BYTES));
-        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        let part = &mut buffer[..wanted];
         let read = read_at(from, part, position)?;
         if read == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        write_all_at(to, part.get(..read).unwrap_or_default(), position)?;
+        write_all_at(to, &part[..read], position)?;
         position = position.saturating_add(read as u64);
     }
     Ok(())

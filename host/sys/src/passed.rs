@@ -4,10 +4,11 @@
 //! number, and so mean nothing to a child.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::sockopt::socket_acceptconn;
 
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
@@ -56,30 +57,10 @@ fn take(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: it is open, and whoever started this process gave it to no one else: the caller takes each once.
     let owned = unsafe { OwnedFd::from_raw_fd(number) };
     fcntl_setfd(&owned, FdFlags::CLOEXEC)?;
-    match is_listening(&owned)? {
+    match socket_acceptconn(&owned)? {
         true => Ok(owned),
         false => Err(io::Error::from_raw_os_error(libc::EINVAL)),
     }
-}
-
-#[expect(unsafe_code, reason = "rustix is built without sockets")]
-fn is_listening(socket: &OwnedFd) -> io::Result<bool> {
-    let mut value: libc::c_int = 0;
-    let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
-    // SAFETY: the kernel writes at most `length` bytes to `value`, and both live until it returns.
-    let returned = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ACCEPTCONN,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    if returned < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(value != 0)
 }
 
 #[cfg(test)]
@@ -102,10 +83,10 @@ mod tests {
     fn a_socket_that_nobody_listens_on_is_told_from_one_that_is_listened_on() {
         let place = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(place.path().join("s")).unwrap();
-        assert!(is_listening(&OwnedFd::from(listener)).unwrap());
+        assert!(socket_acceptconn(OwnedFd::from(listener)).unwrap());
         let (one, _other) = UnixStream::pair().unwrap();
-        assert!(!is_listening(&OwnedFd::from(one)).unwrap());
+        assert!(!socket_acceptconn(OwnedFd::from(one)).unwrap());
         let file = std::fs::File::open(place.path()).unwrap();
-        assert!(is_listening(&OwnedFd::from(file)).is_err());
+        assert!(socket_acceptconn(OwnedFd::from(file)).is_err());
     }
 }

@@ -122,6 +122,10 @@ fn get_target(target: &Target<'_>, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
 
 /// Reads into the stack, and where that is too small into the most that there can be. Says whether
 /// the file system has attributes at all.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a value is no longer than the buffer that it was read into"
+)]
 fn read_growing(
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     take: impl FnOnce(&[u8]),
@@ -129,7 +133,7 @@ fn read_growing(
     let mut first = [0_u8; FIRST_BYTES];
     match read(&mut first) {
         Ok(length) => {
-            take(first.get(..length).unwrap_or_default());
+            take(&first[..length]);
             return Ok(true);
         }
         Err(error) if is(&error, libc::EOPNOTSUPP) => return Ok(false),
@@ -140,7 +144,7 @@ fn read_growing(
     for _ in 0..ATTEMPTS {
         match read(&mut large) {
             Ok(length) => {
-                take(large.get(..length).unwrap_or_default());
+                take(&large[..length]);
                 return Ok(true);
             }
             Err(error) if is(&error, libc::ERANGE) => {}

@@ -191,8 +191,9 @@ impl<T: Target> Chain<T> {
     }
 
     /// The names that lead on from a link that waits.
+    #[expect(clippy::indexing_slicing, reason = "`depth` is within `below`")]
     fn rest_behind(&self, link: PathHash, way: VecDeque<Vec<u8>>) -> Vec<Vec<u8>> {
-        let levels = self.below.get(..self.depth).unwrap_or_default();
+        let levels = &self.below[..self.depth];
         let inside = levels
             .iter()
             .filter(|level| level.behind == Some(link) && level.hash != link);

@@ -49,8 +49,12 @@ const GNU: &[u8] = b"ustar  \0";
 
 /// The bytes of a field.
 #[must_use]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "fields are constants within a block"
+)]
 pub fn field(block: &Block, Field(offset, length): Field) -> &[u8] {
-    block.get(offset..offset + length).unwrap_or_default()
+    &block[offset..offset + length]
 }
 
 /// The bytes of a text field up to its first NUL.

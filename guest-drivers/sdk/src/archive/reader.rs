@@ -190,13 +190,17 @@ impl<S: Source> Reader<S> {
     }
 
     /// Reads the padding before and the block at a header's place with one call.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "it was checked that there is as much"
+    )]
     fn next_header(&mut self) -> Result<Found> {
         let gap = std::mem::take(&mut self.gap);
         let bytes = self.read(gap + BLOCK_BYTES)?;
         if bytes.len() < gap {
             return Err(self.invalid("the archive ends within the padding before it"));
         }
-        let bytes = bytes.get(gap..).unwrap_or_default();
+        let bytes = &bytes[gap..];
         if bytes.is_empty() {
             // Many writers leave the end mark out, and every reader takes that. Who sends an archive tells by other
             // means that it was cut off: by the length of a body or the end of a connection.

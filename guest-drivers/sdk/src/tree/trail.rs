@@ -92,9 +92,13 @@ impl<D: Directory> Trail<D> {
         }
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a depth within the trail: any other would open another directory"
+    )]
     fn open_again(&mut self, depth: usize) -> Result<Rc<D>, Failure> {
         let kept = depth.saturating_sub(OPEN / 2);
-        let steps = self.below.get_mut(..depth).unwrap_or_default();
+        let steps = &mut self.below[..depth];
         let open = steps
             .iter()
             .rposition(|step| step.directory.is_some())

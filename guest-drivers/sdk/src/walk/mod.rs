@@ -288,6 +288,10 @@ impl<D: Directory> Walk<'_, D> {
     }
 
     /// Reports a change, and before it the directories above that have changed by it.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the path of a directory begins with those of the directories above"
+    )]
     fn report(
         &mut self,
         kind: ChangeKind,
@@ -311,7 +315,7 @@ impl<D: Directory> Walk<'_, D> {
             };
             let found = Found {
                 kind: ChangeKind::Modify,
-                path: self.path.get(..path).unwrap_or_default(),
+                path: &self.path[..path],
                 parent: None,
                 entry: Some(&entry),
                 before: None,

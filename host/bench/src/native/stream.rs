@@ -30,17 +30,18 @@ impl<W: Write> Sink<W> {
     }
 
     /// Hands on what was collected.
+    #[expect(clippy::indexing_slicing, reason = "`filled` is within the buffer")]
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         let filled = std::mem::take(&mut self.filled);
-        self.writer
-            .write_all(self.buffer.get(..filled).unwrap_or_default())
+        self.writer.write_all(&self.buffer[..filled])
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`filled` is within the buffer")]
     fn room(&mut self) -> io::Result<&mut [u8]> {
         if self.filled == self.buffer.len() {
             self.flush()?;
         }
-        Ok(self.buffer.get_mut(self.filled..).unwrap_or_default())
+        Ok(&mut self.buffer[self.filled..])
     }
 }
 
@@ -60,6 +61,7 @@ impl<W: Write> tree::Sink for &mut Sink<W> {
         Ok(())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`most` is no more than the room")]
     fn copy_from(&mut self, file: &File, offset: u64, length: u64) -> Answer<()> {
         let mut done = 0;
         while done < length {
@@ -67,7 +69,7 @@ impl<W: Write> tree::Sink for &mut Sink<W> {
             let most = usize::try_from(length - done)
                 .unwrap_or(usize::MAX)
                 .min(room.len());
-            let part = room.get_mut(..most).unwrap_or_default();
+            let part = &mut room[..most];
             let read = answer(content::read_at(file.0.as_fd(), part, offset + done))?;
             if read == 0 {
                 return answer(Err(io::ErrorKind::UnexpectedEof.into()));

@@ -30,7 +30,7 @@ impl Generation {
         class: Class,
         body: impl FnOnce(&mut Store<State>, &Full) -> wasmtime::Result<T>,
     ) -> Result<Finished<T>, Error> {
-        let _running = self.counters.begin();
+        let _running = self.counter.begin();
         let label = Arc::clone(&self.label);
         let state = State::new(operation, label, &self.limits, class, &self.handles);
         let mut store = Store::new(self.linked.engine(), state);

@@ -1,13 +1,10 @@
-//! The one wasmtime engine and its clock.
+//! The one wasmtime engine.
 //!
 //! Invariant: every setting of SANDBOX's table is here, explicitly, and no other file configures wasmtime.
 
 use crate::{Error, Limits};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 use wasmtime::{
     Config, CustomCodeMemory, Enabled, Engine, InstanceAllocationStrategy, OptLevel,
     PoolingAllocationConfig, Strategy, WasmBacktraceDetails,
@@ -15,8 +12,6 @@ use wasmtime::{
 
 /// The release of wasmtime that `Cargo.toml` pins.
 pub(super) const WASMTIME: &str = "48";
-/// Time between two ticks of the epoch: how late a stuck guest is noticed.
-const TICK: Duration = Duration::from_millis(10);
 /// Core instances of one component: a driver, naive-diff, and the adapters that the linker puts around each.
 const INSTANCES_PER_COMPONENT: u32 = 40;
 /// Memories of one component: one each of a driver and naive-diff, and what other languages' runtimes bring.
@@ -136,41 +131,4 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .table_keep_resident(64 << 10)
         .max_unused_warm_slots(16);
     pool
-}
-
-/// Advances the epoch until it is dropped.
-#[derive(Debug)]
-pub(super) struct Ticker {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    pub(super) fn start(engine: &Engine) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (engine, stopped) = (engine.clone(), Arc::clone(&stop));
-        let thread = std::thread::Builder::new()
-            .name("mica-epoch".into())
-            .spawn(move || {
-                while !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep(TICK);
-                    engine.increment_epoch();
-                }
-            })
-            .map_err(|error| Error::runtime("start the epoch thread", error))?;
-        Ok(Self {
-            stop,
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of that thread has been reported by itself.
-            drop(thread.join());
-        }
-    }
 }

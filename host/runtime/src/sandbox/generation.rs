@@ -4,7 +4,8 @@
 
 use super::admission::ComponentFacts;
 use super::call::{Finished, refused};
-use super::{Counters, Runtime, cache};
+use super::clock::Counter;
+use super::{Runtime, cache};
 use crate::bindings::FullPre;
 use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
@@ -84,7 +85,7 @@ pub struct Generation {
     pub(super) linked: FullPre<State>,
     pub(super) limits: Arc<Limits>,
     pub(super) handles: Arc<HandleBudget>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counter: Counter,
 }
 
 impl fmt::Debug for Generation {
@@ -113,7 +114,7 @@ impl Generation {
             linked,
             limits: Arc::clone(&runtime.limits),
             handles: HandleBudget::new(runtime.limits.driver_handles),
-            counters: Arc::clone(&runtime.counters),
+            counter: runtime.clock.counter().clone(),
         }
     }
 

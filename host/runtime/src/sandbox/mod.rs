@@ -9,6 +9,7 @@ mod admission;
 mod cache;
 mod call;
 pub(crate) mod child;
+mod clock;
 mod compose;
 mod diff;
 mod engine;
@@ -24,7 +25,6 @@ use generation::Generation;
 use serde::Serialize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -68,29 +68,6 @@ pub struct RuntimeFacts {
     pub operations: u64,
 }
 
-/// Operations begun and running.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn begin(self: &Arc<Self>) -> Running {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        Running(Arc::clone(self))
-    }
-}
-
-/// Counts an operation's end when it goes.
-pub(crate) struct Running(Arc<Counters>);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// Loads components and runs them.
 pub struct Runtime {
     engine: Engine,
@@ -99,8 +76,7 @@ pub struct Runtime {
     cache: Option<cache::Cache>,
     compilers: Option<Compilers>,
     confinement: OnceLock<Vec<String>>,
-    counters: Arc<Counters>,
-    _ticker: engine::Ticker,
+    clock: clock::Clock,
 }
 
 impl std::fmt::Debug for Runtime {
@@ -119,7 +95,7 @@ impl Runtime {
     pub fn new(settings: Settings) -> Result<Arc<Self>, Error> {
         let (engine, allocation) = engine::new(&settings.limits)?;
         let cache = settings.cache_dir.map(cache::Cache::open).transpose()?;
-        let ticker = engine::Ticker::start(&engine)?;
+        let clock = clock::Clock::start(&engine)?;
         Ok(Arc::new(Self {
             engine,
             allocation,
@@ -130,8 +106,7 @@ impl Runtime {
             limits: Arc::new(settings.limits),
             cache,
             confinement: OnceLock::new(),
-            counters: Arc::default(),
-            _ticker: ticker,
+            clock,
         }))
     }
 
@@ -224,12 +199,12 @@ impl Runtime {
     /// What the sandbox is and does.
     #[must_use]
     pub fn facts(&self) -> RuntimeFacts {
-        let operations = self.counters.begun.load(Ordering::Relaxed);
+        let (operations, live_operations) = self.clock.operations();
         RuntimeFacts {
             allocator: self.allocation.word(),
             wasmtime: engine::WASMTIME,
             cache_dir: self.cache.as_ref().map(|cache| cache.path().to_owned()),
-            live_operations: operations.saturating_sub(self.counters.ended.load(Ordering::Relaxed)),
+            live_operations,
             operations,
         }
     }

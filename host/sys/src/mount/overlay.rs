@@ -214,6 +214,10 @@ fn with_words(context: &OwnedFd, error: io::Error) -> io::Error {
 
 /// What the kernel has to say about a context: one line for each read, such as
 /// `e overlay: Unknown parameter 'x'`.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a read fills no more than the buffer"
+)]
 fn words(context: &OwnedFd) -> String {
     let mut all = Vec::new();
     let mut buffer = [0_u8; MESSAGE_BYTES];
@@ -221,7 +225,7 @@ fn words(context: &OwnedFd) -> String {
         let Ok(length @ 1..) = read(context.as_fd(), &mut buffer) else {
             break;
         };
-        let line = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+        let line = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let text = line.trim_end();
         let text = text
             .strip_prefix("e ")

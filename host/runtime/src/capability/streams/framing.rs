@@ -84,6 +84,10 @@ impl Framing {
     }
 
     /// Takes the next bytes.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a step takes no more than there is: other bytes would pass unchecked"
+    )]
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Result<(), Unframed> {
         while !bytes.is_empty() {
             let taken = self.step(bytes);
@@ -92,7 +96,7 @@ impl Framing {
                 what,
             })?;
             self.bytes += taken as u64;
-            bytes = bytes.get(taken..).unwrap_or_default();
+            bytes = &bytes[taken..];
         }
         Ok(())
     }
@@ -204,8 +208,12 @@ impl Framing {
         fits.ok_or("a header whose size is no number of bytes")
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "fields are constants within a block"
+    )]
     fn field(&self, (begin, end): (usize, usize)) -> &[u8] {
-        self.block.get(begin..end).unwrap_or_default()
+        &self.block[begin..end]
     }
 }
 

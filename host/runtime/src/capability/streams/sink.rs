@@ -43,8 +43,12 @@ struct Filled {
 }
 
 impl AsRef<[u8]> for Filled {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "made of no more than was filled: another part would be a wrong archive"
+    )]
     fn as_ref(&self) -> &[u8] {
-        self.buffer.get(..self.length).unwrap_or(&self.buffer)
+        &self.buffer[..self.length]
     }
 }
 
@@ -148,6 +152,10 @@ impl Sink {
         Ok(())
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`filled` is within the buffer: another part would be a wrong archive"
+    )]
     fn flush(&mut self) -> Result<(), Refusal> {
         if self.filled == 0 {
             return Ok(());
@@ -164,7 +172,7 @@ impl Sink {
                 send(sender, chunk, &mut self.wait)
             }
             Target::Writer(writer) => {
-                let filled = self.buffer.get(..length).unwrap_or_default();
+                let filled = &self.buffer[..length];
                 let written = self.wait.during(|_| writer.write_all(filled));
                 written.map_err(Refusal::Io)
             }
@@ -172,11 +180,12 @@ impl Sink {
     }
 
     /// The free part of the buffer, at least one byte.
+    #[expect(clippy::indexing_slicing, reason = "`filled` is within the buffer")]
     fn room(&mut self) -> Result<&mut [u8], Refusal> {
         if self.filled == self.buffer.len() {
             self.flush()?;
         }
-        Ok(self.buffer.get_mut(self.filled..).unwrap_or_default())
+        Ok(&mut self.buffer[self.filled..])
     }
 
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), HostError> {
@@ -193,6 +202,7 @@ impl Sink {
         Ok(())
     }
 
+    #[expect(clippy::indexing_slicing, reason = "`most` is no more than the room")]
     pub(super) fn append_file(
         &mut self,
         file: &File,
@@ -205,7 +215,7 @@ impl Sink {
             let most = usize::try_from(length - done)
                 .unwrap_or(usize::MAX)
                 .min(room.len());
-            let part = room.get_mut(..most).unwrap_or_default();
+            let part = &mut room[..most];
             let read = content::read_at(file.fd(), part, offset.saturating_add(done))
                 .map_err(|error| Failure::from_io("read the file", &error))?;
             if read == 0 {

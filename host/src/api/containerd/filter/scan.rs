@@ -58,8 +58,12 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`at` is a place between characters, where the last word ended"
+    )]
     fn rest(&self) -> &'a str {
-        self.input.get(self.at..).unwrap_or_default()
+        &self.input[self.at..]
     }
 
     /// The next character, spaces included.
@@ -73,16 +77,18 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes characters as long as they fit.
+    #[expect(clippy::indexing_slicing, reason = "the length was found in this text")]
     fn take(&mut self, fits: fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let length = rest
             .find(|character| !fits(character))
             .unwrap_or(rest.len());
         self.at += length;
-        rest.get(..length).unwrap_or_default()
+        &rest[..length]
     }
 
     /// The next word, and where it begins.
+    #[expect(clippy::indexing_slicing, reason = "both are places of this text")]
     pub(super) fn next(&mut self) -> (usize, Word<'a>) {
         self.take(char::is_whitespace);
         let start = self.at;
@@ -102,7 +108,7 @@ impl<'a> Scanner<'a> {
             self.is_value = false;
             self.at += first.len_utf8();
             self.take(is_value);
-            Word::Value(self.input.get(start..self.at).unwrap_or_default())
+            Word::Value(&self.input[start..self.at])
         } else if is_field(first) {
             Word::Field(self.take(is_field))
         } else {
@@ -111,13 +117,14 @@ impl<'a> Scanner<'a> {
         (start, word)
     }
 
+    #[expect(clippy::indexing_slicing, reason = "both are places of this text")]
     fn quoted(&mut self, quote: char) -> Word<'a> {
         let start = self.at;
         let mut characters = self.rest().char_indices().skip(1);
         while let Some((offset, character)) = characters.next() {
             if character == quote {
                 self.at = start + offset + 1;
-                return Word::Quoted(self.input.get(start..self.at).unwrap_or_default());
+                return Word::Quoted(&self.input[start..self.at]);
             }
             if matches!(character, '\n' | '\0') {
                 return Word::Open;
