@@ -32,6 +32,7 @@ demo:
 test:
 	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap
 	@tests/setup/rootfs.sh target/demo/rootfs.tar
+	@tests/setup/peers.sh target/peers
 	tests/setup/run.sh
 
 check:

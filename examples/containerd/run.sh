@@ -1,7 +1,10 @@
 #!/bin/bash
-# A real containerd with Mica as its snapshotter: two images, containers, restarts of both daemons, and nothing left.
+# A real containerd with Mica as its snapshotter, and from 1.7.4 on as its differ: two images, containers, restarts of both
+# daemons, and nothing left.
 #
-# usage: run.sh [overlay|btrfs|vfs]
+# usage: run.sh [overlay|btrfs|vfs] [DIRECTORY]
+#
+# DIRECTORY holds an unpacked package of another containerd (dpkg-deb --extract); without it the machine's own runs.
 #
 # Needs root, and containerd, ctr, runc, busybox (static), setcap, getfattr, jq; for btrfs also mkfs.btrfs. The program
 # is $MICA, or `mica` of target/ or of the path. Everything happens in mount and process namespaces of their own and in
@@ -9,6 +12,7 @@
 set -euo pipefail
 
 driver=${1:-overlay}
+[[ -z ${2-} ]] || PATH=$(realpath "$2")/usr/bin:$PATH
 here=$(cd "$(dirname "$0")" && pwd)
 
 if [[ ${MICA_EXAMPLE_INSIDE-} != yes ]]; then
@@ -26,7 +30,7 @@ if [[ ${MICA_EXAMPLE_INSIDE-} != yes ]]; then
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/mica-containerd.XXXXXX")
     export MICA MICA_EXAMPLE_INSIDE=yes MICA_EXAMPLE_WORK=$work
     status=0
-    unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$driver" || status=$?
+    unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$driver" "${2-}" || status=$?
     # What was mounted in there has ended with it; a loop device goes with its last mount.
     find /sys/fs/cgroup -depth -type d -path "*/${work##*/}*" -exec rmdir {} + 2>/dev/null || true
     rm -rf --one-file-system "$work"
@@ -61,17 +65,33 @@ run_dir = "/run/mica"
 [containerd]
 socket = "/run/mica/containerd.sock"
 driver = "$driver"
+content_root = "$work/containerd/io.containerd.content.v1.content"
 END
-sed -e "s|/var/lib/containerd|$work/containerd|" -e "s|/run/containerd|/run/containerd-example|" \
-    "$here/containerd-1.6.toml" >containerd.toml
-# These two would make directories in /opt and /etc.
-cat >>containerd.toml <<END
+version=$(containerd --version | grep -o ' v\?[0-9]\+\.[0-9]\+\.[0-9]\+' | tr -d ' v' | head -n 1)
+case $version in
+    1.6.*) example=containerd-1.6.toml cni=grpc.v1.cri differ=no ;;
+    1.7.[0-3]) example=containerd-1.7.toml cni=grpc.v1.cri differ=no ;;
+    1.7.*) example=containerd-1.7.toml cni=grpc.v1.cri differ=yes ;;
+    2.*) example=containerd-2.toml cni=cri.v1.runtime differ=yes ;;
+    *) fail "this example knows containerd 1.6, 1.7 and 2.x, not $version" ;;
+esac
+# `rebase` is for drivers that stack directories.
+sed_rebase=()
+[[ $driver == overlay ]] || sed_rebase=(-e 's/, "rebase"//')
+# The second would make directories in /opt, the third in /etc.
+{
+    sed "${sed_rebase[@]}" -e '/^root = /d' -e '/^state = /d' -e '/^\[grpc\]/,/^$/d' \
+        -e "/^version/a root = \"$work/containerd\"\nstate = \"/run/containerd-example\"" "$here/$example"
+    cat <<END
+[grpc]
+  address = "/run/containerd-example/containerd.sock"
 [plugins."io.containerd.internal.v1.opt"]
   path = "$work/opt"
-[plugins."io.containerd.grpc.v1.cri".cni]
+[plugins."io.containerd.$cni".cni]
   bin_dir = "$work/cni"
   conf_dir = "$work/cni"
 END
+} >containerd.toml
 
 ctr() { command ctr --address /run/containerd-example/containerd.sock "$@"; }
 mica() { "$MICA" --socket /run/mica/mica.sock "$@"; }
@@ -155,6 +175,11 @@ for name in busybox three; do
     ctr images import --snapshotter mica --base-name "docker.io/example/$name" "$name.tar" >/dev/null
 done
 same "$(mica snapshot ls --output json --store containerd | jq '.snapshots | length')" 4 "snapshots after the imports"
+if [[ $differ == yes ]]; then
+    same "$(grep -c 'unpacked a layer' mica.log)" 4 "layers that mica's driver has unpacked"
+else
+    echo "containerd $version knows no proxy differ, it has unpacked the layers by itself: that needs 1.7.4 or later"
+fi
 
 step "the files of the three layers are as the image says"
 mkdir mounted
@@ -192,7 +217,8 @@ same "$(tar -tzf diff.tar.gz | grep -v -e '^proc' -e '^sys' -e '^dev' -e '^etc' 
 step "containerd is killed and started again while the container runs"
 stop KILL "$containerd_pid"
 start_containerd
-same "$(in_container 'cat /written')" written "exec after a restart of containerd"
+# It takes up its tasks while it answers already.
+eventually eval '[[ $(in_container "cat /written" 2>>ctr.log) == written ]]'
 
 step "mica is killed and started again while the container runs"
 stop KILL "$mica_pid"
@@ -241,4 +267,4 @@ step "stop"
 stop TERM "$containerd_pid"
 stop TERM "$mica_pid"
 grep -E ' (WARN|ERROR) ' mica.log && fail "mica has warned"
-echo "all of it works with driver $driver"
+echo "all of it works with driver $driver and containerd $version"

@@ -91,7 +91,11 @@ impl Interfaces {
             threads: tokio::runtime::Runtime::new().unwrap(),
             rest: rest::router(Arc::new(api)),
             docker: docker::router(Arc::new(docker)),
-            containerd: containerd::router(engine, config.containerd.as_ref().unwrap()),
+            containerd: containerd::router(
+                engine,
+                config.containerd.as_ref().unwrap(),
+                &config.api,
+            ),
             visitor: Visitor {
                 client: Client::User(0),
                 streams: Shares::new("streams", "streams", 8, 8),

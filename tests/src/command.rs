@@ -109,3 +109,19 @@ fn run(mut command: Command, input: &[u8]) -> Ended {
         stderr: String::from_utf8_lossy(&stderr).into_owned(),
     }
 }
+
+/// Compresses bytes with a program; nothing if it is not installed.
+pub fn packed(program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut child = Command::new(program)
+        .arg("-c")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(bytes));
+        Some(child.wait_with_output().expect("wait").stdout)
+    })
+}

@@ -26,11 +26,17 @@ pub use generated::types::Mount;
     clippy::allow_attributes_without_reason,
     reason = "the modules lie as the packages do, for that is how generated code names them"
 )]
-mod generated {
+pub(crate) mod generated {
     pub mod types {
         tonic::include_proto!("containerd.types");
     }
     pub mod services {
+        pub mod diff {
+            pub mod v1 {
+                //! The diff service.
+                tonic::include_proto!("containerd.services.diff.v1");
+            }
+        }
         pub mod snapshots {
             pub mod v1 {
                 //! The snapshot service.
@@ -246,6 +252,11 @@ impl Bench {
     pub fn start(file_system: FileSystem, driver: &str) -> Self {
         let lab = Lab::on(file_system);
         let settings = Self::settings(&lab, driver);
+        Self::of(lab, &settings)
+    }
+
+    /// Starts a daemon in a lab.
+    pub fn of(lab: Lab, settings: &Settings) -> Self {
         Self {
             daemon: settings.start(),
             socket: Self::socket(&lab),

@@ -15,6 +15,7 @@ pub mod containerd_daemon;
 pub mod containerd_suite;
 pub mod cri;
 pub mod daemon;
+pub mod differ;
 pub mod differential;
 pub mod docker;
 pub mod dump;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mica_tests::archive::{BLOCK, archive, entries};
 use mica_tests::client::{Against, Answer, Client, Problem, sort};
+use mica_tests::command::packed;
 use mica_tests::dump::{Node, as_archived, nodes, print};
 use mica_tests::history::seen;
 use mica_tests::http::{self, Body};
@@ -460,22 +461,6 @@ fn put(client: &Client, target: &str, extra: &[(&str, &str)], body: &[u8]) -> An
     let response =
         http::send(&client.socket, "PUT", target, extra, Body::Bytes(body)).expect("an answer");
     sort(response).map(|response| response.json())
-}
-
-fn packed(program: &str, bytes: &[u8]) -> Option<Vec<u8>> {
-    use std::process::{Command, Stdio};
-    let mut child = Command::new(program)
-        .arg("-c")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let mut stdin = child.stdin.take().expect("a pipe");
-    std::thread::scope(|scope| {
-        scope.spawn(move || stdin.write_all(bytes));
-        Some(child.wait_with_output().expect("wait").stdout)
-    })
 }
 
 /// ATTACKS 35.

@@ -12,7 +12,7 @@ use mica_sdk::host::log::{self, Level};
 use mica_sdk::host::mounts::{Access, Mount};
 use mica_sdk::host::streams::{ChangeSink, Sink, Source};
 use mica_sdk::walk::Sides;
-use mica_sdk::{DiffDriver, Doing as _, Result, apply, diff};
+use mica_sdk::{DiffDriver, Doing as _, Error, Result, apply, diff};
 
 struct NaiveDiff;
 
@@ -67,7 +67,7 @@ impl DiffDriver for NaiveDiff {
         let (new, old) = (layer.root()?, parent.as_ref().map(View::root).transpose()?);
         let write = match form {
             ArchiveForm::Faithful => diff::write_archive,
-            ArchiveForm::Moby => diff::write_archive_as_moby,
+            ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
         };
         Ok(diff_report(write(new, old, &Sides::Views, sink)?))
     }
@@ -88,6 +88,11 @@ impl DiffDriver for NaiveDiff {
         form: ArchiveForm,
         source: &Source,
     ) -> Result<ApplyReport> {
+        if form == ArchiveForm::Rebase {
+            let text =
+                "layers that are whole trees keep no deletions for a parent that is told later";
+            return Err(Error::NotSupported(text.to_owned()));
+        }
         let view = View::of(id, Access::ReadWrite)?;
         let report = apply::apply(view.root()?, form, source)?;
         Ok(apply_report(report))

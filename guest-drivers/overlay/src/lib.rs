@@ -9,6 +9,7 @@
 
 mod layers;
 mod native;
+mod rebase;
 
 use layers::{UPPER, WORK, lowers, parts, upper};
 use mica_sdk::copy;

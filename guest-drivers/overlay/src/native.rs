@@ -4,7 +4,8 @@
 //! compared with, two views are compared instead.
 
 use crate::Overlay;
-use crate::layers::{Parts, parts};
+use crate::layers::{Parts, parts, upper};
+use crate::rebase::Upper;
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport,
 };
@@ -116,11 +117,11 @@ impl DiffDriver for Overlay {
             _mounts,
         } = match form {
             ArchiveForm::Faithful => compared(id, parent)?,
-            ArchiveForm::Moby => compared_as_moby(id, parent)?,
+            ArchiveForm::Moby | ArchiveForm::Rebase => compared_as_moby(id, parent)?,
         };
         let write = match form {
             ArchiveForm::Faithful => diff::write_archive,
-            ArchiveForm::Moby => diff::write_archive_as_moby,
+            ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
         };
         Ok(diff_report(write(new, old, &sides, sink)?))
     }
@@ -141,6 +142,10 @@ impl DiffDriver for Overlay {
         form: ArchiveForm,
         source: &Source,
     ) -> Result<ApplyReport> {
+        if form == ArchiveForm::Rebase {
+            let report = apply::apply(Upper(upper(id)?), form, source)?;
+            return Ok(apply_report(report));
+        }
         let parts = parts(id)?;
         let mount = parts
             .mount(Access::ReadWrite, None)

@@ -20,6 +20,7 @@
 //! Invariant: a layer is there whole or not at all, whatever a driver or a power cut does; while a driver runs, only
 //! the layers that it works on are locked.
 
+mod blob;
 mod call;
 mod driver_error;
 mod drivers;
@@ -47,6 +48,7 @@ mod tests;
 mod view;
 mod words;
 
+pub use blob::Blob;
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use event::{Event, EventKind};

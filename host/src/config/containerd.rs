@@ -12,6 +12,9 @@ use std::time::Duration;
 /// The store, unless another is named.
 const STORE: &str = "containerd";
 
+/// Where a containerd with the usual root keeps content.
+const CONTENT_ROOT: &str = "/var/lib/containerd/io.containerd.content.v1.content";
+
 /// The section of the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +27,9 @@ pub(super) struct Section {
     pub(super) driver: Option<String>,
     /// The driver's options, when the store is made.
     pub(super) options: BTreeMap<String, String>,
+    /// Where containerd keeps content, for its diff service: `io.containerd.content.v1.content` below its `root`. Default:
+    /// that of a containerd with the usual root.
+    pub(super) content_root: PathBuf,
     /// Whether content that one namespace has unpacked is used for others, who need only know its digest. Default: no.
     pub(super) share_content: bool,
     /// Seconds for a call that reads or writes rows.
@@ -43,6 +49,7 @@ impl Default for Section {
             store: STORE.to_owned(),
             driver: None,
             options: BTreeMap::new(),
+            content_root: CONTENT_ROOT.into(),
             share_content: false,
             call_seconds: 30,
             work_seconds: 30 * 60,
@@ -104,6 +111,8 @@ pub(crate) struct Containerd {
     pub(crate) driver: Option<String>,
     /// The driver's options, when the store is made.
     pub(crate) options: Vec<(String, String)>,
+    /// Where containerd keeps content.
+    pub(crate) content_root: PathBuf,
     /// Whether content that one namespace has unpacked is used for others.
     pub(crate) content: Content,
     /// Deadlines.
@@ -144,6 +153,7 @@ impl Section {
             store: self.store,
             driver: self.driver,
             options: self.options.into_iter().collect(),
+            content_root: full("containerd.content_root", &self.content_root)?,
             content: match self.share_content {
                 true => Content::Shared,
                 false => Content::Apart,

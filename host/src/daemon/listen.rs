@@ -90,7 +90,7 @@ impl Fronts<'_> {
             tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for containerd");
             let containerd = Front {
                 protocol: Protocol::Http2,
-                router: api::containerd::router(Arc::clone(self.engine), settings),
+                router: api::containerd::router(Arc::clone(self.engine), settings, &config.api),
                 refuse: api::containerd::refused,
                 idle,
             };

@@ -19,7 +19,7 @@ mod tests;
 pub use attach::{Attached, DetachedMount, Unmount, mount_id, unmount};
 pub use bind::{Access, bind};
 pub use error::MountError;
-pub use namespace::{in_user_namespace, opaque_xattr};
+pub use namespace::{in_user_namespace, opaque_xattr, origin_xattr};
 pub use overlay::{MAX_LOWERS, Overlay, overlay};
 pub use table::{MountEntry, mounts_below};
 

@@ -112,7 +112,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
                 .reader
                 .invalid("only a directory can stand for the top"));
         }
-        if self.form == ArchiveForm::Moby {
+        if self.form != ArchiveForm::Faithful {
             return Ok(());
         }
         self.go(&[])?;

@@ -16,7 +16,11 @@ use std::rc::Rc;
 impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     /// Hides one name of the layers below.
     pub(super) fn hide(&mut self, parent: &[&[u8]], name: &[u8]) -> Result<()> {
-        let way = self.chain.go(parent, Missing::Stop);
+        let missing = match T::IS_BELOW_KNOWN {
+            true => Missing::Stop,
+            false => Missing::Create,
+        };
+        let way = self.chain.go(parent, missing);
         match way.map_err(|obstacle| obstacle.named(&self.reader))? {
             Way::Nowhere => Ok(()),
             Way::Waits(link, rest) => {

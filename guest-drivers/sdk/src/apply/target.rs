@@ -9,6 +9,9 @@ use crate::{Code, Doing as _, Failure, Result};
 
 /// A directory of a layer that an archive is applied to.
 pub trait Target: Directory {
+    /// Whether what the layers below have can be seen, so that nothing is to be hidden where they have nothing.
+    const IS_BELOW_KNOWN: bool = true;
+
     /// Frees a name for a node that is no directory: removes what this layer has there. A missing name is fine.
     ///
     /// # Errors

@@ -65,6 +65,13 @@ impl Layout {
         self.layer_path(number).join("d")
     }
 
+    /// The number of the layer in whose room a directory lies: the inverse of [`Layout::room_path`], one name below it.
+    pub(crate) fn number_of(&self, directory: &Path) -> Option<u64> {
+        let room = directory.parent()?;
+        let number = room.parent()?.file_name()?.to_str()?.parse().ok()?;
+        (room == self.room_path(number)).then_some(number)
+    }
+
     /// The path of a layer.
     pub(super) fn layer_path(&self, number: u64) -> PathBuf {
         self.path.join("layers").join(number.to_string())

@@ -60,6 +60,26 @@ impl Home {
         row.to_bytes()
     }
 
+    /// Gives a published layer the room of a staged one, whose files are on the device by then; what the layer had goes.
+    pub(crate) fn exchange(&self, staged: StagedLayer, number: u64) -> io::Result<()> {
+        let number = Name::from_number(number);
+        let layer = node::open_directory(self.layout.area(Area::Layers), &number)?;
+        if self.durability == Durability::Commit {
+            filesystem::sync(self.layout.top())?;
+        }
+        let (staging, room) = (staged.directory.as_fd(), &self.layout.room);
+        let exchange = || node::exchange(staging, room, layer.as_fd(), room);
+        exchange()?;
+        if self.durability == Durability::Commit
+            && let Err(error) = filesystem::sync_file(layer.as_fd())
+        {
+            // No one was told of it, so it is undone; if even that fails, the layer is whole all the same.
+            let _undone = exchange();
+            return Err(error);
+        }
+        Ok(())
+    }
+
     /// Makes a published layer disappear; its files go in the background.
     pub(crate) fn discard(&self, number: u64, syncing: Syncing) -> io::Result<()> {
         let trashed = random_name()?;

@@ -149,6 +149,18 @@ impl LayerSet {
         Ok(())
     }
 
+    /// Gives a layer the files of its changed copy, and the copy those of the layer: where they lie stays the same.
+    pub(crate) fn exchange(&self, staged: StagedLayer, id: &LayerId, number: u64) -> Result<()> {
+        self.home
+            .exchange(staged, number)
+            .map_err(|error| self.explain("change", id, error))
+    }
+
+    /// The number of the layer in whose room a directory lies.
+    pub(crate) fn number_of(&self, directory: &Path) -> Option<u64> {
+        self.home.layout().number_of(directory)
+    }
+
     /// Puts a layer without children onto another parent. Its own files stay as they are; whoever describes it writes
     /// that down.
     pub(crate) fn set_parent(&self, id: &LayerId, parent: Option<&LayerId>) {

@@ -9,7 +9,7 @@ use crate::{EventKind, LayerId};
 
 impl Engine {
     /// Tells what was left out of `layer` or of its archive: how many nodes and attributes, and the first of them.
-    pub(super) fn tell_left_out(
+    pub(in crate::operations) fn tell_left_out(
         &self,
         (store, layer): (&Store, &LayerId),
         what: &'static str,

@@ -10,6 +10,7 @@ use crate::bindings::mica::host::mounts as wit;
 use crate::{Access, Code, Failure};
 use mica_sys::mount::{self, DetachedMount, Overlay};
 use mica_sys::{node, xattr};
+use std::io;
 use std::os::fd::BorrowedFd;
 use wasmtime::component::Resource;
 
@@ -249,14 +250,16 @@ impl wit::Host for State {
     fn make_whiteout(&mut self, directory: Resource<Directory>, name: Vec<u8>) -> HostResult<()> {
         let directory = self.at(&directory)?.writable()?;
         let name = component(&name)?;
-        Ok(
-            node::create_whiteout(directory.fd(), &name).map_err(|error| {
-                Failure::from_io(
-                    format!("make whiteout `{}`", name.as_bytes().escape_ascii()),
-                    &error,
-                )
-            })?,
-        )
+        let failed = |error: io::Error| {
+            let doing = format!("make whiteout `{}`", name.as_bytes().escape_ascii());
+            Failure::from_io(doing, &error)
+        };
+        let (fd, origin) = (directory.fd(), mount::origin_xattr().as_bytes());
+        // Where no other layer has the directory, the whiteout would be listed as a name that cannot be looked up.
+        if xattr::get_fd(fd, origin).map_err(failed)?.is_none() {
+            xattr::set_fd(fd, origin, b"").map_err(failed)?;
+        }
+        Ok(node::create_whiteout(fd, &name).map_err(failed)?)
     }
 
     fn opaque_xattr(&mut self) -> wasmtime::Result<String> {

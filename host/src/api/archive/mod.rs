@@ -7,14 +7,16 @@
 //! Invariant: memory for one archive is bounded: some chunks, one decompression window, and nothing that grows with
 //! the archive.
 
+mod ahead;
 mod bound;
 mod bridge;
 mod decode;
 pub(in crate::api) mod transfer;
 mod zstd;
 
-pub(in crate::api) use decode::{Coding, Wanted};
+pub(in crate::api) use ahead::ahead;
+pub(in crate::api) use decode::{Coding, Wanted, decode};
 pub(in crate::api) use transfer::Target;
 
 use bridge::{bridge, drain};
-use decode::{Fault, decode};
+use decode::Fault;

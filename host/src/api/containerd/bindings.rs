@@ -16,6 +16,12 @@ pub(super) mod containerd {
         tonic::include_proto!("containerd.types");
     }
     pub(in super::super) mod services {
+        pub(in super::super::super) mod diff {
+            pub(in super::super::super::super) mod v1 {
+                //! The diff service.
+                tonic::include_proto!("containerd.services.diff.v1");
+            }
+        }
         pub(in super::super::super) mod snapshots {
             pub(in super::super::super::super) mod v1 {
                 //! The snapshot service.

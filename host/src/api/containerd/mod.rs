@@ -1,4 +1,4 @@
-//! containerd's snapshot service: `containerd.services.snapshots.v1` over gRPC, for a proxy plugin.
+//! containerd's snapshot service and diff service: `containerd.services.{snapshots,diff}.v1` over gRPC, for proxy plugins.
 //!
 //! One store belongs to one containerd: its garbage collection removes whatever it does not know. Mounts are told, not
 //! made; containerd carries them out.
@@ -6,6 +6,7 @@
 //! Invariant: parses, calls the engine, prints; a call of the engine that may wait has a deadline, and delays no other.
 
 mod bindings;
+mod differ;
 mod filter;
 mod message;
 mod metered;
@@ -14,11 +15,12 @@ mod status;
 
 use crate::api::dispatch::{DEFECT, caught};
 use crate::api::share::Full;
-use crate::config::Containerd;
+use crate::config::{ApiLimits, Containerd};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use bindings::containerd::services::diff::v1::diff_server::DiffServer;
 use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
 use mica_engine::Engine;
 use service::Service;
@@ -39,8 +41,11 @@ pub(crate) fn refused(full: Full) -> Response {
 }
 
 /// The interface, for HTTP/2 connections.
-pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
-    let service = Service::new(engine, settings);
+pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd, archive: &ApiLimits) -> Router {
+    let service = Service::new(engine, settings, archive);
+    let differ = DiffServer::new(service.clone())
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES);
     let server = SnapshotsServer::new(service)
         .max_decoding_message_size(MESSAGE_BYTES)
         .max_encoding_message_size(MESSAGE_BYTES);
@@ -49,6 +54,7 @@ pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd) -> Router {
             "/containerd.services.snapshots.v1.Snapshots/{method}",
             server,
         )
+        .route_service("/containerd.services.diff.v1.Diff/{method}", differ)
         .route_layer(middleware::from_fn(metered::meter))
         .fallback(status::unknown_method)
         .layer(middleware::from_fn(guard))

@@ -10,8 +10,9 @@ use super::status::{invalid, status};
 use crate::api::call;
 use crate::api::refusal::Refusal;
 use crate::api::stream::CancelOnDrop;
-use crate::config::{Containerd, ContainerdLimits, Content};
+use crate::config::{ApiLimits, Containerd, ContainerdLimits, Content};
 use mica_engine::{CancelToken, CommitRequest, Engine, LabelChange, Result as EngineResult};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -23,22 +24,27 @@ pub(super) struct Service {
     store: Arc<str>,
     content: Content,
     limits: ContainerdLimits,
+    pub(super) content_root: Arc<Path>,
+    /// Limits of archives.
+    pub(super) archive: ApiLimits,
 }
 
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Service {
-    pub(super) fn new(engine: Arc<Engine>, settings: &Containerd) -> Self {
+    pub(super) fn new(engine: Arc<Engine>, settings: &Containerd, archive: &ApiLimits) -> Self {
         Self {
             engine,
             store: Arc::from(settings.store.as_str()),
             content: settings.content,
             limits: settings.limits,
+            content_root: Arc::from(settings.content_root.as_path()),
+            archive: archive.clone(),
         }
     }
 
     /// Calls the engine for something that reads or writes rows.
-    async fn quick<T: Send + 'static>(
+    pub(super) async fn quick<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Engine, &str) -> EngineResult<T> + Send + 'static,
     ) -> Result<T, Status> {
@@ -48,7 +54,7 @@ impl Service {
     }
 
     /// Calls the engine for something that copies, walks or deletes trees.
-    async fn long<T: Send + 'static>(
+    pub(super) async fn long<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Engine, &str, &CancelToken) -> EngineResult<T> + Send + 'static,
     ) -> Result<T, Status> {

@@ -67,7 +67,7 @@ pub(super) fn invalid(text: String) -> Status {
 /// The answer to a call of something else.
 pub(super) async fn unknown_method() -> Response {
     answer(&Status::unimplemented(
-        "only containerd.services.snapshots.v1.Snapshots is here",
+        "only containerd.services.snapshots.v1.Snapshots and containerd.services.diff.v1.Diff are here",
     ))
 }
 

@@ -33,6 +33,16 @@ pub fn opaque_xattr() -> &'static str {
     }
 }
 
+/// The extended attribute of a directory of an upper that was copied up. Overlayfs looks for whiteouts in a directory that
+/// only one layer has only where this is set; the value may be empty, for an origin that is not known.
+pub fn origin_xattr() -> &'static str {
+    if in_user_namespace() {
+        "user.overlay.origin"
+    } else {
+        "trusted.overlay.origin"
+    }
+}
+
 /// Runs `work` on a thread of its own that has a private copy of the mount table. The copy and all
 /// that is mounted in it are gone when the thread ends.
 pub(super) fn in_private_namespace<T: Send>(

@@ -1,6 +1,6 @@
 //! Names of nodes: links, renames and removal.
 //!
-//! Invariant: the last component is never followed, and no call replaces what is there.
+//! Invariant: the last component is never followed, and no call removes what it does not name.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -57,6 +57,21 @@ pub fn rename(
         new_name.as_c_str(),
         flags,
     )?)
+}
+
+/// Exchanges `name` of `dir` and `other_name` of `other_dir`, atomically.
+///
+/// # Errors
+/// ENOENT when one of them is not there, EXDEV across file systems and mounts, EINVAL where the file system cannot.
+pub fn exchange(
+    dir: BorrowedFd<'_>,
+    name: &Name,
+    other_dir: BorrowedFd<'_>,
+    other_name: &Name,
+) -> io::Result<()> {
+    let (name, other_name) = (name.as_c_str(), other_name.as_c_str());
+    let flags = RenameFlags::EXCHANGE;
+    Ok(renameat_with(dir, name, other_dir, other_name, flags)?)
 }
 
 /// Removes a name that is not a directory.

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | prepare, view | exclusive | parent shared |
 //! | commit | exclusive | the new name exclusive; a new parent shared |
+//! | unpack | exclusive | |
 //! | remove, update | exclusive | |
 //! | mounts, usage, list, describe | | |
 //!
@@ -17,3 +18,4 @@ mod look;
 mod open;
 mod prepare;
 mod rebase;
+mod unpack;

@@ -1,0 +1,153 @@
+//! A reader that another thread reads ahead, and a digest that a third thread makes of the same bytes: inflating, hashing
+//! and writing are done at the same time.
+//!
+//! Invariant: at most [`PIECES`] pieces lie between two threads; the digest is of all bytes that were handed out, and is
+//! there only after the end was.
+
+use axum::body::Bytes;
+use sha2::{Digest as _, Sha256};
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+/// Bytes of a piece.
+const PIECE_BYTES: usize = 256 << 10;
+/// Pieces that lie ready for a thread.
+const PIECES: usize = 8;
+
+/// What is read ahead.
+#[derive(Debug)]
+pub(in crate::api) struct Ahead {
+    pieces: Receiver<io::Result<Bytes>>,
+    current: Bytes,
+    to_digest: Option<SyncSender<Bytes>>,
+}
+
+/// A digest that is being made.
+#[derive(Debug)]
+pub(in crate::api) struct Summed(JoinHandle<(Sha256, u64)>);
+
+/// Reads on a thread of its own, and makes a digest on another.
+///
+/// # Errors
+/// Where a thread cannot be started.
+pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(Ahead, Summed)> {
+    let (to_reader, pieces) = sync_channel(PIECES);
+    let (to_digest, digested) = sync_channel::<Bytes>(PIECES);
+    let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    named("mica-inflate").spawn(move || read_all(reader, &to_reader))?;
+    let sum = named("mica-digest").spawn(move || {
+        let (mut digest, mut count) = (Sha256::new(), 0);
+        for piece in digested {
+            digest.update(&piece);
+            count += piece.len() as u64;
+        }
+        (digest, count)
+    })?;
+    let reader = Ahead {
+        pieces,
+        current: Bytes::new(),
+        to_digest: Some(to_digest),
+    };
+    Ok((reader, Summed(sum)))
+}
+
+/// Sends what a reader has; ends when no one takes it any more.
+fn read_all(mut reader: impl Read, to: &SyncSender<io::Result<Bytes>>) {
+    loop {
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let read = (&mut reader)
+            .take(PIECE_BYTES as u64)
+            .read_to_end(&mut piece);
+        let piece = match read {
+            Ok(0) => return,
+            Ok(_) => Ok(Bytes::from(piece)),
+            Err(error) => Err(error),
+        };
+        let is_last = piece.is_err();
+        if to.send(piece).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.current.is_empty() && !buffer.is_empty() {
+            match self.pieces.recv() {
+                Ok(piece) => self.current = piece?,
+                // The end, for an error would have been told; or the thread broke, and then the digest is of less.
+                Err(_) => {
+                    self.to_digest = None;
+                    return Ok(0);
+                }
+            }
+            if let Some(to_digest) = &self.to_digest {
+                let gone = |_| io::Error::other("the thread of the digest broke");
+                to_digest.send(self.current.clone()).map_err(gone)?;
+            }
+        }
+        let part = self.current.split_to(self.current.len().min(buffer.len()));
+        for (to, from) in buffer.iter_mut().zip(&part) {
+            *to = *from;
+        }
+        Ok(part.len())
+    }
+}
+
+impl Summed {
+    /// The digest, as 64 hexadecimal digits, and the count of bytes. The reader must have been dropped or read to its end.
+    pub(in crate::api) fn wait(self) -> io::Result<(String, u64)> {
+        let broke = |_| io::Error::other("the thread of the digest broke");
+        let (digest, count) = self.0.join().map_err(broke)?;
+        Ok((hex(digest), count))
+    }
+}
+
+/// The digits of a digest.
+fn hex(digest: Sha256) -> String {
+    let bytes = digest.finalize();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_ahead_is_the_same_and_has_its_digest() {
+        for size in [0, 1, PIECE_BYTES, 3 * PIECE_BYTES + 5] {
+            let bytes: Vec<u8> = (0..=255).cycle().take(size).collect();
+            let (mut reader, sum) = ahead(io::Cursor::new(bytes.clone())).unwrap();
+            let mut read = Vec::new();
+            reader.read_to_end(&mut read).unwrap();
+            assert_eq!(read, bytes);
+            let expected = hex(Sha256::new_with_prefix(&bytes));
+            assert_eq!(sum.wait().unwrap(), (expected, size as u64));
+        }
+    }
+
+    #[test]
+    fn an_error_is_handed_on_and_a_reader_that_goes_ends_the_threads() {
+        struct Broken(usize);
+        impl Read for Broken {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.0 += 1;
+                if self.0 > 2 {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                buffer.fill(1);
+                Ok(buffer.len())
+            }
+        }
+        let (mut reader, sum) = ahead(Broken(0)).unwrap();
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        drop(reader);
+        sum.wait().unwrap();
+        let (mut reader, sum) = ahead(io::repeat(0)).unwrap();
+        reader.read_exact(&mut [0; 10]).unwrap();
+        drop(reader);
+        assert_eq!(sum.wait().unwrap().1, PIECE_BYTES as u64);
+    }
+}

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Unpacks containerds of Debian's later suites into directories of their own: nothing of the machine is upgraded.
+# They run as they are with Debian 12's C library, and with its runc.
+#
+# usage: peers.sh DIRECTORY
+# makes  DIRECTORY/containerd-1.7 and DIRECTORY/containerd-2, each with the file VERSION
+set -eu
+
+directory=$1
+mkdir -p "$directory"
+directory=$(cd "$directory" && pwd)
+# The mirror that this machine installs from.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
+    grep -v security | head -n 1)
+[ -n "$mirror" ] || { echo "no mirror of Debian's packages is known to apt" >&2; exit 1; }
+
+# fetch SUITE VERSION NAME: the package containerd whose version begins so.
+fetch() {
+    suite=$1 version=$2 name=$3
+    [ -x "$directory/$name/usr/bin/containerd" ] && return
+    work=$directory/.apt-$suite
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" >"$work/sources.list"
+    apt() {
+        apt-get -qq -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+            -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root "$@"
+    }
+    apt update
+    (cd "$work" && apt download "containerd/$suite")
+    package=$(find "$work" -maxdepth 1 -name 'containerd_*.deb' | head -n 1)
+    found=$(dpkg-deb --field "$package" Version)
+    case $found in
+        "$version"*) ;;
+        *) echo "suite $suite has containerd $found, not $version: say so in tests/setup/peers.sh" >&2; exit 1 ;;
+    esac
+    dpkg-deb --extract "$package" "$directory/$name.new"
+    echo "$found" >"$directory/$name.new/VERSION"
+    mv "$directory/$name.new" "$directory/$name"
+    rm -r "$work"
+}
+
+fetch trixie 1.7. containerd-1.7
+fetch forky 2. containerd-2
