@@ -16,6 +16,8 @@ use mica_sdk::host::btrfs::{self, Counting};
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{filesystem, home};
+use mica_sdk::views::Compared;
+use mica_sdk::walk::Kept;
 use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
 
 /// Where a layer's subvolume is in its room.
@@ -155,4 +157,26 @@ fn tree(id: &str) -> Result<Directory> {
         .doing(|| format!("open the subvolume of layer `{id}`"))
 }
 
-mica_sdk::export_proto!(Btrfs);
+impl Compared for Btrfs {
+    fn kept(id: &str, old_id: &str, new: &Directory, old: &Directory) -> Result<Kept> {
+        let layer = home::inspect(id).doing(|| format!("look up layer `{id}`"))?;
+        if layer.parent.as_deref() != Some(old_id) {
+            return Ok(Kept::Unknown);
+        }
+        let device = |of: &Directory| {
+            let top = of.get_attributes(&[]);
+            top.map(|top| top.attributes.device)
+                .doing(|| "look at the top of a view")
+        };
+        Ok(Kept::Snapshot {
+            new_device: device(new)?,
+            old_device: device(old)?,
+        })
+    }
+
+    fn before_apply(_id: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+mica_sdk::export_full!(Btrfs);

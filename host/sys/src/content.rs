@@ -197,5 +197,8 @@ fn copy_by_reading(
     Ok(())
 }
 
+mod same;
 #[cfg(test)]
 mod tests;
+
+pub use same::same;

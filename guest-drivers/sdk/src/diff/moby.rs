@@ -44,7 +44,7 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
     ];
     let opaque = match sides {
         Sides::Upper { opaque_xattr } => Some(opaque_xattr.clone()),
-        Sides::Views => None,
+        Sides::Views(_) => None,
     };
     attributes.extend(opaque.clone());
     let mut appender = Appender {
@@ -54,7 +54,7 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
         report: Report::default(),
     };
     match (sides, old) {
-        (Sides::Views, Some(old)) => {
+        (Sides::Views(_), Some(old)) => {
             walk(new, Some(old), sides, &wanted::of_layers(), &mut appender)?
         }
         _ => appender.tree(new, &attributes)?,

@@ -24,7 +24,7 @@ use pairs::{Pair, Pairs};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-pub use visitor::{Found, Sides, Visitor};
+pub use visitor::{Found, Kept, Sides, Visitor};
 
 /// Walks `new` against `old`; without `old` everything is added. The top directory itself is never reported.
 ///
@@ -223,7 +223,11 @@ impl<D: Directory> Walk<'_, D> {
                 self.keep(&new, old, visitor)
             };
         }
-        if written || compare::differs(&new, old) || self.link_differs(&new, old)? {
+        let differs = written
+            || compare::differs(&new, old)
+            || self.link_differs(&new, old)?
+            || self.content_differs(&new, old)?;
+        if differs {
             let flow = self.report(ChangeKind::Modify, Some(&new), Some(old), visitor)?;
             let both = old.attributes.kind == NodeKind::Directory;
             self.plan(new, both, None);
@@ -282,7 +286,7 @@ impl<D: Directory> Walk<'_, D> {
 
     fn is_opaque(&self, entry: &Entry) -> bool {
         match self.sides {
-            Sides::Views => false,
+            Sides::Views(_) => false,
             Sides::Upper { opaque_xattr } => compare::is_opaque(entry, opaque_xattr),
         }
     }
@@ -348,6 +352,30 @@ impl<D: Directory> Walk<'_, D> {
             .unless(Code::NotFound)
             .doing(what)?;
         Ok(new != old)
+    }
+}
+
+impl<D: Directory> Walk<'_, D> {
+    /// Files of equal size and time may still differ: reproducible builds give all the same time, and tools keep times.
+    fn content_differs(&mut self, new: &Entry, old: &Entry) -> Result<bool> {
+        let (now, before) = (&new.attributes, &old.attributes);
+        if now.kind != NodeKind::Regular || now.size == 0 {
+            return Ok(false);
+        }
+        if let Sides::Views(kept) = self.sides
+            && kept.has(now, before)
+        {
+            return Ok(false);
+        }
+        let (Some(new_parent), Some(old_parent)) = (self.here()?, self.here_before()?) else {
+            return Ok(false);
+        };
+        let same = new_parent
+            .same_content(&new.name, &old_parent, &old.name)
+            .unless(Code::NotFound)
+            .doing(|| format!("compare the content of `{}`", printable(&self.path)))?;
+        // One that has vanished from a layer in use has changed.
+        Ok(same != Some(true))
     }
 }
 
