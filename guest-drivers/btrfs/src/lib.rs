@@ -18,7 +18,7 @@ use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{filesystem, home};
 use mica_sdk::views::Compared;
 use mica_sdk::walk::Kept;
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
+use mica_sdk::{Code, CreateOptions, Description, Doing as _, Driver, Error, Result};
 
 /// Where a layer's subvolume is in its room.
 const TREE: &[u8] = b"tree";
@@ -37,7 +37,7 @@ const STORE_OPTIONS: Known = [(
 /// Options of a layer.
 const LAYER_OPTIONS: Known = [(
     "size",
-    "Of a layer: the most bytes that it may hold, its parents' included: `10G`, for instance.",
+    "Of a layer: the most bytes that it may hold, its parents' included, or with simple quotas that may be written in it: `10G`, for instance.",
 )];
 
 struct Btrfs;
@@ -82,7 +82,7 @@ impl Driver for Btrfs {
                 .doing(|| format!("open the room of layer `{id}`"))?;
             let made = match parent {
                 Some(parent) => {
-                    let below = tree(parent)?;
+                    let (_, below) = open(parent)?;
                     btrfs::snapshot(&below, &room, TREE, Access::ReadWrite)
                 }
                 None => btrfs::create_subvolume(&room, TREE, TOP_MODE),
@@ -97,10 +97,7 @@ impl Driver for Btrfs {
     }
 
     fn get(id: &str, access: Access, _label: Option<&str>) -> Result<Mount> {
-        let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
-        let tree = room
-            .open_directory(TREE)
-            .doing(|| format!("open the subvolume of layer `{id}`"))?;
+        let (room, tree) = open(id)?;
         if access == Access::ReadWrite
             && let Some(bytes) = limit::read(&room, id)?
         {
@@ -116,6 +113,9 @@ impl Driver for Btrfs {
             Counting::Off => "off",
             Counting::Begun => "being counted",
             Counting::On => "on",
+            Counting::Simple => {
+                "simple: `size` bounds what is written in a layer, not what it has of its parents"
+            }
         };
         let pairs = [
             // Moby's only key, without a value.
@@ -129,7 +129,7 @@ impl Driver for Btrfs {
     }
 
     fn metadata(id: &str) -> Result<Vec<(String, String)>> {
-        let tree = tree(id)?;
+        let (room, tree) = open(id)?;
         let found = btrfs::inspect(&tree).doing(|| format!("look at layer `{id}`"))?;
         let mut pairs = vec![
             ("SourceDir".to_owned(), "tree".to_owned()),
@@ -140,9 +140,13 @@ impl Driver for Btrfs {
             let mut number = |key: &str, bytes: u64| {
                 pairs.push((key.to_owned(), bytes.to_string()));
             };
-            number("Referenced Bytes", usage.referenced_bytes);
-            number("Exclusive Bytes", usage.exclusive_bytes);
-            if let Some(bytes) = usage.limit_bytes {
+            if btrfs::counts().doing(|| "ask for quotas")? == Counting::Simple {
+                number("Written Bytes", usage.exclusive_bytes);
+            } else {
+                number("Referenced Bytes", usage.referenced_bytes);
+                number("Exclusive Bytes", usage.exclusive_bytes);
+            }
+            if let Some(bytes) = limit::read(&room, id)? {
                 number(LIMIT, bytes);
             }
         }
@@ -150,11 +154,23 @@ impl Driver for Btrfs {
     }
 }
 
-/// Opens the subvolume of a layer.
-fn tree(id: &str) -> Result<Directory> {
+/// Opens the room of a layer, and its subvolume.
+fn open(id: &str) -> Result<(Directory, Directory)> {
     let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
-    room.open_directory(TREE)
-        .doing(|| format!("open the subvolume of layer `{id}`"))
+    let tree = room
+        .open_directory(TREE)
+        .doing(|| format!("open the subvolume of layer `{id}`"))?;
+    match btrfs::inspect(&tree) {
+        // The host knows it of layers that it has noted; those of earlier versions it has not.
+        Err(failure) if failure.code == Code::Invalid => Err(Error::Prerequisites(format!(
+            "the subvolume `tree` of layer `{id}` is missing, a directory without its content is in its place; bring it back, \
+             or remove the layer"
+        ))),
+        found => {
+            found.doing(|| format!("look at layer `{id}`"))?;
+            Ok((room, tree))
+        }
+    }
 }
 
 impl Compared for Btrfs {

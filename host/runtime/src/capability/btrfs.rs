@@ -36,6 +36,7 @@ impl wit::Host for State {
         check_mode(mode)?;
         let made =
             btrfs::create(parent.fd(), &name, mode).map_err(on("create subvolume", &name))?;
+        btrfs::mark(parent.fd(), &name, made.as_fd()).map_err(on("note subvolume", &name))?;
         Ok(self.handles.push(Directory::new(made, Access::ReadWrite))?)
     }
 
@@ -51,9 +52,11 @@ impl wit::Host for State {
         let name = component(&name)?;
         let made = btrfs::snapshot_tree(original.fd(), target.fd(), &name)
             .map_err(on("create snapshot", &name))?;
-        // The kernel lets a snapshot inherit the bound.
-        if btrfs::quota(made.as_fd()).map_err(failed("ask for quotas"))? != Quota::Off {
-            btrfs::set_limit(made.as_fd(), None).map_err(on("free snapshot", &name))?;
+        btrfs::mark(target.fd(), &name, made.as_fd()).map_err(on("note snapshot", &name))?;
+        let quota = btrfs::quota(made.as_fd()).map_err(failed("ask for quotas"))?;
+        if quota != Quota::Off {
+            // The kernel lets a snapshot inherit the bound.
+            btrfs::set_limit_within(made.as_fd(), None).map_err(on("free snapshot", &name))?;
         }
         if access == Access::ReadOnly {
             btrfs::set_read_only(made.as_fd(), true).map_err(on("close snapshot", &name))?;
@@ -68,7 +71,7 @@ impl wit::Host for State {
         btrfs::id_of(opened.as_fd()).map_err(on("look at", &name))?;
         drop(opened);
         mica_sys::tree::remove(parent.fd(), &name).map_err(on("remove subvolume", &name))?;
-        Ok(())
+        Ok(btrfs::unmark(parent.fd(), &name).map_err(on("forget subvolume", &name))?)
     }
 
     fn inspect(&mut self, subvolume: Resource<Directory>) -> HostResult<Subvolume> {
@@ -98,6 +101,7 @@ impl wit::Host for State {
             Quota::Off => Counting::Off,
             Quota::Counting => Counting::Begun,
             Quota::On => Counting::On,
+            Quota::Simple => Counting::Simple,
         })
     }
 
@@ -109,12 +113,15 @@ impl wit::Host for State {
 
     fn set_limit(&mut self, subvolume: Resource<Directory>, bytes: Option<u64>) -> HostResult<()> {
         let subvolume = self.at(&subvolume)?.writable()?;
-        Ok(btrfs::set_limit(subvolume.fd(), bytes).map_err(failed("limit the subvolume"))?)
+        Ok(
+            btrfs::set_limit_within(subvolume.fd(), bytes)
+                .map_err(failed("limit the subvolume"))?,
+        )
     }
 
     fn measure(&mut self, subvolume: Resource<Directory>) -> HostResult<Option<Usage>> {
         let subvolume = self.at(&subvolume)?;
-        let found = btrfs::usage(subvolume.fd()).map_err(failed("measure the subvolume"))?;
+        let found = btrfs::usage_within(subvolume.fd()).map_err(failed("measure the subvolume"))?;
         Ok(found.map(|usage| Usage {
             referenced_bytes: usage.referenced_bytes,
             exclusive_bytes: usage.exclusive_bytes,
