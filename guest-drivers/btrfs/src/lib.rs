@@ -17,7 +17,7 @@ use mica_sdk::host::directory::Directory;
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{filesystem, home};
 use mica_sdk::views::Compared;
-use mica_sdk::walk::Kept;
+use mica_sdk::walk::{Kept, Snapshot};
 use mica_sdk::{Code, CreateOptions, Description, Doing as _, Driver, Error, Result};
 
 /// Where a layer's subvolume is in its room.
@@ -179,15 +179,28 @@ impl Compared for Btrfs {
         if layer.parent.as_deref() != Some(old_id) {
             return Ok(Kept::Unknown);
         }
+        let (room, _) = open(id)?;
+        let (_, original) = open(old_id)?;
+        let since = btrfs::since(&room, TREE, &original);
+        let since = since.doing(|| format!("search what was touched in layer `{id}`"))?;
+        let Some(since) = since else {
+            return Ok(Kept::Unknown);
+        };
         let device = |of: &Directory| {
             let top = of.get_attributes(&[]);
             top.map(|top| top.attributes.device)
                 .doing(|| "look at the top of a view")
         };
-        Ok(Kept::Snapshot {
+        let touched = since.touched.map(|touched| {
+            let pairs = touched.into_iter();
+            pairs.map(|of| (of.directory, of.names)).collect()
+        });
+        Ok(Kept::Snapshot(Snapshot {
             new_device: device(new)?,
             old_device: device(old)?,
-        })
+            made: since.made,
+            touched,
+        }))
     }
 
     fn before_apply(_id: &str) -> Result<()> {

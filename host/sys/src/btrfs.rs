@@ -4,6 +4,7 @@
 
 mod arguments;
 mod changes;
+mod difference;
 mod mark;
 mod nested;
 mod quota;
@@ -14,7 +15,8 @@ mod subvolume;
 mod tests;
 
 pub use changes::measure_changes;
-pub use mark::{Lost, find_lost, is_marked, mark, unmark};
+pub use difference::{Since, since};
+pub use mark::{Lost, find_lost, mark, unmark};
 pub use nested::{destroy_tree, snapshot_tree};
 pub use quota::{
     Quota, Usage, enable_quota, quota, remove_stale_groups, set_limit_within, usage_within,
@@ -23,7 +25,7 @@ pub use subvolume::{
     create, destroy, id_of, is_read_only, is_subvolume, set_read_only, snapshot, start_sync,
 };
 
-pub(crate) use mark::is_mark;
+pub(crate) use mark::{is_mark, mark_copy};
 pub(crate) use subvolume::{is_placeholder, is_top};
 
 /// The magic number of btrfs.

@@ -24,7 +24,7 @@ use pairs::{Pair, Pairs};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-pub use visitor::{Found, Kept, Sides, Visitor};
+pub use visitor::{Found, Kept, Sides, Snapshot, Visitor};
 
 /// Walks `new` against `old`; without `old` everything is added. The top directory itself is never reported.
 ///
@@ -77,14 +77,21 @@ impl<D: Directory> Walk<'_, D> {
         let new = at(&mut self.new, depth).doing(what)?;
         let old = at(&mut self.old, depth).doing(what)?;
         let whiteouts = matches!(self.sides, Sides::Upper { .. });
-        let pairs = Pairs::of(
-            new.as_deref(),
-            old.as_deref(),
-            sparse,
-            whiteouts,
-            self.wanted,
-        )
-        .doing(what)?;
+        let named = match (self.sides, &new, &old) {
+            (Sides::Views(kept), Some(new), Some(old)) => kept.names_in(&**new, &**old),
+            _ => Ok(None),
+        };
+        let pairs = match named.doing(what)? {
+            Some(names) => Pairs::named(names),
+            None => Pairs::of(
+                new.as_deref(),
+                old.as_deref(),
+                sparse,
+                whiteouts,
+                self.wanted,
+            )
+            .doing(what)?,
+        };
         self.stack.push(Frame {
             new: new.is_some(),
             old: old.is_some(),
@@ -125,7 +132,15 @@ impl<D: Directory> Walk<'_, D> {
 
     fn next_pair(&mut self) -> Result<Option<Pair>> {
         let sparse = self.stack.last().is_some_and(|frame| frame.sparse);
-        let below = match sparse {
+        let named = self
+            .stack
+            .last()
+            .is_some_and(|frame| frame.pairs.is_named());
+        let here = match named {
+            true => self.here()?,
+            false => None,
+        };
+        let below = match sparse || named {
             true => self.here_before()?,
             false => None,
         };
@@ -134,7 +149,7 @@ impl<D: Directory> Walk<'_, D> {
         };
         frame
             .pairs
-            .advance(below.as_deref(), sparse, self.wanted)
+            .advance(here.as_deref(), below.as_deref(), sparse, self.wanted)
             .doing(|| format!("list `{}`", printable(&self.path)))
     }
 

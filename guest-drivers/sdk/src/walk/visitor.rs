@@ -4,7 +4,8 @@
 
 use crate::copies::Copies;
 use crate::tree::Directory;
-use crate::{Attributes, ChangeKind, Entry, Result};
+use crate::{Attributes, ChangeKind, Entry, Failure, Result, Timestamp};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// How the two sides are read.
@@ -28,14 +29,36 @@ pub enum Kept {
     Unknown,
     /// The new tree is a copy of the old one, with a list of its files.
     Copies(Copies),
-    /// The new tree is a snapshot of the old one: a node keeps its inode number, which no other node ever gets, and the
-    /// time of its last change, which no process can set.
-    Snapshot {
-        /// The device number of the new tree, without what is mounted or nested in it.
-        new_device: u64,
-        /// That of the old one.
-        old_device: u64,
-    },
+    /// The new tree is a snapshot of the old one.
+    Snapshot(Snapshot),
+}
+
+/// What is known of a snapshot and its original. A node keeps its inode number, which no other node ever gets, and the time
+/// of its last change, which no process can set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The device number of the new tree, without what is nested in it.
+    pub new_device: u64,
+    /// That of the old one.
+    pub old_device: u64,
+    /// When the snapshot was made: what was last changed before is the original's.
+    pub made: Timestamp,
+    /// The names that may differ, in byte order, by the inode numbers of their directories; none of any other. `None` if
+    /// all have to be looked at.
+    pub touched: Option<BTreeMap<u64, Vec<Vec<u8>>>>,
+}
+
+impl Snapshot {
+    /// Whether both are one node, before and after.
+    fn is_one(&self, new: &Attributes, old: &Attributes) -> bool {
+        (new.device, old.device) == (self.new_device, self.old_device) && new.inode == old.inode
+    }
+
+    fn has(&self, new: &Attributes, old: &Attributes) -> bool {
+        let time = |of: &Attributes| (of.changed.seconds, of.changed.nanoseconds);
+        let made = (self.made.seconds, self.made.nanoseconds);
+        self.is_one(new, old) && time(new) == time(old) && time(new) < made
+    }
 }
 
 impl Kept {
@@ -45,14 +68,31 @@ impl Kept {
         match self {
             Self::Unknown => false,
             Self::Copies(copies) => copies.has(old, new),
-            Self::Snapshot {
-                new_device,
-                old_device,
-            } => {
-                (new.device, old.device) == (*new_device, *old_device)
-                    && (new.inode, new.changed) == (old.inode, old.changed)
-            }
+            Self::Snapshot(snapshot) => snapshot.has(new, old),
         }
+    }
+
+    /// The names that have to be looked at in a directory of both trees; `None` for all.
+    pub(super) fn names_in<D: Directory>(
+        &self,
+        new: &D,
+        old: &D,
+    ) -> Result<Option<Vec<Vec<u8>>>, Failure> {
+        let Self::Snapshot(snapshot) = self else {
+            return Ok(None);
+        };
+        let Some(touched) = &snapshot.touched else {
+            return Ok(None);
+        };
+        let (new, old) = (new.get_attributes(&[])?, old.get_attributes(&[])?);
+        let names = || {
+            touched
+                .get(&new.attributes.inode)
+                .cloned()
+                .unwrap_or_default()
+        };
+        let is_one = snapshot.is_one(&new.attributes, &old.attributes);
+        Ok(is_one.then(names))
     }
 }
 

@@ -3,16 +3,30 @@
 //! Invariant: a right to change is asked for before anything else, as in `directory`; only the home's own file system
 //! is ever told to count.
 
-use super::attributes::check_mode;
+use super::attributes::{check_mode, timestamp};
 use super::directory::{Directory, component};
-use super::{HostResult, State};
-use crate::bindings::mica::host::btrfs::{self as wit, Counting, Subvolume, Usage};
+use super::meter::Stop;
+use super::{HostError, HostResult, State};
+use crate::bindings::mica::host::btrfs::{
+    self as wit, Counting, Lineage, Subvolume, Touched, Usage,
+};
 use crate::{Access, Failure};
 use mica_sys::btrfs::{self, Quota};
 use mica_sys::{Name, node};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd as _;
 use wasmtime::component::Resource;
+
+/// The most that one answer tells of names: a quarter of what one may have. More names are for a walk.
+const SINCE_BYTES: usize = 1 << 20;
+
+/// What a list of names takes in an answer.
+fn bytes(names: &BTreeMap<u64, BTreeSet<Vec<u8>>>) -> usize {
+    const EACH: usize = 16;
+    let of = |names: &BTreeSet<Vec<u8>>| names.iter().map(|name| name.len() + EACH).sum::<usize>();
+    names.values().map(|names| of(names) + EACH).sum()
+}
 
 /// Builds the failure of an operation on one name.
 fn on<'a>(doing: &'a str, name: &'a Name) -> impl Fn(io::Error) -> Failure + 'a {
@@ -36,7 +50,7 @@ impl wit::Host for State {
         check_mode(mode)?;
         let made =
             btrfs::create(parent.fd(), &name, mode).map_err(on("create subvolume", &name))?;
-        btrfs::mark(parent.fd(), &name, made.as_fd()).map_err(on("note subvolume", &name))?;
+        btrfs::mark(parent.fd(), &name, made.as_fd(), None).map_err(on("note subvolume", &name))?;
         Ok(self.handles.push(Directory::new(made, Access::ReadWrite))?)
     }
 
@@ -52,7 +66,8 @@ impl wit::Host for State {
         let name = component(&name)?;
         let made = btrfs::snapshot_tree(original.fd(), target.fd(), &name)
             .map_err(on("create snapshot", &name))?;
-        btrfs::mark(target.fd(), &name, made.as_fd()).map_err(on("note snapshot", &name))?;
+        btrfs::mark(target.fd(), &name, made.as_fd(), Some(original.fd()))
+            .map_err(on("note snapshot", &name))?;
         let quota = btrfs::quota(made.as_fd()).map_err(failed("ask for quotas"))?;
         if quota != Quota::Off {
             // The kernel lets a snapshot inherit the bound.
@@ -85,6 +100,39 @@ impl wit::Host for State {
             Access::ReadWrite
         };
         Ok(Subvolume { id, access })
+    }
+
+    fn since(
+        &mut self,
+        room: Resource<Directory>,
+        name: Vec<u8>,
+        original: Resource<Directory>,
+    ) -> HostResult<Option<Lineage>> {
+        let room = self.at(&room)?.clone();
+        let original = self.handles.get(&original)?;
+        let name = component(&name)?;
+        let opened = node::open_directory(room.fd(), &name).map_err(on("open", &name))?;
+        let cancel = &self.operation.cancel;
+        let go_on = || !cancel.is_cancelled();
+        let found = btrfs::since(room.fd(), &name, opened.as_fd(), original.fd(), &go_on);
+        if cancel.is_cancelled() {
+            return Err(HostError::Trap(Stop::Cancelled.into()));
+        }
+        let found = found.map_err(on("search what was touched in", &name))?;
+        Ok(found.map(|found| {
+            let names = found.names.filter(|names| bytes(names) <= SINCE_BYTES);
+            let listed = names.map(|names| {
+                let listed = names.into_iter().map(|(directory, names)| Touched {
+                    directory,
+                    names: names.into_iter().collect(),
+                });
+                listed.collect()
+            });
+            Lineage {
+                made: timestamp(found.made),
+                touched: listed,
+            }
+        }))
     }
 
     fn set_access(&mut self, subvolume: Resource<Directory>, access: Access) -> HostResult<()> {

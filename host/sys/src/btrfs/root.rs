@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::search::{Item, Wanted};
+use crate::node::Timestamp;
 use crate::raw::os_error;
 
 /// `BTRFS_ROOT_TREE_OBJECTID`.
@@ -29,8 +30,9 @@ pub(super) struct Root {
     pub(super) parent: Uuid,
     /// Of the subvolume that it was received as a copy of; zeros for none.
     received: Uuid,
-    /// The transaction that made it.
+    /// The transaction that made it, and the time.
     pub(super) born: u64,
+    pub(super) made: Timestamp,
 }
 
 impl Root {
@@ -50,6 +52,7 @@ impl Root {
             parent: item.bytes_at(263)?,
             received: item.bytes_at(279)?,
             born: item.u64_at(303)?,
+            made: time(item, 339)?,
         })
     }
 
@@ -67,6 +70,14 @@ impl Root {
         }
         Ok(false)
     }
+}
+
+/// What `struct btrfs_timespec` says.
+pub(super) fn time(item: &Item<'_>, at: usize) -> Option<Timestamp> {
+    Some(Timestamp {
+        seconds: item.u64_at(at)?.cast_signed(),
+        nanoseconds: item.u32_at(at + 8)?,
+    })
 }
 
 /// Whether a subvolume of this number is there, or its content is still being deleted.

@@ -152,9 +152,7 @@ impl Walk {
         self.made += 1;
         if btrfs::is_top(child.as_fd(), &attributes)? {
             let made = btrfs::snapshot_tree(child.as_fd(), to, &name)?;
-            if btrfs::is_marked(from, &name)? {
-                btrfs::mark(to, &name, made.as_fd())?;
-            }
+            btrfs::mark_copy(from, to, &name, made.as_fd())?;
             return Ok(true);
         }
         let copy = node::create_directory(to, &name, 0o700)?;
