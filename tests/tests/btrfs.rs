@@ -273,6 +273,17 @@ fn simple_quotas(bench: &Bench) {
     run(&["python3", "-c", call, text(&bench.lab.path("fs"))]);
 }
 
+/// The groups of all subvolumes, those that are gone included.
+fn groups(bench: &Bench) -> Vec<String> {
+    let top = bench.lab.path("fs");
+    let shown = Command::new("btrfs")
+        .args(["qgroup", "show", "--raw", text(&top)])
+        .output();
+    let shown = String::from_utf8_lossy(&shown.expect("btrfs").stdout).into_owned();
+    let lines = shown.lines().filter(|line| line.starts_with("0/"));
+    lines.map(str::to_owned).collect()
+}
+
 #[test]
 fn simple_quotas_are_told_as_such_bound_what_is_written_and_leave_no_groups() {
     let bench = setup::BTRFS.start();
@@ -323,22 +334,16 @@ fn simple_quotas_are_told_as_such_bound_what_is_written_and_leave_no_groups() {
         store.remove(id).expect("remove");
     }
     swept(&bench.lab.home("default"));
-    run(&["btrfs", "-q", "subvolume", "sync", text(&top)]);
-    run(&["sync", "-f", text(&top)]);
-    let bench = bench.restart(drop);
-    let shown = Command::new("btrfs")
-        .args(["qgroup", "show", "--raw", text(&top)])
-        .output();
-    let shown = String::from_utf8_lossy(&shown.expect("btrfs").stdout).into_owned();
-    let groups: Vec<&str> = shown
-        .lines()
-        .filter(|line| line.starts_with("0/"))
-        .collect();
+    let bench = bench.restart(|daemon| {
+        run(&["btrfs", "-q", "subvolume", "sync", text(&top)]);
+        run(&["sync", "-f", text(&top)]);
+        drop(daemon);
+    });
+    let groups = groups(&bench);
     assert!(
         groups.len() == 1 && groups[0].starts_with("0/5 "),
-        "{shown}"
+        "{groups:?}"
     );
-    drop(bench);
 }
 
 /// Linux gives the directory that stands for a subvolume in a snapshot the time of each look at it.

@@ -175,11 +175,17 @@ fn what_was_touched_in_a_way_that_is_rare_is_found() {
     // While it is mounted, and not on the device.
     store.create("live", Some("base")).expect("create");
     let path = store.mount("live").expect("mount");
+    let long = fs::File::options().append(true).open(path.join("top"));
+    let mut long = long.expect("open");
     for round in 0..5 {
+        // Appended to and nothing else: the kernel does not touch the node before the content is written.
+        std::io::Write::write_all(&mut long, b"more").expect("append");
+        same_as_walked(store, "live", "twin", "while a file grows");
         fs::write(path.join("d/e/deep"), round.to_string()).expect("write");
         fs::write(path.join(format!("d/e/{round}")), "new").expect("write");
         same_as_walked(store, "live", "twin", "while it is mounted");
     }
+    drop(long);
     store.unmount("live").expect("unmount");
 }
 

@@ -148,18 +148,10 @@ unsafe impl Argument for SetFlags {
 /// `BTRFS_IOC_START_SYNC`.
 #[derive(Default)]
 #[repr(transparent)]
-pub(super) struct StartSync(pub(super) u64);
+pub(super) struct StartSync(u64);
 // SAFETY: the kernel's type.
 unsafe impl Argument for StartSync {
     const REQUEST: Opcode = opcode::read::<u64>(GROUP, 24);
-}
-
-/// `BTRFS_IOC_WAIT_SYNC`.
-#[repr(transparent)]
-pub(super) struct WaitSync(pub(super) u64);
-// SAFETY: the kernel's type.
-unsafe impl Argument for WaitSync {
-    const REQUEST: Opcode = opcode::write::<u64>(GROUP, 22);
 }
 
 /// `BTRFS_IOC_INO_LOOKUP`: `struct btrfs_ioctl_ino_lookup_args`.

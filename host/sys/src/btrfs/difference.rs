@@ -14,8 +14,9 @@ use std::os::fd::BorrowedFd;
 use super::mark::{Origin, origin};
 use super::root::{ROOT_TREE, Root, time};
 use super::search::{Item, Wanted};
-use super::subvolume::{TOP_INODE, commit, id_of};
+use super::subvolume::{TOP_INODE, id_of};
 use crate::Name;
+use crate::filesystem::sync;
 use crate::node::Timestamp;
 use crate::raw::{is, os_error};
 
@@ -61,8 +62,9 @@ pub fn since(
     if Root::of(original, trees[1])?.uuid != noted.uuid {
         return Ok(None);
     }
-    // What the kernel has put off is in no tree yet.
-    commit(snapshot)?;
+    // What the kernel has put off is in no tree yet, and a write into a file does not touch its node before the content is on
+    // the device: a commit of the transaction alone would not do.
+    sync(snapshot)?;
     let search = Search {
         node: snapshot,
         go_on,

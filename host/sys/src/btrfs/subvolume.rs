@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::MAGIC;
 use super::arguments::{
-    Create, Destroy, GetFlags, Lookup, RemoveGroup, SetFlags, Snapshot, StartSync, WaitSync, call,
+    Create, Destroy, GetFlags, Lookup, RemoveGroup, SetFlags, Snapshot, StartSync, call,
 };
 use super::quota::{Quota, quota, remove_stale_groups};
 use crate::filesystem::statfs;
@@ -135,11 +135,4 @@ pub fn set_read_only(subvolume: BorrowedFd<'_>, is_read_only: bool) -> io::Resul
 /// Lets the kernel write what was changed, without waiting for it: counts of usage then are of now.
 pub fn start_sync(node: BorrowedFd<'_>) -> io::Result<()> {
     call(node, &mut StartSync::default())
-}
-
-/// Lets the kernel write what was changed, but for the content of files, and waits for it: searches then find it.
-pub(super) fn commit(node: BorrowedFd<'_>) -> io::Result<()> {
-    let mut started = StartSync::default();
-    call(node, &mut started)?;
-    call(node, &mut WaitSync(started.0))
 }
