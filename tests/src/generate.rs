@@ -30,7 +30,8 @@ pub fn scripts() -> impl Strategy<Value = Vec<String>> {
     let script = prop::collection::vec(line(), 4..24).prop_map(|lines| lines.join("\n"));
     prop::collection::vec(script, 2..=4).prop_map(|mut scripts| {
         // Something to work on, or most lines would find nothing there.
-        scripts[0].insert_str(0, "d a\nd b\nd a/a\nd a/b\nd b/a\nf c data=1\nf a/c data=2\nf b/c data=3\nf a/a/a data=4\n");
+        scripts[0].insert_str(0, "d a\nd b\nd a/a\nd a/b\nd b/a\nf c data=1\nf a/c data=2\nf b/c data=3\nf a/a/a data=4\n\
+            f a/k data=aaa mtime=1500000000\nf b/k data=bbb mtime=1500000000\n");
         scripts
     })
 }
@@ -147,6 +148,17 @@ fn content() -> impl Strategy<Value = String> {
     ]
 }
 
+/// A change that keeps size and time, more often than not.
+fn kept() -> impl Strategy<Value = String> {
+    let verb = prop::sample::select(vec!["f", "w"]);
+    let name = prop_oneof![2 => Just("k".to_owned()), 1 => "[a-c]".prop_map(|name| name)];
+    let time = prop_oneof![3 => Just("1500000000"), 1 => Just("1500000000.25")];
+    let place = prop::sample::select(vec!["a/", "b/", "a/a/", ""]);
+    (verb, place, name, "[ab]{3}", time).prop_map(|(verb, place, name, data, time)| {
+        format!("{verb} {place}{name} data={data} mtime={time}")
+    })
+}
+
 fn xattrs() -> impl Strategy<Value = String> {
     prop_oneof![
         6 => Just(String::new()),
@@ -162,6 +174,7 @@ fn line() -> impl Strategy<Value = String> {
             .prop_map(|(path, attributes, content, xattrs)| format!("f {path} {attributes} {content} {xattrs}")),
         6 => (path(), attributes()).prop_map(|(path, attributes)| format!("d {path} {attributes}")),
         3 => (path(), content()).prop_map(|(path, content)| format!("w {path} {content}")),
+        4 => kept(),
         2 => (path(), content()).prop_map(|(path, content)| format!("a {path} {content}")),
         2 => (path(), path()).prop_map(|(path, to)| format!("l {path} to={to}")),
         4 => (path(), path()).prop_map(|(path, to)| format!("h {path} to={to}")),

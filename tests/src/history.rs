@@ -322,7 +322,7 @@ fn size_of(nodes: &[Node]) -> u64 {
         .sum()
 }
 
-/// The rules of the original's `ChangesDirs`, on two lists of nodes.
+/// The rules of the original's `ChangesDirs`, on two lists of nodes; but a file's content counts too.
 pub fn compared(before: &[Node], after: &[Node]) -> String {
     let old: BTreeMap<&[u8], &Node> = before
         .iter()
@@ -372,11 +372,9 @@ fn change_line(path: &[u8], kind: char) -> String {
 
 fn differs(old: &Node, new: &Node) -> bool {
     let attributes = |node: &Node| (node.kind, node.mode, node.owner, node.xattrs.clone());
-    let content = |node: &Node| (node.modified, node.size);
-    let device = matches!(new.kind, 'c' | 'b') && old.body != new.body;
-    attributes(old) != attributes(new)
-        || device
-        || (new.kind != 'd' && content(old) != content(new))
+    // The body is a file's content, a link's target, a device's number.
+    let content = |node: &Node| (node.modified, node.body.clone());
+    attributes(old) != attributes(new) || (new.kind != 'd' && content(old) != content(new))
 }
 
 /// The directories above a path but for the root.

@@ -223,6 +223,174 @@ fn a_layer_holds_what_its_size_allows_and_no_more() {
 }
 
 #[test]
+fn subvolumes_within_a_layer_count_in_its_usage_and_its_size() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    limited(&bench, "small", "32M");
+    let path = store.mount("small").expect("mount");
+    for name in ["one", "two"] {
+        subvolume(&path.join(name));
+        assert_eq!(
+            fill(&path.join(name).join("big"), 10 * MIB),
+            (10 * MIB, None)
+        );
+    }
+    store.unmount("small").expect("unmount");
+    let top = bench.lab.path("fs");
+    run(&["btrfs", "quota", "rescan", "-w", text(&top)]);
+    let counted = usage(&bench, "small");
+    let bytes = counted["bytes"].as_u64().expect("bytes");
+    assert_eq!(counted["source"], "quota", "{counted}");
+    assert!((20 * MIB..21 * MIB).contains(&bytes), "{counted}");
+    // A subvolume counts from the next view on: 12 MiB are left, wherever they are written.
+    let path = store.mount("small").expect("mount");
+    for place in ["big", "one/more"] {
+        let (written, refusal) = fill(&path.join(place), 24 * MIB);
+        assert_eq!(refusal, Some(ErrorKind::QuotaExceeded), "{place}");
+        assert!(
+            (8 * MIB..=12 * MIB).contains(&written),
+            "{place}: {written}"
+        );
+        fs::remove_file(path.join(place)).expect("remove");
+    }
+    store.unmount("small").expect("unmount");
+    let metadata = bench.daemon.client.get(&store.target("small", "/metadata"));
+    assert_eq!(
+        metadata.expect("metadata")["metadata"]["Limit Bytes"],
+        "33554432"
+    );
+    // A child without a size has no bound, within either.
+    store.create("free", Some("small")).expect("create");
+    let path = store.mount("free").expect("mount");
+    assert_eq!(fill(&path.join("two/more"), 24 * MIB), (24 * MIB, None));
+    store.unmount("free").expect("unmount");
+}
+
+/// Simple quotas, which btrfs-progs can switch on from 6.7 on: `BTRFS_QUOTA_CTL_ENABLE_SIMPLE_QUOTA`.
+fn simple_quotas(bench: &Bench) {
+    let call = "import fcntl, os, struct, sys\n\
+        fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0xc0109428, struct.pack('QQ', 4, 0))";
+    run(&["python3", "-c", call, text(&bench.lab.path("fs"))]);
+}
+
+/// The groups of all subvolumes, those that are gone included.
+fn groups(bench: &Bench) -> Vec<String> {
+    let top = bench.lab.path("fs");
+    let shown = Command::new("btrfs")
+        .args(["qgroup", "show", "--raw", text(&top)])
+        .output();
+    let shown = String::from_utf8_lossy(&shown.expect("btrfs").stdout).into_owned();
+    let lines = shown.lines().filter(|line| line.starts_with("0/"));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn simple_quotas_are_told_as_such_bound_what_is_written_and_leave_no_groups() {
+    let bench = setup::BTRFS.start();
+    simple_quotas(&bench);
+    let store = &bench.store;
+    let top = bench.lab.path("fs");
+    let state = bench
+        .daemon
+        .client
+        .get("/v1/stores/default")
+        .expect("a store");
+    let quotas = state["status"]["Quotas"].as_str().expect("a text");
+    assert!(
+        quotas.starts_with("simple") && quotas.contains("not what it has of its parents"),
+        "{state}"
+    );
+    store.create("base", None).expect("create");
+    let noise = format!("f big fill={}", 24 * MIB);
+    store.apply("base", &archive(&noise)).expect("apply");
+    // The parent's 24 MiB do not count.
+    let request = json!({ "id": "box", "parent": "base", "storage_options": { "size": "16M" } });
+    store.create_as(request).expect("create");
+    let path = store.mount("box").expect("mount");
+    let (written, refusal) = fill(&path.join("more"), 24 * MIB);
+    assert_eq!(refusal, Some(ErrorKind::QuotaExceeded));
+    assert!((12 * MIB..=16 * MIB).contains(&written), "{written}");
+    fs::remove_file(path.join("more")).expect("remove");
+    assert_eq!(fill(&path.join("less"), 4 * MIB), (4 * MIB, None));
+    store.unmount("box").expect("unmount");
+    // What groups count is not what a layer occupies: an apply leaves it in the group of what was replaced.
+    occupies(&bench, "base", 24 * MIB, 2);
+    occupies(&bench, "box", 4 * MIB, 1);
+    let metadata = bench.daemon.client.get(&store.target("box", "/metadata"));
+    let metadata = &metadata.expect("metadata")["metadata"];
+    let written = metadata["Written Bytes"]
+        .as_str()
+        .expect("bytes")
+        .parse::<u64>();
+    assert!(
+        (4 * MIB..5 * MIB).contains(&written.expect("a number")),
+        "{metadata}"
+    );
+    assert_eq!(
+        (&metadata["Limit Bytes"], &metadata["Referenced Bytes"]),
+        (&json!("16777216"), &Value::Null)
+    );
+    for id in ["box", "base"] {
+        store.remove(id).expect("remove");
+    }
+    swept(&bench.lab.home("default"));
+    let bench = bench.restart(|daemon| {
+        run(&["btrfs", "-q", "subvolume", "sync", text(&top)]);
+        run(&["sync", "-f", text(&top)]);
+        drop(daemon);
+    });
+    let groups = groups(&bench);
+    assert!(
+        groups.len() == 1 && groups[0].starts_with("0/5 "),
+        "{groups:?}"
+    );
+}
+
+/// Linux gives the directory that stands for a subvolume in a snapshot the time of each look at it.
+#[test]
+fn a_snapshot_within_a_layer_gives_the_same_archive_each_time() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    store.create("box", None).expect("create");
+    let path = store.mount("box").expect("mount");
+    subvolume(&path.join("one"));
+    subvolume(&path.join("one/two"));
+    run(&[
+        "btrfs",
+        "-q",
+        "subvolume",
+        "snapshot",
+        text(&path.join("one")),
+        text(&path.join("copy")),
+    ]);
+    assert_eq!(fs::metadata(path.join("copy/two")).expect("stat").ino(), 2);
+    store.unmount("box").expect("unmount");
+    let first = store.diff("box", Against::Nothing).expect("diff");
+    for _ in 0..3 {
+        assert!(store.diff("box", Against::Nothing).expect("diff") == first);
+    }
+    let listed = mica_tests::listing::list(&first);
+    let stands = listed.iter().find(|entry| entry.name == b"copy/two/");
+    assert_eq!(stands.map(|entry| entry.seconds), Some(0));
+    store.create("copy", None).expect("create");
+    store.apply("copy", &first).expect("apply");
+    assert!(store.diff("copy", Against::Nothing).expect("diff") == first);
+}
+
+#[test]
+fn a_hard_link_out_of_a_subvolume_is_refused_by_name() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    with_nested(&bench, "base", None);
+    let before = seen(store, "base");
+    store
+        .apply("base", &archive("f new data=1\nh linked to=a/b/one/in-one"))
+        .expect_err("a link out of a subvolume")
+        .is(422, "invalid-archive", "linked");
+    assert_eq!(seen(store, "base"), before);
+}
+
+#[test]
 fn a_limit_comes_back_when_someone_switched_quotas_off() {
     let bench = setup::BTRFS.start();
     limited(&bench, "small", "16MiB");

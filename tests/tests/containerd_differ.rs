@@ -290,7 +290,11 @@ fn bad_blobs(content: &Content, good: &[u8]) -> Vec<Bad> {
             put(&packed[..packed.len() / 2]),
             "gzip",
         ),
-        ("no archive", put(&b"junk ".repeat(1000)), "not a tar header"),
+        (
+            "no archive",
+            put(&b"junk ".repeat(1000)),
+            "not a tar header",
+        ),
         ("an archive that is cut", put(cut), "ends"),
         ("a size that is larger", sized(1 << 20), "were told"),
         ("a size that is smaller", sized(5), "bytes told"),

@@ -16,7 +16,9 @@ use mica_sdk::host::btrfs::{self, Counting};
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{filesystem, home};
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
+use mica_sdk::views::Compared;
+use mica_sdk::walk::{Kept, Snapshot};
+use mica_sdk::{Code, CreateOptions, Description, Doing as _, Driver, Error, Result};
 
 /// Where a layer's subvolume is in its room.
 const TREE: &[u8] = b"tree";
@@ -35,7 +37,7 @@ const STORE_OPTIONS: Known = [(
 /// Options of a layer.
 const LAYER_OPTIONS: Known = [(
     "size",
-    "Of a layer: the most bytes that it may hold, its parents' included: `10G`, for instance.",
+    "Of a layer: the most bytes that it may hold, its parents' included, or with simple quotas that may be written in it: `10G`, for instance.",
 )];
 
 struct Btrfs;
@@ -80,7 +82,7 @@ impl Driver for Btrfs {
                 .doing(|| format!("open the room of layer `{id}`"))?;
             let made = match parent {
                 Some(parent) => {
-                    let below = tree(parent)?;
+                    let (_, below) = open(parent)?;
                     btrfs::snapshot(&below, &room, TREE, Access::ReadWrite)
                 }
                 None => btrfs::create_subvolume(&room, TREE, TOP_MODE),
@@ -95,10 +97,7 @@ impl Driver for Btrfs {
     }
 
     fn get(id: &str, access: Access, _label: Option<&str>) -> Result<Mount> {
-        let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
-        let tree = room
-            .open_directory(TREE)
-            .doing(|| format!("open the subvolume of layer `{id}`"))?;
+        let (room, tree) = open(id)?;
         if access == Access::ReadWrite
             && let Some(bytes) = limit::read(&room, id)?
         {
@@ -114,6 +113,9 @@ impl Driver for Btrfs {
             Counting::Off => "off",
             Counting::Begun => "being counted",
             Counting::On => "on",
+            Counting::Simple => {
+                "simple: `size` bounds what is written in a layer, not what it has of its parents"
+            }
         };
         let pairs = [
             // Moby's only key, without a value.
@@ -127,7 +129,7 @@ impl Driver for Btrfs {
     }
 
     fn metadata(id: &str) -> Result<Vec<(String, String)>> {
-        let tree = tree(id)?;
+        let (room, tree) = open(id)?;
         let found = btrfs::inspect(&tree).doing(|| format!("look at layer `{id}`"))?;
         let mut pairs = vec![
             ("SourceDir".to_owned(), "tree".to_owned()),
@@ -138,9 +140,13 @@ impl Driver for Btrfs {
             let mut number = |key: &str, bytes: u64| {
                 pairs.push((key.to_owned(), bytes.to_string()));
             };
-            number("Referenced Bytes", usage.referenced_bytes);
-            number("Exclusive Bytes", usage.exclusive_bytes);
-            if let Some(bytes) = usage.limit_bytes {
+            if btrfs::counts().doing(|| "ask for quotas")? == Counting::Simple {
+                number("Written Bytes", usage.exclusive_bytes);
+            } else {
+                number("Referenced Bytes", usage.referenced_bytes);
+                number("Exclusive Bytes", usage.exclusive_bytes);
+            }
+            if let Some(bytes) = limit::read(&room, id)? {
                 number(LIMIT, bytes);
             }
         }
@@ -148,11 +154,58 @@ impl Driver for Btrfs {
     }
 }
 
-/// Opens the subvolume of a layer.
-fn tree(id: &str) -> Result<Directory> {
+/// Opens the room of a layer, and its subvolume.
+fn open(id: &str) -> Result<(Directory, Directory)> {
     let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
-    room.open_directory(TREE)
-        .doing(|| format!("open the subvolume of layer `{id}`"))
+    let tree = room
+        .open_directory(TREE)
+        .doing(|| format!("open the subvolume of layer `{id}`"))?;
+    match btrfs::inspect(&tree) {
+        // The host knows it of layers that it has noted; those of earlier versions it has not.
+        Err(failure) if failure.code == Code::Invalid => Err(Error::Prerequisites(format!(
+            "the subvolume `tree` of layer `{id}` is missing, a directory without its content is in its place; bring it back, \
+             or remove the layer"
+        ))),
+        found => {
+            found.doing(|| format!("look at layer `{id}`"))?;
+            Ok((room, tree))
+        }
+    }
 }
 
-mica_sdk::export_proto!(Btrfs);
+impl Compared for Btrfs {
+    fn kept(id: &str, old_id: &str, new: &Directory, old: &Directory) -> Result<Kept> {
+        let layer = home::inspect(id).doing(|| format!("look up layer `{id}`"))?;
+        if layer.parent.as_deref() != Some(old_id) {
+            return Ok(Kept::Unknown);
+        }
+        let (room, _) = open(id)?;
+        let (_, original) = open(old_id)?;
+        let since = btrfs::since(&room, TREE, &original);
+        let since = since.doing(|| format!("search what was touched in layer `{id}`"))?;
+        let Some(since) = since else {
+            return Ok(Kept::Unknown);
+        };
+        let device = |of: &Directory| {
+            let top = of.get_attributes(&[]);
+            top.map(|top| top.attributes.device)
+                .doing(|| "look at the top of a view")
+        };
+        let touched = since.touched.map(|touched| {
+            let pairs = touched.into_iter();
+            pairs.map(|of| (of.directory, of.names)).collect()
+        });
+        Ok(Kept::Snapshot(Snapshot {
+            new_device: device(new)?,
+            old_device: device(old)?,
+            made: since.made,
+            touched,
+        }))
+    }
+
+    fn before_apply(_id: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+mica_sdk::export_full!(Btrfs);

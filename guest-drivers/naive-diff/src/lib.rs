@@ -11,8 +11,8 @@ use mica_sdk::host::directory::Directory;
 use mica_sdk::host::log::{self, Level};
 use mica_sdk::host::mounts::{Access, Mount};
 use mica_sdk::host::streams::{ChangeSink, Sink, Source};
-use mica_sdk::walk::Sides;
-use mica_sdk::{DiffDriver, Doing as _, Error, Result, apply, diff};
+use mica_sdk::walk::{Kept, Sides};
+use mica_sdk::{DiffDriver, Doing as _, Result, apply, diff};
 
 struct NaiveDiff;
 
@@ -69,7 +69,12 @@ impl DiffDriver for NaiveDiff {
             ArchiveForm::Faithful => diff::write_archive,
             ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
         };
-        Ok(diff_report(write(new, old, &Sides::Views, sink)?))
+        Ok(diff_report(write(
+            new,
+            old,
+            &Sides::Views(Kept::Unknown),
+            sink,
+        )?))
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {
@@ -77,7 +82,7 @@ impl DiffDriver for NaiveDiff {
         diff::list_changes(
             new.root()?,
             old.as_ref().map(View::root).transpose()?,
-            &Sides::Views,
+            &Sides::Views(Kept::Unknown),
             sink,
         )
     }
@@ -88,11 +93,6 @@ impl DiffDriver for NaiveDiff {
         form: ArchiveForm,
         source: &Source,
     ) -> Result<ApplyReport> {
-        if form == ArchiveForm::Rebase {
-            let text =
-                "layers that are whole trees keep no deletions for a parent that is told later";
-            return Err(Error::NotSupported(text.to_owned()));
-        }
         let view = View::of(id, Access::ReadWrite)?;
         let report = apply::apply(view.root()?, form, source)?;
         Ok(apply_report(report))
@@ -103,7 +103,7 @@ impl DiffDriver for NaiveDiff {
         diff::measure(
             new.root()?,
             old.as_ref().map(View::root).transpose()?,
-            &Sides::Views,
+            &Sides::Views(Kept::Unknown),
         )
     }
 }

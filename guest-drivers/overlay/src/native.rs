@@ -16,7 +16,7 @@ use mica_sdk::host::filesystem::{self, Feature, Support};
 use mica_sdk::host::home;
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::streams::{ChangeSink, Sink, Source};
-use mica_sdk::walk::Sides;
+use mica_sdk::walk::{Kept, Sides};
 use mica_sdk::{DiffDriver, Doing as _, Result, apply};
 
 /// What is compared; the mounts live as long as the directories do.
@@ -75,7 +75,7 @@ fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Compar
     Ok(Compared {
         new,
         old,
-        sides: Sides::Views,
+        sides: Sides::Views(Kept::Unknown),
         _mounts: mounts,
     })
 }

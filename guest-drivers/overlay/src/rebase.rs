@@ -134,6 +134,10 @@ impl Directory for Upper {
         self.0.clear_own_xattrs()
     }
 
+    fn same_content(&self, name: &[u8], other: &Self, other_name: &[u8]) -> Result<bool, Failure> {
+        self.0.same_content(name, &other.0, other_name)
+    }
+
     fn remove_file(&self, name: &[u8]) -> Result<(), Failure> {
         self.0.remove_file(name)
     }

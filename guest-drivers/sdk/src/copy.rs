@@ -6,6 +6,7 @@
 //!
 //! Invariant: content is moved by the host, by reflink where the file system can.
 
+use crate::copies::Notes;
 use crate::error::printable;
 use crate::tree::pages::Pages;
 use crate::tree::trail::Trail;
@@ -19,24 +20,37 @@ use std::rc::Rc;
 /// # Errors
 /// [`crate::Error::Host`] if a host call fails.
 pub fn copy_tree<D: Directory>(from: D, to: D) -> Result<()> {
-    let mut copy = Copy {
-        from: Trail::new(from),
-        to: Trail::new(to),
-        names: BTreeMap::new(),
-        path: Vec::new(),
-    };
-    copy.run()
+    Copy::new(from, to, None).run()
 }
 
-struct Copy<D> {
+/// As [`copy_tree`], and notes which files were copied.
+///
+/// # Errors
+/// As [`copy_tree`].
+pub fn copy_tree_noted<D: Directory>(from: D, to: D, notes: &mut Notes) -> Result<()> {
+    Copy::new(from, to, Some(notes)).run()
+}
+
+struct Copy<'a, D> {
     from: Trail<D>,
     to: Trail<D>,
+    notes: Option<&'a mut Notes>,
     /// The first name of each inode that has several.
     names: BTreeMap<(u64, u64), Vec<Vec<u8>>>,
     path: Vec<Vec<u8>>,
 }
 
-impl<D: Directory> Copy<D> {
+impl<'a, D: Directory> Copy<'a, D> {
+    fn new(from: D, to: D, notes: Option<&'a mut Notes>) -> Self {
+        Self {
+            from: Trail::new(from),
+            to: Trail::new(to),
+            notes,
+            names: BTreeMap::new(),
+            path: Vec::new(),
+        }
+    }
+
     fn run(&mut self) -> Result<()> {
         let mut stack = vec![self.list()?];
         while let Some(pages) = stack.last_mut() {
@@ -104,14 +118,27 @@ impl<D: Directory> Copy<D> {
         let (from, to) = self.here()?;
         let (name, found) = (&entry.name, &entry.attributes);
         if found.links > 1 && self.link(&to, entry)? {
-            return Ok(());
+            return self.note(&to, entry);
         }
         self.make(&from, &to, entry)
             .and_then(|()| to.copy_xattrs(name, &from, name))
             .doing(|| format!("copy `{}`", self.shown()))?;
+        self.note(&to, entry)?;
         if found.links > 1 {
             self.names
                 .insert((found.device, found.inode), self.path.clone());
+        }
+        Ok(())
+    }
+
+    /// Notes a file behind the last change of its copy, which a further name is.
+    fn note(&mut self, to: &D, entry: &Entry) -> Result<()> {
+        if entry.attributes.kind == NodeKind::Regular && self.notes.is_some() {
+            let made = to.stat(&entry.name, &[]);
+            let made = made.doing(|| format!("look at the copy of `{}`", self.shown()))?;
+            if let Some(notes) = &mut self.notes {
+                notes.note(&entry.attributes, &made.attributes);
+            }
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! A driver is a type that implements [`Driver`], named in one line: `mica_sdk::export_proto!(MyDriver);`. Such a driver
 //! is given its diffs by the host's naive-diff component. A driver that knows a better way implements [`DiffDriver`] too
-//! and says `mica_sdk::export_full!(MyDriver);`.
+//! and says `mica_sdk::export_full!(MyDriver);`; one that compares trees but can tell what no one has touched implements
+//! [`views::Compared`] instead.
 //!
 //! Everything that reads and writes layers ([`archive`], [`walk`], [`diff`], [`apply`], [`copy`]) is generic over the
 //! small traits of [`tree`]. Within a component these are the host's handles; in tests, and natively, anything else.
@@ -12,6 +13,7 @@
 pub mod apply;
 pub mod archive;
 pub mod bindings;
+pub mod copies;
 pub mod copy;
 pub mod diff;
 pub mod driver;
@@ -19,6 +21,7 @@ pub mod error;
 mod export;
 pub mod left_out;
 pub mod tree;
+pub mod views;
 pub mod walk;
 
 pub use bindings::host_functions::mica::host;

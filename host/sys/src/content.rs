@@ -205,5 +205,8 @@ fn copy_by_reading(
     Ok(())
 }
 
+mod same;
 #[cfg(test)]
 mod tests;
+
+pub use same::same;

@@ -209,6 +209,13 @@ impl tree::Directory for Directory {
         }
     }
 
+    fn same_content(&self, name: &[u8], other: &Self, other_name: &[u8]) -> Answer<bool> {
+        // Contents are sizes here.
+        let (new, old) = (self.find(name)?, other.find(other_name)?);
+        let same = new.borrow().size == old.borrow().size;
+        Ok(same)
+    }
+
     fn link(&self, name: &[u8], target: &Self, new_name: &[u8]) -> Answer<()> {
         let found = self.find(name)?;
         if found.borrow().kind == NodeKind::Directory {

@@ -56,6 +56,9 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         self.chain.forget_path();
         made.map_err(|failure| match failure.code {
             Code::NotFound => self.reader.invalid(missing),
+            Code::CrossDevice => self.reader.invalid(format_args!(
+                "its target `{shown}` lies in another btrfs subvolume, where no hard link leads"
+            )),
             _ => host(format!("link `{}`", printable(name)), failure),
         })
     }

@@ -37,7 +37,7 @@ use crate::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm;
 use crate::error::{host, printable};
 use crate::left_out::LeftOut;
 use crate::tree::{File as _, Source};
-use crate::{Code, Failure, Node, Result};
+use crate::{Code, Error, Failure, Node, Result};
 use chain::Chain;
 use std::rc::Rc;
 use way::{Missing, Way};
@@ -58,12 +58,18 @@ pub struct Report {
 ///
 /// # Errors
 /// [`crate::Error::InvalidArchive`] for an archive that is damaged or holds what may not be applied,
-/// [`crate::Error::Host`] if a host call fails. The layer is then half changed: the host throws it away.
+/// [`crate::Error::NotSupported`] for the form `rebase` of a tree that is complete in itself, [`crate::Error::Host`] if a
+/// host call fails. The layer is then half changed: the host throws it away.
 pub fn apply<T: Target, S: Source<File = T::File>>(
     root: T,
     form: ArchiveForm,
     source: S,
 ) -> Result<Report> {
+    if form == ArchiveForm::Rebase && T::IS_BELOW_KNOWN {
+        let text =
+            "a layer that is a whole tree keeps no deletions for a parent that is told later";
+        return Err(Error::NotSupported(text.to_owned()));
+    }
     let mut apply = Apply {
         form,
         reader: Reader::new(source),

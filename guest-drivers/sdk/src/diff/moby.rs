@@ -40,7 +40,7 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
 ) -> Result<Report> {
     let opaque = match sides {
         Sides::Upper { opaque_xattr } => Some(opaque_xattr.clone()),
-        Sides::Views => None,
+        Sides::Views(_) => None,
     };
     let mut appender = Appender {
         writer: Writer::new(sink),
@@ -49,7 +49,7 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
         report: Report::default(),
     };
     match (sides, old) {
-        (Sides::Views, Some(old)) => {
+        (Sides::Views(_), Some(old)) => {
             walk(new, Some(old), sides, &wanted::of_archives(), &mut appender)?
         }
         _ => appender.tree(new, &wanted::of_archives())?,

@@ -54,6 +54,10 @@ impl Directory for directory::Directory {
         Self::read_link(self, name)
     }
 
+    fn same_content(&self, name: &[u8], other: &Self, other_name: &[u8]) -> Result<bool, Failure> {
+        Self::same_content(self, name, other, other_name)
+    }
+
     fn link(&self, name: &[u8], target: &Self, new_name: &[u8]) -> Result<(), Failure> {
         Self::link(self, name, target, new_name)
     }

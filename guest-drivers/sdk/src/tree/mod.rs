@@ -74,6 +74,11 @@ pub trait Directory: Sized {
     /// # Errors
     /// See [`Directory::get_attributes`].
     fn read_link(&self, name: &[u8]) -> Result<Vec<u8>, Failure>;
+    /// Whether the regular file `name` has the same content as `other_name` in `other`.
+    ///
+    /// # Errors
+    /// See [`Directory::get_attributes`].
+    fn same_content(&self, name: &[u8], other: &Self, other_name: &[u8]) -> Result<bool, Failure>;
     /// Gives the node `name` a further name in `target`.
     ///
     /// # Errors

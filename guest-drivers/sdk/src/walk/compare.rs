@@ -1,7 +1,8 @@
 //! When two nodes of the same path count as different.
 //!
 //! Type, mode, owner, device number and attributes count for all nodes; time and size for all but directories, whose
-//! times change with every name in them. The content is not read: a change that keeps size and time is not seen.
+//! times change with every name in them. Of two files that are equal in all of that the walk compares the contents,
+//! unless it is known that no one has touched them ([`super::Kept`]).
 //! Times are equal to the nanosecond or not at all. The original took a time without a fraction for any time of its
 //! second, because its copies dropped the fraction; it missed what was changed within the second in which the parent was
 //! unpacked (moby#21555), and later slept over it. Here a child has its parent's times exactly.
@@ -11,7 +12,7 @@
 use crate::tree::wanted;
 use crate::{Attributes, Entry, NodeKind};
 
-/// Whether two nodes differ; targets of symbolic links are not known here.
+/// Whether two nodes differ; targets of symbolic links and contents of files are not known here.
 #[must_use]
 pub fn differs(new: &Entry, old: &Entry) -> bool {
     let (a, b) = (&new.attributes, &old.attributes);

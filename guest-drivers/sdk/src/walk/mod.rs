@@ -10,6 +10,7 @@
 
 mod ahead;
 pub mod compare;
+mod content;
 mod frame;
 mod pairs;
 mod visitor;
@@ -24,7 +25,7 @@ use pairs::{Pair, Pairs};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-pub use visitor::{Found, Sides, Visitor};
+pub use visitor::{Found, Kept, Sides, Snapshot, Visitor};
 
 /// Walks `new` against `old`; without `old` everything is added. The top directory itself is never reported.
 ///
@@ -77,14 +78,21 @@ impl<D: Directory> Walk<'_, D> {
         let new = at(&mut self.new, depth).doing(what)?;
         let old = at(&mut self.old, depth).doing(what)?;
         let whiteouts = matches!(self.sides, Sides::Upper { .. });
-        let pairs = Pairs::of(
-            new.as_deref(),
-            old.as_deref(),
-            sparse,
-            whiteouts,
-            self.wanted,
-        )
-        .doing(what)?;
+        let named = match (self.sides, &new, &old) {
+            (Sides::Views(kept), Some(new), Some(old)) => kept.names_in(&**new, &**old),
+            _ => Ok(None),
+        };
+        let pairs = match named.doing(what)? {
+            Some(names) => Pairs::named(names),
+            None => Pairs::of(
+                new.as_deref(),
+                old.as_deref(),
+                sparse,
+                whiteouts,
+                self.wanted,
+            )
+            .doing(what)?,
+        };
         self.stack.push(Frame {
             new: new.is_some(),
             old: old.is_some(),
@@ -125,7 +133,15 @@ impl<D: Directory> Walk<'_, D> {
 
     fn next_pair(&mut self) -> Result<Option<Pair>> {
         let sparse = self.stack.last().is_some_and(|frame| frame.sparse);
-        let below = match sparse {
+        let named = self
+            .stack
+            .last()
+            .is_some_and(|frame| frame.pairs.is_named());
+        let here = match named {
+            true => self.here()?,
+            false => None,
+        };
+        let below = match sparse || named {
             true => self.here_before()?,
             false => None,
         };
@@ -134,7 +150,7 @@ impl<D: Directory> Walk<'_, D> {
         };
         frame
             .pairs
-            .advance(below.as_deref(), sparse, self.wanted)
+            .advance(here.as_deref(), below.as_deref(), sparse, self.wanted)
             .doing(|| format!("list `{}`", printable(&self.path)))
     }
 
@@ -223,7 +239,11 @@ impl<D: Directory> Walk<'_, D> {
                 self.keep(&new, old, visitor)
             };
         }
-        if written || compare::differs(&new, old) || self.link_differs(&new, old)? {
+        let differs = written
+            || compare::differs(&new, old)
+            || self.link_differs(&new, old)?
+            || self.content_differs(&new, old)?;
+        if differs {
             let flow = self.report(ChangeKind::Modify, Some(&new), Some(old), visitor)?;
             let both = old.attributes.kind == NodeKind::Directory;
             self.plan(new, both, None);
@@ -282,7 +302,7 @@ impl<D: Directory> Walk<'_, D> {
 
     fn is_opaque(&self, entry: &Entry) -> bool {
         match self.sides {
-            Sides::Views => false,
+            Sides::Views(_) => false,
             Sides::Upper { opaque_xattr } => compare::is_opaque(entry, opaque_xattr),
         }
     }
@@ -332,26 +352,6 @@ impl<D: Directory> Walk<'_, D> {
             entry,
             before,
         })
-    }
-
-    /// Symbolic links with equal attributes may still differ: reproducible builds give all the same time.
-    fn link_differs(&mut self, new: &Entry, old: &Entry) -> Result<bool> {
-        if new.attributes.kind != NodeKind::Symlink {
-            return Ok(false);
-        }
-        let (Some(new_parent), Some(old_parent)) = (self.here()?, self.here_before()?) else {
-            return Ok(false);
-        };
-        let what = || format!("read link `{}`", printable(&self.path));
-        let new = new_parent
-            .read_link(&new.name)
-            .unless(Code::NotFound)
-            .doing(what)?;
-        let old = old_parent
-            .read_link(&old.name)
-            .unless(Code::NotFound)
-            .doing(what)?;
-        Ok(new != old)
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Pairs<L> {
     /// Empty where the new side alone says what differs.
     old: Pages<L>,
     whiteouts: bool,
+    /// The names, where they are known beforehand; then neither side is listed.
+    named: Option<std::vec::IntoIter<Vec<u8>>>,
 }
 
 impl<L: Listing> Pairs<L> {
@@ -53,32 +55,65 @@ impl<L: Listing> Pairs<L> {
             new: pages(new)?,
             old: pages(old)?,
             whiteouts,
+            named: None,
         })
+    }
+
+    /// Begins with the names that are to be looked at on both sides, in byte order.
+    pub(super) fn named(names: Vec<Vec<u8>>) -> Self {
+        Self {
+            new: Pages::empty(),
+            old: Pages::empty(),
+            whiteouts: false,
+            named: Some(names.into_iter()),
+        }
+    }
+
+    /// Whether `advance` asks both directories for each name.
+    pub(super) fn is_named(&self) -> bool {
+        self.named.is_some()
     }
 
     /// The name that comes next.
     pub(super) fn peek_name(&self) -> Option<&[u8]> {
+        if let Some(names) = &self.named {
+            return names.as_slice().first().map(Vec::as_slice);
+        }
         match (self.new.peek(), self.old.peek()) {
             (Some(new), Some(old)) => Some(new.name.as_slice().min(old.name.as_slice())),
             (new, old) => new.or(old).map(|entry| entry.name.as_slice()),
         }
     }
 
-    /// Takes the next name. `below` is the old directory, asked for each name where the new side is sparse.
+    /// Takes the next name. `below` is the old directory, asked for each name where the new side is sparse; where the names
+    /// are known, `here` is the new one, asked as well.
     pub(super) fn advance<D: Directory<Listing = L>>(
         &mut self,
+        here: Option<&D>,
         below: Option<&D>,
         sparse: bool,
         wanted: &[String],
     ) -> Result<Option<Pair>, Failure> {
         loop {
-            let pair = if sparse {
+            let pair = if let Some(names) = &mut self.named {
+                let Some(name) = names.next() else {
+                    return Ok(None);
+                };
+                let look = |side: Option<&D>| {
+                    let found = side.map(|side| side.stat(&name, wanted).unless(Code::NotFound));
+                    Ok(found.transpose()?.flatten())
+                };
+                Some(Pair {
+                    new: look(here)?,
+                    old: look(below)?,
+                })
+            } else if sparse {
                 self.advance_sparse(below, wanted)?
             } else {
                 self.advance_merged()?
             };
             match pair {
-                // A whiteout of what is not there anyway.
+                // A whiteout of what is not there anyway, or a name that came and went.
                 Some(Pair {
                     new: None,
                     old: None,

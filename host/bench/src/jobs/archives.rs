@@ -9,7 +9,7 @@ use crate::place::{Bench, Place, STORE, run};
 use anyhow::{Context, Result};
 use mica_engine::{ArchiveForm, CancelToken, DiffParent, DiffRequest};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm as SdkForm;
-use mica_sdk::walk::Sides;
+use mica_sdk::walk::{Kept, Sides};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
@@ -39,7 +39,8 @@ pub(super) fn diff(arguments: &Arguments, place: &Place, report: &mut Report) ->
         let (socket, reader) = drained()?;
         let mut sink = Sink::new(socket);
         let tree = Directory::open(&view)?;
-        mica_sdk::diff::write_archive(tree, None, &Sides::Views, &mut sink).map_err(words)?;
+        mica_sdk::diff::write_archive(tree, None, &Sides::Views(Kept::Unknown), &mut sink)
+            .map_err(words)?;
         sink.flush()?;
         drop(sink);
         finish(reader)

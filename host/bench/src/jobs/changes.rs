@@ -9,7 +9,7 @@ use crate::native::{Counted, Directory};
 use crate::place::{Bench, Place, STORE};
 use anyhow::{Result, ensure};
 use mica_engine::{CancelToken, ChangeSink, DiffParent};
-use mica_sdk::walk::Sides;
+use mica_sdk::walk::{Kept, Sides};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -22,7 +22,7 @@ pub(super) fn changes(_: &Arguments, place: &Place, report: &mut Report) -> Resu
     let native = Side::new("native", || {
         let mut counted = Counted::default();
         let (new, old) = (Directory::open(&new)?, Directory::open(&old)?);
-        mica_sdk::diff::list_changes(new, Some(old), &Sides::Views, &mut counted)
+        mica_sdk::diff::list_changes(new, Some(old), &Sides::Views(Kept::Unknown), &mut counted)
             .map_err(|error| anyhow::anyhow!("{error:?}"))?;
         ensure!(counted.0 == trees::CHANGES, "{} changes", counted.0);
         Ok(())

@@ -140,6 +140,12 @@ impl tree::Directory for Directory {
         answer(node::read_link(self.0.as_fd(), &name(at)?))
     }
 
+    fn same_content(&self, at: &[u8], other: &Self, other_name: &[u8]) -> Answer<bool> {
+        let new = answer(node::open_regular(self.0.as_fd(), &name(at)?))?;
+        let old = answer(node::open_regular(other.0.as_fd(), &name(other_name)?))?;
+        answer(content::same(new.as_fd(), old.as_fd(), &|| true))
+    }
+
     fn link(&self, at: &[u8], target: &Self, new_name: &[u8]) -> Answer<()> {
         let (at, new_name) = (name(at)?, name(new_name)?);
         answer(node::link(self.0.as_fd(), &at, target.0.as_fd(), &new_name))

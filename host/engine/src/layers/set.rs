@@ -8,10 +8,11 @@ use crate::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Synci
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};
+use mica_sys::btrfs::{self, Quota};
 use mica_sys::{Name, filesystem};
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -64,7 +65,7 @@ impl LayerSet {
         let lost = table.orphans().map(|(parent, child)| {
             format!("layer `{parent}` is lost, but layers are built on it, for instance `{child}`")
         });
-        let problems = damaged.chain(lost).collect();
+        let mut problems: Vec<_> = damaged.chain(lost).collect();
         let set = Self {
             store: owner.store,
             driver: owner.driver,
@@ -73,6 +74,14 @@ impl LayerSet {
             table: Mutex::new(table),
             probes: Mutex::default(),
         };
+        let top = set.home.layout().top();
+        if filesystem::statfs(top).is_ok_and(|found| found.magic == btrfs::MAGIC) {
+            problems.extend(set.find_lost());
+            if btrfs::quota(top).is_ok_and(|quota| quota == Quota::Simple) {
+                // Of layers whose content was still being deleted when the last daemon ended.
+                let _left = btrfs::remove_stale_groups(top);
+            }
+        }
         Ok((Arc::new(set), problems))
     }
 
@@ -94,9 +103,43 @@ impl LayerSet {
     /// Opens the room of a layer; `None` when there is no such layer.
     pub(crate) fn open_room(&self, id: &str) -> io::Result<Option<OwnedFd>> {
         let number = self.table().get(id).map(|entry| entry.number);
-        number
-            .map(|number| self.home.layout().open_room(number))
-            .transpose()
+        number.map(|number| self.open_whole(number)).transpose()
+    }
+
+    /// Opens the room of a layer that has lost none of its subvolumes.
+    ///
+    /// # Errors
+    /// What opening says; `Other`, which names the subvolume and what to do.
+    pub(crate) fn open_whole(&self, number: u64) -> io::Result<OwnedFd> {
+        let room = self.home.layout().open_room(number)?;
+        let Some(lost) = btrfs::find_lost(room.as_fd())? else {
+            return Ok(room);
+        };
+        let path = self.room_path(number);
+        let path = path.display();
+        Err(io::Error::other(format!(
+            "{lost}: snapshots, and what was received, do not hold the subvolumes within; bring it back to `{path}`, as itself, \
+             received, or a snapshot of either, or remove the layer"
+        )))
+    }
+
+    /// Says of the layers that have lost subvolumes how many they are, with the first of them.
+    fn find_lost(&self) -> Option<String> {
+        let layers: Vec<_> = {
+            let table = self.table();
+            let page = table.page(None, usize::MAX);
+            page.map(|entry| (entry.number, entry.id().clone()))
+                .collect()
+        };
+        let mut lost = layers
+            .into_iter()
+            .filter_map(|(number, id)| Some((id, self.open_whole(number).err()?)));
+        let (id, error) = lost.next()?;
+        let more = lost.count();
+        Some(match more {
+            0 => format!("layer `{id}` is not served: {error}"),
+            _ => format!("layer `{id}` and {more} more are not served: {error}"),
+        })
     }
 
     /// Opens a directory in the room of a layer.
@@ -131,8 +174,8 @@ impl LayerSet {
 
     /// Begins a private copy of a layer.
     pub(crate) fn copy(&self, id: &LayerId, number: u64) -> Result<StagedLayer> {
-        self.home
-            .stage_copy(number)
+        self.open_whole(number)
+            .and_then(|_| self.home.stage_copy(number))
             .map_err(|error| self.explain("copy", id, error))
     }
 

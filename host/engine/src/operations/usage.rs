@@ -14,7 +14,8 @@ use crate::store::Store;
 use crate::view::{UsageSource, UsageView};
 use crate::{Error, LayerId, Result};
 use mica_runtime::CancelToken;
-use mica_sys::{Name, btrfs, node, tree};
+use mica_sys::btrfs::{self, Quota};
+use mica_sys::{Name, node, tree};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -38,7 +39,12 @@ impl Engine {
         if layer.facts.children > 0 || !layer.is_subvolume {
             return Ok(measured);
         }
-        let counted = btrfs::usage(layer.directory.as_fd());
+        let directory = layer.directory.as_fd();
+        // Simple quotas do not know what is shared, nor what was written before the last apply.
+        let counted = match btrfs::quota(directory) {
+            Ok(Quota::On) => btrfs::usage_within(directory),
+            quota => quota.map(|_| None),
+        };
         let counted = counted.map_err(|error| explained(&store, &id, &cancel, error))?;
         Ok(counted.map_or(measured, |counted| UsageView {
             bytes: counted.exclusive_bytes,
@@ -122,7 +128,7 @@ impl Engine {
             .find_map(|wanted| told.iter().find(|(key, _)| key == wanted));
         let path = own.map_or("", |(_, path)| path.as_str());
         let open = || {
-            let mut opened = store.layers.home().layout().open_room(number)?;
+            let mut opened = store.layers.open_whole(number)?;
             for part in path.split('/').filter(|part| !part.is_empty()) {
                 let name = Name::new(part.as_bytes())
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;

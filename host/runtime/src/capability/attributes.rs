@@ -221,7 +221,7 @@ pub(super) fn attributes(from: &node::Attributes) -> Attributes {
     }
 }
 
-fn timestamp(from: node::Timestamp) -> Timestamp {
+pub(super) fn timestamp(from: node::Timestamp) -> Timestamp {
     Timestamp {
         seconds: from.seconds,
         nanoseconds: from.nanoseconds,

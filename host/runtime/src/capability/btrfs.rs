@@ -3,16 +3,30 @@
 //! Invariant: a right to change is asked for before anything else, as in `directory`; only the home's own file system
 //! is ever told to count.
 
-use super::attributes::check_mode;
+use super::attributes::{check_mode, timestamp};
 use super::directory::{Directory, component};
-use super::{HostResult, State};
-use crate::bindings::mica::host::btrfs::{self as wit, Counting, Subvolume, Usage};
+use super::meter::Stop;
+use super::{HostError, HostResult, State};
+use crate::bindings::mica::host::btrfs::{
+    self as wit, Counting, Lineage, Subvolume, Touched, Usage,
+};
 use crate::{Access, Failure};
 use mica_sys::btrfs::{self, Quota};
 use mica_sys::{Name, node};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd as _;
 use wasmtime::component::Resource;
+
+/// The most that one answer tells of names: a quarter of what one may have. More names are for a walk.
+const SINCE_BYTES: usize = 1 << 20;
+
+/// What a list of names takes in an answer.
+fn bytes(names: &BTreeMap<u64, BTreeSet<Vec<u8>>>) -> usize {
+    const EACH: usize = 16;
+    let of = |names: &BTreeSet<Vec<u8>>| names.iter().map(|name| name.len() + EACH).sum::<usize>();
+    names.values().map(|names| of(names) + EACH).sum()
+}
 
 /// Builds the failure of an operation on one name.
 fn on<'a>(doing: &'a str, name: &'a Name) -> impl Fn(io::Error) -> Failure + 'a {
@@ -36,6 +50,7 @@ impl wit::Host for State {
         check_mode(mode)?;
         let made =
             btrfs::create(parent.fd(), &name, mode).map_err(on("create subvolume", &name))?;
+        btrfs::mark(parent.fd(), &name, made.as_fd(), None).map_err(on("note subvolume", &name))?;
         self.handles.push(Directory::new(made, Access::ReadWrite))
     }
 
@@ -51,9 +66,12 @@ impl wit::Host for State {
         let name = component(&name)?;
         let made = btrfs::snapshot_tree(original.fd(), target.fd(), &name)
             .map_err(on("create snapshot", &name))?;
-        // The kernel lets a snapshot inherit the bound.
-        if btrfs::quota(made.as_fd()).map_err(failed("ask for quotas"))? != Quota::Off {
-            btrfs::set_limit(made.as_fd(), None).map_err(on("free snapshot", &name))?;
+        btrfs::mark(target.fd(), &name, made.as_fd(), Some(original.fd()))
+            .map_err(on("note snapshot", &name))?;
+        let quota = btrfs::quota(made.as_fd()).map_err(failed("ask for quotas"))?;
+        if quota != Quota::Off {
+            // The kernel lets a snapshot inherit the bound.
+            btrfs::set_limit_within(made.as_fd(), None).map_err(on("free snapshot", &name))?;
         }
         if access == Access::ReadOnly {
             btrfs::set_read_only(made.as_fd(), true).map_err(on("close snapshot", &name))?;
@@ -68,7 +86,7 @@ impl wit::Host for State {
         btrfs::id_of(opened.as_fd()).map_err(on("look at", &name))?;
         drop(opened);
         mica_sys::tree::remove(parent.fd(), &name).map_err(on("remove subvolume", &name))?;
-        Ok(())
+        Ok(btrfs::unmark(parent.fd(), &name).map_err(on("forget subvolume", &name))?)
     }
 
     fn inspect(&mut self, subvolume: Resource<Directory>) -> HostResult<Subvolume> {
@@ -82,6 +100,39 @@ impl wit::Host for State {
             Access::ReadWrite
         };
         Ok(Subvolume { id, access })
+    }
+
+    fn since(
+        &mut self,
+        room: Resource<Directory>,
+        name: Vec<u8>,
+        original: Resource<Directory>,
+    ) -> HostResult<Option<Lineage>> {
+        let room = self.at(&room)?.clone();
+        let original = self.handles.get(&original)?;
+        let name = component(&name)?;
+        let opened = node::open_directory(room.fd(), &name).map_err(on("open", &name))?;
+        let cancel = &self.operation.cancel;
+        let go_on = || !cancel.is_cancelled();
+        let found = btrfs::since(room.fd(), &name, opened.as_fd(), original.fd(), &go_on);
+        if cancel.is_cancelled() {
+            return Err(HostError::Trap(Stop::Cancelled.into()));
+        }
+        let found = found.map_err(on("search what was touched in", &name))?;
+        Ok(found.map(|found| {
+            let names = found.names.filter(|names| bytes(names) <= SINCE_BYTES);
+            let listed = names.map(|names| {
+                let listed = names.into_iter().map(|(directory, names)| Touched {
+                    directory,
+                    names: names.into_iter().collect(),
+                });
+                listed.collect()
+            });
+            Lineage {
+                made: timestamp(found.made),
+                touched: listed,
+            }
+        }))
     }
 
     fn set_access(&mut self, subvolume: Resource<Directory>, access: Access) -> HostResult<()> {
@@ -98,6 +149,7 @@ impl wit::Host for State {
             Quota::Off => Counting::Off,
             Quota::Counting => Counting::Begun,
             Quota::On => Counting::On,
+            Quota::Simple => Counting::Simple,
         })
     }
 
@@ -109,12 +161,15 @@ impl wit::Host for State {
 
     fn set_limit(&mut self, subvolume: Resource<Directory>, bytes: Option<u64>) -> HostResult<()> {
         let subvolume = self.at(&subvolume)?.writable()?;
-        Ok(btrfs::set_limit(subvolume.fd(), bytes).map_err(failed("limit the subvolume"))?)
+        Ok(
+            btrfs::set_limit_within(subvolume.fd(), bytes)
+                .map_err(failed("limit the subvolume"))?,
+        )
     }
 
     fn measure(&mut self, subvolume: Resource<Directory>) -> HostResult<Option<Usage>> {
         let subvolume = self.at(&subvolume)?;
-        let found = btrfs::usage(subvolume.fd()).map_err(failed("measure the subvolume"))?;
+        let found = btrfs::usage_within(subvolume.fd()).map_err(failed("measure the subvolume"))?;
         Ok(found.map(|usage| Usage {
             referenced_bytes: usage.referenced_bytes,
             exclusive_bytes: usage.exclusive_bytes,

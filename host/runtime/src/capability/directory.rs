@@ -9,13 +9,15 @@ pub use handle::Directory;
 use super::attributes::{self, Changeable, Node, Wanted, check_mode};
 use super::file::File;
 use super::listing::Listing;
-use super::{HostResult, State};
+use super::meter::Stop;
+use super::{HostError, HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entry};
 use crate::{Access, Code, Failure};
 use mica_sys::node::{self, Kind};
-use mica_sys::{Name, NameError, tree};
+use mica_sys::{Name, NameError, content, tree};
 use std::fmt::Display;
 use std::io;
+use std::os::fd::AsFd as _;
 use wasmtime::component::Resource;
 
 /// Checks that a name is one component.
@@ -217,6 +219,25 @@ impl wit::HostDirectory for State {
         let directory = self.at(&this)?;
         let name = component(&name)?;
         Ok(node::read_link(directory.fd(), &name).map_err(on("read symbolic link", &name))?)
+    }
+
+    fn same_content(
+        &mut self,
+        this: Resource<Directory>,
+        name: Vec<u8>,
+        other: Resource<Directory>,
+        other_name: Vec<u8>,
+    ) -> HostResult<bool> {
+        let other = self.at(&other)?.clone();
+        let directory = self.handles.get(&this)?;
+        let (name, other_name) = (component(&name)?, component(&other_name)?);
+        let new = node::open_regular(directory.fd(), &name).map_err(on("open file", &name))?;
+        let old = node::open_regular(other.fd(), &other_name).map_err(on("open file", &name))?;
+        let cancel = &self.operation.cancel;
+        match content::same(new.as_fd(), old.as_fd(), &|| !cancel.is_cancelled()) {
+            Err(_) if cancel.is_cancelled() => Err(HostError::Trap(Stop::Cancelled.into())),
+            told => Ok(told.map_err(on("compare the content of", &name))?),
+        }
     }
 
     fn link(

@@ -203,15 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn the_drivers_that_ship_are_admitted_with_their_worlds() {
+    fn the_drivers_that_ship_are_admitted_with_diffs_of_their_own() {
         for (name, bytes) in mica_artifacts::DRIVERS {
             let facts = check(bytes, &Limits::default()).unwrap();
-            let expected = if *name == "overlay" {
-                World::Full
-            } else {
-                World::Proto
-            };
-            assert_eq!(facts.world, expected, "{name}");
+            assert_eq!(facts.world, World::Full, "{name}");
         }
     }
 }

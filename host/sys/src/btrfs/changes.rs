@@ -17,18 +17,16 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::fstatfs;
 
+use super::root::{ROOT_TREE, Root};
 use super::search::{Item, Wanted};
 use super::subvolume::{TOP_INODE, id_of};
 use crate::raw::{is, os_error};
 use crate::tree::Measured;
 
-/// `BTRFS_ROOT_TREE_OBJECTID`.
-const ROOT_TREE: u64 = 1;
 /// `BTRFS_LAST_FREE_OBJECTID`: the last number that a node may have.
 const LAST_INODE: u64 = 256_u64.wrapping_neg();
-/// `BTRFS_INODE_ITEM_KEY`, `BTRFS_ROOT_ITEM_KEY`, `BTRFS_ROOT_REF_KEY`.
+/// `BTRFS_INODE_ITEM_KEY`, `BTRFS_ROOT_REF_KEY`.
 const INODE: u32 = 1;
-const ROOT: u32 = 132;
 const REFERENCE: u32 = 156;
 
 /// Sums up what a subvolume, and those within it, have beyond `original`; without an original all that they have.
@@ -104,7 +102,7 @@ impl Count<'_> {
 
     /// How a subvolume came from its original.
     fn original(&self, tree: u64, original: u64) -> io::Result<Original> {
-        let (own, from) = (self.root(tree)?, self.root(original)?);
+        let (own, from) = (Root::of(self.node, tree)?, Root::of(self.node, original)?);
         let is_direct = own.parent == from.uuid && from.uuid != [0; 16];
         let (shared_until, complete_at) = if is_direct {
             (own.born, own.born)
@@ -157,12 +155,6 @@ impl Count<'_> {
             Some(item) => Ok(Inode::read(&item)?.is_same(inode)),
             None => Ok(false),
         }
-    }
-
-    fn root(&self, tree: u64) -> io::Result<Root> {
-        let found = Wanted::one(ROOT_TREE, tree, ROOT).find(self.node)?;
-        let item = found.item().ok_or_else(|| os_error(libc::ENOENT))?;
-        Root::read(&item).ok_or_else(|| os_error(libc::EIO))
     }
 
     /// The subvolumes directly within one, by their places.
@@ -221,25 +213,6 @@ impl Inode {
         let content = |inode: &Self| (inode.size, inode.modified);
         let is_directory = self.mode & libc::S_IFMT == libc::S_IFDIR;
         what(self) == what(other) && (is_directory || content(self) == content(other))
-    }
-}
-
-/// What `struct btrfs_root_item` says of a subvolume.
-struct Root {
-    uuid: [u8; 16],
-    /// Of the subvolume that it is a snapshot of; zeros for none.
-    parent: [u8; 16],
-    /// The transaction that made it.
-    born: u64,
-}
-
-impl Root {
-    fn read(item: &Item<'_>) -> Option<Self> {
-        Some(Self {
-            uuid: item.bytes_at(247)?,
-            parent: item.bytes_at(263)?,
-            born: item.u64_at(303)?,
-        })
     }
 }
 

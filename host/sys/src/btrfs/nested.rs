@@ -37,6 +37,28 @@ pub fn snapshot_tree(
     Ok(made)
 }
 
+/// Opens a subvolume once more, and all within it.
+pub(super) fn open_all(subvolume: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    let mut found = vec![node::reopen(subvolume)?];
+    let mut next = 0;
+    while let Some(around) = found.get(next) {
+        let mut below = Vec::new();
+        for (number, path) in within(around.as_fd())? {
+            match open_path(around.as_fd(), &path) {
+                // Someone moved or removed it meanwhile.
+                Err(error) if is(&error, libc::ENOENT) => {}
+                opened => below.extend(
+                    Some(opened?)
+                        .filter(|opened| id(opened.as_fd()).is_ok_and(|found| found == number)),
+                ),
+            }
+        }
+        found.extend(below);
+        next += 1;
+    }
+    Ok(found)
+}
+
 /// Puts a snapshot of the subvolume at a path in the place of the empty directory that stands for it in the copy.
 fn copy_at(original: BorrowedFd<'_>, copy: BorrowedFd<'_>, path: &[Name]) -> io::Result<()> {
     let Some((name, way)) = path.split_last() else {

@@ -9,7 +9,7 @@ use super::MAGIC;
 use super::arguments::{
     Create, Destroy, GetFlags, Lookup, RemoveGroup, SetFlags, Snapshot, StartSync, call,
 };
-use super::quota::{Quota, quota};
+use super::quota::{Quota, quota, remove_stale_groups};
 use crate::filesystem::statfs;
 use crate::node::{self, Attributes, Kind};
 use crate::raw::os_error;
@@ -19,6 +19,15 @@ use crate::{Name, node::open_directory};
 const READ_ONLY: u64 = 2;
 /// `BTRFS_FIRST_FREE_OBJECTID`: the inode number of every subvolume's top, and of no other node.
 pub(super) const TOP_INODE: u64 = 256;
+
+/// `BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`: the inode number of the directory that a snapshot shows in the place of a subvolume.
+const PLACEHOLDER_INODE: u64 = 2;
+
+/// Whether a directory of an inode number, which lies in an open directory or is it, stands for a subvolume that a snapshot
+/// does not hold. Whatever is set on it is not kept, and its time is that of the look.
+pub(crate) fn is_placeholder(near: BorrowedFd<'_>, inode: u64) -> io::Result<bool> {
+    Ok(inode == PLACEHOLDER_INODE && statfs(near)?.magic == MAGIC)
+}
 
 /// Whether an open directory is the top of a subvolume.
 pub fn is_subvolume(directory: BorrowedFd<'_>) -> io::Result<bool> {
@@ -80,9 +89,14 @@ pub fn destroy(directory: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
     let group = id(opened.as_fd())?;
     drop(opened);
     call(directory, &mut Destroy::new(name)?)?;
-    if !matches!(quota(directory), Ok(Quota::Off)) {
+    let quota = quota(directory);
+    if !matches!(quota, Ok(Quota::Off)) {
         // Newer kernels do it themselves when the content is gone; older ones would keep the count for ever.
         let _gone = call(directory, &mut RemoveGroup::new(group));
+    }
+    if matches!(quota, Ok(Quota::Simple)) {
+        // Now may be gone what others shared with one that was removed before.
+        let _left = remove_stale_groups(directory);
     }
     Ok(())
 }

@@ -207,3 +207,45 @@ fn reserved_room_changes_no_length_and_too_much_of_it_is_an_error() {
         assert_eq!(refused(outcome), libc::EFBIG, "{length}");
     }
 }
+
+#[test]
+fn contents_are_the_same_byte_by_byte_holes_included() {
+    for place in [Place::new(), Place::elsewhere()] {
+        for length in [0_usize, 1, 4096, 131_072, 131_073, 700_001] {
+            let content: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+            place.write("a", &content);
+            place.write("b", &content);
+            let open = |name: &str| File::open(place.path(name)).unwrap();
+            let compare = || same(open("a").as_fd(), open("b").as_fd(), &|| true).unwrap();
+            assert!(compare(), "{length}");
+            for at in [0, length / 2, length.saturating_sub(1)] {
+                let mut other = content.clone();
+                let Some(byte) = other.get_mut(at) else {
+                    continue;
+                };
+                *byte ^= 1;
+                place.write("b", &other);
+                assert!(!compare(), "{length} at {at}");
+            }
+            place.write("b", [content.as_slice(), b"x"].concat());
+            assert!(!compare(), "{length}");
+        }
+    }
+}
+
+#[test]
+fn holes_are_zeros_and_are_not_read() {
+    let place = Place::new();
+    // A terabyte would take minutes to read.
+    let from = sparse(&place, 1 << 40, &[(5 * MIB, 10), (1 << 39, 4096)]);
+    let to = create(&place, "to");
+    copy(from.as_fd(), to.as_fd()).unwrap();
+    assert!(same(from.as_fd(), to.as_fd(), &|| true).unwrap());
+    // Zeros that were written are what a hole reads as.
+    to.write_all_at(&[0; 9000], 3 << 30).unwrap();
+    assert!(same(from.as_fd(), to.as_fd(), &|| true).unwrap());
+    to.write_all_at(&[1], (3 << 30) + 8999).unwrap();
+    assert!(!same(from.as_fd(), to.as_fd(), &|| true).unwrap());
+    let ended = same(from.as_fd(), to.as_fd(), &|| false).unwrap_err();
+    assert_eq!(ended.kind(), std::io::ErrorKind::Interrupted);
+}

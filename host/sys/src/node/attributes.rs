@@ -13,6 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::Name;
+use crate::btrfs;
 use crate::raw::{check, descriptor_path, is, os_error};
 
 /// The type of a node.
@@ -42,6 +43,12 @@ pub struct Timestamp {
     /// Nanoseconds past the second, 0 to 999,999,999.
     pub nanoseconds: u32,
 }
+
+/// The beginning of 1970.
+const EPOCH: Timestamp = Timestamp {
+    seconds: 0,
+    nanoseconds: 0,
+};
 
 /// What the kernel knows of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,9 +151,14 @@ pub fn set_modified_fd(fd: BorrowedFd<'_>, time: Timestamp) -> io::Result<()> {
 /// One `statx`.
 fn attributes(fd: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> io::Result<Attributes> {
     let found = statx(fd, path, flags, StatxFlags::BASIC_STATS)?;
-    let file_type = FileType::from_raw_mode(u32::from(found.stx_mode));
+    let kind = kind(FileType::from_raw_mode(u32::from(found.stx_mode)))?;
+    let (mut modified, mut changed) = (modified(&found), changed(&found));
+    if kind == Kind::Directory && btrfs::is_placeholder(fd, found.stx_ino)? {
+        // The kernel makes its times up at each look.
+        (modified, changed) = (EPOCH, EPOCH);
+    }
     Ok(Attributes {
-        kind: kind(file_type)?,
+        kind,
         mode: u32::from(found.stx_mode) & 0o7777,
         uid: found.stx_uid,
         gid: found.stx_gid,
@@ -157,8 +169,8 @@ fn attributes(fd: BorrowedFd<'_>, path: &CStr, flags: AtFlags) -> io::Result<Att
         device: makedev(found.stx_dev_major, found.stx_dev_minor),
         major: found.stx_rdev_major,
         minor: found.stx_rdev_minor,
-        modified: modified(&found),
-        changed: changed(&found),
+        modified,
+        changed,
     })
 }
 

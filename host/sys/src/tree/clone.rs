@@ -151,7 +151,8 @@ impl Walk {
         }
         self.made += 1;
         if btrfs::is_top(child.as_fd(), &attributes)? {
-            btrfs::snapshot_tree(child.as_fd(), to, &name)?;
+            let made = btrfs::snapshot_tree(child.as_fd(), to, &name)?;
+            btrfs::mark_copy(from, to, &name, made.as_fd())?;
             return Ok(true);
         }
         let copy = node::create_directory(to, &name, 0o700)?;
@@ -253,6 +254,9 @@ fn copy_xattrs(
 
 fn copy_xattrs_fd(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     for key in xattr::list_fd(from)? {
+        if btrfs::is_mark(&key) {
+            continue;
+        }
         if let Some(value) = xattr::get_fd(from, &key)? {
             xattr::set_fd(to, &key, &value)?;
         }

@@ -1,0 +1,292 @@
+//! Which names may differ between a snapshot and its original.
+//!
+//! Every node has an item in its subvolume's tree that tells the transaction of its last change, and the tree says where the
+//! new ones lie. So a search finds the nodes that were touched since the snapshot was made, in either of the two, and items
+//! beside them tell their names: what it costs depends on what was touched, and on the names in directories where names came
+//! or went, not on the size of the trees.
+//!
+//! Invariant: whatever differs is found, or nothing is said; what is found may still be equal.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use super::mark::{Origin, origin};
+use super::root::{ROOT_TREE, Root, time};
+use super::search::{Item, Wanted};
+use super::subvolume::{TOP_INODE, id_of};
+use crate::Name;
+use crate::filesystem::sync;
+use crate::node::Timestamp;
+use crate::raw::{is, os_error};
+
+/// `BTRFS_LAST_FREE_OBJECTID`: the last number that a node may have.
+const LAST_INODE: u64 = 256_u64.wrapping_neg();
+/// `BTRFS_INODE_ITEM_KEY`, `_REF_KEY`, `_EXTREF_KEY`, `BTRFS_DIR_INDEX_KEY`, `BTRFS_ROOT_REF_KEY`.
+const INODE: u32 = 1;
+const INODE_REFERENCE: u32 = 12;
+const EXTENDED_REFERENCE: u32 = 13;
+const DIRECTORY_INDEX: u32 = 96;
+const ROOT_REFERENCE: u32 = 156;
+/// Touched nodes that are looked at; with more a walk is as good.
+const MOST_NODES: usize = 50_000;
+/// Names of directories with new names that are read: as many as a walk would look at.
+const MOST_NAMES: usize = 1_000_000;
+
+/// What is known since a snapshot was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Since {
+    /// When that was: in a step of the clock in which nodes of the original may have been touched still.
+    pub made: Timestamp,
+    /// The names that may differ, by the inode numbers of their directories, which are the same in both. `None` if that is
+    /// not known.
+    pub names: Option<BTreeMap<u64, BTreeSet<Vec<u8>>>>,
+}
+
+/// What is known since the snapshot `name` of `directory` was made of `original`; `None` unless it was made of that by what
+/// is noted of it. `go_on` is asked again and again.
+///
+/// # Errors
+/// EINVAL when one is no subvolume; `Interrupted` once `go_on` says no; what searching says.
+pub fn since(
+    directory: BorrowedFd<'_>,
+    name: &Name,
+    snapshot: BorrowedFd<'_>,
+    original: BorrowedFd<'_>,
+    go_on: &dyn Fn() -> bool,
+) -> io::Result<Option<Since>> {
+    let Some(noted) = origin(directory, name)? else {
+        return Ok(None);
+    };
+    let trees = [id_of(snapshot)?, id_of(original)?];
+    if Root::of(original, trees[1])?.uuid != noted.uuid {
+        return Ok(None);
+    }
+    // What the kernel has put off is in no tree yet, and a write into a file does not touch its node before the content is on
+    // the device: a commit of the transaction alone would not do.
+    sync(snapshot)?;
+    let search = Search {
+        node: snapshot,
+        go_on,
+        trees,
+        origin: noted,
+        names: BTreeMap::new(),
+        read: 0,
+        climbed: HashSet::new(),
+    };
+    let names = match search.run() {
+        // Or someone removed something meanwhile.
+        Err(error) if [libc::E2BIG, libc::ENOENT].iter().any(|no| is(&error, *no)) => None,
+        found => found?,
+    };
+    Ok(Some(Since {
+        made: noted.made,
+        names,
+    }))
+}
+
+struct Search<'a> {
+    node: BorrowedFd<'a>,
+    go_on: &'a dyn Fn() -> bool,
+    /// The snapshot and the original.
+    trees: [u64; 2],
+    origin: Origin,
+    names: BTreeMap<u64, BTreeSet<Vec<u8>>>,
+    /// Names that were read so far.
+    read: usize,
+    /// Directories whose own names are among the names.
+    climbed: HashSet<u64>,
+}
+
+/// What counts of a node here.
+#[derive(Clone, Copy)]
+struct Node {
+    generation: u64,
+    links: u32,
+    is_directory: bool,
+}
+
+/// Where a name leads: a number, and whether that is an inode's or a subvolume's.
+type Entries = BTreeMap<Vec<u8>, [u8; 17]>;
+
+impl Search<'_> {
+    fn run(mut self) -> io::Result<Option<BTreeMap<u64, BTreeSet<Vec<u8>>>>> {
+        for tree in self.trees {
+            // Numbers of one subvolume mean nothing in another.
+            if self.has_subvolumes(tree)? {
+                return Ok(None);
+            }
+        }
+        let mut touched = BTreeSet::new();
+        for tree in self.trees {
+            self.touched(tree, &mut touched)?;
+        }
+        for inode in touched {
+            if !self.add(inode)? {
+                return Ok(None);
+            }
+        }
+        let directories: Vec<u64> = self.names.keys().copied().collect();
+        for directory in directories {
+            self.climb(directory)?;
+        }
+        Ok(Some(self.names))
+    }
+
+    fn has_subvolumes(&self, tree: u64) -> io::Result<bool> {
+        let wanted = Wanted::one(ROOT_TREE, tree, ROOT_REFERENCE);
+        Ok(wanted.find(self.node)?.item().is_some())
+    }
+
+    /// Gathers the nodes that were touched since.
+    fn touched(&self, tree: u64, touched: &mut BTreeSet<u64>) -> io::Result<()> {
+        let Origin { born, made, .. } = self.origin;
+        let wanted = Wanted::of(tree, TOP_INODE..=LAST_INODE, INODE).since(born);
+        wanted.each(self.node, self.go_on, &mut |item| {
+            let transaction = item.u64_at(8).ok_or_else(damaged)?;
+            let changed = time(item, 124).ok_or_else(damaged)?;
+            // Within the transaction of the snapshot, and the step of the clock, a change may leave no trace in times.
+            if transaction > born || (transaction == born && changed >= made) {
+                touched.insert(item.object);
+            }
+            match touched.len() > MOST_NODES {
+                true => Err(too_many()),
+                false => Ok(()),
+            }
+        })
+    }
+
+    /// Adds the names that may differ by a touched node; false if that cannot be told.
+    fn add(&mut self, inode: u64) -> io::Result<bool> {
+        let [new, old] = self.trees;
+        let (now, before) = (self.find(new, inode)?, self.find(old, inode)?);
+        let is_directory = |node: &Option<Node>| node.is_some_and(|node| node.is_directory);
+        match (now, before) {
+            (Some(now), Some(before)) if now.is_directory && before.is_directory => {
+                // In the place of a directory that was moved lies another, and below its new one what no one touched.
+                let same = now.generation == before.generation
+                    && (inode == TOP_INODE
+                        || self.places(new, inode)? == self.places(old, inode)?);
+                if same {
+                    self.compare(inode)?;
+                    self.climb(inode)?;
+                }
+                return Ok(same);
+            }
+            (Some(_), Some(_)) if is_directory(&now) || is_directory(&before) => return Ok(false),
+            _ => {}
+        }
+        // The names of a directory that is new or gone are told by the one that it lies in.
+        for (tree, node) in [(new, now), (old, before)] {
+            if node.is_some_and(|node| !node.is_directory && node.links > 0) {
+                for (directory, name) in self.places(tree, inode)? {
+                    self.names.entry(directory).or_default().insert(name);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds the names of a directory that are in one tree only, or lead elsewhere.
+    fn compare(&mut self, directory: u64) -> io::Result<()> {
+        let [new, old] = self.trees;
+        let mut only = self.entries(old, directory)?;
+        for (name, place) in self.entries(new, directory)? {
+            if only.remove(&name) != Some(place) {
+                self.names.entry(directory).or_default().insert(name);
+            }
+        }
+        if !only.is_empty() {
+            let names = self.names.entry(directory).or_default();
+            names.extend(only.into_keys());
+        }
+        Ok(())
+    }
+
+    /// Adds the name of a directory, and those of the ones that it lies in.
+    fn climb(&mut self, mut directory: u64) -> io::Result<()> {
+        while directory != TOP_INODE && self.climbed.insert(directory) {
+            let mut places = BTreeSet::new();
+            for tree in self.trees {
+                if places.is_empty() {
+                    places = self.places(tree, directory)?;
+                }
+            }
+            let Some((parent, name)) = places.pop_first() else {
+                return Ok(());
+            };
+            self.names.entry(parent).or_default().insert(name);
+            directory = parent;
+        }
+        Ok(())
+    }
+
+    fn find(&self, tree: u64, inode: u64) -> io::Result<Option<Node>> {
+        let found = Wanted::one(tree, inode, INODE).find(self.node)?;
+        let node = |item: Item<'_>| {
+            Some(Node {
+                generation: item.u64_at(0)?,
+                links: item.u32_at(40)?,
+                is_directory: item.u32_at(52)? & libc::S_IFMT == libc::S_IFDIR,
+            })
+        };
+        let item = found.item();
+        item.map(|item| node(item).ok_or_else(damaged)).transpose()
+    }
+
+    /// All names of a node, with the directories that have them.
+    fn places(&self, tree: u64, inode: u64) -> io::Result<BTreeSet<(u64, Vec<u8>)>> {
+        let mut places = BTreeSet::new();
+        for kind in [INODE_REFERENCE, EXTENDED_REFERENCE] {
+            let wanted = Wanted::one(tree, inode, kind);
+            wanted.each(self.node, self.go_on, &mut |item| {
+                let mut at = 0;
+                while item.rest_at(at).is_some_and(|rest| !rest.is_empty()) {
+                    // An extended reference begins with the directory, which is the key of the other.
+                    let (directory, length) = match kind {
+                        INODE_REFERENCE => (item.offset, at + 8),
+                        _ => (item.u64_at(at).ok_or_else(damaged)?, at + 16),
+                    };
+                    let name = name_at(item, length, length + 2)?;
+                    at = length + 2 + name.len();
+                    places.insert((directory, name));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(places)
+    }
+
+    /// The names in a directory.
+    fn entries(&mut self, tree: u64, directory: u64) -> io::Result<Entries> {
+        let mut entries = Entries::new();
+        let room = MOST_NAMES - self.read;
+        let wanted = Wanted::one(tree, directory, DIRECTORY_INDEX);
+        wanted.each(self.node, self.go_on, &mut |item| {
+            let place = item.bytes_at(0).ok_or_else(damaged)?;
+            entries.insert(name_at(item, 27, 30)?, place);
+            match entries.len() > room {
+                true => Err(too_many()),
+                false => Ok(()),
+            }
+        })?;
+        self.read += entries.len();
+        Ok(entries)
+    }
+}
+
+/// A name whose length of 16 bits stands at one place and whose bytes at another.
+fn name_at(item: &Item<'_>, length: usize, at: usize) -> io::Result<Vec<u8>> {
+    let bytes = item.bytes_at(length).map(u16::from_le_bytes);
+    let name = bytes.and_then(|bytes| item.rest_at(at)?.get(..usize::from(bytes)));
+    name.map(<[u8]>::to_vec).ok_or_else(damaged)
+}
+
+fn damaged() -> io::Error {
+    os_error(libc::EIO)
+}
+
+/// Ends a search that is no better than a walk.
+fn too_many() -> io::Error {
+    os_error(libc::E2BIG)
+}
