@@ -106,6 +106,9 @@ struct Node {
     is_directory: bool,
 }
 
+/// A name, behind the number of the directory that has it.
+type Place = (u64, Vec<u8>);
+
 /// Where a name leads: a number, and whether that is an inode's or a subvolume's.
 type Entries = BTreeMap<Vec<u8>, [u8; 17]>;
 
@@ -117,12 +120,11 @@ impl Search<'_> {
                 return Ok(None);
             }
         }
-        let mut touched = BTreeSet::new();
-        for tree in self.trees {
-            self.touched(tree, &mut touched)?;
-        }
-        for inode in touched {
-            if !self.add(inode)? {
+        let touched = [self.touched(self.trees[0])?, self.touched(self.trees[1])?];
+        let inodes: BTreeSet<u64> = touched.iter().flat_map(BTreeMap::keys).copied().collect();
+        for inode in inodes {
+            let in_both = [&touched[0], &touched[1]].map(|of| of.get(&inode).copied());
+            if !self.add(inode, in_both)? {
                 return Ok(None);
             }
         }
@@ -138,53 +140,61 @@ impl Search<'_> {
         Ok(wanted.find(self.node)?.item().is_some())
     }
 
-    /// Gathers the nodes that were touched since.
-    fn touched(&self, tree: u64, touched: &mut BTreeSet<u64>) -> io::Result<()> {
+    /// The nodes that were touched since.
+    fn touched(&self, tree: u64) -> io::Result<BTreeMap<u64, Node>> {
         let Origin { born, made, .. } = self.origin;
+        let mut touched = BTreeMap::new();
         let wanted = Wanted::of(tree, TOP_INODE..=LAST_INODE, INODE).since(born);
         wanted.each(self.node, self.go_on, &mut |item| {
             let transaction = item.u64_at(8).ok_or_else(damaged)?;
             let changed = time(item, 124).ok_or_else(damaged)?;
             // Within the transaction of the snapshot, and the step of the clock, a change may leave no trace in times.
             if transaction > born || (transaction == born && changed >= made) {
-                touched.insert(item.object);
+                touched.insert(item.object, Node::of(item)?);
             }
             match touched.len() > MOST_NODES {
                 true => Err(too_many()),
                 false => Ok(()),
             }
-        })
+        })?;
+        Ok(touched)
     }
 
-    /// Adds the names that may differ by a touched node; false if that cannot be told.
-    fn add(&mut self, inode: u64) -> io::Result<bool> {
-        let [new, old] = self.trees;
-        let (now, before) = (self.find(new, inode)?, self.find(old, inode)?);
-        let is_directory = |node: &Option<Node>| node.is_some_and(|node| node.is_directory);
-        match (now, before) {
-            (Some(now), Some(before)) if now.is_directory && before.is_directory => {
-                // In the place of a directory that was moved lies another, and below its new one what no one touched.
-                let same = now.generation == before.generation
-                    && (inode == TOP_INODE
-                        || self.places(new, inode)? == self.places(old, inode)?);
-                if same {
-                    self.compare(inode)?;
-                    self.climb(inode)?;
-                }
-                return Ok(same);
-            }
-            (Some(_), Some(_)) if is_directory(&now) || is_directory(&before) => return Ok(false),
-            _ => {}
+    /// Adds the names that may differ by a node that was touched in one tree, or in both; false if that cannot be told.
+    fn add(&mut self, inode: u64, touched: [Option<Node>; 2]) -> io::Result<bool> {
+        if touched.into_iter().flatten().any(|node| node.is_directory) {
+            return self.add_directory(inode);
         }
-        // The names of a directory that is new or gone are told by the one that it lies in.
-        for (tree, node) in [(new, now), (old, before)] {
-            if node.is_some_and(|node| !node.is_directory && node.links > 0) {
+        for (tree, node) in self.trees.into_iter().zip(touched) {
+            // A name that is in the other tree alone came or went, which touched a directory.
+            if node.is_some_and(|node| node.links > 0) {
                 for (directory, name) in self.places(tree, inode)? {
                     self.names.entry(directory).or_default().insert(name);
                 }
             }
         }
         Ok(true)
+    }
+
+    fn add_directory(&mut self, inode: u64) -> io::Result<bool> {
+        let [new, old] = self.trees;
+        match (self.find(new, inode)?, self.find(old, inode)?) {
+            (Some(now), Some(before)) => {
+                // In the place of a directory that was moved lies another, and below its new one what no one touched.
+                let same = now.is_directory
+                    && before.is_directory
+                    && now.generation == before.generation
+                    && (inode == TOP_INODE
+                        || self.places(new, inode)? == self.places(old, inode)?);
+                if same {
+                    self.compare(inode)?;
+                    self.climb(inode)?;
+                }
+                Ok(same)
+            }
+            // One that is new, or gone, is told by the one that it lies in.
+            _ => Ok(true),
+        }
     }
 
     /// Adds the names of a directory that are in one tree only, or lead elsewhere.
@@ -223,35 +233,29 @@ impl Search<'_> {
 
     fn find(&self, tree: u64, inode: u64) -> io::Result<Option<Node>> {
         let found = Wanted::one(tree, inode, INODE).find(self.node)?;
-        let node = |item: Item<'_>| {
-            Some(Node {
-                generation: item.u64_at(0)?,
-                links: item.u32_at(40)?,
-                is_directory: item.u32_at(52)? & libc::S_IFMT == libc::S_IFDIR,
-            })
-        };
-        let item = found.item();
-        item.map(|item| node(item).ok_or_else(damaged)).transpose()
+        found.item().map(|item| Node::of(&item)).transpose()
     }
 
     /// All names of a node, with the directories that have them.
-    fn places(&self, tree: u64, inode: u64) -> io::Result<BTreeSet<(u64, Vec<u8>)>> {
+    fn places(&self, tree: u64, inode: u64) -> io::Result<BTreeSet<Place>> {
         let mut places = BTreeSet::new();
+        let mut links = None;
+        // The node itself and its few names are one small answer.
+        let wanted = Wanted::one(tree, inode, INODE).up_to(EXTENDED_REFERENCE);
+        for item in wanted.find_some(self.node)?.items() {
+            match item.kind {
+                INODE => links = Some(Node::of(&item)?.links),
+                INODE_REFERENCE | EXTENDED_REFERENCE => read_places(&item, &mut places)?,
+                _ => {}
+            }
+        }
+        if links.is_some_and(|links| u32::try_from(places.len()) == Ok(links)) {
+            return Ok(places);
+        }
         for kind in [INODE_REFERENCE, EXTENDED_REFERENCE] {
             let wanted = Wanted::one(tree, inode, kind);
             wanted.each(self.node, self.go_on, &mut |item| {
-                let mut at = 0;
-                while item.rest_at(at).is_some_and(|rest| !rest.is_empty()) {
-                    // An extended reference begins with the directory, which is the key of the other.
-                    let (directory, length) = match kind {
-                        INODE_REFERENCE => (item.offset, at + 8),
-                        _ => (item.u64_at(at).ok_or_else(damaged)?, at + 16),
-                    };
-                    let name = name_at(item, length, length + 2)?;
-                    at = length + 2 + name.len();
-                    places.insert((directory, name));
-                }
-                Ok(())
+                read_places(item, &mut places)
             })?;
         }
         Ok(places)
@@ -273,6 +277,35 @@ impl Search<'_> {
         self.read += entries.len();
         Ok(entries)
     }
+}
+
+impl Node {
+    fn of(item: &Item<'_>) -> io::Result<Self> {
+        let read = || {
+            Some(Self {
+                generation: item.u64_at(0)?,
+                links: item.u32_at(40)?,
+                is_directory: item.u32_at(52)? & libc::S_IFMT == libc::S_IFDIR,
+            })
+        };
+        read().ok_or_else(damaged)
+    }
+}
+
+/// Reads the names that one item holds.
+fn read_places(item: &Item<'_>, places: &mut BTreeSet<Place>) -> io::Result<()> {
+    let mut at = 0;
+    while item.rest_at(at).is_some_and(|rest| !rest.is_empty()) {
+        // An extended reference begins with the directory, which is the key of the other.
+        let (directory, length) = match item.kind {
+            INODE_REFERENCE => (item.offset, at + 8),
+            _ => (item.u64_at(at).ok_or_else(damaged)?, at + 16),
+        };
+        let name = name_at(item, length, length + 2)?;
+        at = length + 2 + name.len();
+        places.insert((directory, name));
+    }
+    Ok(())
 }
 
 /// A name whose length of 16 bits stands at one place and whose bytes at another.

@@ -80,7 +80,7 @@ impl Page {
 pub(super) struct Item<'a> {
     /// What it belongs to.
     pub(super) object: u64,
-    kind: u32,
+    pub(super) kind: u32,
     /// What distinguishes it from others of its kind.
     pub(super) offset: u64,
     bytes: &'a [u8],
@@ -127,7 +127,7 @@ fn split_first(found: &[u8]) -> Option<(Item<'_>, &[u8])> {
     Some((item, rest))
 }
 
-/// What a search for one item found.
+/// What a search for one item, or a few, found.
 pub(super) struct Found(Box<Small>);
 
 impl Found {
@@ -138,6 +138,16 @@ impl Found {
         }
         split_first(&self.0.room).map(|(item, _)| item)
     }
+
+    /// All of the items.
+    pub(super) fn items(&self) -> impl Iterator<Item = Item<'_>> {
+        let mut rest = self.0.room.as_slice();
+        (0..self.0.key.count).map_while(move |_| {
+            let (item, behind) = split_first(rest)?;
+            rest = behind;
+            Some(item)
+        })
+    }
 }
 
 /// Which items are looked for: those of one kind.
@@ -147,6 +157,7 @@ pub(super) struct Wanted {
     objects: RangeInclusive<u64>,
     offsets: RangeInclusive<u64>,
     kind: u32,
+    last_kind: u32,
     oldest: u64,
 }
 
@@ -158,6 +169,7 @@ impl Wanted {
             objects,
             offsets: 0..=u64::MAX,
             kind,
+            last_kind: kind,
             oldest: 0,
         }
     }
@@ -175,6 +187,11 @@ impl Wanted {
         }
     }
 
+    /// Those of one object of other kinds as well, up to one; for [`Wanted::find_some`] alone.
+    pub(super) fn up_to(self, last_kind: u32) -> Self {
+        Self { last_kind, ..self }
+    }
+
     /// Skips what was written before a transaction. What lies beside something newer is found all the same.
     pub(super) fn since(self, transaction: u64) -> Self {
         Self {
@@ -189,7 +206,7 @@ impl Wanted {
             objects: [*self.objects.start(), *self.objects.end()],
             offsets: [*self.offsets.start(), *self.offsets.end()],
             transactions: [self.oldest, u64::MAX],
-            kinds: [self.kind, self.kind],
+            kinds: [self.kind, self.last_kind],
             count,
             unused: [0; 9],
         }
@@ -200,8 +217,20 @@ impl Wanted {
     /// # Errors
     /// ENOENT without such a tree, EPERM without the capability.
     pub(super) fn find(&self, node: BorrowedFd<'_>) -> io::Result<Found> {
+        self.found(node, 1)
+    }
+
+    /// Finds the first of the items that fit into 4 KiB.
+    ///
+    /// # Errors
+    /// As [`Wanted::find`]; EOVERFLOW if the first one does not fit.
+    pub(super) fn find_some(&self, node: BorrowedFd<'_>) -> io::Result<Found> {
+        self.found(node, u32::MAX)
+    }
+
+    fn found(&self, node: BorrowedFd<'_>, most: u32) -> io::Result<Found> {
         let mut small = Box::new(Small {
-            key: self.key(1),
+            key: self.key(most),
             room: [0; 3992],
         });
         call(node, &mut *small)?;
