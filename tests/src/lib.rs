@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod differential;
 pub mod docker;
 pub mod dump;
+pub mod fault;
 pub mod generate;
 pub mod grpc;
 pub mod history;

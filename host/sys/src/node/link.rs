@@ -1,11 +1,11 @@
 //! Names of nodes: links, renames and removal.
 //!
-//! Invariant: the last component is never followed, and no call replaces what is there.
+//! Invariant: the last component is never followed, and no call but [`replace`] replaces what is there.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, RenameFlags, linkat, readlinkat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, RenameFlags, linkat, readlinkat, renameat, renameat_with, unlinkat};
 
 use crate::Name;
 
@@ -57,6 +57,14 @@ pub fn rename(
         new_name.as_c_str(),
         flags,
     )?)
+}
+
+/// Moves `name` of `dir` to `new_name` in the same directory, atomically, in the place of whatever file has that name.
+///
+/// # Errors
+/// ENOENT, EISDIR when `new_name` is a directory.
+pub fn replace(dir: BorrowedFd<'_>, name: &Name, new_name: &Name) -> io::Result<()> {
+    Ok(renameat(dir, name.as_c_str(), dir, new_name.as_c_str())?)
 }
 
 /// Removes a name that is not a directory.
