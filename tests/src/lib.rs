@@ -19,6 +19,7 @@ pub mod differ;
 pub mod differential;
 pub mod docker;
 pub mod dump;
+pub mod fault;
 pub mod generate;
 pub mod grpc;
 pub mod history;

@@ -55,6 +55,7 @@ fn texts() -> String {
         "host/engine/src",
         "host/engine/src/home",
         "host/engine/src/mounts",
+        "host/engine/src/rows",
         "host/engine/src/snapshots",
         "host/sys/src/mount",
         "host/sys/src/node",

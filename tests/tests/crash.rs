@@ -1,13 +1,13 @@
 //! The daemon dies at any moment: what was acknowledged is there afterwards, and nothing is there by half.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mica_tests::archive::archive;
 use mica_tests::client::{Against, Store, sort};
 use mica_tests::daemon::Daemon;
+use mica_tests::fault::{end, inject, strace_is_there};
 use mica_tests::history::seen;
 use mica_tests::http::Body;
 use mica_tests::script::noise;
@@ -216,54 +216,6 @@ const CALLS: &[&str] = &[
     "ioctl",
 ];
 
-/// Lets `strace` do something at the `when`th of some system calls of the daemon.
-fn inject(daemon: &Daemon, calls: &str, fault: &str, when: u32) -> Option<Child> {
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--pdeathsig",
-        "KILL",
-        "strace",
-        "-f",
-        "-qq",
-        "-o",
-        "/dev/null",
-        "-p",
-        &daemon.pid().to_string(),
-    ]);
-    command.args([
-        "-e",
-        &format!("trace={calls}"),
-        "-e",
-        &format!("inject={calls}:{fault}:when={when}"),
-    ]);
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while Instant::now() < deadline {
-        if daemon.is_traced() {
-            return Some(child);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("strace does not attach");
-}
-
-fn strace_is_there() -> bool {
-    let there = Command::new("strace")
-        .arg("--version")
-        .output()
-        .is_ok_and(|output| output.status.success());
-    if !there {
-        assert!(std::env::var_os("CI").is_none(), "strace is not installed");
-        println!("skipped: strace is not installed");
-    }
-    there
-}
-
 #[test]
 fn overlay_killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
     killed_at_each_step(&setup::OVERLAY_EXT4);
@@ -338,13 +290,6 @@ fn one_round(store: &Store, ledger: &Ledger, content: &[u8]) {
     }
 }
 
-fn end(tracer: Option<Child>) {
-    if let Some(mut tracer) = tracer {
-        tracer.kill().ok();
-        tracer.wait().ok();
-    }
-}
-
 #[test]
 fn an_error_at_each_step_is_told_and_undone_by_overlay() {
     an_error_at_each_step(&setup::OVERLAY_EXT4);
@@ -408,7 +353,7 @@ fn an_error_at_each_step(setup: &Setup) {
 fn an_index_that_is_lost_or_damaged_is_built_anew() {
     let content = content();
     let (mut bench, full, _) = prepare(&setup::VFS_EXT4, &content);
-    let index = bench.lab.home(&bench.store.name).join("index.redb");
+    let index = bench.lab.home(&bench.store.name).join("rows.sqlite");
     let faults: [fn(&std::path::Path); 3] = [
         |index| std::fs::remove_file(index).expect("remove the index"),
         |index| std::fs::write(index, noise(b"junk", 8192)).expect("damage the index"),

@@ -39,6 +39,7 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "hyper",
             "clap",
             "redb",
+            "rusqlite",
             "tonic",
             "utoipa",
         ],
@@ -64,13 +65,13 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
     (
         "host/src/api",
         &[
-            "wasmtime", "nix", "rustix", "libc", "mica_sys", "redb", "clap", "cap_std",
+            "wasmtime", "nix", "rustix", "libc", "mica_sys", "redb", "rusqlite", "clap", "cap_std",
         ],
         "a front end calls the engine and prints",
     ),
     (
         "host/src/cli",
-        &["wasmtime", "redb", "mica_sys", "nix", "libc"],
+        &["wasmtime", "redb", "rusqlite", "mica_sys", "nix", "libc"],
         "the command line talks REST",
     ),
     (
@@ -331,7 +332,7 @@ fn manifests_name_only_what_the_room_may_use() {
         ),
         (
             "host/runtime/Cargo.toml",
-            &["mica-engine", "axum", "hyper", "clap", "redb"],
+            &["mica-engine", "axum", "hyper", "clap", "redb", "rusqlite"],
         ),
         (
             "host/engine/Cargo.toml",

@@ -31,6 +31,8 @@ pub struct Engine {
     pub(crate) registry: Registry,
     pub(crate) gates: Gates,
     pub(crate) stores: RwLock<BTreeMap<StoreName, Arc<Store>>>,
+    /// Why stores that lie on disk could not be opened.
+    pub(crate) unopened: RwLock<BTreeMap<StoreName, String>>,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
     outcomes: Arc<Outcomes>,
@@ -75,6 +77,7 @@ impl Engine {
             registry: Registry::default(),
             gates,
             stores: RwLock::default(),
+            unopened: RwLock::default(),
             reaper,
             bus: Bus::default(),
             outcomes: Arc::default(),
@@ -125,6 +128,12 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         for store in stores {
+            if let Some(reason) = store.layers.home().rows().refusal() {
+                problems.push(Problem {
+                    store: Some(store.name.as_str().to_owned()),
+                    detail: format!("the rows of the store change no more: {reason}"),
+                });
+            }
             if let Some(reason) = &*store.unavailable() {
                 let store = Some(store.name.as_str().to_owned());
                 problems.push(Problem {
@@ -133,6 +142,14 @@ impl Engine {
                 });
             }
         }
+        let undeletable = self.reaper.undeletable().into_iter();
+        problems.extend(undeletable.map(|(path, reason)| Problem {
+            store: None,
+            detail: format!(
+                "`{}` takes room and cannot be deleted: {reason}; it is tried again each minute, or delete it by hand",
+                path.display()
+            ),
+        }));
         for slot in self.registry.all() {
             let quarantines = slot.quarantine.all().into_iter();
             problems.extend(quarantines.map(|view| Problem {
@@ -158,7 +175,7 @@ impl Engine {
         self.outcomes.find(id)
     }
 
-    /// Ends the work: no operation begins any more, the drivers are told, the index is complete. Mounts stay where
+    /// Ends the work: no operation begins any more, the drivers are told, the rows are complete. Mounts stay where
     /// they are, for containers use them; the next start adopts them.
     pub fn close(&self) {
         if self.is_closed.swap(true, Ordering::AcqRel) {
@@ -169,7 +186,7 @@ impl Engine {
                 snapshots.remover().stop();
             }
             self.clean_up(&store);
-            store.layers.home().flush();
+            store.layers.home().rows().close();
         }
         self.reaper.stop();
     }

@@ -52,14 +52,6 @@ impl LayerId {
     pub(crate) fn of_snapshot(digits: &str) -> Result<Self> {
         Self::parse(&format!("{SNAPSHOT_PREFIX}{digits}"))
     }
-
-    /// Whether the engine made it for a snapshot.
-    pub(crate) fn is_of_snapshot(&self) -> bool {
-        let digits = self.0.strip_prefix(SNAPSHOT_PREFIX);
-        digits.is_some_and(|digits| {
-            digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-        })
-    }
 }
 
 impl TryFrom<String> for LayerId {

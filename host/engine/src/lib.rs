@@ -9,8 +9,7 @@
 //! <root>/stores/<name>/store.json       driver, options, created
 //! <root>/stores/<name>/layers/<n>/      record.json and d/, the driver's room
 //! <root>/stores/<name>/staging/ trash/  what is being made, what is being deleted
-//! <root>/stores/<name>/index.redb       a cache of the records
-//! <root>/stores/<name>/snapshots.redb   snapshots, where a container runtime has its own store: see `snapshots`
+//! <root>/stores/<name>/rows.sqlite      a cache of the records, and snapshots where a container runtime has its own store
 //! <root>/stores/<name>/numbers          below which number every one may be in use
 //! <root>/drivers/<name>.wasm            drivers that were loaded or swapped in
 //! <run>/m/<store>/<n>                   where layers are mounted
@@ -28,6 +27,7 @@ mod engine;
 mod error;
 mod event;
 mod files;
+mod group;
 mod home;
 mod id;
 mod label;
@@ -37,6 +37,8 @@ mod mounts;
 mod operations;
 mod options;
 mod outcome;
+mod reserve;
+mod rows;
 mod scope;
 mod selection;
 mod settings;

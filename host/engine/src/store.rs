@@ -5,8 +5,9 @@
 use crate::home::Reaper;
 use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
+use crate::rows::Rows;
 use crate::settings::Durability;
-use crate::snapshots::{Rows, Snapshots, shown};
+use crate::snapshots::{Snapshots, Told, shown};
 use crate::view::{Backing, LayerView, StoreView};
 use crate::{Error, LayerId, Moment, Result, StoreName, files};
 use mica_sys::filesystem;
@@ -139,12 +140,16 @@ impl Store {
             driver,
             options,
         };
-        let rows = Snapshots::are_in(path).then(|| Rows::open(path));
-        let rows = rows.transpose()?;
-        let described = rows.as_ref().map(|rows| rows.layers(&description.driver));
         let (durability, reaper) = (around.durability, around.reaper);
-        let opened = LayerSet::open(owner, path, durability, reaper, described.as_ref())?;
-        let (layers, mut problems) = opened;
+        let (rows, mut loaded) = Rows::open(path, durability)?;
+        if let Err(error) = rows.keep_reserve(path) {
+            tracing::warn!(store = %name, %error, "there is no reserve for removals on a full disk");
+        }
+        let (told, described) = Told::new(&mut loaded, &description.driver);
+        let opened = LayerSet::open(owner, path, durability, reaper, (&rows, &described))?;
+        let (layers, more) = opened;
+        let mut problems = loaded.problems;
+        problems.extend(more);
         let place = Place::open(around.run_dir, name.as_str())
             .map_err(|error| Error::path("use run directory", around.run_dir, error))?;
         let is_layer = |state: &crate::mounts::State| {
@@ -170,8 +175,8 @@ impl Store {
             // Until its driver has said that it can work on it.
             unavailable: Mutex::new(Some("it was not tried yet".to_owned())),
         };
-        if let Some(rows) = rows {
-            problems.extend(store.set_snapshots(rows)?);
+        if Snapshots::are_in(path, &told) {
+            problems.extend(store.set_snapshots(&told)?);
         }
         Ok((Arc::new(store), problems))
     }
@@ -231,6 +236,12 @@ impl Store {
             .get(id.as_str())
             .map(Entry::facts)
             .ok_or_else(|| self.layers.unknown(id))
+    }
+
+    /// The number of a layer that is there.
+    pub(crate) fn number_of(&self, id: &LayerId) -> Option<u64> {
+        let table = self.layers.table();
+        table.get(id.as_str()).map(|entry| entry.number)
     }
 
     /// What is told of a layer.

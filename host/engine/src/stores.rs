@@ -13,7 +13,6 @@ use crate::event::News;
 use crate::layers::{LayerSet, Owner};
 use crate::mounts::Place;
 use crate::scope::Scope;
-use crate::settings::Durability;
 use crate::store::{Description, Life, Store, Surroundings};
 use crate::view::{StoreRequest, StoreView};
 use crate::{Error, EventKind, Result, SafeText, StoreName, files, options};
@@ -98,7 +97,25 @@ impl Engine {
         let unknown = || Error::UnknownStore(SafeText::within(name, 64).into());
         let checked = StoreName::parse(name).or(Err(unknown()))?;
         let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
-        stores.get(&checked).cloned().ok_or_else(unknown)
+        if let Some(store) = stores.get(&checked) {
+            return Ok(Arc::clone(store));
+        }
+        // One that is not known is as good as empty to whoever asks; this one is not.
+        match self.why_unopened(name) {
+            Some(reason) => Err(Error::Io {
+                doing: format!("use store `{name}`, which could not be opened"),
+                source: io::Error::other(reason),
+            }),
+            None => Err(unknown()),
+        }
+    }
+
+    /// Why a store that lies on disk could not be opened; `None` for any other.
+    pub fn why_unopened(&self, name: &str) -> Option<String> {
+        let name = StoreName::parse(name).ok()?;
+        let unopened = self.unopened.read();
+        let unopened = unopened.unwrap_or_else(PoisonError::into_inner);
+        unopened.get(&name).cloned()
     }
 
     /// A directory beside the stores, on their file system.
@@ -119,12 +136,18 @@ impl Engine {
                 continue;
             };
             if bytes.starts_with(b".") {
-                let removed = tree::remove(top.as_fd(), &name);
-                removed.map_err(|error| Error::path("clear", &path, error))?;
+                if let Err(error) = tree::remove(top.as_fd(), &name) {
+                    let path = path.join(String::from_utf8_lossy(&bytes).as_ref());
+                    tracing::warn!(path = %path.display(), %error, "a scratch directory stays until the next start");
+                }
                 continue;
             }
             let text = String::from_utf8_lossy(&bytes);
-            if let Err(error) = StoreName::parse(&text).and_then(|name| self.open_store(&name)) {
+            let opened = StoreName::parse(&text).and_then(|name| {
+                self.open_store(&name)
+                    .map_err(|error| self.note_unopened(&name, error))
+            });
+            if let Err(error) = opened {
                 let news = News::new(EventKind::StoreFailed).store(&text);
                 self.report(
                     news,
@@ -134,6 +157,13 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    fn note_unopened(&self, name: &StoreName, error: Error) -> Error {
+        let unopened = self.unopened.write();
+        let mut unopened = unopened.unwrap_or_else(PoisonError::into_inner);
+        unopened.insert(name.clone(), explained(&error));
+        error
     }
 
     fn open_store(&self, name: &StoreName) -> Result<()> {
@@ -297,8 +327,7 @@ impl Engine {
             driver: description.driver.clone(),
             options: description.options.clone(),
         };
-        let (layers, _) =
-            LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper, None)?;
+        let layers = LayerSet::open_scratch(owner, &scratch.path, &self.reaper)?;
         self.init(&layers)?;
         drop(layers);
         description.write(&scratch.path, self.settings.durability)?;

@@ -1,6 +1,6 @@
 //! The store of a containerd.
 //!
-//! Invariant: it is open before there is a socket.
+//! Invariant: it is open before there is a socket, or every call is answered with the reason why it is not.
 
 use super::Error;
 use crate::config::Containerd;
@@ -32,6 +32,12 @@ pub(super) fn open_store(engine: &Arc<Engine>, settings: Option<&Containerd>) ->
             asked,
             "the store keeps the driver that it was made with"
         );
+    }
+    if let Some(reason) = engine.why_unopened(&settings.store) {
+        // Each call is answered with the reason; other stores and front ends have nothing to do with it.
+        let store = &settings.store;
+        tracing::error!(store, reason, "the store of containerd cannot be used");
+        return Ok(());
     }
     engine
         .open_snapshots(request)

@@ -20,7 +20,7 @@ pub use create::{
     create_device, create_directory, create_fifo, create_regular, create_socket, create_symlink,
     create_whiteout,
 };
-pub use link::{exchange, link, read_link, remove_directory, remove_file, rename};
+pub use link::{exchange, link, read_link, remove_directory, remove_file, rename, replace};
 pub use list::{Run, names, names_after};
 pub use open::{open_directory, open_directory_along, open_regular};
 

@@ -8,7 +8,6 @@ use crate::engine::Engine;
 use crate::home::{Record, Syncing};
 use crate::layers::{LayerSet, Owner};
 use crate::scope::{Intent, Scope};
-use crate::settings::Durability;
 use crate::{Error, LayerId, Result, driver_error};
 use mica_runtime::{Access, CreateOptions, Error as DriverError, Generation, LayerKind};
 use std::sync::Arc;
@@ -53,9 +52,8 @@ impl Engine {
             driver,
             options,
         };
-        let (layers, _) =
-            LayerSet::open(owner, &scratch.path, Durability::None, &self.reaper, None)
-                .map_err(Failed::Host)?;
+        let layers =
+            LayerSet::open_scratch(owner, &scratch.path, &self.reaper).map_err(Failed::Host)?;
         let id = LayerId::parse("probe").map_err(Failed::Host)?;
         let probe = Probe {
             generation,

@@ -3,10 +3,12 @@
 //! Invariant: no id is part of a path.
 
 use crate::files;
+use crate::reserve::Reserve;
 use mica_sys::{Name, NameError, node};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// The directories that hold layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +29,13 @@ pub(crate) struct Layout {
     layers: OwnedFd,
     staging: OwnedFd,
     trash: OwnedFd,
+    /// What removals may take from on a full disk.
+    pub(super) reserve: OnceLock<Arc<Reserve>>,
     pub(super) record: Name,
     pub(super) room: Name,
+    /// What a record is called until it is whole, and once its layer is given up.
+    pub(super) new_record: Name,
+    pub(super) given_up: Name,
 }
 
 impl Layout {
@@ -45,8 +52,11 @@ impl Layout {
             trash: area("trash")?,
             top: files::open_directory(path)?,
             path: path.to_owned(),
+            reserve: OnceLock::new(),
             record: name(b"record.json")?,
             room: name(b"d")?,
+            new_record: name(b"record.json.new")?,
+            given_up: name(b"given-up.json")?,
         })
     }
 
@@ -75,10 +85,6 @@ impl Layout {
     /// The path of a layer.
     pub(super) fn layer_path(&self, number: u64) -> PathBuf {
         self.path.join("layers").join(number.to_string())
-    }
-
-    pub(super) fn index_path(&self) -> PathBuf {
-        self.path.join("index.redb")
     }
 
     pub(super) fn numbers_path(&self) -> PathBuf {

@@ -6,14 +6,13 @@
 //! staging/<random>/        layers that are being made, of the same shape
 //! trash/<random>/          layers that are being deleted
 //! numbers                  every number from this one on is free
-//! index.redb               a cache of the records: see `index`
+//! rows.sqlite              a cache of the records, and the rows of snapshots: see [`crate::rows`]
 //! ```
 //!
 //! Invariant: the records are the truth. A layer exists exactly if it lies in `layers/` with a record that can be
-//! read, or is described by a row of a snapshot; publishing and discarding are one rename each.
+//! read, or is described by a row; publishing and discarding are one rename each.
 
 mod described;
-mod index;
 mod layout;
 mod numbers;
 mod publish;
@@ -28,12 +27,14 @@ pub(crate) use described::Described;
 pub(crate) use layout::Layout;
 pub(crate) use publish::Syncing;
 pub(crate) use reaper::Reaper;
-pub(crate) use record::Record;
+pub(crate) use record::{Purpose, Record, Row};
 pub(crate) use recover::Recovered;
 pub(crate) use stage::StagedLayer;
 
+use crate::group::Group;
+use crate::rows::Rows;
 use crate::settings::Durability;
-use index::Index;
+use mica_sys::filesystem;
 use numbers::Numbers;
 use std::io;
 use std::path::Path;
@@ -45,31 +46,41 @@ pub(crate) struct Home {
     layout: Arc<Layout>,
     durability: Durability,
     numbers: Numbers,
-    index: Index,
+    rows: Arc<Rows>,
     reaper: Arc<Reaper>,
+    /// Syncs of the whole file system.
+    syncs: Group<(), Result<(), SyncError>>,
 }
+
+/// The kernel's answer to a sync that many waited for.
+type SyncError = (io::ErrorKind, String);
 
 impl Home {
     /// Opens a home, makes what is missing of it, and says which layers it has. What lies in staging and trash is
-    /// deleted in the background. Layers need no record if someone else describes them.
+    /// deleted in the background. What rows say of layers counts before their records.
     pub(crate) fn open(
         path: &Path,
         durability: Durability,
         reaper: &Arc<Reaper>,
-        described: Option<&Described>,
+        rows: &Arc<Rows>,
+        described: &Described,
     ) -> io::Result<(Arc<Self>, Recovered)> {
         let layout = Arc::new(Layout::open(path)?);
-        let (index, rows) = Index::open(&layout.index_path());
-        let recovered = recover::reconcile(&layout, &rows, described)?;
+        if let Some(reserve) = rows.reserve() {
+            // The layout is new.
+            let _first = layout.reserve.set(Arc::clone(reserve));
+        }
+        let recovered = recover::reconcile(&layout, described)?;
         let numbers = Numbers::open(layout.numbers_path(), recovered.highest, durability)?;
         let home = Self {
             layout,
             durability,
             numbers,
-            index,
+            rows: Arc::clone(rows),
             reaper: Arc::clone(reaper),
+            syncs: Group::default(),
         };
-        home.catch_up(&rows, &recovered)?;
+        home.catch_up(described, &recovered)?;
         Ok((Arc::new(home), recovered))
     }
 
@@ -78,8 +89,18 @@ impl Home {
         &self.layout
     }
 
-    /// Waits until the index has everything.
-    pub(crate) fn flush(&self) {
-        self.index.flush();
+    /// The rows of its layers and snapshots.
+    pub(crate) fn rows(&self) -> &Arc<Rows> {
+        &self.rows
+    }
+
+    /// Brings everything on its file system to the device. Callers at once share a sync.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let sync = |all: Vec<()>| {
+            let synced = filesystem::sync(self.layout.top());
+            vec![synced.map_err(|error| (error.kind(), error.to_string())); all.len()]
+        };
+        let synced = self.syncs.run((), sync);
+        synced.map_err(|(kind, text)| io::Error::new(kind, text))
     }
 }

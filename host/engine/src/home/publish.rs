@@ -8,6 +8,7 @@
 
 use super::layout::{Area, random_name};
 use super::{Home, Record, StagedLayer};
+use crate::rows::RowChange;
 use crate::settings::Durability;
 use mica_sys::{Name, filesystem, node};
 use std::io;
@@ -30,10 +31,7 @@ impl Home {
         record: &Record,
         syncing: Syncing,
     ) -> io::Result<u64> {
-        let row = match syncing {
-            Syncing::Now => Some(self.write_record(&staged, record)?),
-            Syncing::Later => None,
-        };
+        let row = self.write_record(&staged, record, syncing)?;
         let number = self.numbers.next()?;
         let name = Name::from_number(number);
         let layers = self.layout.area(Area::Layers);
@@ -41,23 +39,52 @@ impl Home {
         staged.is_published = true;
         if let Err(error) = self.sync_layers(syncing) {
             // No one was told of it: it goes again, and if even that fails the next start finds a whole layer.
-            let _gone = self.discard(number, syncing);
+            let _gone = self.discard(number, Syncing::Later);
             return Err(error);
         }
-        if let Some(row) = row {
-            self.index.put(number, row);
+        if syncing == Syncing::Now {
+            self.rows.note(RowChange::PutLayer(number, row));
         }
         Ok(number)
     }
 
-    /// Writes a record, and brings it and everything else of the layer to the device.
-    fn write_record(&self, staged: &StagedLayer, record: &Record) -> io::Result<Vec<u8>> {
-        let (file, row) = record.write(&self.layout, staged.directory.as_fd())?;
-        if self.durability == Durability::Commit {
+    /// Writes a record, and brings it and everything else of the layer to the device unless that is done later.
+    fn write_record(
+        &self,
+        staged: &StagedLayer,
+        record: &Record,
+        syncing: Syncing,
+    ) -> io::Result<String> {
+        let (file, row) = record.write(&self.layout.record, staged.directory.as_fd())?;
+        if let (Durability::Commit, Syncing::Now) = (self.durability, syncing) {
             filesystem::sync_file(file.as_fd())?;
-            filesystem::sync(self.layout.top())?;
+            self.sync()?;
         }
-        row.to_bytes()
+        row.to_text()
+    }
+
+    /// Puts another record in the place of a published layer's.
+    pub(crate) fn replace_record(&self, number: u64, record: &Record) -> io::Result<()> {
+        let layers = self.layout.area(Area::Layers);
+        let layer = node::open_directory(layers, &Name::from_number(number))?;
+        let (layer, new) = (layer.as_fd(), &self.layout.new_record);
+        let written = match record.write(new, layer) {
+            // A kill left one that is not whole.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                node::remove_file(layer, new)?;
+                record.write(new, layer)
+            }
+            written => written,
+        };
+        written?;
+        node::replace(layer, new, &self.layout.record)
+    }
+
+    /// Marks a published layer as one that nobody needs: should it still be there after the next start, it is removed.
+    pub(crate) fn give_up(&self, number: u64) -> io::Result<()> {
+        let layers = self.layout.area(Area::Layers);
+        let layer = node::open_directory(layers, &Name::from_number(number))?;
+        node::replace(layer.as_fd(), &self.layout.record, &self.layout.given_up)
     }
 
     /// Gives a published layer the room of a staged one, whose files are on the device by then; what the layer had goes.
@@ -84,17 +111,27 @@ impl Home {
     pub(crate) fn discard(&self, number: u64, syncing: Syncing) -> io::Result<()> {
         let trashed = random_name()?;
         let trash = self.layout.area(Area::Trash);
-        node::rename(
-            self.layout.area(Area::Layers),
-            &Name::from_number(number),
-            trash,
-            &trashed,
-        )?;
-        if syncing == Syncing::Now {
-            self.index.delete(number);
+        let (layers, layer) = (self.layout.area(Area::Layers), Name::from_number(number));
+        let move_away = || node::rename(layers, &layer, trash, &trashed);
+        match (move_away(), self.rows.reserve()) {
+            // The trash needs a block more for the name.
+            (Err(error), Some(reserve)) if error.kind() == io::ErrorKind::StorageFull => {
+                reserve.give_up();
+                move_away()?;
+            }
+            (moved, _) => moved?,
         }
+        if let Err(error) = self.sync_layers(syncing) {
+            // It comes back, so that the layer is as it was, whatever is on the device.
+            node::rename(trash, &trashed, layers, &layer)?;
+            return Err(error);
+        }
+        self.rows.note(match syncing {
+            Syncing::Now => RowChange::DropLayer(number),
+            Syncing::Later => RowChange::DropRemoval(number),
+        });
         self.reaper.delete(&self.layout, Area::Trash, trashed);
-        self.sync_layers(syncing)
+        Ok(())
     }
 
     fn sync_layers(&self, syncing: Syncing) -> io::Result<()> {

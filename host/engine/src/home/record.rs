@@ -1,12 +1,15 @@
 //! What the host knows of a layer, as it lies in `record.json`.
 //!
-//! Layers of snapshots have none: see [`super::Described`].
+//! The record of a snapshot's layer also holds the snapshot, for the day on which the rows are lost. It is written before the
+//! row and brought to the device with the layer's files, so while there is a row, that counts.
 //!
-//! Invariant: a record that is written never changes; what replaces a layer has a number of its own and a higher revision.
+//! Invariant: what replaces a layer has a number of its own and a higher revision; only the record of a snapshot's layer is
+//! ever replaced, by a rename.
 
 use super::Layout;
 use crate::{LayerId, Moment, files, words};
 use mica_runtime::LayerKind;
+use mica_sys::Name;
 use mica_sys::node::{self, Attributes};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -45,13 +48,18 @@ impl Stamp {
 }
 
 impl Row {
-    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        Ok(serde_json::to_vec(self)?)
+    /// Whether it was read from this file as it is now.
+    pub(super) fn is_of(&self, stamp: &Stamp) -> bool {
+        self.stamp == *stamp
+    }
+
+    pub(super) fn to_text(&self) -> io::Result<String> {
+        Ok(serde_json::to_string(self)?)
     }
 
     /// Reads a row; one of another shape is none.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let row: Self = serde_json::from_slice(bytes).ok()?;
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        let row: Self = serde_json::from_str(text).ok()?;
         (row.record.version == VERSION).then_some(row)
     }
 }
@@ -73,6 +81,24 @@ pub(crate) struct Record {
     pub(crate) driver: String,
     /// How often its content was replaced; of two layers with one id the higher is the newer.
     pub(crate) revision: u64,
+    /// What else it is needed for than for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) purpose: Option<Purpose>,
+}
+
+/// What a layer is needed for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Purpose {
+    /// A snapshot.
+    Snapshot {
+        /// The number of the last transaction of the rows when this was written.
+        written: u64,
+        /// The snapshot as JSON.
+        row: serde_json::Value,
+    },
+    /// Nothing that lasts, or nothing any more: whoever asked for it was refused, or has what it was made to find out.
+    Nothing,
 }
 
 impl Record {
@@ -87,7 +113,13 @@ impl Record {
             created,
             driver: driver.to_owned(),
             revision: 0,
+            purpose: None,
         }
+    }
+
+    /// The same with what it is needed for.
+    pub(crate) fn for_purpose(self, purpose: Option<Purpose>) -> Self {
+        Self { purpose, ..self }
     }
 
     /// The record of a layer that was described elsewhere.
@@ -101,6 +133,14 @@ impl Record {
         Self {
             created,
             ..Self::new(id, parent, kind, driver)
+        }
+    }
+
+    /// Whether it was written after the row of this layer's snapshot that a transaction of this number wrote.
+    pub(super) fn is_newer(&self, id: &LayerId, row: u64) -> bool {
+        match &self.purpose {
+            Some(Purpose::Snapshot { written, .. }) => self.id == *id && *written >= row,
+            _ => false,
         }
     }
 
@@ -143,9 +183,16 @@ impl Record {
         Ok(Row { stamp, record })
     }
 
-    /// Writes the record into a layer's open directory, where none may be.
-    pub(super) fn write(&self, layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<(File, Row)> {
-        let mut file = File::from(node::create_regular(layer, &layout.record, 0o600)?);
+    /// Reads what the record was of a layer that was given up: it is needed for nothing.
+    pub(super) fn read_given_up(layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<Self> {
+        let file = node::open_regular(layer, &layout.given_up)?;
+        let record = Self::from_bytes(&files::read_open(File::from(file))?)?;
+        Ok(record.for_purpose(Some(Purpose::Nothing)))
+    }
+
+    /// Writes the record into a layer's open directory, where none of the name may be.
+    pub(super) fn write(&self, name: &Name, layer: BorrowedFd<'_>) -> io::Result<(File, Row)> {
+        let mut file = File::from(node::create_regular(layer, name, 0o600)?);
         file.write_all(&self.to_bytes()?)?;
         let stamp = Stamp::new(&node::stat_fd(file.as_fd())?);
         Ok((

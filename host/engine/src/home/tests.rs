@@ -1,6 +1,8 @@
 use super::layout::Area;
 use super::*;
 use crate::LayerId;
+use crate::files;
+use crate::snapshots::Told;
 use mica_runtime::LayerKind;
 use mica_sys::node;
 use std::collections::{BTreeSet, HashMap};
@@ -24,12 +26,15 @@ impl Rig {
     }
 
     fn open(&self) -> (Arc<Home>, Recovered) {
-        self.open_described(None)
+        self.open_described(|_| {})
     }
 
-    fn open_described(&self, described: Option<&Described>) -> (Arc<Home>, Recovered) {
+    fn open_described(&self, change: impl FnOnce(&mut Described)) -> (Arc<Home>, Recovered) {
         let (path, durability) = (self.directory.path(), Durability::Commit);
-        Home::open(path, durability, &self.reaper, described).unwrap()
+        let (rows, mut loaded) = Rows::open(path, durability).unwrap();
+        let (_, mut described) = Told::new(&mut loaded, "test");
+        change(&mut described);
+        Home::open(path, durability, &self.reaper, &rows, &described).unwrap()
     }
 
     fn path(&self, below: &str) -> PathBuf {
@@ -98,16 +103,16 @@ fn what_was_published_is_there_after_a_restart_and_what_was_not_is_gone() {
 }
 
 #[test]
-fn a_layer_is_what_rows_say_or_its_own_record_or_belongs_to_no_one() {
+fn a_layer_is_what_rows_say_or_its_own_record_or_for_a_person_to_look_at() {
     let rig = Rig::new();
     let (home, _) = rig.open();
-    let without_record = |id: &str| {
-        let staged = home.stage().unwrap();
-        home.publish(staged, &record(id), Syncing::Later).unwrap()
-    };
-    let (told, lost) = (without_record("told"), without_record("lost"));
-    let (old, moved) = (publish(&home, "old"), publish(&home, "moved"));
+    let [told, old, moved, lost, doomed, given_up] =
+        ["told", "old", "moved", "lost", "doomed", "given-up"].map(|id| publish(&home, id));
+    home.give_up(given_up).unwrap();
     drop(home);
+    for number in [told, lost, doomed] {
+        fs::remove_file(rig.path(&format!("layers/{number}/record.json"))).unwrap();
+    }
     let of_rows = |id: &str| {
         let parent = Some(LayerId::parse("old").unwrap());
         let created = crate::Moment::now();
@@ -117,21 +122,31 @@ fn a_layer_is_what_rows_say_or_its_own_record_or_belongs_to_no_one() {
     let rows = [
         (told, of_rows("told")),
         (moved, of_rows("moved")),
-        (77, of_rows("gone")),
+        (777, of_rows("gone")),
     ];
-    let described = Described::new("test", rows.clone().into());
     for _ in 0..2 {
-        let (_home, recovered) = rig.open_described(Some(&described));
-        assert!(recovered.quarantined.is_empty());
+        let (_home, recovered) = rig.open_described(|described| {
+            let rows = rows.iter().cloned();
+            described.snapshots = rows.map(|(number, record)| (number, (record, 1))).collect();
+            described.removals = HashMap::from([(doomed, LayerId::parse("doomed").unwrap())]);
+        });
+        assert_eq!(recovered.quarantined.len(), 1);
         let found: HashMap<_, _> = recovered.layers.into_iter().collect();
-        assert_eq!(found.len(), 4);
+        assert_eq!(found.len(), 5);
         assert_eq!((&found[&told], &found[&moved]), (&rows[0].1, &rows[1].1));
-        assert_eq!(found[&old].id.as_str(), "old");
-        assert!(found[&lost].id.is_of_snapshot());
+        assert_eq!(
+            (found[&old].id.as_str(), &found[&old].purpose),
+            ("old", &None)
+        );
+        for (number, id) in [(doomed, "doomed"), (given_up, "given-up")] {
+            let found = &found[&number];
+            let nothing = Some(Purpose::Nothing);
+            assert_eq!((found.id.as_str(), &found.purpose), (id, &nothing));
+        }
     }
-    // Where no one describes layers, one without a record is for a person to look at.
+    // Where rows say nothing, one without a record is for a person to look at.
     let (_home, recovered) = rig.open();
-    assert_eq!(recovered.quarantined.len(), 2);
+    assert_eq!(recovered.quarantined.len(), 3);
 }
 
 #[test]
@@ -201,8 +216,9 @@ fn the_index_may_be_missing_empty_or_damaged() {
     let rig = Rig::new();
     let (home, _) = rig.open();
     let numbers = ["a", "b"].map(|id| publish(&home, id));
+    home.rows().close();
     drop(home);
-    let whole = fs::read(rig.path("index.redb")).unwrap();
+    let whole = fs::read(rig.path("rows.sqlite")).unwrap();
     let mut scribbled = whole.clone();
     scribbled
         .iter_mut()
@@ -217,9 +233,9 @@ fn the_index_may_be_missing_empty_or_damaged() {
         Some(&scribbled),
     ];
     for damage in damages {
-        fs::remove_file(rig.path("index.redb")).unwrap();
+        rig.remove_rows();
         if let Some(bytes) = damage {
-            fs::write(rig.path("index.redb"), bytes).unwrap();
+            fs::write(rig.path("rows.sqlite"), bytes).unwrap();
         }
         let expected = [("a".to_owned(), numbers[0]), ("b".to_owned(), numbers[1])];
         assert_eq!(rig.layers(), expected, "{:?}", damage.map(<[u8]>::len));
@@ -251,7 +267,7 @@ fn check_mix(has_row: bool, record: Shape, room: Shape) {
     let number = publish(&rig.open().0, "a");
     let layer = rig.path(&format!("layers/{number}"));
     if !has_row {
-        fs::remove_file(rig.path("index.redb")).unwrap();
+        rig.remove_rows();
     }
     match record {
         Shape::Whole => {}
@@ -285,11 +301,17 @@ fn a_row_without_a_directory_is_forgotten() {
     assert!(rig.layers().is_empty());
     // It does not come back with another layer's number.
     rig.copy_layer_of("b", number);
-    fs::remove_file(rig.path("index.redb")).unwrap();
+    rig.remove_rows();
     assert_eq!(rig.layers(), [("b".to_owned(), number)]);
 }
 
 impl Rig {
+    fn remove_rows(&self) {
+        for name in ["rows.sqlite", "rows.sqlite-wal"] {
+            files::remove(&self.path(name)).unwrap();
+        }
+    }
+
     fn copy_layer_of(&self, id: &str, number: u64) {
         let layer = self.path(&format!("layers/{number}"));
         fs::create_dir_all(layer.join("d")).unwrap();
@@ -309,7 +331,7 @@ fn of_two_numbers_with_one_id_the_higher_revision_is_the_layer() {
             .unwrap();
         drop(home);
         if !with_index {
-            fs::remove_file(rig.path("index.redb")).unwrap();
+            rig.remove_rows();
         }
         assert_eq!(rig.layers(), [("a".to_owned(), second)]);
         assert_eq!(rig.names("layers"), [second.to_string()]);
@@ -405,7 +427,7 @@ fn twenty_thousand_layers_open_quickly() {
         let started = std::time::Instant::now();
         let (home, recovered) = rig.open();
         let taken = started.elapsed();
-        home.flush();
+        home.rows().close();
         (recovered.layers.len(), taken)
     };
     let (cold, warm) = (timed(), timed());

@@ -5,6 +5,7 @@
 
 use super::{Entry, Table};
 use crate::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
+use crate::rows::Rows;
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};
@@ -39,16 +40,29 @@ pub(crate) struct Owner {
 }
 
 impl LayerSet {
-    /// Opens a home, some of whose layers someone else may describe. What is wrong with it comes back as well: directories
-    /// that are no layers, and layers whose parent is lost.
+    /// Opens a home without layers that goes again soon, so that nothing of it has to be on the device.
+    pub(crate) fn open_scratch(
+        owner: Owner,
+        path: &Path,
+        reaper: &Arc<Reaper>,
+    ) -> Result<Arc<Self>> {
+        let durability = Durability::None;
+        let (rows, _) = Rows::open(path, durability)?;
+        let described = Described::default();
+        let opened = Self::open(owner, path, durability, reaper, (&rows, &described))?;
+        Ok(opened.0)
+    }
+
+    /// Opens a home, with its rows and what they say of its layers. What is wrong with it comes back as well: directories that
+    /// are no layers, and layers whose parent is lost.
     pub(crate) fn open(
         owner: Owner,
         path: &Path,
         durability: Durability,
         reaper: &Arc<Reaper>,
-        described: Option<&Described>,
+        (rows, described): (&Arc<Rows>, &Described),
     ) -> Result<(Arc<Self>, Vec<String>)> {
-        let opened = Home::open(path, durability, reaper, described)
+        let opened = Home::open(path, durability, reaper, rows, described)
             .map_err(|error| Error::path("open home", path, error))?;
         let (
             home,
@@ -168,7 +182,8 @@ impl LayerSet {
             .home
             .publish(staged, &record, syncing)
             .map_err(explain)?;
-        self.table().insert(number, record);
+        // Whoever needs it knows what for.
+        self.table().insert(number, record.for_purpose(None));
         Ok(())
     }
 
@@ -239,17 +254,29 @@ impl LayerSet {
             return Ok(support);
         }
         let top = self.home.layout().top();
-        let probed = match feature {
+        let ask = || match feature {
             Feature::DType => filesystem::probe_d_type(top),
             Feature::Reflink => filesystem::probe_reflink(top),
             Feature::Overlay => filesystem::probe_overlay(top),
             Feature::OverlayNativeDiff => filesystem::probe_native_diff(top),
         };
-        let support = match probed
-            .map_err(|error| Failure::from_io("probe the home's file system", &error))?
-        {
-            filesystem::Support::Available => Support::Available,
-            filesystem::Support::Missing(reason) => Support::Missing(reason),
+        let probed = match self.home.rows().reserve() {
+            Some(reserve) => reserve.lend(ask),
+            None => ask(),
+        };
+        let rows = self.home.rows();
+        let fact = format!("has {feature:?}");
+        let support = match probed {
+            Ok(filesystem::Support::Available) => {
+                rows.note_fact(&fact, 1);
+                Support::Available
+            }
+            Ok(filesystem::Support::Missing(reason)) => Support::Missing(reason),
+            // Without room, or where nothing may be written, it is what it was.
+            Err(error) if cannot_write(&error) && rows.fact(&fact) == Some(1) => Support::Available,
+            Err(error) => {
+                return Err(Failure::from_io("probe the home's file system", &error));
+            }
         };
         self.probes
             .lock()
@@ -272,4 +299,14 @@ impl LayerSet {
             error,
         )
     }
+}
+
+/// Whether a probe could not make what it looks at.
+fn cannot_write(error: &io::Error) -> bool {
+    let kinds = [
+        io::ErrorKind::StorageFull,
+        io::ErrorKind::QuotaExceeded,
+        io::ErrorKind::ReadOnlyFilesystem,
+    ];
+    kinds.contains(&error.kind())
 }

@@ -5,7 +5,7 @@
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::event::News;
-use crate::home::{Record, Syncing};
+use crate::home::{Purpose, Record, Syncing};
 use crate::layers::{Facts, Key, Mode};
 use crate::scope::{Intent, Scope};
 use crate::snapshots::{CheckedView, ViewRules};
@@ -22,19 +22,27 @@ pub(crate) struct NewLayer {
     syncing: Syncing,
     cancel: CancelToken,
     live_parent: LiveParent,
+    /// What it is needed for, if not for itself.
+    purpose: Option<Purpose>,
     /// The rules for its view, if that is asked at once.
     view: Option<ViewRules>,
 }
 
 impl NewLayer {
     /// The layer of a snapshot: its files may get to the device later, for its row tells whether it counts.
-    pub(crate) fn of_snapshot(kind: LayerKind, view: ViewRules, cancel: &CancelToken) -> Self {
+    pub(crate) fn of_snapshot(
+        kind: LayerKind,
+        purpose: Purpose,
+        view: ViewRules,
+        cancel: &CancelToken,
+    ) -> Self {
         Self {
             kind,
             options: CreateOptions::default(),
             syncing: Syncing::Later,
             cancel: cancel.clone(),
             live_parent: LiveParent::Refuse,
+            purpose: Some(purpose),
             view: Some(view),
         }
     }
@@ -72,6 +80,7 @@ impl Engine {
             syncing: Syncing::Now,
             cancel: CancelToken::default(),
             live_parent,
+            purpose: None,
             view: None,
         };
         let (created, _) = self.create_in(&store, &id, parent.as_ref(), new)?;
@@ -115,6 +124,7 @@ impl Engine {
         })?;
         let driver = &store.description.driver;
         let record = Record::new(id.clone(), parent.cloned(), new.kind, driver);
+        let record = record.for_purpose(new.purpose);
         store.layers.publish(staged, record, new.syncing)?;
         self.bus.tell(
             News::new(EventKind::LayerCreated)

@@ -1,7 +1,6 @@
 use super::*;
 use crate::home::{Reaper, Record, Syncing};
 use crate::layers::Owner;
-use crate::settings::Durability;
 use std::os::fd::AsFd;
 use tempfile::TempDir;
 
@@ -20,8 +19,7 @@ impl Rig {
             driver: "test".into(),
             options: Vec::new(),
         };
-        let (layers, _) =
-            LayerSet::open(owner, directory.path(), Durability::None, &reaper, None).unwrap();
+        let layers = LayerSet::open_scratch(owner, directory.path(), &reaper).unwrap();
         let rig = Self {
             layers,
             reaper,

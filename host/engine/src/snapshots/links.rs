@@ -18,6 +18,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::files;
 use mica_sys::Name;
 
+/// Their directory in a home.
+const DIRECTORY: &str = "l";
 /// Directories of one layer that one view may consist of.
 const MOST: u32 = 512;
 
@@ -30,8 +32,13 @@ pub(crate) struct Links {
 }
 
 impl Links {
+    /// Whether a home has short names.
+    pub(super) fn are_in(home: &Path) -> bool {
+        home.join(DIRECTORY).is_dir()
+    }
+
     pub(super) fn open(home: &Path) -> io::Result<Self> {
-        let directory = home.join("l");
+        let directory = home.join(DIRECTORY);
         files::make_directory(&directory)?;
         Ok(Self {
             directory,

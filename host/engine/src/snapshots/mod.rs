@@ -1,31 +1,26 @@
 //! Snapshots: layers under the names of a container runtime that mounts for itself.
 //!
-//! A snapshot is a row in a database. An active one, and a view of nothing, has a layer of its own; a view of a
+//! A snapshot is a row. An active one, and a view of nothing, has a layer of its own; a view of a
 //! committed snapshot is that snapshot's layer, read-only. The layer's id is the engine's: a key is data, of any
 //! bytes.
 //!
 //! ```text
-//! <store>/snapshots.redb   the rows: see `database`
-//! <store>/snapshots.log    changes of rows that are not in the database yet: see `log`
-//! <store>/l/<name>         short names of layers' directories: see `links`
+//! <store>/rows.sqlite   the rows: see [`crate::rows`]
+//! <store>/l/<name>      short names of layers' directories: see `links`; a store that has it is one of snapshots
 //! ```
 //!
 //! Order of writes, so that a process may be killed anywhere:
 //!
 //! | operation | first | then | last | found after a kill in between |
 //! |---|---|---|---|---|
-//! | prepare, view | the layer | the row | | a layer without a row: it is removed |
-//! | commit | its files to the device | both rows, in one transaction | | an active snapshot, as before |
-//! | remove | the row | the layer | its files | a layer without a row: it is removed |
+//! | prepare, view | the layer, with a record that has the row | the row | | a layer without a row: see `recover` |
+//! | commit | its files to the device | the record, then both rows in one transaction | | an active snapshot, as before |
+//! | remove | the row, and that the layer is to be removed | the layer | its files | the layer is removed |
 //!
-//! A row describes the snapshot's layer as well, so that nothing else has to be on the device before it.
-//!
-//! Invariant: the rows are the truth about snapshots and their layers; a layer of a store with snapshots is changed by no
-//! one else.
+//! Invariant: the rows are the truth about snapshots and their layers as long as they can be read; a layer of a store with
+//! snapshots is changed by no one else.
 
-mod database;
 mod links;
-mod log;
 mod mapping;
 mod mounts;
 mod recover;
@@ -34,7 +29,6 @@ mod snapshot;
 mod table;
 mod view;
 
-pub(crate) use database::Change;
 pub use mapping::IdMapping;
 pub(crate) use mounts::synthesize;
 pub(crate) use remover::Remover;
@@ -43,25 +37,24 @@ pub use snapshot::{
     SnapshotUsage,
 };
 pub(crate) use snapshot::{check_key, check_labels};
-pub(crate) use table::Entry;
+pub(crate) use table::{Change, Entry};
 pub(crate) use view::{CheckedView, RoomDirectory, Shape, ViewRules};
 
-use crate::home::Described;
+use crate::home::{Described, Purpose, Record, Row};
 use crate::layers::LayerSet;
+use crate::rows::{After, Loaded, RowChange, Rows};
 use crate::{Error, LayerId, Result, SafeText, files};
-use database::Database;
 use links::Links;
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use table::Table;
 
 /// The snapshots of a store.
 #[derive(Debug)]
 pub(crate) struct Snapshots {
     store: String,
-    database: Database,
-    /// Held by the one who changes rows.
-    turn: Mutex<()>,
+    layers: Arc<LayerSet>,
     table: RwLock<Table>,
     links: Links,
     remover: Arc<Remover>,
@@ -69,59 +62,147 @@ pub(crate) struct Snapshots {
     pub(crate) stacks: OnceLock<bool>,
 }
 
-/// The rows of a store's snapshots, before anything is made of them.
-#[derive(Debug)]
-pub(crate) struct Rows {
-    database: Database,
-    rows: Vec<Snapshot>,
+/// What rows say of a store, before anything is made of it.
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    snapshots: Vec<Arc<Snapshot>>,
+    removals: HashMap<u64, LayerId>,
+    is_taken_over: bool,
 }
 
-impl Rows {
-    /// Opens the database of a store, and makes it if it is missing.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] when the database cannot be read: it is left as it is.
-    pub(crate) fn open(home: &Path) -> Result<Self> {
-        let (database, rows) = Database::open(&home.join(database::NAME))?;
-        Ok(Self { database, rows })
-    }
-
-    /// The layers, as the rows describe them.
-    pub(crate) fn layers(&self, driver: &str) -> Described {
-        let records = self.rows.iter().filter_map(|row| row.described(driver));
-        Described::new(driver, records.collect())
+impl Told {
+    /// Reads rows. A row that makes no sense is lost as one that is damaged.
+    pub(crate) fn new(loaded: &mut Loaded, driver: &str) -> (Self, Described) {
+        let mut told = Self {
+            is_taken_over: loaded.is_taken_over,
+            ..Self::default()
+        };
+        let mut described = Described::default();
+        for (key, row) in &loaded.found.snapshots {
+            let snapshot = serde_json::from_str::<Snapshot>(&row.text);
+            match snapshot.ok().filter(|snapshot| snapshot.key == *key) {
+                Some(snapshot) => {
+                    let record = snapshot.described(driver);
+                    let record = record.map(|(number, record)| (number, (record, row.written)));
+                    described.snapshots.extend(record);
+                    told.snapshots.push(Arc::new(snapshot));
+                }
+                None => loaded.problems.push(format!(
+                    "the row of snapshot `{}` makes no sense; the record of its layer counts",
+                    shown(key)
+                )),
+            }
+        }
+        let removals = loaded.found.removals.iter();
+        let removals =
+            removals.filter_map(|(number, id)| Some((*number, LayerId::parse(id).ok()?)));
+        told.removals = removals.collect();
+        let records = loaded.found.layers.iter();
+        let records = records.filter_map(|(number, text)| Some((*number, Row::from_text(text)?)));
+        described.records = records.collect();
+        described.removals.clone_from(&told.removals);
+        described.is_behind = loaded.is_behind;
+        (told, described)
     }
 }
 
 impl Snapshots {
-    /// Says whether a store's directory has snapshots.
-    pub(crate) fn are_in(home: &Path) -> bool {
-        home.join(database::NAME).exists()
+    /// Says whether a store is one of snapshots.
+    pub(crate) fn are_in(home: &Path, told: &Told) -> bool {
+        !told.snapshots.is_empty() || told.is_taken_over || Links::are_in(home)
     }
 
-    /// Takes rows for a store's snapshots. What needs a person comes back as well.
-    pub(crate) fn new(rows: Rows, home: &Path, layers: &LayerSet) -> Result<(Self, Vec<String>)> {
-        let Rows { database, rows } = rows;
+    /// Makes the rows of a store its snapshots. What needs a person comes back as well.
+    pub(crate) fn new(
+        told: &Told,
+        home: &Path,
+        layers: &Arc<LayerSet>,
+    ) -> Result<(Self, Vec<String>)> {
         let links = Links::open(home).map_err(|error| Error::path("open links of", home, error))?;
-        let found = recover::reconcile(rows, layers);
+        let found = recover::reconcile(told.snapshots.clone(), &told.removals, layers);
         let snapshots = Self {
             store: layers.store.clone(),
-            database,
-            turn: Mutex::default(),
-            table: RwLock::new(Table::load(found.rows)),
+            layers: Arc::clone(layers),
+            table: RwLock::new(Table::load(found.rows.into_values().collect())),
             links,
             remover: Arc::new(Remover::default()),
             stacks: OnceLock::new(),
         };
-        if !found.gone.is_empty() {
-            let gone: Vec<Change> = found.gone.into_iter().map(Change::Delete).collect();
-            snapshots.change(&gone)?;
+        if found.restored > 0 {
+            let (store, restored) = (&snapshots.store, found.restored);
+            tracing::warn!(
+                store,
+                restored,
+                "snapshots were taken from the records of their layers"
+            );
+        }
+        if !found.changes.is_empty() {
+            let rows = found.changes.iter().map(Change::rows);
+            let rows: Result<Vec<_>> = rows.collect();
+            snapshots.put_right(rows?.concat());
+        }
+        if told.is_taken_over
+            && let Err(error) = snapshots.write_records()
+        {
+            tracing::warn!(store = snapshots.store, %error, "layers have no records: without rows, no one knows them");
         }
         for layer in found.unowned {
             snapshots.remover.take(layer);
         }
         snapshots.links.keep_only(&layers.numbers());
         Ok((snapshots, found.problems))
+    }
+
+    /// Makes the rows on disk agree with what was found; if that cannot be now, it is found again.
+    fn put_right(&self, changes: Vec<RowChange>) {
+        if let Err(error) = self.rows().commit(changes.clone(), After::Layers) {
+            tracing::warn!(store = self.store, %error, "the rows are put right later");
+            changes
+                .into_iter()
+                .for_each(|change| self.rows().note(change));
+        }
+    }
+
+    /// Writes the records of all layers, which earlier releases did not.
+    fn write_records(&self) -> Result<()> {
+        for snapshot in self.table().all() {
+            self.write_record(&snapshot)?;
+        }
+        let synced = self.layers.home().sync();
+        synced.map_err(|error| Error::io(format!("sync store `{}`", self.store), error))
+    }
+
+    /// Writes a snapshot into the record of its layer, if it has one.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Io`].
+    pub(crate) fn write_record(&self, snapshot: &Snapshot) -> Result<()> {
+        let Some((number, record)) = snapshot.described(&self.layers.driver) else {
+            return Ok(());
+        };
+        if self.layers.table().get(record.id.as_str()).is_none() {
+            return Ok(());
+        }
+        let record: Record = record.for_purpose(Some(self.purpose(snapshot)?));
+        let written = self.layers.home().replace_record(number, &record);
+        let doing = || format!("write the record of snapshot `{}`", shown(&snapshot.key));
+        written.map_err(|error| Error::io(doing(), error))
+    }
+
+    /// What the record of a snapshot's layer says that it is needed for.
+    pub(crate) fn purpose(&self, snapshot: &Snapshot) -> Result<Purpose> {
+        let row = Snapshot {
+            place: None,
+            usage: None,
+            ..snapshot.clone()
+        };
+        let row = serde_json::to_value(row).map_err(unwritable)?;
+        let written = self.rows().written();
+        Ok(Purpose::Snapshot { written, row })
+    }
+
+    fn rows(&self) -> &Rows {
+        self.layers.home().rows()
     }
 
     /// The id of a new layer.
@@ -168,20 +249,37 @@ impl Snapshots {
         })
     }
 
-    /// Changes rows: all or none, and on the device before anyone sees it.
-    pub(crate) fn change(&self, changes: &[Change]) -> Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = self.database.revive()?;
-        let write = || self.table.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(rows) = rows {
-            *write() = Table::load(rows);
-        }
-        self.database.apply(changes)?;
-        let mut table = write();
+    /// Changes rows: all or none, and on the device before anyone sees it. Whoever changes a snapshot holds the lock of its
+    /// key, so changes of one snapshot come one after the other here as well.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Io`]: everything is as it was, or nothing is changed any more until a restart.
+    pub(crate) fn change(&self, changes: &[Change], after: After) -> Result<()> {
+        let rows: Result<Vec<_>> = changes.iter().map(Change::rows).collect();
+        self.rows().commit(rows?.concat(), after)?;
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             table.apply(change);
         }
         Ok(())
+    }
+
+    /// Gives up the layer of a snapshot that was refused. While no one knows whether its row is on the device, it stays.
+    pub(crate) fn give_up(&self, layer: LayerId) {
+        if self.rows().refusal().is_some() {
+            return;
+        }
+        let number = self
+            .layers
+            .table()
+            .get(layer.as_str())
+            .map(|entry| entry.number);
+        if let Some(number) = number
+            && let Err(error) = self.layers.home().give_up(number)
+        {
+            tracing::warn!(store = self.store, %layer, %error, "a restart before its removal would bring the layer back");
+        }
+        self.remover.take(layer);
     }
 
     /// What removes layers whose rows are gone.
@@ -193,6 +291,30 @@ impl Snapshots {
     pub(crate) fn links(&self) -> &Links {
         &self.links
     }
+}
+
+impl Change {
+    /// The rows that it changes.
+    fn rows(&self) -> Result<Vec<RowChange>> {
+        Ok(match self {
+            Self::Put(snapshot) => {
+                let row = serde_json::to_string(&**snapshot).map_err(unwritable)?;
+                vec![RowChange::PutSnapshot(snapshot.key.clone(), row)]
+            }
+            Self::Delete(key, layer) => {
+                let removal = layer.iter();
+                let removal =
+                    removal.map(|(number, id)| RowChange::PutRemoval(*number, id.to_string()));
+                std::iter::once(RowChange::DropSnapshot(key.clone()))
+                    .chain(removal)
+                    .collect()
+            }
+        })
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> Error {
+    Error::io("write a snapshot as JSON", error.into())
 }
 
 impl Drop for Snapshots {

@@ -3,86 +3,177 @@
 //! | row | its layer | becomes |
 //! |---|---|---|
 //! | there | there, or none needed | a snapshot |
+//! | there, but older than the record of its layer | there | a snapshot, as the record says |
 //! | there | missing, nothing built on the snapshot | the row goes, and that is reported |
 //! | there | missing, others built on it | stays, so that they keep their names; it is reported |
-//! | missing | there, with an id that the engine made for a snapshot | the layer is removed |
-//! | missing | there, with any other id | stays, and is reported |
+//! | none | there; someone asked to remove it, or gave it up | the layer is removed |
+//! | none | there, with a record of a snapshot whose key is free | a snapshot, as the record says |
+//! | none | there, with any other record | stays, and is reported |
 //!
-//! Invariant: recovery can be repeated at any point; no layer that anyone else made is touched.
+//! A layer without a row is what a Prepare left that was killed before its row was there, or what rows left that are lost:
+//! it becomes a snapshot in both cases. Nobody was told of the first; a container runtime removes snapshots that it does not know.
+//!
+//! Invariant: nothing here depends on the order of rows, and no layer is removed that nobody asked to remove.
 
-use super::{Snapshot, shown};
+use super::{Change, LayerPlace, Snapshot, shown};
 use crate::LayerId;
-use crate::layers::LayerSet;
-use std::collections::HashSet;
+use crate::home::Purpose;
+use crate::layers::{Entry, LayerSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// What a store has.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Snapshots.
-    pub(super) rows: Vec<Snapshot>,
-    /// Keys whose rows go.
-    pub(super) gone: Vec<String>,
-    /// Layers of no snapshot, those that are built on others first.
+    /// Snapshots by key.
+    pub(super) rows: BTreeMap<String, Arc<Snapshot>>,
+    /// Changes that make the rows on disk agree.
+    pub(super) changes: Vec<Change>,
+    /// Layers that are to be removed, those that are built on others first.
     pub(super) unowned: Vec<LayerId>,
     /// What needs a person.
     pub(super) problems: Vec<String>,
+    /// Snapshots that records of layers told of.
+    pub(super) restored: u64,
 }
 
 /// Compares rows with layers.
-pub(super) fn reconcile(rows: Vec<Snapshot>, layers: &LayerSet) -> Found {
+pub(super) fn reconcile(
+    rows: Vec<Arc<Snapshot>>,
+    removals: &HashMap<u64, LayerId>,
+    layers: &LayerSet,
+) -> Found {
     let mut found = Found::default();
+    for row in rows {
+        found.rows.insert(row.key.clone(), row);
+    }
     let table = layers.table();
-    let is_lost = |row: &Snapshot| {
-        let layer = row.layer.as_ref();
-        layer.is_some_and(|layer| table.get(layer.as_str()).is_none())
-    };
-    found.rows = rows;
-    // A snapshot may lose its last child here, so that it can go as well.
-    loop {
-        let parents: HashSet<String> = found
-            .rows
-            .iter()
-            .filter_map(|row| row.parent.clone())
-            .collect();
-        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut found.rows)
-            .into_iter()
-            .partition(|row| is_lost(row) && !parents.contains(&row.key));
-        found.rows = kept;
-        if gone.is_empty() {
-            break;
-        }
-        for row in gone {
-            let key = shown(&row.key);
-            let text = format!("the layer of snapshot `{key}` is lost, and so the snapshot goes");
-            found.problems.push(text);
-            found.gone.push(row.key);
-        }
-    }
-    for row in found.rows.iter().filter(|row| is_lost(row)) {
-        let key = shown(&row.key);
-        let text = format!("the layer of snapshot `{key}` is lost, but others are built on it");
-        found.problems.push(text);
-    }
-    let owned: HashSet<&LayerId> = found
-        .rows
-        .iter()
-        .filter_map(|row| row.layer.as_ref())
-        .collect();
-    let mut unowned = Vec::new();
-    for entry in table.page(None, usize::MAX) {
-        let id = entry.id();
-        if owned.contains(id) {
-            continue;
-        }
-        if id.is_of_snapshot() {
-            unowned.push((entry.depth, id.clone()));
-        } else {
-            let text =
-                format!("layer `{id}` belongs to no snapshot, though its store has only snapshots");
-            found.problems.push(text);
-        }
-    }
-    unowned.sort_by(|one, other| other.cmp(one));
-    found.unowned = unowned.into_iter().map(|(_, id)| id).collect();
+    let entries: Vec<&Entry> = table.page(None, usize::MAX).collect();
+    found.take_newer(&entries);
+    found.take_layers(&entries, removals);
+    found.drop_lost(&|layer| table.get(layer.as_str()).is_some());
     found
+}
+
+/// What the record of a layer says of its snapshot.
+fn of_record(entry: &Entry) -> Option<Snapshot> {
+    let Some(Purpose::Snapshot { row, .. }) = &entry.record.purpose else {
+        return None;
+    };
+    let told: Snapshot = serde_json::from_value(row.clone()).ok()?;
+    Some(Snapshot {
+        layer: Some(entry.id().clone()),
+        place: Some(LayerPlace::of(&entry.facts())),
+        ..told
+    })
+}
+
+impl Found {
+    fn put(&mut self, snapshot: Snapshot) {
+        self.restored += 1;
+        let snapshot = Arc::new(snapshot);
+        self.changes.push(Change::Put(Arc::clone(&snapshot)));
+        self.rows.insert(snapshot.key.clone(), snapshot);
+    }
+
+    /// Takes what records say that are newer than the rows of their layers.
+    fn take_newer(&mut self, entries: &[&Entry]) {
+        let keys: HashMap<LayerId, String> = self
+            .rows
+            .values()
+            .filter_map(|row| Some((row.layer.clone()?, row.key.clone())))
+            .collect();
+        for entry in entries {
+            let (Some(key), Some(told)) = (keys.get(entry.id()), of_record(entry)) else {
+                continue;
+            };
+            if told.key != *key {
+                if self.rows.contains_key(&told.key) {
+                    self.tell_of(entry, &told.key);
+                    continue;
+                }
+                self.rows.remove(key);
+                self.changes.push(Change::Delete(key.clone(), None));
+            }
+            self.put(told);
+        }
+    }
+
+    /// Finds a use for each layer that no row has.
+    fn take_layers(&mut self, entries: &[&Entry], removals: &HashMap<u64, LayerId>) {
+        let rows = self.rows.values();
+        let owned: HashSet<LayerId> = rows.filter_map(|row| row.layer.clone()).collect();
+        let mut unowned = Vec::new();
+        // The newest first, so that it gets the key that several had one after the other.
+        let mut free: Vec<&&Entry> = entries
+            .iter()
+            .filter(|entry| !owned.contains(entry.id()))
+            .collect();
+        free.sort_by_key(|entry| std::cmp::Reverse(entry.number));
+        for entry in free {
+            let is_asked = removals.get(&entry.number) == Some(entry.id());
+            if is_asked || entry.record.purpose == Some(Purpose::Nothing) {
+                unowned.push((entry.depth, entry.id().clone()));
+                continue;
+            }
+            match of_record(entry) {
+                Some(told) if !self.rows.contains_key(&told.key) => self.put(told),
+                Some(told) => self.tell_of(entry, &told.key),
+                None => self.problems.push(format!(
+                    "layer `{}` belongs to no snapshot, though its store has only snapshots: it is kept in `layers/{}`",
+                    entry.id(),
+                    entry.number
+                )),
+            }
+        }
+        unowned.sort_by(|one, other| other.cmp(one));
+        self.unowned = unowned.into_iter().map(|(_, id)| id).collect();
+    }
+
+    fn tell_of(&mut self, entry: &Entry, key: &str) {
+        self.problems.push(format!(
+            "layer `{}` is of snapshot `{}`, which has another layer now: it is kept in `layers/{}` until you delete that \
+             directory while Mica does not run",
+            entry.id(),
+            shown(key),
+            entry.number
+        ));
+    }
+
+    /// Drops snapshots whose layers are lost, unless others are built on them.
+    fn drop_lost(&mut self, is_there: &dyn Fn(&LayerId) -> bool) {
+        let is_lost =
+            |row: &Arc<Snapshot>| row.layer.as_ref().is_some_and(|layer| !is_there(layer));
+        // A snapshot may lose its last child here, so that it can go as well.
+        loop {
+            let parents: HashSet<&String> = self
+                .rows
+                .values()
+                .filter_map(|row| row.parent.as_ref())
+                .collect();
+            let gone: Vec<String> = self
+                .rows
+                .values()
+                .filter(|row| is_lost(row) && !parents.contains(&row.key))
+                .map(|row| row.key.clone())
+                .collect();
+            if gone.is_empty() {
+                break;
+            }
+            for key in gone {
+                self.rows.remove(&key);
+                self.problems.push(format!(
+                    "the layer of snapshot `{}` is lost, and so the snapshot goes",
+                    shown(&key)
+                ));
+                self.changes.push(Change::Delete(key, None));
+            }
+        }
+        for row in self.rows.values().filter(|row| is_lost(row)) {
+            self.problems.push(format!(
+                "the layer of snapshot `{}` is lost, but others are built on it",
+                shown(&row.key)
+            ));
+        }
+    }
 }

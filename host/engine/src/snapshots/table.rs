@@ -2,10 +2,19 @@
 //!
 //! Invariant: `children` of a snapshot are exactly the snapshots whose `parent` it is.
 
-use super::database::Change;
 use super::{Snapshot, SnapshotKind, SnapshotMount};
+use crate::LayerId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
+
+/// A change of one snapshot.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// The snapshot is there, and is so.
+    Put(Arc<Snapshot>),
+    /// The snapshot of this key is not there, and its layer, if one is named, is to be removed.
+    Delete(String, Option<(u64, LayerId)>),
+}
 
 /// A snapshot, with what is built on it.
 #[derive(Debug)]
@@ -42,12 +51,12 @@ impl Entry {
 pub(crate) struct Table(BTreeMap<String, Entry>);
 
 impl Table {
-    pub(super) fn load(rows: Vec<Snapshot>) -> Self {
+    pub(super) fn load(rows: Vec<Arc<Snapshot>>) -> Self {
         let mut table = Self::default();
         let mut links = Vec::new();
         for row in rows {
             links.extend(row.parent.clone().map(|parent| (parent, row.key.clone())));
-            let entry = Entry::new(Arc::new(row));
+            let entry = Entry::new(row);
             table.0.insert(entry.snapshot.key.clone(), entry);
         }
         for (parent, child) in links {
@@ -61,7 +70,7 @@ impl Table {
     pub(super) fn apply(&mut self, change: &Change) {
         match change {
             Change::Put(snapshot) => self.put(snapshot),
-            Change::Delete(key) => self.delete(key),
+            Change::Delete(key, _) => self.delete(key),
         }
     }
 
@@ -148,7 +157,10 @@ mod tests {
 
     #[test]
     fn children_follow_every_change() {
-        let mut table = Table::load(vec![snapshot("b", Some("a")), snapshot("a", None)]);
+        let mut table = Table::load(vec![
+            Arc::new(snapshot("b", Some("a"))),
+            Arc::new(snapshot("a", None)),
+        ]);
         let children = |table: &Table| table.get("a").unwrap().children.len();
         assert_eq!(children(&table), 1);
         table.apply(&Change::Put(Arc::new(snapshot("c", Some("a")))));
@@ -156,7 +168,7 @@ mod tests {
         table.apply(&Change::Put(Arc::new(snapshot("c", Some("a")))));
         assert_eq!(children(&table), 2);
         for key in ["b", "c", "c"] {
-            table.apply(&Change::Delete(key.into()));
+            table.apply(&Change::Delete(key.into(), None));
         }
         assert_eq!((children(&table), table.all().len()), (0, 1));
     }

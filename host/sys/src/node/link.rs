@@ -1,11 +1,11 @@
 //! Names of nodes: links, renames and removal.
 //!
-//! Invariant: the last component is never followed, and no call removes what it does not name.
+//! Invariant: the last component is never followed, and no call but [`replace`] removes what it does not name.
 
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, RenameFlags, linkat, readlinkat, renameat_with, unlinkat};
+use rustix::fs::{AtFlags, RenameFlags, linkat, readlinkat, renameat, renameat_with, unlinkat};
 
 use crate::Name;
 
@@ -72,6 +72,14 @@ pub fn exchange(
     let (name, other_name) = (name.as_c_str(), other_name.as_c_str());
     let flags = RenameFlags::EXCHANGE;
     Ok(renameat_with(dir, name, other_dir, other_name, flags)?)
+}
+
+/// Moves `name` of `dir` to `new_name` in the same directory, atomically, in the place of whatever file has that name.
+///
+/// # Errors
+/// ENOENT, EISDIR when `new_name` is a directory.
+pub fn replace(dir: BorrowedFd<'_>, name: &Name, new_name: &Name) -> io::Result<()> {
+    Ok(renameat(dir, name.as_c_str(), dir, new_name.as_c_str())?)
 }
 
 /// Removes a name that is not a directory.

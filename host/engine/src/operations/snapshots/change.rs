@@ -5,6 +5,7 @@
 use crate::engine::Engine;
 use crate::home::Syncing;
 use crate::layers::{Key, Mode};
+use crate::rows::After;
 use crate::snapshots::{Change, check_labels, shown};
 use crate::{CancelToken, Error, LabelChange, LayerId, Moment, Result, Snapshot};
 use std::sync::Arc;
@@ -30,7 +31,9 @@ impl Engine {
                 children: entry.children.len() as u64,
             });
         }
-        snapshots.change(&[Change::Delete(key.to_owned())])?;
+        let layer = snapshot.layer.clone();
+        let removal = layer.and_then(|id| Some((store.number_of(&id)?, id)));
+        snapshots.change(&[Change::Delete(key.to_owned(), removal)], After::Nothing)?;
         if let Some(layer) = &snapshot.layer {
             snapshots.remover().take(layer.clone());
         }
@@ -68,7 +71,10 @@ impl Engine {
             updated: Moment::now(),
             ..Snapshot::clone(&snapshot)
         });
-        snapshots.change(&[Change::Put(Arc::clone(&changed))])?;
+        snapshots.change(&[Change::Put(Arc::clone(&changed))], After::Nothing)?;
+        if let Err(error) = snapshots.write_record(&changed) {
+            tracing::warn!(store = %store.name, %error, "the record of a snapshot has its old labels");
+        }
         Ok(changed)
     }
 
@@ -100,11 +106,7 @@ impl Engine {
     ) -> Result<()> {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
-        let number = store
-            .layers
-            .table()
-            .get(layer.as_str())
-            .map(|entry| entry.number);
+        let number = store.number_of(layer);
         match self.remove_in(&store, layer, Syncing::Later, cancel) {
             Err(Error::UnknownLayer { .. }) => Ok(()),
             Err(error) => Err(error),

@@ -5,11 +5,11 @@
 
 use crate::engine::Engine;
 use crate::layers::{Key, Mode};
+use crate::rows::After;
 use crate::settings::Durability;
 use crate::snapshots::{Change, check_key, check_labels, shown};
 use crate::store::Store;
 use crate::{CancelToken, CommitRequest, Error, Moment, Result, Snapshot, SnapshotKind};
-use mica_sys::filesystem;
 use std::sync::Arc;
 
 impl Engine {
@@ -81,15 +81,27 @@ impl Engine {
         cancel: &CancelToken,
     ) -> Result<()> {
         if self.settings.durability == Durability::Commit {
-            let top = store.layers.home().layout().top();
             let doing = || format!("commit snapshot `{}`", shown(&active.key));
-            filesystem::sync(top).map_err(|error| Error::io(doing(), error))?;
+            let synced = store.layers.home().sync();
+            synced.map_err(|error| Error::io(doing(), error))?;
         }
         // Only now: a file system that is asked what changed tells of what is on the device.
         let usage = self.measure_for_good(store, active, cancel)?;
         let committed = Arc::new(Snapshot { usage, ..committed });
-        let changes = [Change::Delete(active.key.clone()), Change::Put(committed)];
-        store.snapshots()?.change(&changes)
+        let snapshots = store.snapshots()?;
+        // Only now: a record that is newer than its row counts if the row is lost.
+        snapshots.write_record(&committed)?;
+        let changes = [
+            Change::Delete(active.key.clone(), None),
+            Change::Put(committed),
+        ];
+        let changed = snapshots.change(&changes, After::Nothing);
+        if changed.is_err()
+            && let Err(error) = snapshots.write_record(active)
+        {
+            tracing::warn!(store = %store.name, %error, "the record of a snapshot says that it is committed");
+        }
+        changed
     }
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: a store that has layers of another kind never becomes one.
 
 use crate::engine::Engine;
-use crate::snapshots::{Rows, Snapshots};
+use crate::snapshots::{Snapshots, Told};
 use crate::store::Store;
 use crate::view::StoreRequest;
 use crate::{Error, Result};
@@ -14,20 +14,13 @@ impl Engine {
     /// only as snapshots.
     ///
     /// # Errors
-    /// [`Error::Busy`] when the store has layers that are no snapshots; [`Error::Corrupt`] when it is there and could
-    /// not be opened; those of [`Engine::create_store`].
+    /// [`Error::Busy`] when the store has layers that are no snapshots; [`Error::Io`] when it is there and could not be
+    /// opened; those of [`Engine::create_store`].
     pub fn open_snapshots(self: &Arc<Self>, request: StoreRequest) -> Result<()> {
         let name = request.name.clone();
         let store = match self.find_store(&name) {
             Err(Error::UnknownStore(_)) => {
-                // One that is on disk and not known could not be opened; the report of that says more.
-                self.create_store(request).map_err(|error| match error {
-                    Error::StoreExists(_) => Error::Corrupt {
-                        path: self.settings.root.join("stores").join(&name),
-                        reason: "it could not be opened; the log says why".into(),
-                    },
-                    error => error,
-                })?;
+                self.create_store(request)?;
                 self.find_store(&name)?
             }
             found => found?,
@@ -39,7 +32,7 @@ impl Engine {
                     "store `{name}` has {layers} layers that are no snapshots"
                 )));
             }
-            for problem in store.set_snapshots(Rows::open(&store.path)?)? {
+            for problem in store.set_snapshots(&Told::default())? {
                 self.report_store(&name, problem);
             }
         }
@@ -71,10 +64,10 @@ impl Store {
         self.snapshots.get().ok_or_else(none)
     }
 
-    /// Takes rows for the snapshots; what needs a person comes back.
-    pub(crate) fn set_snapshots(&self, rows: Rows) -> Result<Vec<String>> {
-        let (snapshots, problems) = Snapshots::new(rows, &self.path, &self.layers)?;
-        // An error means that another was faster, and that its database is the one that is open.
+    /// Makes rows the snapshots; what needs a person comes back.
+    pub(crate) fn set_snapshots(&self, told: &Told) -> Result<Vec<String>> {
+        let (snapshots, problems) = Snapshots::new(told, &self.path, &self.layers)?;
+        // An error means that another was faster.
         let _first = self.snapshots.set(snapshots);
         Ok(problems)
     }

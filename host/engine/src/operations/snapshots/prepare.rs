@@ -5,6 +5,7 @@
 use crate::engine::Engine;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
+use crate::rows::After;
 use crate::snapshots::{
     Change, CheckedView, LayerPlace, Shape, Snapshots, ViewRules, check_key, check_labels, shown,
     synthesize,
@@ -78,26 +79,31 @@ impl Engine {
         if late_parent {
             self.check_rebases(&store, &request.key, cancel)?;
         }
-        let (layer, view) = self.layer_for(&store, kind, parent.as_deref(), cancel)?;
-        let place = layer.as_ref().map(|layer| store.facts(layer));
-        let place = place.transpose()?.as_ref().map(LayerPlace::of);
         let now = Moment::now();
-        let snapshot = Arc::new(Snapshot {
+        let snapshot = Snapshot {
             key: request.key,
             kind,
             parent: request.parent,
-            layer: layer.clone(),
-            place,
+            layer: None,
+            place: None,
             labels,
             created: now,
             updated: now,
             usage: None,
             mapping: request.mapping,
             late_parent,
+        };
+        let (layer, view) = self.layer_for(&store, &snapshot, parent.as_deref(), cancel)?;
+        let place = layer.as_ref().map(|layer| store.facts(layer));
+        let place = place.transpose()?.as_ref().map(LayerPlace::of);
+        let snapshot = Arc::new(Snapshot {
+            layer: layer.clone(),
+            place,
+            ..snapshot
         });
         let made = self.enter_snapshot(&store, &snapshot, parent.as_deref(), view);
         if let (Err(_), Some(layer)) = (&made, layer) {
-            snapshots.remover().take(layer);
+            snapshots.give_up(layer);
         }
         made
     }
@@ -118,7 +124,11 @@ impl Engine {
         give_to_mapped_root(&store.layers, snapshot, &view)?;
         let mount = synthesize(snapshots, &store.layers, snapshot, &view)?;
         let mounts: Arc<[SnapshotMount]> = Arc::from([mount]);
-        snapshots.change(&[Change::Put(Arc::clone(snapshot))])?;
+        let after = match snapshot.layer {
+            Some(_) => After::Layers,
+            None => After::Nothing,
+        };
+        snapshots.change(&[Change::Put(Arc::clone(snapshot))], after)?;
         if let Some(entry) = snapshots.table().get(&snapshot.key) {
             entry.remember(&mounts);
         }
@@ -129,15 +139,15 @@ impl Engine {
     fn layer_for(
         &self,
         store: &Store,
-        kind: SnapshotKind,
+        snapshot: &Snapshot,
         parent: Option<&Snapshot>,
         cancel: &CancelToken,
     ) -> Result<(Option<LayerId>, Option<CheckedView>)> {
-        if kind == SnapshotKind::View && parent.is_some() {
+        if snapshot.kind == SnapshotKind::View && parent.is_some() {
             return Ok((None, None));
         }
         let id = Snapshots::new_layer_id()?;
-        let (kind, access) = match kind {
+        let (kind, access) = match snapshot.kind {
             SnapshotKind::View => (LayerKind::Content, Access::ReadOnly),
             SnapshotKind::Active | SnapshotKind::Committed => {
                 (LayerKind::ReadWrite, Access::ReadWrite)
@@ -147,7 +157,8 @@ impl Engine {
             .snapshots()?
             .layers_below(parent.map(|parent| parent.key.as_str()))?;
         let rules = ViewRules::new(Some(id.clone()), below, access);
-        let new = NewLayer::of_snapshot(kind, rules, cancel);
+        let purpose = store.snapshots()?.purpose(snapshot)?;
+        let new = NewLayer::of_snapshot(kind, purpose, rules, cancel);
         let below = parent.and_then(|parent| parent.layer.as_ref());
         let (_, view) = self.create_in(store, &id, below, new)?;
         Ok((Some(id), view))

@@ -9,6 +9,7 @@
 use super::look::owned;
 use super::prepare::committed;
 use crate::engine::Engine;
+use crate::home::Purpose;
 use crate::layers::{Key, LayerSet, Mode};
 use crate::operations::create::NewLayer;
 use crate::snapshots::{LayerPlace, RoomDirectory, Shape, Snapshots, ViewRules, shown};
@@ -59,7 +60,7 @@ impl Engine {
                 parent.cloned().into_iter().collect(),
                 Access::ReadWrite,
             );
-            let new = NewLayer::of_snapshot(kind, rules, cancel);
+            let new = NewLayer::of_snapshot(kind, Purpose::Nothing, rules, cancel);
             let made = self.create_in(store, id, parent, new);
             made.map(|(_, view)| view)
         };

@@ -1,0 +1,47 @@
+//! The number of the last transaction, beside the file of rows.
+//!
+//! It is not brought to the device: after a power cut it may be too low, which says nothing. A file of rows with a lower
+//! number is an old copy, or has lost its write-ahead log.
+//!
+//! Invariant: never higher than what was committed.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+/// Its name in a store's directory.
+pub(super) const NAME: &str = "rows.mark";
+
+/// The open file.
+#[derive(Debug)]
+pub(super) struct Mark(Option<File>);
+
+impl Mark {
+    /// Opens the file, or makes it, and reads the number: none if there is none to be read.
+    pub(super) fn open(home: &Path) -> io::Result<(Self, Option<u64>)> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(0o600);
+        let path = home.join(NAME);
+        let (mut file, is_writable) = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                (File::open(&path)?, false)
+            }
+            opened => (opened?, true),
+        };
+        let mut text = Vec::new();
+        (&mut file).take(64).read_to_end(&mut text)?;
+        let number = String::from_utf8_lossy(&text).trim().parse().ok();
+        Ok((Self(is_writable.then_some(file)), number))
+    }
+
+    /// Writes the number down.
+    pub(super) fn set(&self, number: u64) {
+        let text = format!("{number:020}\n");
+        if let Some(file) = &self.0
+            && let Err(error) = file.write_all_at(text.as_bytes(), 0)
+        {
+            tracing::warn!(%error, "an old copy of the rows would not be noticed");
+        }
+    }
+}
