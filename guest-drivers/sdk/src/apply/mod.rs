@@ -18,7 +18,7 @@
 //!
 //! Invariant: nothing outside the directory that was given can be reached, for there is no call that could.
 
-mod attributes;
+pub(crate) mod attributes;
 mod aufs;
 mod chain;
 mod link;
