@@ -73,6 +73,7 @@ impl Home {
         if syncing == Syncing::Now {
             self.index.delete(number);
         }
+        self.layout.detach_image(Area::Trash, &trashed);
         self.reaper.delete(&self.layout, Area::Trash, trashed);
         self.sync_layers(syncing)
     }

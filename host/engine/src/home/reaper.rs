@@ -154,6 +154,7 @@ fn gather(jobs: &Receiver<Job>, gathered: &mut VecDeque<Job>) {
 impl Doomed {
     /// Deletes the tree; what is to be tried again comes back.
     fn delete(self) -> Option<Self> {
+        self.layout.detach_image(self.area, &self.name);
         match tree::remove(self.layout.area(self.area), &self.name) {
             Ok(nodes) => {
                 tracing::debug!(name = %self.name, nodes, "deleted");

@@ -189,6 +189,7 @@ impl LayerSet {
             Feature::Reflink => filesystem::probe_reflink(top),
             Feature::Overlay => filesystem::probe_overlay(top),
             Feature::OverlayNativeDiff => filesystem::probe_native_diff(top),
+            Feature::Images => mica_runtime::probe_images(top),
         };
         let support = match probed
             .map_err(|error| Failure::from_io("probe the home's file system", &error))?

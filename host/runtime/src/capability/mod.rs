@@ -13,6 +13,7 @@ pub(crate) mod errno;
 pub(crate) mod file;
 mod filesystem;
 pub(crate) mod home;
+pub(crate) mod images;
 pub(crate) mod listing;
 mod log;
 pub(crate) mod meter;

@@ -85,6 +85,57 @@ pub fn probe_overlay(dir: BorrowedFd<'_>) -> io::Result<Support> {
     })
 }
 
+/// Finds out whether an image that lies in files here can be mounted: mounts one, attached nowhere, and reads its file of a
+/// certain name, which must be as `archive` is, the image's contents.
+///
+/// # Errors
+/// What making and removing nodes in `dir` says.
+pub fn probe_image(
+    dir: BorrowedFd<'_>,
+    index: &[u8],
+    archive: &[u8],
+    file: &str,
+) -> io::Result<Support> {
+    let scratch = Scratch::create(dir)?;
+    let make = |name: &str, bytes: &[u8]| {
+        let made = node::create_regular(scratch.dir(), &named(name)?, 0o600)?;
+        content::write_all_at(made.as_fd(), bytes, 0)?;
+        Ok::<_, io::Error>(made)
+    };
+    let (index, data) = (make("index", index)?, make("archive", archive)?);
+    let mounted = match mount::image(index.as_fd(), data.as_fd()) {
+        Ok(mounted) => mounted,
+        Err(error) => return Ok(missing(&image_remedy(&error))),
+    };
+    let read = || {
+        let file = node::open_regular(mounted.root()?.as_fd(), &named(file)?)?;
+        let mut bytes = vec![0; archive.len()];
+        let length = content::read_at(file.as_fd(), &mut bytes, 0)?;
+        Ok::<_, io::Error>(length == archive.len() && bytes == archive)
+    };
+    Ok(match read() {
+        Ok(true) => Support::Available,
+        Ok(false) => missing("an image on this file system shows the wrong bytes"),
+        Err(error) => missing(&format!(
+            "reading a test image on this file system: {error}"
+        )),
+    })
+}
+
+/// Why no image can be mounted, and what would help.
+fn image_remedy(error: &io::Error) -> String {
+    let remedy = match errno::of(error) {
+        Some(libc::ENODEV) => "load the kernel's module with `modprobe erofs`",
+        Some(libc::EPERM) if in_user_namespace() => "the kernel mounts none in a user namespace",
+        Some(libc::EPERM | libc::EACCES) => "run as root, with the capability SYS_ADMIN",
+        _ => {
+            "it takes Linux 6.12 or later with EROFS for files, and ext4, xfs or btrfs: neither a file system in memory nor \
+             an overlay"
+        }
+    };
+    format!("mounting a test image: {error}; {remedy}")
+}
+
 /// Finds out whether the upper of an overlay holds the complete difference: a directory that is
 /// copied up is not marked opaque by mistake, and a renamed one leaves no redirect behind.
 ///
