@@ -16,7 +16,12 @@ const SWAPS: u32 = 20;
 
 #[test]
 fn no_call_fails_while_the_driver_is_swapped() {
-    for setup in [setup::OVERLAY_EXT4, setup::VFS_XFS, setup::BTRFS] {
+    for setup in [
+        setup::OVERLAY_EXT4,
+        setup::EROFS_EXT4,
+        setup::VFS_XFS,
+        setup::BTRFS,
+    ] {
         let bench = setup.start();
         bench.store.create("base", None).expect("create");
         bench

@@ -36,6 +36,8 @@ mod directories;
 mod format;
 mod place;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod write;
 mod xattrs;

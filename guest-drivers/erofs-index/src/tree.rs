@@ -330,6 +330,11 @@ impl Tree {
         {
             return Err(Unfit::Value);
         }
+        // What came before may lie behind a link of the layers below that has the name.
+        let there = self.child(above, name).and_then(|id| self.directory(id));
+        if there.is_some_and(|there| there.is_brought && !there.is_described) {
+            return Err(Unfit::BehindNoDirectory);
+        }
         self.used_bytes += NAME_BYTES + name.len();
         let directory = self.directory_mut(above).ok_or(Unfit::BehindNoDirectory)?;
         directory.children.insert(name.to_vec(), id);

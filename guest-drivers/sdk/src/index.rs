@@ -93,8 +93,9 @@ impl<S: Source> Reading<S> {
 
     fn take_node(&mut self, entry: &Entry, parent: &[&[u8]], name: &[u8]) -> Fit {
         if entry.kind == Kind::HardLink {
-            let target = name::split(&entry.link).map_err(|what| self.reader.invalid(what))?;
-            return Ok(self.tree.link(parent, name, &target));
+            // Unpacking tells what is wrong with a target.
+            let target = name::split(&entry.link).map_err(|_| Unfit::LinkTarget);
+            return Ok(target.and_then(|target| self.tree.link(parent, name, &target)));
         }
         let content = match entry.kind {
             Kind::Directory | Kind::HardLink => None,
