@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use mica_tests::archive::{BLOCK, archive, entries};
-use mica_tests::client::Against;
+use mica_tests::build;
+use mica_tests::client::{Against, Store};
 use mica_tests::docker;
 use mica_tests::history::seen;
 use mica_tests::http::Body;
@@ -280,16 +281,16 @@ fn an_archive_or_index_that_was_changed_on_disk_is_named_and_not_served() {
     assert!(store.diff("base", Against::Nothing).expect("diff") == whole);
     // A byte of the index.
     let good = fs::read(&index).expect("read");
-    let root = usize::from(good[1038]) * 32;
-    overwrite(&index, root + 6, &[1]);
-    refuses(&bench, "reserved fields");
-    overwrite(&index, root + 6, &[0]);
+    overwrite(&index, 1400, &[!good[1400]]);
+    refuses(&bench, "checksum");
+    overwrite(&index, 1400, &[good[1400]]);
     // An archive that is shorter than the index says.
     fs::write(&tar, &whole[..whole.len() - 2 * BLOCK]).expect("write");
     refuses(&bench, "blocks");
     fs::write(&tar, &whole).expect("write");
-    // An index for another archive, as far as its size tells.
-    store.create("again", Some("base")).expect("create");
+    store
+        .create("again", Some("base"))
+        .expect("all is as it was");
     store.remove("again").expect("remove");
 }
 
@@ -300,10 +301,106 @@ fn overwrite(file: &Path, at: usize, bytes: &[u8]) {
 
 /// Nothing is mounted, and the message says why.
 fn refuses(bench: &Bench, why: &str) {
+    let image = sealed(bench, "default").with_file_name("image");
+    if !images(&bench.lab).is_empty() {
+        mica_tests::lab::run(&["umount", image.to_str().expect("text")]);
+    }
     let told = bench.store.view("base").expect_err("it is damaged");
     let text = format!("{told:?}");
     assert!(text.contains(why) && text.contains("base"), "{text}");
     assert_eq!(images(&bench.lab), Vec::<String>::new());
+}
+
+/// The grants of a driver that may have images.
+const FORGER: &str = "[drivers.forger]\ngrants = ['directory', 'home', 'mounts', 'images', 'streams', 'log', 'config', 'filesystem']\n";
+
+/// Makes a layer of the driver that forges, and answers what the host said.
+fn forge(store: &Store, index: &[u8], archive: &[u8], how: &str) -> String {
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
+    let options = json!({ "index": hex(index), "archive": hex(archive), "how": how });
+    let problem = store
+        .create_as(json!({ "id": "forged", "storage_options": options }))
+        .expect_err("creating it always fails");
+    format!("{}: {}", problem.code, problem.detail)
+}
+
+/// The index and the archive of a small layer, as the shipped driver makes them.
+fn genuine() -> (Vec<u8>, Vec<u8>) {
+    let bench = setup::EROFS_EXT4.start();
+    base(&bench, &entries("f file data=1"));
+    let sealed = sealed(&bench, "default");
+    let read = |name| fs::read(sealed.join(name)).expect("read");
+    (read("layer.erofs"), read("layer.tar"))
+}
+
+/// Makes the superblock's checksum right again.
+fn sum_up(index: &mut [u8]) {
+    index[1028..1032].fill(0);
+    let sum = index[1024..1536].iter().fold(u32::MAX, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ if sum & 1 == 1 { 0x82f6_3b78 } else { 0 }
+        })
+    });
+    index[1028..1032].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// What a hostile driver writes reaches the kernel only if it is what the shipped one would have written.
+#[test]
+fn a_driver_that_forges_indexes_is_refused_by_the_rule_that_it_breaks() {
+    let (index, archive) = genuine();
+    let lab = Lab::on(FileSystem::Ext4);
+    let mut settings = setup::EROFS_EXT4.settings(&lab);
+    settings.configuration = Some(FORGER.to_owned());
+    let daemon = settings.start();
+    daemon.client.load_driver(&build::forger()).expect("load");
+    let store = daemon
+        .client
+        .create_store("forged", "forger", &json!({}))
+        .expect("make a store");
+    let mounted = forge(&store, &index, &archive, "");
+    assert!(mounted.contains("the image was mounted"), "{mounted}");
+    let exchanged = forge(&store, &index, &archive, "late");
+    assert!(exchanged.contains("the image was mounted"), "{exchanged}");
+    for (how, why) in [("held", "open for writing"), ("elsewhere", "not the room")] {
+        let told = forge(&store, &index, &archive, how);
+        assert!(told.contains(why), "{how}: {told}");
+    }
+    let short = forge(&store, &index, &archive[..512], "");
+    assert!(short.contains("blocks"), "{short}");
+    let root = usize::from(index[1038]) * 32;
+    for (at, value, why) in [
+        (0, 1, "is zero"),
+        (1024, 0, "magic"),
+        (1024 + 12, 12, "512 bytes"),
+        (1024 + 80, 0x4c, "features"),
+        (1024 + 86, 2, "one device"),
+        (1152, b'x', "SHA-256"),
+        (root, 7, "layouts"),
+        (root + 6, 1, "reserved"),
+        (root + 44, 9, "counts its names"),
+        (root + 64 + 10, 7, "type of its inode"),
+    ] {
+        let mut forged = index.clone();
+        forged[at] = value;
+        sum_up(&mut forged);
+        let told = forge(&store, &forged, &archive, "");
+        assert!(told.contains(why), "{at}: {told}");
+    }
+    let mut unsummed = index.clone();
+    unsummed[1500] ^= 1;
+    assert!(forge(&store, &unsummed, &archive, "").contains("checksum"));
+    assert!(forge(&store, &index[..1024], &archive, "").contains("512 bytes long"));
+    assert_eq!(images(&lab), Vec::<String>::new(), "nothing stays mounted");
+    // Without the grant it is not even loaded.
+    let bare = setup::VFS_EXT4.start();
+    let problem = bare.daemon.client.load_driver(&build::forger());
+    let problem = problem.expect_err("images are not standard");
+    assert!(format!("{problem:?}").contains("images"), "{problem:?}");
 }
 
 #[test]
@@ -318,7 +415,7 @@ fn a_file_system_that_cannot_hold_images_is_refused_and_why() {
     assert!(!lab.home("other").exists());
 }
 
-/// `Instant` has no say here: more layers than fit one page of mount options.
+/// More layers than fit one page of mount options.
 #[test]
 fn five_hundred_sealed_layers_are_one_view() {
     let bench = setup::EROFS_EXT4.start();

@@ -34,6 +34,7 @@ mod checksum;
 mod chunks;
 mod directories;
 mod format;
+mod holds;
 mod place;
 mod settle;
 #[cfg(test)]

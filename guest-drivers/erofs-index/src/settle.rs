@@ -6,8 +6,9 @@
 //!
 //! Invariant: what the archive brings stays, whether it came before or after a deletion of its name.
 
+use crate::holds::check;
 use crate::place::Index;
-use crate::tree::{Attributes, Content, Id, Kind, Node, TOP, Tree, Unfit, Xattr, check};
+use crate::tree::{Attributes, Content, Id, Kind, Node, TOP, Tree, Unfit, Xattr};
 use alloc::vec::Vec;
 
 /// The mark of a directory that hides the same directory of the layers below.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: of two members of one path the later one counts; a directory over a directory keeps what is in it.
 
+use crate::holds::{check, check_content, cost};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,10 +10,7 @@ use core::fmt;
 
 /// Estimated memory of a node and of a name, with the parts of the maps that hold them.
 const NODE_BYTES: usize = 320;
-const NAME_BYTES: usize = 96;
-/// The largest value of an extended attribute, by the kernel's limit, and the longest name without its prefix.
-const VALUE_BYTES: usize = 64 << 10;
-const XATTR_NAME_BYTES: usize = 255;
+pub(crate) const NAME_BYTES: usize = 96;
 
 /// Why an archive cannot become an index, or not by itself. It is to be unpacked instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,49 +368,5 @@ impl Tree {
             true => Err(Unfit::TooLarge),
             false => Ok(()),
         }
-    }
-}
-
-fn cost(attributes: &Attributes) -> usize {
-    let of = |xattr: &Xattr| NAME_BYTES + xattr.name.len() + xattr.value.len();
-    attributes.xattrs.iter().map(of).sum()
-}
-
-/// Refuses attributes that EROFS does not hold.
-pub(crate) fn check(attributes: &Attributes) -> Result<(), Unfit> {
-    if attributes.mode > 0o7777 || attributes.nanoseconds > 999_999_999 {
-        return Err(Unfit::Value);
-    }
-    for xattr in &attributes.xattrs {
-        let (_, rest) = crate::xattrs::split(&xattr.name).ok_or(Unfit::Xattr)?;
-        if xattr.value.len() >= VALUE_BYTES || rest.len() > XATTR_NAME_BYTES {
-            return Err(Unfit::Xattr);
-        }
-    }
-    match crate::xattrs::fits(&attributes.xattrs) {
-        true => Ok(()),
-        false => Err(Unfit::Xattr),
-    }
-}
-
-/// Refuses content that EROFS does not hold; answers what memory it takes.
-fn check_content(content: &Content) -> Result<usize, Unfit> {
-    match content {
-        Content::File(data) => {
-            crate::chunks::Chunks::of(data)?;
-            Ok(data.segments.len() * core::mem::size_of::<Segment>())
-        }
-        Content::Symlink(target) if (1..=4095).contains(&target.len()) && !target.contains(&0) => {
-            Ok(target.len())
-        }
-        // The device 0:0 is a deletion, which only `hide` makes.
-        Content::CharacterDevice(0, 0) | Content::Symlink(_) => Err(Unfit::Value),
-        Content::CharacterDevice(major, minor) | Content::BlockDevice(major, minor) => {
-            match *major < 1 << 12 && *minor < 1 << 20 {
-                true => Ok(0),
-                false => Err(Unfit::Value),
-            }
-        }
-        Content::Fifo => Ok(0),
     }
 }

@@ -122,9 +122,10 @@ impl Parts {
             }
             self.upper = Some(upper);
         }
-        if !self.lowers().is_empty() {
-            let work = self.room.create_directory(WORK, WORK_MODE);
-            work.unless(Code::Exists).doing(making)?;
+        // Looked for first, because a room cannot be changed while its view is planned.
+        let work = self.room.open_directory(WORK).unless(Code::NotFound);
+        if work.doing(making)?.is_none() && !self.lowers().is_empty() {
+            drop(self.room.create_directory(WORK, WORK_MODE).doing(making)?);
         }
         Ok(())
     }

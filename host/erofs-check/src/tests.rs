@@ -111,6 +111,12 @@ fn tree() -> Tree {
         Content::BlockDevice(259, 70_000),
     )
     .unwrap();
+    add_the_rest(&mut tree);
+    tree
+}
+
+/// Deletions, and a directory of several blocks.
+fn add_the_rest(tree: &mut Tree) {
     tree.hide(&[b"dir"], b"gone").unwrap();
     tree.add_directory(&[], b"opaque", attributes(0o755))
         .unwrap();
@@ -126,7 +132,6 @@ fn tree() -> Tree {
         )
         .unwrap();
     }
-    tree
 }
 
 fn image_of(index: &Index) -> Vec<u8> {

@@ -79,6 +79,7 @@ impl Staged for StagedLayer {
 impl Drop for StagedLayer {
     fn drop(&mut self) {
         if !self.is_published {
+            self.layout.detach_image(Area::Staging, &self.name);
             self.reaper
                 .delete(&self.layout, Area::Staging, self.name.clone());
         }
