@@ -168,7 +168,7 @@ fn a_sealed_layer_outlives_its_daemon_and_a_reboot() {
     base(&bench, &archive(CONTENT));
     bench.store.create("child", Some("base")).expect("create");
     let before = seen(&bench.store, "child");
-    let bench = bench.restart(|daemon| drop(daemon.stop()));
+    let bench = bench.restart(|daemon| assert!(daemon.stop().success()));
     assert_eq!(images(&bench.lab).len(), 1, "containers may have it");
     assert_eq!(seen(&bench.store, "child"), before);
     assert_eq!(images(&bench.lab).len(), 1, "it was found attached");

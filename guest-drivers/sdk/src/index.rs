@@ -175,7 +175,9 @@ fn of_node(entry: &crate::Entry) -> index::Attributes {
         modified,
         ..
     } = entry.attributes;
-    let shown = |xattr: &&Xattr| !xattr.name.starts_with(b"trusted.overlay.");
+    // Overlayfs' own marks are no attributes of what it shows.
+    let marks = [&b"trusted.overlay."[..], b"user.overlay."];
+    let shown = |xattr: &&Xattr| !marks.iter().any(|mark| xattr.name.starts_with(mark));
     let xattrs = entry.xattrs.iter().filter(shown).map(|xattr| index::Xattr {
         name: xattr.name.clone(),
         value: xattr.value.clone(),

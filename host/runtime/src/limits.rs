@@ -115,7 +115,7 @@ impl Default for Limits {
             option_name_bytes: 256,
             option_value_bytes: 4096,
             xattr_bytes: 960 << 10,
-            index_bytes: 64 << 20,
+            index_bytes: 32 << 20,
             log_bytes: 64 << 10,
             stack_bytes: 512 << 10,
             component_bytes: 16 << 20,

@@ -26,3 +26,24 @@ fn set_lease(file: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
     let returned = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
     check(returned.into()).map(drop)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn who_writes_is_seen_as_long_as_the_file_is_open() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("file");
+        let writer = File::create(&path).unwrap();
+        let reader = File::open(&path).unwrap();
+        assert!(has_writers(reader.as_fd()).unwrap());
+        drop(writer);
+        assert!(!has_writers(reader.as_fd()).unwrap());
+        // No lease is left that would keep the next writer waiting.
+        drop(File::options().write(true).open(&path).unwrap());
+        assert!(!has_writers(reader.as_fd()).unwrap());
+    }
+}

@@ -9,6 +9,7 @@
 //! Invariant: no bytes are mounted that [`mica_erofs_check`] has not passed, and none over another archive than they
 //! were made for, as far as its size tells; its digest is compared when it is sealed and whenever it is sent.
 
+mod one;
 mod probe;
 
 pub use probe::probe;
@@ -38,8 +39,9 @@ const MAGIC: u32 = 0xe0f5_e1e2;
 /// Of what is sealed: nobody writes to it.
 const SEALED_MODE: u32 = 0o400;
 
-/// Two operations that find an image unattached would attach it twice.
-static ATTACHING: Mutex<()> = Mutex::new(());
+/// Indexes above this are checked one at a time, because each is in memory meanwhile.
+const LARGE_BYTES: usize = 4 << 20;
+static LARGE: Mutex<()> = Mutex::new(());
 
 fn named(text: &str) -> io::Result<Name> {
     Name::new(text.as_bytes()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
@@ -75,8 +77,7 @@ impl Files {
             let text = "the index `layer.erofs` is still open for writing; close it first";
             return Err(Failure::new(Code::Busy, text));
         }
-        let bytes = read(index, most_bytes)?;
-        let facts = check(&bytes).map_err(|refusal| invalid(refusal.to_string()))?;
+        let facts = read_and_check(index, most_bytes)?;
         let size = node::stat_fd(self.archive.as_fd())
             .map_err(failed("stat the archive"))?
             .size;
@@ -91,14 +92,21 @@ impl Files {
     }
 }
 
-/// Reads a file of a bounded size.
-fn read(file: BorrowedFd<'_>, most_bytes: usize) -> Result<Vec<u8>, Failure> {
+/// Reads an index of a bounded size and checks it.
+fn read_and_check(file: BorrowedFd<'_>, most_bytes: usize) -> Result<Facts, Failure> {
     let size = node::stat_fd(file).map_err(failed("stat the index"))?.size;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > most_bytes {
         let text = format!("an index of {size} bytes is longer than {most_bytes}: `index_bytes`");
         return Err(Failure::new(Code::Limit, text));
     }
+    let _one = (size > LARGE_BYTES).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+    let bytes = read(file, size)?;
+    check(&bytes).map_err(|refusal| invalid(refusal.to_string()))
+}
+
+/// Reads a file of this size.
+fn read(file: BorrowedFd<'_>, size: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = vec![0; size];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -115,7 +123,8 @@ fn read(file: BorrowedFd<'_>, most_bytes: usize) -> Result<Vec<u8>, Failure> {
 fn attached(room: BorrowedFd<'_>, most_bytes: usize) -> Result<OwnedFd, Failure> {
     let opening = failed("open the image");
     let top = named(TOP).map_err(&opening)?;
-    let _one = ATTACHING.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = node::stat_fd(room).map_err(&opening)?;
+    let _one = one::at_a_time((found.device, found.inode));
     match node::open_directory(room, &top) {
         Ok(target) => {
             let files = Files::open(room).map_err(&opening)?;

@@ -206,10 +206,9 @@ mod tests {
     fn the_drivers_that_ship_are_admitted_with_their_worlds() {
         for (name, bytes) in mica_artifacts::DRIVERS {
             let facts = check(bytes, &Limits::default()).unwrap();
-            let expected = if *name == "overlay" {
-                World::Full
-            } else {
-                World::Proto
+            let expected = match *name {
+                "erofs" | "overlay" => World::Full,
+                _ => World::Proto,
             };
             assert_eq!(facts.world, expected, "{name}");
         }

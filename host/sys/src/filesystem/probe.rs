@@ -14,7 +14,7 @@ use crate::content::{self, Copied};
 use crate::mount::{self, DetachedMount, Overlay, in_user_namespace, opaque_xattr};
 use crate::node::{self, Kind};
 use crate::raw::{is, os_error};
-use crate::{Name, errno, xattr};
+use crate::{Name, errno, has_writers, xattr};
 
 /// Bytes of the file that the reflink probe shares: enough to be in a block of its own on every
 /// file system, which keep smaller ones beside the inode.
@@ -102,7 +102,14 @@ pub fn probe_image(
         content::write_all_at(made.as_fd(), bytes, 0)?;
         Ok::<_, io::Error>(made)
     };
-    let (index, data) = (make("index", index)?, make("archive", archive)?);
+    drop(make("index", index)?);
+    let data = make("archive", archive)?;
+    let index = node::open_regular(scratch.dir(), &named("index")?)?;
+    if let Err(error) = has_writers(index.as_fd()) {
+        return Ok(missing(&format!(
+            "asking for a lease on a file of this file system: {error}; use ext4, xfs or btrfs"
+        )));
+    }
     let mounted = match mount::image(index.as_fd(), data.as_fd()) {
         Ok(mounted) => mounted,
         Err(error) => return Ok(missing(&image_remedy(&error))),

@@ -100,6 +100,16 @@ impl Source {
         Ok(())
     }
 
+    /// Keeps what was just read. An archive of which a part could not be kept is not kept at all.
+    fn keep_buffer(&mut self) -> Result<(), Failure> {
+        let Some(mut keep) = self.keep.take() else {
+            return Ok(());
+        };
+        keep.take(self.buffer.get(..self.end).unwrap_or_default())?;
+        self.keep = Some(keep);
+        Ok(())
+    }
+
     /// What was kept, once all was given out.
     pub(in crate::capability) fn kept(&mut self) -> Result<Kept, Failure> {
         if !self.is_over()? {
@@ -130,9 +140,7 @@ impl Source {
                 Ok(read) => {
                     self.start = 0;
                     self.end = read.min(self.buffer.len());
-                    if let Some(keep) = &mut self.keep {
-                        keep.take(self.buffer.get(..self.end).unwrap_or_default())?;
-                    }
+                    self.keep_buffer()?;
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
