@@ -284,6 +284,11 @@ fn an_archive_or_index_that_was_changed_on_disk_is_named_and_not_served() {
     overwrite(&index, 1400, &[!good[1400]]);
     refuses(&bench, "checksum");
     overwrite(&index, 1400, &[good[1400]]);
+    // Behind the block with the checksum: the rights of a file, perhaps.
+    let at = good.len() - 600;
+    overwrite(&index, at, &[!good[at]]);
+    refuses(&bench, "index");
+    overwrite(&index, at, &[good[at]]);
     // An archive that is shorter than the index says.
     fs::write(&tar, &whole[..whole.len() - 2 * BLOCK]).expect("write");
     refuses(&bench, "blocks");

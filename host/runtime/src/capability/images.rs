@@ -22,7 +22,8 @@ use crate::bindings::mica::host::images as wit;
 use crate::{Code, Failure};
 use mica_erofs_check::{Facts, check};
 use mica_sys::mount::{self, Unmount};
-use mica_sys::{Name, content, errno, filesystem, has_writers, node};
+use mica_sys::{Name, content, errno, filesystem, has_writers, node, xattr};
+use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -38,6 +39,8 @@ const TOP: &str = "image";
 const MAGIC: u32 = 0xe0f5_e1e2;
 /// Of what is sealed: nobody writes to it.
 const SEALED_MODE: u32 = 0o400;
+/// Where the host keeps the digest of an index that it sealed. No driver can set it.
+const DIGEST: &[u8] = b"trusted.mica.sha256";
 
 /// Indexes above this are checked one at a time, because each is in memory meanwhile.
 const LARGE_BYTES: usize = 4 << 20;
@@ -70,14 +73,14 @@ impl Files {
         })
     }
 
-    /// Reads all of the index and checks it.
-    fn check(&self, most_bytes: usize) -> Result<Facts, Failure> {
+    /// Reads all of the index and checks it. Answers its digest as well.
+    fn check(&self, most_bytes: usize) -> Result<(Facts, [u8; 32]), Failure> {
         let index = self.index.as_fd();
         if has_writers(index).map_err(failed("look whether the index is being written"))? {
             let text = "the index `layer.erofs` is still open for writing; close it first";
             return Err(Failure::new(Code::Busy, text));
         }
-        let facts = read_and_check(index, most_bytes)?;
+        let (facts, digest) = read_and_check(index, most_bytes)?;
         let size = node::stat_fd(self.archive.as_fd())
             .map_err(failed("stat the archive"))?
             .size;
@@ -88,12 +91,12 @@ impl Files {
             );
             return Err(Failure::new(Code::Io, text));
         }
-        Ok(facts)
+        Ok((facts, digest))
     }
 }
 
-/// Reads an index of a bounded size and checks it.
-fn read_and_check(file: BorrowedFd<'_>, most_bytes: usize) -> Result<Facts, Failure> {
+/// Reads an index of a bounded size and checks it. Answers its digest as well.
+fn read_and_check(file: BorrowedFd<'_>, most_bytes: usize) -> Result<(Facts, [u8; 32]), Failure> {
     let size = node::stat_fd(file).map_err(failed("stat the index"))?.size;
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     if size > most_bytes {
@@ -102,7 +105,16 @@ fn read_and_check(file: BorrowedFd<'_>, most_bytes: usize) -> Result<Facts, Fail
     }
     let _one = (size > LARGE_BYTES).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
     let bytes = read(file, size)?;
-    check(&bytes).map_err(|refusal| invalid(refusal.to_string()))
+    let facts = check(&bytes).map_err(|refusal| invalid(refusal.to_string()))?;
+    let digest: [u8; 32] = Sha256::digest(&bytes).into();
+    let sealed = xattr::get_fd(file, DIGEST).map_err(failed("read the digest of the index"))?;
+    match sealed {
+        Some(sealed) if sealed != digest => Err(Failure::new(
+            Code::Io,
+            "the index of the layer was changed on disk: it is not the one that was sealed",
+        )),
+        _ => Ok((facts, digest)),
+    }
 }
 
 /// Reads a file of this size.
@@ -206,11 +218,12 @@ impl wit::Host for State {
         let kept = self.handles.get_mut(&archive)?.kept()?;
         let room = room.writable()?.fd();
         let files = Files::open(room).map_err(failed("open the image's files"))?;
-        let facts = files.check(self.limits.index_bytes)?;
+        let (facts, digest) = files.check(self.limits.index_bytes)?;
         if facts.archive_sha256 != kept.sha256 {
             return Err(invalid("the index was made for another archive").into());
         }
         let sealing = failed("seal the image");
+        xattr::set_fd(files.index.as_fd(), DIGEST, &digest).map_err(&sealing)?;
         node::set_mode_fd(files.index.as_fd(), SEALED_MODE).map_err(&sealing)?;
         named(TOP)
             .and_then(|name| node::create_directory(room, &name, 0o700))
@@ -230,7 +243,7 @@ impl wit::Host for State {
     fn send(&mut self, room: Resource<Directory>, sink: Resource<Sink>) -> HostResult<()> {
         let (room, _) = self.image_room(&room)?;
         let files = Files::open(room.fd()).map_err(failed("open the image's files"))?;
-        let facts = files.check(self.limits.index_bytes)?;
+        let (facts, _) = files.check(self.limits.index_bytes)?;
         let sink_state = self.handles.get_mut(&sink)?;
         let sent = sink_state.append_whole(files.archive.as_fd(), facts.archive_sha256);
         self.excuse_sink(&sink);

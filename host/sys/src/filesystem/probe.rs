@@ -85,17 +85,30 @@ pub fn probe_overlay(dir: BorrowedFd<'_>) -> io::Result<Support> {
     })
 }
 
-/// Finds out whether an image that lies in files here can be mounted: mounts one, attached nowhere, and reads its file of a
-/// certain name, which must be as `archive` is, the image's contents.
+/// What is in the image that a test mounts.
+#[derive(Debug, Clone, Copy)]
+pub struct TestImage<'a> {
+    /// The image.
+    pub index: &'a [u8],
+    /// Its contents, which are those of its file as well.
+    pub archive: &'a [u8],
+    /// The name of the file.
+    pub file: &'a str,
+    /// Extended attributes of the file: a kernel may be built without them.
+    pub xattrs: &'a [(&'a [u8], &'a [u8])],
+}
+
+/// Finds out whether an image that lies in files here can be mounted: mounts one, attached nowhere, and reads its file.
 ///
 /// # Errors
 /// What making and removing nodes in `dir` says.
-pub fn probe_image(
-    dir: BorrowedFd<'_>,
-    index: &[u8],
-    archive: &[u8],
-    file: &str,
-) -> io::Result<Support> {
+pub fn probe_image(dir: BorrowedFd<'_>, image: &TestImage<'_>) -> io::Result<Support> {
+    let TestImage {
+        index,
+        archive,
+        file,
+        xattrs,
+    } = *image;
     let scratch = Scratch::create(dir)?;
     let make = |name: &str, bytes: &[u8]| {
         let made = node::create_regular(scratch.dir(), &named(name)?, 0o600)?;
@@ -116,13 +129,20 @@ pub fn probe_image(
     };
     let read = || {
         let file = node::open_regular(mounted.root()?.as_fd(), &named(file)?)?;
+        for (name, value) in xattrs {
+            if xattr::get_fd(file.as_fd(), name)?.as_deref() != Some(*value) {
+                return Ok(false);
+            }
+        }
         let mut bytes = vec![0; archive.len()];
         let length = content::read_at(file.as_fd(), &mut bytes, 0)?;
         Ok::<_, io::Error>(length == archive.len() && bytes == archive)
     };
     Ok(match read() {
         Ok(true) => Support::Available,
-        Ok(false) => missing("an image on this file system shows the wrong bytes"),
+        Ok(false) => missing(
+            "an image on this file system shows the wrong bytes or attributes; the kernel must have EROFS_FS_XATTR and EROFS_FS_POSIX_ACL",
+        ),
         Err(error) => missing(&format!(
             "reading a test image on this file system: {error}"
         )),
