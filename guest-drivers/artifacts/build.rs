@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Driver crates by the name under which they are embedded.
-const GUESTS: [(&str, &str); 4] = [
+const GUESTS: [(&str, &str); 5] = [
     ("btrfs", "mica-driver-btrfs"),
+    ("erofs", "mica-driver-erofs"),
     ("overlay", "mica-driver-overlay"),
     ("vfs", "mica-driver-vfs"),
     ("naive-diff", "mica-driver-naive-diff"),
@@ -58,6 +59,8 @@ fn watch(root: &Path) {
         "Cargo.lock",
         "guest-drivers/sdk",
         "guest-drivers/btrfs",
+        "guest-drivers/erofs",
+        "guest-drivers/erofs-index",
         "guest-drivers/overlay",
         "guest-drivers/vfs",
     ];

@@ -7,7 +7,7 @@ set -eu
 
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- archive host_calls rest docker containerd
+[ $# -gt 0 ] || set -- archive image index host_calls rest docker containerd
 
 # cargo-fuzz is a cargo subcommand, and libFuzzer is compiled by a C++ compiler.
 command -v cargo-fuzz >/dev/null 2>&1 || cargo install cargo-fuzz --locked --version 0.13.2 --quiet

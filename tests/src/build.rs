@@ -78,6 +78,16 @@ pub fn hostile_diff_driver() -> Vec<u8> {
     )
 }
 
+/// The guest that writes indexes which no kernel should read; see its source.
+pub fn forger() -> Vec<u8> {
+    component(
+        &repository().join("tests/guests/forger"),
+        "forger",
+        "forger",
+        &[],
+    )
+}
+
 /// The directory with programs of other projects that Mica is compared with; `build` makes them in it.
 pub fn peers(project: &str, build: impl FnOnce(&Path)) -> PathBuf {
     let directory = target().join("peers").join(project);

@@ -162,15 +162,22 @@ impl Lab {
         self.mounts.push(target);
     }
 
-    /// The mounts below the temporary directory, as `id path` lines in order; lines of no other test.
+    /// The mounts below the temporary directory, as `id path` lines in order; lines of no other test. The one image of a
+    /// layer that is there is left out: it stays attached until the layer goes.
     pub fn mount_table(&self) -> String {
         let table = fs::read("/proc/thread-self/mountinfo").expect("the table of mounts");
         let table = String::from_utf8_lossy(&table).into_owned();
         let inside = self.directory.path().to_str().expect("a path that is text");
+        let mut images = std::collections::BTreeSet::new();
+        let mut is_new_image = |path: &str| {
+            let is_image = path.contains("/layers/") && path.ends_with("/d/image");
+            is_image && images.insert(path.to_owned())
+        };
         let lines = table.lines().filter_map(|line| {
             let mut fields = line.split(' ');
             let (id, path) = (fields.next()?, fields.nth(3)?);
-            path.starts_with(inside).then(|| format!("{id} {path}\n"))
+            let is_shown = path.starts_with(inside) && !is_new_image(path);
+            is_shown.then(|| format!("{id} {path}\n"))
         });
         lines.collect()
     }

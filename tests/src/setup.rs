@@ -46,6 +46,12 @@ pub const OVERLAY_EXT4: Setup = overlay(FileSystem::Ext4);
 pub const OVERLAY_XFS: Setup = overlay(FileSystem::Xfs);
 /// Overlay on btrfs.
 pub const OVERLAY_BTRFS: Setup = overlay(FileSystem::Btrfs);
+/// Archives and their indexes.
+pub const EROFS_EXT4: Setup = erofs(FileSystem::Ext4);
+/// Archives and their indexes, on xfs.
+pub const EROFS_XFS: Setup = erofs(FileSystem::Xfs);
+/// Archives and their indexes, on btrfs.
+pub const EROFS_BTRFS: Setup = erofs(FileSystem::Btrfs);
 /// Copies, byte by byte.
 pub const VFS_EXT4: Setup = vfs(FileSystem::Ext4);
 /// Copies that share blocks.
@@ -72,6 +78,15 @@ pub const HELLO_EXT4: Setup = Setup {
 const fn overlay(file_system: FileSystem) -> Setup {
     Setup {
         driver: "overlay",
+        file_system,
+        changes: Changes::Native,
+        origin: Origin::Embedded,
+    }
+}
+
+const fn erofs(file_system: FileSystem) -> Setup {
+    Setup {
+        driver: "erofs",
         file_system,
         changes: Changes::Native,
         origin: Origin::Embedded,

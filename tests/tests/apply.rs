@@ -53,6 +53,16 @@ fn overlay_on_ext4_takes_and_refuses_archives() {
 }
 
 #[test]
+fn erofs_on_ext4_takes_and_refuses_archives() {
+    corpus(&setup::EROFS_EXT4);
+}
+
+#[test]
+fn erofs_on_btrfs_takes_and_refuses_archives() {
+    corpus(&setup::EROFS_BTRFS);
+}
+
+#[test]
 fn vfs_on_ext4_takes_and_refuses_archives() {
     corpus(&setup::VFS_EXT4);
 }
@@ -290,7 +300,7 @@ fn ends_of_entries() -> BTreeSet<usize> {
 #[test]
 fn an_archive_truncated_anywhere_is_refused_or_whole() {
     let ends = ends_of_entries();
-    for setup in [setup::OVERLAY_EXT4, setup::VFS_EXT4] {
+    for setup in [setup::OVERLAY_EXT4, setup::EROFS_EXT4, setup::VFS_EXT4] {
         let bench = setup.start();
         let target = Target::new(&bench, Some("f gone data=1\nf kept data=2"));
         let whole = rich_archive();
@@ -536,7 +546,7 @@ fn a_full_disk_fails_a_copy_cleanly() {
 
 #[test]
 fn a_full_disk_fails_cleanly_and_removal_works() {
-    for driver in ["overlay", "vfs"] {
+    for driver in ["overlay", "erofs", "vfs"] {
         let setup = Setup {
             driver,
             file_system: FileSystem::SmallExt4,

@@ -71,6 +71,9 @@ failures! {
     overlay_on_ext4_fails_without_a_trace: setup::OVERLAY_EXT4;
     overlay_on_xfs_fails_without_a_trace: setup::OVERLAY_XFS;
     overlay_on_btrfs_fails_without_a_trace: setup::OVERLAY_BTRFS;
+    erofs_on_ext4_fails_without_a_trace: setup::EROFS_EXT4;
+    erofs_on_xfs_fails_without_a_trace: setup::EROFS_XFS;
+    erofs_on_btrfs_fails_without_a_trace: setup::EROFS_BTRFS;
     vfs_on_ext4_fails_without_a_trace: setup::VFS_EXT4;
     vfs_on_xfs_fails_without_a_trace: setup::VFS_XFS;
     vfs_on_btrfs_fails_without_a_trace: setup::VFS_BTRFS;

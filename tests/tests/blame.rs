@@ -191,7 +191,12 @@ fn a_client_that_stands_still_is_told_of_its_own_stream() {
 
 #[test]
 fn a_node_with_megabytes_of_attributes_is_named_and_no_driver_s_fault() {
-    for setup in [setup::OVERLAY_XFS, setup::VFS_XFS, setup::BTRFS] {
+    for setup in [
+        setup::OVERLAY_XFS,
+        setup::EROFS_XFS,
+        setup::VFS_XFS,
+        setup::BTRFS,
+    ] {
         let bench = setup.start();
         let store = &bench.store;
         store.create("layer", None).expect("create");

@@ -30,6 +30,9 @@ conformance! {
     overlay_on_ext4: setup::OVERLAY_EXT4;
     overlay_on_xfs: setup::OVERLAY_XFS;
     overlay_on_btrfs: setup::OVERLAY_BTRFS;
+    erofs_on_ext4: setup::EROFS_EXT4;
+    erofs_on_xfs: setup::EROFS_XFS;
+    erofs_on_btrfs: setup::EROFS_BTRFS;
     vfs_on_ext4: setup::VFS_EXT4;
     vfs_on_xfs: setup::VFS_XFS;
     vfs_on_btrfs: setup::VFS_BTRFS;

@@ -14,8 +14,9 @@ use mica_tests::image::digest;
 use mica_tests::lab::{FileSystem, Lab};
 use tonic::Code;
 
-const DRIVERS: [(FileSystem, &str); 3] = [
+const DRIVERS: [(FileSystem, &str); 4] = [
     (FileSystem::Ext4, "overlay"),
+    (FileSystem::Ext4, "erofs"),
     (FileSystem::Btrfs, "btrfs"),
     (FileSystem::Xfs, "vfs"),
 ];

@@ -25,6 +25,11 @@ fn overlay_passes() {
 }
 
 #[test]
+fn erofs_passes() {
+    judge(FileSystem::Ext4, "erofs", "overlayfs", 500);
+}
+
+#[test]
 fn btrfs_passes() {
     judge(FileSystem::Btrfs, "btrfs", "btrfs", 130);
 }

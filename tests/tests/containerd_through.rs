@@ -47,6 +47,11 @@ fn overlay_passes_through_a_containerd() {
 }
 
 #[test]
+fn erofs_passes_through_a_containerd() {
+    judge(FileSystem::Ext4, "erofs", "overlayfs", 500);
+}
+
+#[test]
 fn btrfs_passes_through_a_containerd() {
     judge(FileSystem::Btrfs, "btrfs", "btrfs", 130);
 }

@@ -196,6 +196,11 @@ fn overlay_killed_at_random_keeps_what_it_acknowledged() {
 }
 
 #[test]
+fn erofs_killed_at_random_keeps_what_it_acknowledged() {
+    killed_at_random(&setup::EROFS_EXT4);
+}
+
+#[test]
 fn vfs_killed_at_random_keeps_what_it_acknowledged() {
     killed_at_random(&setup::VFS_XFS);
 }
@@ -215,6 +220,11 @@ const CALLS: &[&str] = &[
     "pwrite64,write",
     "ioctl",
 ];
+
+#[test]
+fn erofs_killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
+    killed_at_each_step(&setup::EROFS_EXT4);
+}
 
 #[test]
 fn overlay_killed_at_each_step_of_an_operation_leaves_all_or_nothing() {
@@ -293,6 +303,11 @@ fn one_round(store: &Store, ledger: &Ledger, content: &[u8]) {
 #[test]
 fn an_error_at_each_step_is_told_and_undone_by_overlay() {
     an_error_at_each_step(&setup::OVERLAY_EXT4);
+}
+
+#[test]
+fn an_error_at_each_step_is_told_and_undone_by_erofs() {
+    an_error_at_each_step(&setup::EROFS_EXT4);
 }
 
 #[test]

@@ -13,8 +13,9 @@ use mica_tests::listing;
 use mica_tests::setup::{self, Bench, Setup};
 use mica_tests::tree;
 
-const ALL: [Setup; 4] = [
+const ALL: [Setup; 5] = [
     setup::OVERLAY_EXT4,
+    setup::EROFS_EXT4,
     setup::VFS_EXT4,
     setup::BTRFS,
     setup::HELLO_EXT4,
@@ -226,7 +227,12 @@ fn piped(command: &mut Command, input: &[u8]) -> String {
 #[test]
 fn attributes_of_the_kernel_stay_at_home() {
     // ATTACKS 26: what overlayfs keeps in `trusted.overlay.*`, and what anyone plants there, is in no diff.
-    for setup in [setup::OVERLAY_EXT4, setup::VFS_EXT4, setup::BTRFS] {
+    for setup in [
+        setup::OVERLAY_EXT4,
+        setup::EROFS_EXT4,
+        setup::VFS_EXT4,
+        setup::BTRFS,
+    ] {
         let bench = setup.start();
         layers(&bench, "d d\nf d/f data=1", "- d\nd d\nf d/g data=2");
         let rooms = fs::read_dir(bench.lab.home("default").join("layers"))
@@ -301,7 +307,12 @@ fn check_attributes(path: &std::path::Path) {
 #[test]
 fn a_tree_that_changes_gives_a_whole_archive_or_a_broken_stream() {
     // ATTACKS 66; FEATURES 6.2 no. 13 and 30: a file that vanished ended the walk; a truncated archive once looked like a whole one.
-    for setup in [setup::OVERLAY_EXT4, setup::VFS_EXT4, setup::BTRFS] {
+    for setup in [
+        setup::OVERLAY_EXT4,
+        setup::EROFS_EXT4,
+        setup::VFS_EXT4,
+        setup::BTRFS,
+    ] {
         let bench = setup.start();
         layers(
             &bench,

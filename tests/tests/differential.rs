@@ -85,7 +85,7 @@ fn every_order_of_a_layer_gives_the_same_tree() {
     let cases: Vec<Case> = (0..count)
         .flat_map(|number| orders(Case::new(seed, number)))
         .collect();
-    for setup in [&setup::OVERLAY_EXT4, &setup::VFS_EXT4] {
+    for setup in [&setup::OVERLAY_EXT4, &setup::EROFS_EXT4, &setup::VFS_EXT4] {
         let trees = over_rest(setup, &cases);
         let per_case = usize::try_from(ORDERS).expect("a few");
         for (cases, trees) in cases.chunks(per_case).zip(trees.chunks(per_case)) {
@@ -128,6 +128,7 @@ fn a_layer_means_the_same_for_every_driver_and_socket_and_for_others() {
     let cases = cases();
     let ours = over_rest(&setup::OVERLAY_EXT4, &cases);
     let others = [
+        ("erofs", over_rest(&setup::EROFS_EXT4, &cases)),
         ("vfs", over_rest(&setup::VFS_EXT4, &cases)),
         ("docker-socket", over_docker(&cases)),
         ("umoci", by_umoci(&cases)),

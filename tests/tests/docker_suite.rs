@@ -60,6 +60,11 @@ fn overlay_on_xfs_passes() {
 }
 
 #[test]
+fn erofs_passes() {
+    judge(FileSystem::Ext4, "erofs", &[]);
+}
+
+#[test]
 fn vfs_passes() {
     judge(FileSystem::Ext4, "vfs", &[]);
 }

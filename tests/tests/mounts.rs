@@ -14,7 +14,12 @@ use serde_json::json;
 /// A way to end a daemon.
 type End = fn(Daemon);
 
-const ALL: [Setup; 3] = [setup::OVERLAY_EXT4, setup::VFS_EXT4, setup::BTRFS];
+const ALL: [Setup; 4] = [
+    setup::OVERLAY_EXT4,
+    setup::EROFS_EXT4,
+    setup::VFS_EXT4,
+    setup::BTRFS,
+];
 
 #[test]
 fn a_mounted_layer_outlives_its_daemon() {

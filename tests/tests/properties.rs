@@ -23,6 +23,8 @@ macro_rules! properties {
 properties! {
     overlay_on_ext4_keeps_every_history: setup::OVERLAY_EXT4;
     overlay_on_xfs_keeps_every_history: setup::OVERLAY_XFS;
+    erofs_on_ext4_keeps_every_history: setup::EROFS_EXT4;
+    erofs_on_btrfs_keeps_every_history: setup::EROFS_BTRFS;
     vfs_on_ext4_keeps_every_history: setup::VFS_EXT4;
     vfs_on_xfs_keeps_every_history: setup::VFS_XFS;
     vfs_on_btrfs_keeps_every_history: setup::VFS_BTRFS;

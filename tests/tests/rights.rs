@@ -24,8 +24,9 @@ const LIST: &str = r"\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x0
 /// user::rwx, group::rwx, other::r-x: what a directory hands down.
 const DEFAULT: &str = r"\x02\x00\x00\x00\x01\x00\x07\x00\xff\xff\xff\xff\x04\x00\x07\x00\xff\xff\xff\xff\x20\x00\x05\x00\xff\xff\xff\xff";
 
-const SETUPS: [&Setup; 4] = [
+const SETUPS: [&Setup; 5] = [
     &setup::OVERLAY_EXT4,
+    &setup::EROFS_EXT4,
     &setup::VFS_EXT4,
     &setup::BTRFS,
     &setup::HELLO_EXT4,

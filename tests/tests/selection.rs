@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 /// A driver that may import nothing is not loaded.
 const NO_BTRFS: &str = "[drivers.btrfs]\ngrants = []\n";
+const NO_EROFS: &str = "[drivers.erofs]\ngrants = []\n";
 const NO_OVERLAY: &str = "[drivers.overlay]\ngrants = []\n";
 const NO_VFS: &str = "[drivers.vfs]\ngrants = []\n";
 
@@ -193,7 +194,7 @@ fn a_prior_driver_that_does_not_work_any_more_is_an_error() {
 fn any_other_driver_is_tried_after_the_list_and_none_is_an_error() {
     let lab = Lab::on(FileSystem::Ext4);
     let mut settings = settings(&lab);
-    let nothing = [NO_BTRFS, NO_OVERLAY, NO_VFS].concat();
+    let nothing = [NO_BTRFS, NO_EROFS, NO_OVERLAY, NO_VFS].concat();
     settings.configuration = Some(nothing.clone());
     let log = settings.try_start().expect_err("no driver is left");
     assert!(

@@ -14,9 +14,16 @@ use serde_json::Value;
 /// How often the driver is swapped while others work.
 const SWAPS: u32 = 20;
 
+const ALL: [setup::Setup; 4] = [
+    setup::OVERLAY_EXT4,
+    setup::EROFS_EXT4,
+    setup::VFS_XFS,
+    setup::BTRFS,
+];
+
 #[test]
 fn no_call_fails_while_the_driver_is_swapped() {
-    for setup in [setup::OVERLAY_EXT4, setup::VFS_XFS, setup::BTRFS] {
+    for setup in ALL {
         let bench = setup.start();
         bench.store.create("base", None).expect("create");
         bench

@@ -102,6 +102,30 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "a driver has its handles and nothing else",
     ),
     (
+        "guest-drivers/erofs/src",
+        &[
+            "std::fs",
+            "std::env",
+            "std::thread",
+            "std::net",
+            "std::process",
+            "wit_bindgen",
+            "mica_driver_overlay",
+            "mica_driver_vfs",
+        ],
+        "a driver has its handles and nothing else",
+    ),
+    (
+        "guest-drivers/erofs-index/src",
+        &["mica_sdk", "mica_erofs_check", "wit_bindgen"],
+        "a writer of a format, for any program that has an allocator",
+    ),
+    (
+        "host/erofs-check/src",
+        &["std::fs", "mica_sys", "mica_runtime", "mica_sdk"],
+        "bytes in, an answer out; it shares no code with the writer",
+    ),
+    (
         "guest-drivers/vfs/src",
         &[
             "std::fs",

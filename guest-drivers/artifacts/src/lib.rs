@@ -10,6 +10,10 @@ pub const DRIVERS: &[(&str, &[u8])] = &[
         include_bytes!(concat!(env!("OUT_DIR"), "/btrfs.wasm")),
     ),
     (
+        "erofs",
+        include_bytes!(concat!(env!("OUT_DIR"), "/erofs.wasm")),
+    ),
+    (
         "overlay",
         include_bytes!(concat!(env!("OUT_DIR"), "/overlay.wasm")),
     ),
@@ -17,7 +21,7 @@ pub const DRIVERS: &[(&str, &[u8])] = &[
 ];
 
 /// What drivers of the program may import beyond the standard grants, by name: grants by their names.
-pub const GRANTS: &[(&str, &[&str])] = &[("btrfs", &["btrfs"])];
+pub const GRANTS: &[(&str, &[&str])] = &[("btrfs", &["btrfs"]), ("erofs", &["images"])];
 
 /// The component that makes a full driver of any ProtoDriver.
 pub const NAIVE_DIFF: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/naive-diff.wasm"));

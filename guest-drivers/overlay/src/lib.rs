@@ -9,7 +9,6 @@
 
 mod layers;
 mod native;
-mod rebase;
 
 use layers::{UPPER, WORK, lowers, parts, upper};
 use mica_sdk::copy;

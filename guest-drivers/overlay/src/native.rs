@@ -5,7 +5,6 @@
 
 use crate::Overlay;
 use crate::layers::{Parts, parts, upper};
-use crate::rebase::Upper;
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport,
 };
@@ -143,7 +142,7 @@ impl DiffDriver for Overlay {
         source: &Source,
     ) -> Result<ApplyReport> {
         if form == ArchiveForm::Rebase {
-            let report = apply::apply(Upper(upper(id)?), form, source)?;
+            let report = apply::apply(apply::Upper::new(upper(id)?), form, source)?;
             return Ok(apply_report(report));
         }
         let parts = parts(id)?;

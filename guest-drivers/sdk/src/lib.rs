@@ -19,6 +19,7 @@ pub mod diff;
 pub mod driver;
 pub mod error;
 mod export;
+pub mod index;
 pub mod left_out;
 pub mod tree;
 pub mod views;

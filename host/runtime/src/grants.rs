@@ -23,6 +23,8 @@ pub enum Grant {
     Filesystem,
     /// Subvolumes, snapshots and quotas of btrfs.
     Btrfs,
+    /// Layers that are their archives.
+    Images,
     /// The log.
     Log,
     /// The store's options.
@@ -31,13 +33,14 @@ pub enum Grant {
 
 impl Grant {
     /// Every grant there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Directory,
         Self::Streams,
         Self::Mounts,
         Self::Home,
         Self::Filesystem,
         Self::Btrfs,
+        Self::Images,
         Self::Log,
         Self::Config,
     ];
@@ -52,6 +55,7 @@ impl Grant {
             Self::Home => "home",
             Self::Filesystem => "filesystem",
             Self::Btrfs => "btrfs",
+            Self::Images => "images",
             Self::Log => "log",
             Self::Config => "config",
         }
@@ -67,7 +71,7 @@ impl fmt::Display for Grant {
 /// A grant that does not exist.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, btrfs, log and config"
+    "no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, btrfs, images, log and config"
 )]
 pub struct UnknownGrant(String);
 
@@ -88,13 +92,13 @@ impl FromStr for Grant {
 pub struct Grants(BTreeSet<Grant>);
 
 impl Grants {
-    /// What a storage driver needs and cannot harm the rest of the host with: everything but [`Grant::Btrfs`], for
-    /// quotas make a whole file system slower.
+    /// What a storage driver needs and cannot harm the rest of the host with: everything but [`Grant::Btrfs`],
+    /// for quotas make a whole file system slower, and [`Grant::Images`], for the kernel reads what the driver wrote.
     #[must_use]
     pub fn standard() -> Self {
         Grant::ALL
             .into_iter()
-            .filter(|grant| *grant != Grant::Btrfs)
+            .filter(|grant| !matches!(grant, Grant::Btrfs | Grant::Images))
             .collect()
     }
 

@@ -49,6 +49,8 @@ pub struct Limits {
     /// Bytes of all extended attributes of one node, names and values, each with 32 more. An archive may hold 1 MiB of
     /// records for each entry, and those of a node must fit in with its paths.
     pub xattr_bytes: usize,
+    /// Bytes of the index of an image, all of which the host reads before it mounts the image: an index of 6,700 nodes has 1 MB.
+    pub index_bytes: usize,
     /// Log bytes of one operation.
     pub log_bytes: usize,
     /// Stack of a guest.
@@ -118,6 +120,7 @@ impl Default for Limits {
             option_name_bytes: 256,
             option_value_bytes: 4096,
             xattr_bytes: 960 << 10,
+            index_bytes: 32 << 20,
             log_bytes: 64 << 10,
             stack_bytes: 512 << 10,
             component_bytes: 16 << 20,

@@ -122,8 +122,9 @@ mod tests {
     #[test]
     fn only_btrfs_has_more_than_the_standard_grants() {
         let usual = usual_grants();
-        assert_eq!(usual.keys().collect::<Vec<_>>(), ["btrfs"]);
+        assert_eq!(usual.keys().collect::<Vec<_>>(), ["btrfs", "erofs"]);
         assert_eq!(usual["btrfs"], Grants::standard().and(Grant::Btrfs));
+        assert_eq!(usual["erofs"], Grants::standard().and(Grant::Images));
         assert!(!Grants::standard().allows(Grant::Btrfs));
     }
 

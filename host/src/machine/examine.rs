@@ -56,6 +56,7 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
         room,
         drivers: vec![
             ("btrfs", works(&[Need::All, Need::Btrfs])),
+            ("erofs", works(&[Need::All, Need::Overlay, Need::Images])),
             ("overlay", works(&[Need::All, Need::Overlay])),
             ("vfs", works(&[Need::All])),
         ],
@@ -209,6 +210,12 @@ fn places(directory: BorrowedFd<'_>) -> Vec<Check> {
             Need::Overlay,
             "a test mount works",
             answer(filesystem::probe_overlay(directory)),
+        ),
+        check(
+            "images",
+            Need::Images,
+            "EROFS images in files can be mounted",
+            answer(mica_runtime::probe_images(directory)),
         ),
         check(
             "native diff",

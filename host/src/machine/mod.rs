@@ -46,10 +46,12 @@ pub(crate) fn file_system(path: &Path) -> io::Result<FileSystem> {
 pub(crate) enum Need {
     /// Nothing works without it.
     All,
-    /// The overlay driver does not work without it.
+    /// The drivers overlay and erofs do not work without it.
     Overlay,
     /// The btrfs driver does not work without it.
     Btrfs,
+    /// The erofs driver does not work without it.
+    Images,
     /// Things are faster or safer with it.
     Nice,
 }
@@ -59,8 +61,9 @@ impl Need {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::All => "needed by every driver",
-            Self::Overlay => "needed by overlay",
+            Self::Overlay => "needed by overlay and erofs",
             Self::Btrfs => "needed by btrfs",
+            Self::Images => "needed by erofs",
             Self::Nice => "not needed; better with it",
         }
     }

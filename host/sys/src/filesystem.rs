@@ -21,7 +21,9 @@ use crate::node::{Kind, stat_fd};
 use crate::raw::descriptor_path;
 
 pub use magic::{MAGICS, name_of};
-pub use probe::{probe_d_type, probe_native_diff, probe_overlay, probe_reflink};
+pub use probe::{
+    TestImage, probe_d_type, probe_image, probe_native_diff, probe_overlay, probe_reflink,
+};
 pub use scratch::SCRATCH_PREFIX;
 pub use sync::{sync, sync_file, try_lock_exclusive};
 

@@ -12,6 +12,7 @@
 //! the inside of a layer.
 
 mod facts;
+mod lease;
 mod memory;
 mod name;
 mod passed;
@@ -32,6 +33,7 @@ pub mod tree;
 pub mod xattr;
 
 pub use facts::{KernelFacts, kernel_facts};
+pub use lease::has_writers;
 pub use memory::sealed_copy;
 pub use name::{Name, NameError};
 pub use passed::passed_sockets;

@@ -22,7 +22,7 @@ pub use create::{
 };
 pub use link::{exchange, link, read_link, remove_directory, remove_file, rename, replace};
 pub use list::{Run, names, names_after};
-pub use open::{open_directory, open_directory_along, open_regular};
+pub use open::{open_directory, open_directory_along, open_mounted, open_regular};
 
 pub(crate) use create::disinherit;
 pub(crate) use list::{LISTING_BYTES, reopen};

@@ -10,15 +10,15 @@ use crate::{AttributeChanges, Code, Failure, Ownership, Result, Xattr};
 
 /// What may be set, and what was left out.
 #[derive(Debug)]
-pub(super) struct Filtered {
+pub(crate) struct Filtered {
     /// What may be set.
-    pub(super) changes: AttributeChanges,
+    pub(crate) changes: AttributeChanges,
     /// Extended attributes that were left out.
-    pub(super) skipped: Vec<Vec<u8>>,
+    pub(crate) skipped: Vec<Vec<u8>>,
 }
 
 /// Filters an entry's attributes; what is wrong with them comes back in words.
-pub(super) fn of(entry: &Entry) -> Result<Filtered, String> {
+pub(crate) fn of(entry: &Entry) -> Result<Filtered, String> {
     let (kept, left): (Vec<&Xattr>, Vec<&Xattr>) = entry
         .xattrs
         .iter()

@@ -18,16 +18,18 @@
 //!
 //! Invariant: nothing outside the directory that was given can be reached, for there is no call that could.
 
-mod attributes;
+pub(crate) mod attributes;
 mod aufs;
 mod chain;
 mod link;
 mod prune;
+mod rebase;
 mod seen;
 mod target;
 mod waiting;
 mod way;
 
+pub use rebase::Upper;
 pub use target::Target;
 
 use crate::archive::reader::Reader;

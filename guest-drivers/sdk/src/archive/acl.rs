@@ -49,6 +49,28 @@ pub fn mode_without(mode: u32, xattrs: &[Xattr]) -> u32 {
     entries.map_or(mode, |entries| narrowed(mode, &entries))
 }
 
+/// What the kernel keeps of a list when the node then gets a mode: the owner, the others, and the mask or else the owning
+/// group have what the mode gives them. `None` if the mode alone says as much.
+#[must_use]
+pub fn with_mode(value: &[u8], mode: u32) -> Option<Vec<u8>> {
+    let mut entries = decode(value)?;
+    if entries.len() == 3 {
+        return None;
+    }
+    let has_mask = entries.iter().any(|entry| entry.tag == MASK);
+    for entry in &mut entries {
+        let shift = match entry.tag {
+            USER_OWNER => 6,
+            GROUP_OWNER if !has_mask => 3,
+            MASK => 3,
+            OTHER => 0,
+            _ => continue,
+        };
+        entry.rights = u16::try_from(mode >> shift & 7).unwrap_or(0);
+    }
+    Some(encode(&entries))
+}
+
 /// The group bits are the mask; the owning group has what both the mask and its own entry give.
 fn narrowed(mode: u32, entries: &[Entry]) -> u32 {
     let group = entries.iter().find(|entry| entry.tag == GROUP_OWNER);

@@ -4,7 +4,7 @@
 //! [`METADATA_BYTES`] for each entry.
 
 use super::decode::{self, Extensions};
-use super::sparse::{self, Map};
+use super::sparse::{self, Map, Region};
 use super::{BLOCK_BYTES, Entry, Kind, header, padding, pax};
 use crate::error::{host, printable};
 use crate::tree::{File as _, Source};
@@ -61,6 +61,19 @@ impl<S: Source> Reader<S> {
     /// Entries read so far.
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// Where the content of the current entry, if it was not taken yet, begins in the archive, and what regions of the
+    /// file it is, in order.
+    pub fn body(&self) -> (u64, Vec<Region>) {
+        let regions = match &self.sparse {
+            Some(map) => map.regions.clone(),
+            None => vec![Region {
+                offset: 0,
+                length: self.body,
+            }],
+        };
+        (self.position, regions)
     }
 
     /// Makes an error about the current entry.

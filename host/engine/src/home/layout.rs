@@ -4,7 +4,7 @@
 
 use crate::files;
 use crate::reserve::Reserve;
-use mica_sys::{Name, NameError, node};
+use mica_sys::{Name, NameError, errno, node};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -103,7 +103,21 @@ impl Layout {
     pub(crate) fn open_in_room(&self, number: u64, name: Option<&Name>) -> io::Result<OwnedFd> {
         let layer = Name::from_number(number);
         let path = [&layer, &self.room].into_iter().chain(name);
-        node::open_directory_along(self.layers.as_fd(), path)
+        let opened = node::open_directory_along(self.layers.as_fd(), path);
+        match (opened, name) {
+            // An image is attached there.
+            (Err(error), Some(name)) if errno::of(&error) == Some(errno::EXDEV) => {
+                node::open_mounted(self.open_room(number)?.as_fd(), name)
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    /// Takes away the image that is attached in the room of what lies in an area, if one is.
+    pub(super) fn detach_image(&self, area: Area, name: &Name) {
+        let room = node::open_directory_along(self.area(area), [name, &self.room]);
+        // What has no room has no image, and where one stays the removal fails and says so.
+        let _detached = room.and_then(|room| mica_runtime::detach_image(room.as_fd()));
     }
 
     /// Opens the room of a published layer.

@@ -130,6 +130,7 @@ impl Home {
             Syncing::Now => RowChange::DropLayer(number),
             Syncing::Later => RowChange::DropRemoval(number),
         });
+        self.layout.detach_image(Area::Trash, &trashed);
         self.reaper.delete(&self.layout, Area::Trash, trashed);
         Ok(())
     }

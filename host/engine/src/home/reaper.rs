@@ -201,6 +201,7 @@ impl Doomed {
 
     /// Deletes the tree; what is to be tried again comes back with the reason.
     fn delete(self) -> Option<(Self, String)> {
+        self.layout.detach_image(self.area, &self.name);
         match tree::remove(self.layout.area(self.area), &self.name) {
             Ok(nodes) => {
                 tracing::debug!(name = %self.name, nodes, "deleted");

@@ -45,6 +45,8 @@ impl Home {
     pub(crate) fn stage_copy(&self, number: u64) -> io::Result<StagedLayer> {
         let mut staged = self.stage()?;
         let from = self.layout.open_room(number)?;
+        // It is attached again when it is asked for.
+        mica_runtime::detach_image(from.as_fd())?;
         let cloned = tree::clone_linked(from.as_fd(), staged.open_room()?.as_fd())?;
         staged.shared = cloned.shared.map(Arc::new);
         Ok(staged)
@@ -77,6 +79,7 @@ impl Staged for StagedLayer {
 impl Drop for StagedLayer {
     fn drop(&mut self) {
         if !self.is_published {
+            self.layout.detach_image(Area::Staging, &self.name);
             self.reaper
                 .delete(&self.layout, Area::Staging, self.name.clone());
         }

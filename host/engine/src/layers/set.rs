@@ -259,6 +259,7 @@ impl LayerSet {
             Feature::Reflink => filesystem::probe_reflink(top),
             Feature::Overlay => filesystem::probe_overlay(top),
             Feature::OverlayNativeDiff => filesystem::probe_native_diff(top),
+            Feature::Images => mica_runtime::probe_images(top),
         };
         let probed = match self.home.rows().reserve() {
             Some(reserve) => reserve.lend(ask),

@@ -35,7 +35,9 @@ pub(crate) fn code_of(error: &io::Error) -> Code {
         errno::ENOSPC | errno::EDQUOT | errno::EFBIG => Code::NoSpace,
         errno::EMLINK => Code::TooManyLinks,
         errno::EMFILE | errno::ENFILE | errno::ENOMEM => Code::Limit,
-        errno::EOPNOTSUPP | errno::ENOSYS | errno::ENOTTY | errno::ENOTCONN => Code::NotSupported,
+        errno::ENOTBLK | errno::EOPNOTSUPP | errno::ENOSYS | errno::ENOTTY | errno::ENOTCONN => {
+            Code::NotSupported
+        }
         errno::EPIPE => Code::Closed,
         errno::ETIMEDOUT => Code::TimedOut,
         _ => Code::Io,

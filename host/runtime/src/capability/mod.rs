@@ -14,6 +14,7 @@ pub(crate) mod file;
 mod filesystem;
 pub(crate) mod handles;
 pub(crate) mod home;
+pub(crate) mod images;
 pub(crate) mod listing;
 mod log;
 pub(crate) mod meter;

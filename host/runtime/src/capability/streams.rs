@@ -36,7 +36,7 @@ const MOST_CHANGES: usize = 1024;
 
 impl State {
     /// Takes the time that a sink waited for its reader out of the operation's own.
-    fn excuse_sink(&mut self, sink: &Resource<Sink>) {
+    pub(super) fn excuse_sink(&mut self, sink: &Resource<Sink>) {
         if let Ok(sink) = self.handles.get_mut(sink) {
             self.meter.wait(sink.wait.take_spent());
         }

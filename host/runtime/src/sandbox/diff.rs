@@ -201,6 +201,8 @@ fn check_written(report: &wit::DiffReport, sink: &Sink) -> Result<(), Error> {
         return failed(what);
     }
     let Written { entries, bytes } = sink.written();
+    // The host looked at no header of an archive that it sent as it was kept.
+    let entries = entries.unwrap_or(report.entries.min(bytes / HEADER_BYTES));
     if (report.entries, report.archive_bytes) != (entries, bytes) {
         return failed(format!(
             "it tells of {} entries and {} bytes, and wrote {entries} and {bytes}",

@@ -81,6 +81,7 @@ fn add(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
                 host::filesystem::add_to_linker::<State, Own>(linker, |state| state)?
             }
             Grant::Btrfs => host::btrfs::add_to_linker::<State, Own>(linker, |state| state)?,
+            Grant::Images => host::images::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Log => host::log::add_to_linker::<State, Own>(linker, |state| state)?,
             Grant::Config => host::config::add_to_linker::<State, Own>(linker, |state| state)?,
         }

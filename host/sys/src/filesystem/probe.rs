@@ -14,7 +14,7 @@ use crate::content::{self, Copied};
 use crate::mount::{self, DetachedMount, Overlay, in_user_namespace, opaque_xattr};
 use crate::node::{self, Kind};
 use crate::raw::{is, os_error};
-use crate::{Name, errno, xattr};
+use crate::{Name, errno, has_writers, xattr};
 
 /// Bytes of the file that the reflink probe shares: enough to be in a block of its own on every
 /// file system, which keep smaller ones beside the inode.
@@ -83,6 +83,84 @@ pub fn probe_overlay(dir: BorrowedFd<'_>) -> io::Result<Support> {
             "changing a test overlay on this file system: {error}; use ext4, xfs or btrfs"
         )),
     })
+}
+
+/// What is in the image that a test mounts.
+#[derive(Debug, Clone, Copy)]
+pub struct TestImage<'a> {
+    /// The image.
+    pub index: &'a [u8],
+    /// Its contents, which are those of its file as well.
+    pub archive: &'a [u8],
+    /// The name of the file.
+    pub file: &'a str,
+    /// Extended attributes of the file: a kernel may be built without them.
+    pub xattrs: &'a [(&'a [u8], &'a [u8])],
+}
+
+/// Finds out whether an image that lies in files here can be mounted: mounts one, attached nowhere, and reads its file.
+///
+/// # Errors
+/// What making and removing nodes in `dir` says.
+pub fn probe_image(dir: BorrowedFd<'_>, image: &TestImage<'_>) -> io::Result<Support> {
+    let TestImage {
+        index,
+        archive,
+        file,
+        xattrs,
+    } = *image;
+    let scratch = Scratch::create(dir)?;
+    let make = |name: &str, bytes: &[u8]| {
+        let made = node::create_regular(scratch.dir(), &named(name)?, 0o600)?;
+        content::write_all_at(made.as_fd(), bytes, 0)?;
+        Ok::<_, io::Error>(made)
+    };
+    drop(make("index", index)?);
+    let data = make("archive", archive)?;
+    let index = node::open_regular(scratch.dir(), &named("index")?)?;
+    if let Err(error) = has_writers(index.as_fd()) {
+        return Ok(missing(&format!(
+            "asking for a lease on a file of this file system: {error}; use ext4, xfs or btrfs"
+        )));
+    }
+    let mounted = match mount::image(index.as_fd(), data.as_fd()) {
+        Ok(mounted) => mounted,
+        Err(error) => return Ok(missing(&image_remedy(&error))),
+    };
+    let read = || {
+        let file = node::open_regular(mounted.root()?.as_fd(), &named(file)?)?;
+        for (name, value) in xattrs {
+            if xattr::get_fd(file.as_fd(), name)?.as_deref() != Some(*value) {
+                return Ok(false);
+            }
+        }
+        let mut bytes = vec![0; archive.len()];
+        let length = content::read_at(file.as_fd(), &mut bytes, 0)?;
+        Ok::<_, io::Error>(length == archive.len() && bytes == archive)
+    };
+    Ok(match read() {
+        Ok(true) => Support::Available,
+        Ok(false) => missing(
+            "an image on this file system shows the wrong bytes or attributes; the kernel must have EROFS_FS_XATTR and EROFS_FS_POSIX_ACL",
+        ),
+        Err(error) => missing(&format!(
+            "reading a test image on this file system: {error}"
+        )),
+    })
+}
+
+/// Why no image can be mounted, and what would help.
+fn image_remedy(error: &io::Error) -> String {
+    let remedy = match errno::of(error) {
+        Some(libc::ENODEV) => "load the kernel's module with `modprobe erofs`",
+        Some(libc::EPERM) if in_user_namespace() => "the kernel mounts none in a user namespace",
+        Some(libc::EPERM | libc::EACCES) => "run as root, with the capability SYS_ADMIN",
+        _ => {
+            "it takes Linux 6.12 or later with EROFS for files, and ext4, xfs or btrfs: neither a file system in memory nor \
+             an overlay"
+        }
+    };
+    format!("mounting a test image: {error}; {remedy}")
 }
 
 /// Finds out whether the upper of an overlay holds the complete difference: a directory that is

@@ -200,7 +200,7 @@ fn set_if_known(context: &OwnedFd, key: &str, value: &str) -> io::Result<()> {
 }
 
 /// Adds the kernel's words to an error that has none yet.
-fn with_words(context: &OwnedFd, error: io::Error) -> io::Error {
+pub(super) fn with_words(context: &OwnedFd, error: io::Error) -> io::Error {
     let Some(number) = error.raw_os_error() else {
         return error;
     };

@@ -36,10 +36,22 @@ fn open_beneath(
     flags: OFlags,
     mode: Mode,
 ) -> io::Result<OwnedFd> {
-    let resolve = ResolveFlags::BENEATH
-        | ResolveFlags::NO_SYMLINKS
-        | ResolveFlags::NO_MAGICLINKS
-        | ResolveFlags::NO_XDEV;
+    open_resolved(dir, path, flags, mode, RESOLVE)
+}
+
+/// What no look-up here does: leave the directory, follow a link, cross a mount.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS)
+    .union(ResolveFlags::NO_XDEV);
+
+fn open_resolved(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> io::Result<OwnedFd> {
     for _ in 0..ATTEMPTS {
         match openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -80,6 +92,16 @@ pub fn open_directory_along<'a>(
         OFlags::RDONLY | OFlags::DIRECTORY,
         Mode::empty(),
     )
+}
+
+/// Opens the top directory of what is mounted on the directory `name` of `dir`, or that directory itself.
+///
+/// # Errors
+/// As [`open_directory`], but no EXDEV.
+pub fn open_mounted(dir: BorrowedFd<'_>, name: &Name) -> io::Result<OwnedFd> {
+    let crossing = RESOLVE.difference(ResolveFlags::NO_XDEV);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    open_resolved(dir, name.as_c_str(), flags, Mode::empty(), crossing)
 }
 
 /// Opens a regular file in `dir` for reading. It neither blocks on a pipe nor opens a device: the

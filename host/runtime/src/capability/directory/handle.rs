@@ -34,6 +34,14 @@ impl Directory {
         }
     }
 
+    /// A directory that is only read, at a place of the host's.
+    pub(in crate::capability) fn read_only(fd: OwnedFd, position: Position) -> Self {
+        Self {
+            position,
+            ..Self::new(fd, Access::ReadOnly)
+        }
+    }
+
     /// The same directory, below which nodes may belong to something else too.
     pub(in crate::capability) fn sharing(self, sharing: Option<Sharing>) -> Self {
         Self { sharing, ..self }

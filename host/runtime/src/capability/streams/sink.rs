@@ -12,8 +12,10 @@ use super::wait::Wait;
 use crate::{Code, Failure};
 use bytes::Bytes;
 use mica_sys::content;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::Write;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
@@ -70,13 +72,26 @@ pub struct Sink {
     buffer: Box<[u8]>,
     filled: usize,
     framing: Framing,
+    whole: Whole,
     pub(super) wait: Wait,
+}
+
+/// Whether a sink has an archive that the host sent by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// It has what the driver wrote.
+    No,
+    /// A part of it.
+    Part,
+    /// All of it, so many bytes.
+    All(u64),
 }
 
 /// What went through a sink, as the host counted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Written {
-    pub(crate) entries: u64,
+    /// Absent for an archive that the host sent by itself.
+    pub(crate) entries: Option<u64>,
     pub(crate) bytes: u64,
 }
 
@@ -118,6 +133,7 @@ impl Sink {
             buffer,
             filled: 0,
             framing: Framing::new(),
+            whole: Whole::No,
             wait: Wait::default(),
         }
     }
@@ -129,9 +145,15 @@ impl Sink {
 
     /// What was written so far.
     pub(crate) fn written(&self) -> Written {
-        Written {
-            entries: self.framing.entries(),
-            bytes: self.framing.bytes(),
+        match self.whole {
+            Whole::No | Whole::Part => Written {
+                entries: Some(self.framing.entries()),
+                bytes: self.framing.bytes(),
+            },
+            Whole::All(bytes) => Written {
+                entries: None,
+                bytes,
+            },
         }
     }
 
@@ -140,7 +162,13 @@ impl Sink {
     /// # Errors
     /// What is missing, in words.
     pub(crate) fn check_end(&self) -> Result<(), String> {
-        self.framing.end().map_err(|error| error.to_string())
+        match self.whole {
+            Whole::No => self.framing.end().map_err(|error| error.to_string()),
+            Whole::Part => {
+                Err("it failed to send the archive, and said that it had not".to_owned())
+            }
+            Whole::All(_) => Ok(()),
+        }
     }
 
     /// Hands on what was collected: the end of a stream that is complete.
@@ -189,6 +217,7 @@ impl Sink {
     }
 
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), HostError> {
+        self.check_open()?;
         self.framing.take(bytes)?;
         while !bytes.is_empty() {
             let room = self.room()?;
@@ -209,6 +238,7 @@ impl Sink {
         offset: u64,
         length: u64,
     ) -> Result<(), HostError> {
+        self.check_open()?;
         let mut done = 0;
         while done < length {
             let room = self.room()?;
@@ -228,5 +258,50 @@ impl Sink {
             done += read as u64;
         }
         Ok(())
+    }
+
+    /// Appends all of a file, which must have this digest, as the whole archive.
+    pub(in crate::capability) fn append_whole(
+        &mut self,
+        file: BorrowedFd<'_>,
+        sha256: [u8; 32],
+    ) -> Result<(), HostError> {
+        self.check_open()?;
+        if self.framing.bytes() > 0 {
+            let text = "an archive can be sent only as the whole stream, and something was written already";
+            return Err(Failure::new(Code::Invalid, text).into());
+        }
+        self.whole = Whole::Part;
+        let mut hash = Sha256::new();
+        let mut done = 0;
+        loop {
+            let room = self.room()?;
+            let read = content::read_at(file, room, done)
+                .map_err(|error| Failure::from_io("read the archive", &error))?;
+            if read == 0 {
+                break;
+            }
+            let taken = self.buffer.get(self.filled..self.filled + read);
+            hash.update(taken.unwrap_or_default());
+            self.filled += read;
+            done += read as u64;
+        }
+        if <[u8; 32]>::from(hash.finalize()) != sha256 {
+            let text = "the archive of the layer was changed on disk: it is not the one that its index was made for";
+            return Err(Failure::new(Code::Io, text).into());
+        }
+        self.whole = Whole::All(done);
+        Ok(())
+    }
+
+    /// Refuses more than a whole archive.
+    fn check_open(&self) -> Result<(), HostError> {
+        match self.whole {
+            Whole::No => Ok(()),
+            Whole::Part | Whole::All(_) => {
+                let text = "the whole archive was sent already";
+                Err(Failure::new(Code::Invalid, text).into())
+            }
+        }
     }
 }

@@ -5,8 +5,11 @@
 use super::CHUNK_BYTES;
 use super::wait::Wait;
 use crate::{Code, Failure};
+use mica_sys::content;
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 
 /// Where an archive comes from.
 pub struct Source {
@@ -15,7 +18,32 @@ pub struct Source {
     start: usize,
     end: usize,
     given: u64,
+    keep: Option<Keep>,
     pub(super) wait: Wait,
+}
+
+/// Where all that a source reads is written as well.
+struct Keep {
+    file: OwnedFd,
+    hash: Sha256,
+    bytes: u64,
+}
+
+/// What was kept of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::capability) struct Kept {
+    pub(in crate::capability) bytes: u64,
+    pub(in crate::capability) sha256: [u8; 32],
+}
+
+impl Keep {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        content::write_all_at(self.file.as_fd(), bytes, self.bytes)
+            .map_err(|error| Failure::from_io("keep the archive", &error))?;
+        self.hash.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Source {
@@ -36,6 +64,7 @@ impl Source {
             start: 0,
             end: 0,
             given: 0,
+            keep: None,
             wait: Wait::default(),
         }
     }
@@ -55,6 +84,48 @@ impl Source {
         self.peek(1).map(<[u8]>::is_empty)
     }
 
+    /// Writes all that is given out from now on to an empty file as well.
+    pub(in crate::capability) fn keep(&mut self, file: OwnedFd) -> Result<(), Failure> {
+        if self.given > 0 || self.keep.is_some() {
+            let text = "something was taken from the archive already";
+            return Err(Failure::new(Code::Busy, text));
+        }
+        let mut keep = Keep {
+            file,
+            hash: Sha256::new(),
+            bytes: 0,
+        };
+        keep.take(self.buffer.get(self.start..self.end).unwrap_or_default())?;
+        self.keep = Some(keep);
+        Ok(())
+    }
+
+    /// Keeps what was just read. An archive of which a part could not be kept is not kept at all.
+    fn keep_buffer(&mut self) -> Result<(), Failure> {
+        let Some(mut keep) = self.keep.take() else {
+            return Ok(());
+        };
+        keep.take(self.buffer.get(..self.end).unwrap_or_default())?;
+        self.keep = Some(keep);
+        Ok(())
+    }
+
+    /// What was kept, once all was given out.
+    pub(in crate::capability) fn kept(&mut self) -> Result<Kept, Failure> {
+        if !self.is_over()? {
+            let text = "the archive was not read to its end";
+            return Err(Failure::new(Code::Busy, text));
+        }
+        let Some(keep) = &self.keep else {
+            let text = "this archive was not kept";
+            return Err(Failure::new(Code::Invalid, text));
+        };
+        Ok(Kept {
+            bytes: keep.bytes,
+            sha256: keep.hash.clone().finalize().into(),
+        })
+    }
+
     /// Passes over bytes that were given out.
     fn pass(&mut self, bytes: usize) {
         self.start += bytes;
@@ -69,6 +140,7 @@ impl Source {
                 Ok(read) => {
                     self.start = 0;
                     self.end = read.min(self.buffer.len());
+                    self.keep_buffer()?;
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

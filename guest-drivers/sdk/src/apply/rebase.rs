@@ -6,16 +6,22 @@
 //! Invariant: what hides something of the layers below goes only if something else takes its name, and a directory that
 //! takes it is opaque.
 
-use mica_sdk::apply::Target;
-use mica_sdk::host::directory;
-use mica_sdk::host::mounts;
-use mica_sdk::tree::Directory;
-use mica_sdk::{AttributeChanges, Code, Doing as _, Entry, Failure, Node, NodeKind};
+use super::Target;
+use crate::host::{directory, mounts};
+use crate::tree::Directory;
+use crate::{AttributeChanges, Code, Doing as _, Entry, Failure, Node, NodeKind};
 
 /// A directory of such an upper.
-pub(crate) struct Upper(pub(crate) directory::Directory);
+#[derive(Debug)]
+pub struct Upper(directory::Directory);
 
 impl Upper {
+    /// The top of an upper directory.
+    #[must_use]
+    pub fn new(top: directory::Directory) -> Self {
+        Self(top)
+    }
+
     /// Removes what has a name; whether that was a whiteout.
     fn clear(&self, name: &[u8]) -> Result<bool, Failure> {
         let Some(found) = self.0.stat(name, &[]).unless(Code::NotFound)? else {

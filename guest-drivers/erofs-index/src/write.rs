@@ -1,0 +1,218 @@
+//! The image as bytes.
+
+use crate::checksum::crc32c;
+use crate::directories;
+use crate::format::{
+    ARCHIVE_DEVICE, BLOCK, BLOCK_BITS, CHUNK_INDEX, COMPATIBLE, FIRST_INODE, INCOMPATIBLE, INODE,
+    INODE_STEP, LONG_INDEXES, Layout, MAGIC, NOWHERE, SLOT_NUMBER, SUPERBLOCK, align, device,
+};
+use crate::place::{Index, Inode};
+use crate::tree::{Content, Data, Kind, TOP};
+use crate::xattrs;
+use alloc::vec::Vec;
+
+/// Bytes that are handed on at a time, unless one inode has more.
+const PIECE_BYTES: usize = 128 << 10;
+/// Where the checksum is, and what it is of: the block that begins with the superblock.
+const CHECKSUM: core::ops::Range<usize> = 1028..1032;
+const CHECKED: core::ops::Range<usize> = 1024..1536;
+
+/// The archive that an image points into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Archive {
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// Its SHA-256, which binds image and archive.
+    pub sha256: [u8; 32],
+}
+
+impl Index {
+    /// Writes the image, in pieces from its beginning to its end.
+    ///
+    /// # Errors
+    /// What `out` answers.
+    pub fn write<E>(
+        &self,
+        archive: &Archive,
+        out: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut pieces = Pieces {
+            out,
+            buffer: Vec::new(),
+            done: 0,
+        };
+        self.write_superblock(archive, &mut pieces.buffer);
+        for (number, inode) in self.inodes.iter().enumerate() {
+            pieces.fill_to(inode.at);
+            self.write_inode(number, inode, &mut pieces.buffer);
+            pieces.hand_on(PIECE_BYTES)?;
+        }
+        pieces.fill_to(self.blocks_at);
+        for inode in self.inodes.iter().filter(|inode| inode.blocks > 0) {
+            pieces.fill_to(inode.block * BLOCK);
+            let bytes = self.bytes(inode);
+            let full = usize::try_from(inode.blocks * BLOCK).unwrap_or(usize::MAX);
+            let full = bytes.get(..full).unwrap_or(&bytes);
+            pieces.buffer.extend_from_slice(full);
+            pieces.hand_on(PIECE_BYTES)?;
+        }
+        pieces.fill_to(self.length);
+        pieces.hand_on(1)
+    }
+
+    fn write_superblock(&self, archive: &Archive, out: &mut Vec<u8>) {
+        let root = self.inode_of.first().copied().flatten();
+        let root = root.and_then(|place| self.inodes.get(place));
+        let root = root.map_or(0, |inode| inode.at / INODE_STEP);
+        out.resize(SUPERBLOCK as usize, 0);
+        put(out, &MAGIC.to_le_bytes());
+        put(out, &[0; 4]);
+        put(out, &COMPATIBLE.to_le_bytes());
+        put(out, &[BLOCK_BITS, 0]);
+        put(out, &narrow::<u16>(root).to_le_bytes());
+        put(out, &self.nodes().to_le_bytes());
+        put(out, &[0; 12]);
+        put(out, &narrow::<u32>(self.length / BLOCK).to_le_bytes());
+        put(out, &[0; 8]);
+        // The archive's digest tells images apart as well as a random number would, and is the same each time.
+        put(out, archive.sha256.get(..16).unwrap_or_default());
+        put(out, &[0; 16]);
+        put(out, &INCOMPATIBLE.to_le_bytes());
+        put(out, &[0; 2]);
+        put(out, &ARCHIVE_DEVICE.to_le_bytes());
+        put(out, &SLOT_NUMBER.to_le_bytes());
+        out.resize(SUPERBLOCK as usize + 128, 0);
+        for byte in archive.sha256 {
+            put(out, &[digit(byte >> 4), digit(byte & 15)]);
+        }
+        let blocks = archive.size_bytes.div_ceil(BLOCK);
+        put(out, &narrow::<u32>(blocks).to_le_bytes());
+        put(out, &narrow::<u32>(self.length / BLOCK).to_le_bytes());
+        out.resize(FIRST_INODE as usize, 0);
+    }
+
+    fn write_inode(&self, number: usize, inode: &Inode, out: &mut Vec<u8>) {
+        let Some(node) = self.tree.nodes.get(inode.id) else {
+            return;
+        };
+        let attributes = &node.attributes;
+        put(out, &(1 | (inode.layout as u16) << 1).to_le_bytes());
+        put(out, &xattrs::count(&attributes.xattrs).to_le_bytes());
+        put(out, &inode.mode.to_le_bytes());
+        put(out, &[0; 2]);
+        put(out, &inode.size.to_le_bytes());
+        put(out, &content_word(inode, &node.kind).to_le_bytes());
+        put(out, &narrow::<u32>(number as u64 + 1).to_le_bytes());
+        put(out, &attributes.uid.to_le_bytes());
+        put(out, &attributes.gid.to_le_bytes());
+        put(out, &attributes.seconds.to_le_bytes());
+        put(out, &attributes.nanoseconds.to_le_bytes());
+        put(out, &inode.names.to_le_bytes());
+        put(out, &[0; 16]);
+        xattrs::write(&attributes.xattrs, out);
+        let body = INODE + xattrs::area(&attributes.xattrs);
+        match (inode.layout, &node.kind) {
+            (Layout::Chunks, Kind::Other(Content::File(data))) => {
+                let gap = align(body, CHUNK_INDEX) - body;
+                out.extend((0..gap).map(|_| 0));
+                write_chunks(inode, data, out);
+            }
+            (Layout::Inline, _) => {
+                let bytes = self.bytes(inode);
+                let full = usize::try_from(inode.blocks * BLOCK).unwrap_or(usize::MAX);
+                put(out, bytes.get(full..).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    /// The content that the image holds of a node.
+    fn bytes(&self, inode: &Inode) -> Vec<u8> {
+        match self.tree.nodes.get(inode.id).map(|node| &node.kind) {
+            Some(Kind::Directory(_)) => directories::write(&self.entries(inode)),
+            Some(Kind::Other(Content::Symlink(target))) => target.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where the content of an inode begins, or what it is instead.
+fn content_word(inode: &Inode, kind: &Kind) -> u32 {
+    match (kind, inode.chunks) {
+        (Kind::Other(Content::File(_)), Some(chunks)) => LONG_INDEXES | (chunks.bits - 9),
+        (Kind::Other(Content::CharacterDevice(major, minor)), _)
+        | (Kind::Other(Content::BlockDevice(major, minor)), _) => device(*major, *minor),
+        _ if inode.blocks > 0 => narrow(inode.block),
+        _ if inode.layout == Layout::Inline => NOWHERE,
+        _ => 0,
+    }
+}
+
+fn write_chunks(inode: &Inode, data: &Data, out: &mut Vec<u8>) {
+    let Some(chunks) = inode.chunks else { return };
+    for index in 0..chunks.count {
+        let address = chunks.address(data, index);
+        let device = match address {
+            NOWHERE => 0,
+            _ => ARCHIVE_DEVICE,
+        };
+        put(out, &[0; 2]);
+        put(out, &device.to_le_bytes());
+        put(out, &address.to_le_bytes());
+    }
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(bytes);
+}
+
+/// A number that was checked to fit.
+fn narrow<T: TryFrom<u64> + Default>(number: u64) -> T {
+    T::try_from(number).unwrap_or_default()
+}
+
+fn digit(half: u8) -> u8 {
+    match half {
+        0..=9 => b'0' + half,
+        _ => b'a' + half - 10,
+    }
+}
+
+/// Hands the image on in pieces.
+struct Pieces<F> {
+    out: F,
+    buffer: Vec<u8>,
+    /// Bytes that were handed on.
+    done: u64,
+}
+
+impl<E, F: FnMut(&[u8]) -> Result<(), E>> Pieces<F> {
+    /// Fills up with zeros to a place of the image.
+    fn fill_to(&mut self, at: u64) {
+        let length = usize::try_from(at.saturating_sub(self.done)).unwrap_or(0);
+        if length > self.buffer.len() {
+            self.buffer.resize(length, 0);
+        }
+    }
+
+    /// Hands on what there is, if it has `least` bytes.
+    fn hand_on(&mut self, least: usize) -> Result<(), E> {
+        if self.buffer.len() < least.max(1) {
+            return Ok(());
+        }
+        if self.done == 0 {
+            self.buffer.resize(self.buffer.len().max(CHECKED.end), 0);
+            let sum = crc32c(self.buffer.get(CHECKED).unwrap_or_default());
+            if let Some(place) = self.buffer.get_mut(CHECKSUM) {
+                place.copy_from_slice(&sum.to_le_bytes());
+            }
+        }
+        (self.out)(&self.buffer)?;
+        self.done += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+// The top is the first node, and so the first inode.
+const _: () = assert!(TOP == 0);

@@ -1,0 +1,162 @@
+//! Archives into layers.
+//!
+//! Invariant: a layer that has nothing is sealed, or unpacked by the same archive that was kept; any other is changed in its
+//! upper.
+
+use crate::layers::{NONE, Parts, SEALED, UPPER, WORK, is_empty};
+use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, ArchiveForm};
+use mica_sdk::driver::apply_report;
+use mica_sdk::host::directory::Directory;
+use mica_sdk::host::mounts::{self, Access};
+use mica_sdk::host::streams::Source;
+use mica_sdk::host::{images, log};
+use mica_sdk::index::{self, Archive, Index, Outcome, Unsettled, View};
+use mica_sdk::tree::wanted;
+use mica_sdk::{Code, Doing as _, Error, Failure, Result, apply};
+
+/// The index's name beside the archive.
+const INDEX: &[u8] = b"layer.erofs";
+/// The name of the number of entries.
+const ENTRIES: &[u8] = b"entries";
+/// The most that is written at once.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Applies an archive to a layer.
+pub(crate) fn apply(
+    id: &str,
+    mut parts: Parts,
+    form: ArchiveForm,
+    source: &Source,
+) -> Result<ApplyReport> {
+    if form == ArchiveForm::Rebase {
+        return unpack_alone(id, parts, form, source);
+    }
+    let Some(upper) = fresh(&parts).doing(|| format!("look at layer `{id}`"))? else {
+        return unpack(id, &mut parts, form, source);
+    };
+    let top = upper
+        .get_attributes(&wanted::of_archives())
+        .doing(|| format!("look at the top of layer `{id}`"))?;
+    images::keep(&parts.room, source).doing(|| "keep the archive")?;
+    let unfit = match index::read(&top, form, source)? {
+        Outcome::Unfit(unfit) => unfit,
+        Outcome::Tree(tree, report) => {
+            let settled = with_below(&parts, |below| Ok(tree.settle(below)))
+                .doing(|| format!("view what lies below layer `{id}`"))?;
+            match settled {
+                Ok(index) => {
+                    seal(&parts, source, &index, report.entries)?;
+                    return Ok(apply_report(report));
+                }
+                Err(Unsettled::Unfit(unfit)) => unfit,
+                Err(Unsettled::Below(failure)) => {
+                    return Err(failure).doing(|| format!("look below layer `{id}`"));
+                }
+            }
+        }
+    };
+    log::write(
+        log::Level::Info,
+        &format!("layer `{id}` is unpacked, because {unfit}"),
+    );
+    let again = images::again(&parts.room).doing(|| "read the kept archive")?;
+    let report = unpack(id, &mut parts, form, &again)?;
+    drop(again);
+    parts
+        .room
+        .remove_tree(SEALED)
+        .doing(|| "remove the kept archive")?;
+    Ok(report)
+}
+
+/// The upper of a layer that has nothing yet.
+fn fresh(parts: &Parts) -> Result<Option<&Directory>, Failure> {
+    match (&parts.upper, &parts.image) {
+        (Some(upper), None) if is_empty(upper)? => Ok(Some(upper)),
+        _ => Ok(None),
+    }
+}
+
+fn unpack(id: &str, parts: &mut Parts, form: ArchiveForm, source: &Source) -> Result<ApplyReport> {
+    parts.make_writable(id)?;
+    let mount = parts
+        .mount(Access::ReadWrite, None)
+        .doing(|| format!("mount layer `{id}`"))?;
+    let root = mount.root().doing(|| format!("open layer `{id}`"))?;
+    Ok(apply_report(apply::apply(root, form, source)?))
+}
+
+/// Unpacks into the upper of a layer whose parent is told later: an index is settled against what lies below.
+fn unpack_alone(id: &str, parts: Parts, form: ArchiveForm, source: &Source) -> Result<ApplyReport> {
+    let none = || {
+        Error::Invalid(format!(
+            "layer `{id}` is sealed, so it gets no parent any more"
+        ))
+    };
+    let upper = parts.upper.ok_or_else(none)?;
+    let report = apply::apply(apply::Upper::new(upper), form, source)?;
+    Ok(apply_report(report))
+}
+
+/// Shows what lies below a layer.
+fn with_below<T>(
+    parts: &Parts,
+    work: impl FnOnce(Option<View<Directory>>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let below: Vec<&Directory> = parts.below.iter().collect();
+    let mount = match below.as_slice() {
+        [] => return work(None),
+        [only] => mounts::bind(only, Access::ReadOnly)?,
+        all => mounts::overlay_view(all, None)?,
+    };
+    work(Some(View::new(mount.root()?)))
+}
+
+/// Puts an image in the place of the empty upper.
+fn seal(parts: &Parts, source: &Source, index: &Index, entries: u64) -> Result<()> {
+    let room = &parts.room;
+    let kept = images::kept(source).doing(|| "keep the archive")?;
+    let sha256 = kept.sha256.try_into().map_err(|_| {
+        Error::NotSupported("the host has another kind of digest than SHA-256".to_owned())
+    })?;
+    let archive = Archive {
+        size_bytes: kept.bytes,
+        sha256,
+    };
+    let sealed = room
+        .open_directory(SEALED)
+        .doing(|| "open the kept archive")?;
+    write(&sealed, index, &archive).doing(|| "write the index")?;
+    sealed
+        .create_file(ENTRIES, 0o400)
+        .and_then(|file| file.write(0, &entries.to_le_bytes()))
+        .doing(|| "write the number of entries")?;
+    images::seal(room, source).doing(|| "seal the image")?;
+    let emptied = || {
+        room.remove_tree(UPPER)?;
+        room.remove_tree(WORK).unless(Code::NotFound)?;
+        room.create_directory(NONE, 0o755).map(drop)
+    };
+    emptied().doing(|| "put the image in the place of the upper")
+}
+
+fn write(sealed: &Directory, index: &Index, archive: &Archive) -> Result<(), Failure> {
+    let file = sealed.create_file(INDEX, 0o600)?;
+    let mut at = 0;
+    index.write(archive, |piece| {
+        piece.chunks(PIECE_BYTES).try_for_each(|part| {
+            file.write(at, part)?;
+            at += part.len() as u64;
+            Ok(())
+        })
+    })
+}
+
+/// The bytes and entries of the archive of a sealed layer.
+pub(crate) fn measure(room: &Directory) -> Result<(u64, u64), Failure> {
+    let sealed = room.open_directory(SEALED)?;
+    let archive = sealed.open_file(b"layer.tar")?.get_attributes()?.size;
+    let entries = sealed.open_file(ENTRIES)?.read(0, 8)?;
+    let entries = <[u8; 8]>::try_from(entries).map_or(0, u64::from_le_bytes);
+    Ok((archive, entries))
+}

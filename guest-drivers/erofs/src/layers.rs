@@ -1,0 +1,190 @@
+//! Handles on layers.
+//!
+//! Invariant: directories come nearest first.
+
+use crate::{TOP_MODE, WORK_MODE};
+use mica_sdk::host::directory::Directory;
+use mica_sdk::host::mounts::{self, Access, Mount};
+use mica_sdk::host::{home, images};
+use mica_sdk::tree::wanted;
+use mica_sdk::{Code, Doing as _, Entry, Failure, Result, copy};
+
+/// What a layer has that is changed, or was.
+pub(crate) const UPPER: &[u8] = b"upper";
+/// Overlayfs' own.
+pub(crate) const WORK: &[u8] = b"work";
+/// The archive and its index.
+pub(crate) const SEALED: &[u8] = b"sealed";
+/// Where the host shows the image.
+pub(crate) const IMAGE: &[u8] = b"image";
+/// An empty directory.
+pub(crate) const NONE: &[u8] = b"none";
+
+/// What a layer itself has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// An upper.
+    Upper,
+    /// An image.
+    Image,
+    /// An upper above an image.
+    Both,
+}
+
+/// A layer, opened.
+pub(crate) struct Parts {
+    pub(crate) room: Directory,
+    pub(crate) upper: Option<Directory>,
+    pub(crate) image: Option<Directory>,
+    /// What lies below the layer.
+    pub(crate) below: Vec<Directory>,
+}
+
+/// Opens what a layer itself has.
+struct Opened {
+    room: Directory,
+    upper: Option<Directory>,
+    image: Option<Directory>,
+}
+
+fn open(id: &str) -> Result<Opened> {
+    let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
+    let upper = room.open_directory(UPPER).unless(Code::NotFound);
+    let upper = upper.doing(|| format!("open the upper of layer `{id}`"))?;
+    let image = images::open(&room).unless(Code::NotFound);
+    let image = image.doing(|| format!("open the image of layer `{id}`"))?;
+    Ok(Opened { room, upper, image })
+}
+
+/// Opens a layer with all below.
+pub(crate) fn parts(id: &str) -> Result<Parts> {
+    let Opened { room, upper, image } = open(id)?;
+    Ok(Parts {
+        room,
+        upper,
+        image,
+        below: below(id)?,
+    })
+}
+
+/// Opens what lies below a layer.
+fn below(id: &str) -> Result<Vec<Directory>> {
+    let ancestors = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
+    let mut all = Vec::new();
+    for ancestor in &ancestors {
+        let Opened { upper, image, .. } = open(ancestor)?;
+        all.extend(upper.into_iter().chain(image));
+    }
+    Ok(all)
+}
+
+/// Says what a layer itself has, without opening an image.
+pub(crate) fn own(id: &str) -> Result<Own> {
+    let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
+    let has = |name| {
+        let found = room.open_directory(name).unless(Code::NotFound);
+        found.map(|found| found.is_some())
+    };
+    let looking = || format!("look at layer `{id}`");
+    Ok(
+        match (has(UPPER).doing(looking)?, has(SEALED).doing(looking)?) {
+            (true, true) => Own::Both,
+            (false, true) => Own::Image,
+            (_, false) => Own::Upper,
+        },
+    )
+}
+
+/// The top of a merged tree has the attributes of the uppermost directory's: a child begins with its parent's.
+pub(crate) fn like_parent(top: &Directory, parent: &str) -> Result<()> {
+    let Opened { upper, image, .. } = open(parent)?;
+    if let Some(first) = upper.or(image) {
+        copy::copy_attributes(&first, top)
+            .doing(|| format!("give the top the attributes of parent `{parent}`'s"))?;
+    }
+    // Asked for early: a chain with a hole must not be published.
+    below(parent).map(drop)
+}
+
+impl Parts {
+    /// All directories that are only read when the layer is changed.
+    pub(crate) fn lowers(&self) -> Vec<&Directory> {
+        self.image.iter().chain(&self.below).collect()
+    }
+
+    /// Gives the layer an upper above its image, if it has none.
+    pub(crate) fn make_writable(&mut self, id: &str) -> Result<()> {
+        let making = || format!("make the upper of layer `{id}`");
+        if self.upper.is_none() {
+            let upper = self.room.create_directory(UPPER, TOP_MODE).doing(making)?;
+            if let Some(image) = &self.image {
+                copy::copy_attributes(image, &upper).doing(making)?;
+            }
+            self.upper = Some(upper);
+        }
+        // Looked for first, because a room cannot be changed while its view is planned.
+        let work = self.room.open_directory(WORK).unless(Code::NotFound);
+        if work.doing(making)?.is_none() && !self.lowers().is_empty() {
+            drop(self.room.create_directory(WORK, WORK_MODE).doing(making)?);
+        }
+        Ok(())
+    }
+
+    /// Mounts the layer.
+    pub(crate) fn mount(&self, access: Access, label: Option<&str>) -> Result<Mount, Failure> {
+        let lowers = self.lowers();
+        match (access, &self.upper) {
+            (Access::ReadWrite, Some(upper)) if !lowers.is_empty() => {
+                let work = self.room.open_directory(WORK)?;
+                mounts::overlay(&lowers, upper, &work, label)
+            }
+            (_, Some(upper)) if lowers.is_empty() => mounts::bind(upper, access),
+            (_, upper) => {
+                let all: Vec<&Directory> = upper.iter().chain(lowers).collect();
+                match all.as_slice() {
+                    // Nothing in the image's own mount could be run.
+                    [only] => {
+                        mounts::overlay_view(&[only, &self.room.open_directory(NONE)?], label)
+                    }
+                    all => mounts::overlay_view(all, label),
+                }
+            }
+        }
+    }
+
+    /// Whether nothing was done in the upper: it has no entries and the attributes of the image's top.
+    pub(crate) fn is_unchanged(&self) -> Result<bool, Failure> {
+        let Some(upper) = &self.upper else {
+            return Ok(true);
+        };
+        let Some(image) = &self.image else {
+            return Ok(false);
+        };
+        if !is_empty(upper)? {
+            return Ok(false);
+        }
+        let wanted = wanted::of_archives();
+        let (upper, image) = (
+            upper.get_attributes(&wanted)?,
+            image.get_attributes(&wanted)?,
+        );
+        Ok(told(&upper) == told(&image))
+    }
+}
+
+/// Whether a directory has no entries.
+pub(crate) fn is_empty(directory: &Directory) -> Result<bool, Failure> {
+    Ok(directory.list(&[])?.next()?.is_empty())
+}
+
+/// What an archive would tell of a top.
+fn told(top: &Entry) -> impl PartialEq {
+    let xattrs = top.xattrs.iter();
+    let xattrs = xattrs.filter(|xattr| !xattr.name.starts_with(b"trusted.overlay."));
+    let attributes = &top.attributes;
+    (
+        (attributes.mode, attributes.uid, attributes.gid),
+        attributes.modified,
+        xattrs.cloned().collect::<Vec<_>>(),
+    )
+}

@@ -1,0 +1,171 @@
+//! The driver for archives: a layer is the archive that it came as, and an EROFS index over it.
+//!
+//! ```text
+//! <room>/upper, work              what a layer has that is being changed, as the driver `overlay` keeps it
+//! <room>/sealed/layer.tar         the archive, byte for byte
+//! <room>/sealed/layer.erofs       the index over it
+//! <room>/sealed/entries           the archive's entries, a number of 8 bytes, least significant first
+//! <room>/image                    where the host shows the image
+//! <room>/none                     nothing: an overlay has two directories at least
+//! ```
+//!
+//! A layer begins with an upper. The first archive that is applied to it takes the upper's place, unless an index cannot
+//! hold it. A layer that is changed later gets an upper above its image. Chains of both kinds are overlays of both.
+//!
+//! Invariant: what is sealed is never changed; a layer with children neither.
+
+mod apply;
+mod diffs;
+mod layers;
+
+use layers::{IMAGE, Own, SEALED, UPPER, WORK, own, parts};
+use mica_sdk::driver::known_options;
+use mica_sdk::host::filesystem::{self, Feature, Support};
+use mica_sdk::host::home;
+use mica_sdk::host::mounts::{self, Access, Mount};
+use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
+
+/// Mode of the top of an empty layer: Docker's.
+const TOP_MODE: u32 = 0o755;
+/// Mode of overlayfs' own directory.
+const WORK_MODE: u32 = 0o700;
+
+struct Erofs;
+
+impl Driver for Erofs {
+    fn describe() -> Description {
+        Description {
+            name: "erofs".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Keeps layers as their archives and lets EROFS show them by an index."
+                .to_owned(),
+            options: Vec::new(),
+        }
+    }
+
+    fn init(options: &[(String, String)]) -> Result<()> {
+        known(options)?;
+        let needed = [
+            (Feature::DType, "it does not tell types of entries"),
+            (Feature::Overlay, "no overlay can be mounted on it"),
+            (Feature::Images, "no EROFS image can be mounted from it"),
+        ];
+        for (feature, what) in needed {
+            let found = filesystem::supports(feature).doing(|| "probe the file system")?;
+            if let Support::Missing(reason) = found {
+                let name = filesystem::identify();
+                let name = name.map_or_else(|_| "<unknown>".to_owned(), |found| found.name);
+                return Err(Error::IncompatibleFs(format!("`{name}`: {what}: {reason}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn create(id: &str, parent: Option<&str>, options: &CreateOptions) -> Result<()> {
+        known(&options.storage_options)?;
+        let staged = home::stage().doing(|| format!("begin layer `{id}`"))?;
+        {
+            let room = staged
+                .room()
+                .doing(|| format!("open the room of layer `{id}`"))?;
+            let upper = room
+                .create_directory(UPPER, TOP_MODE)
+                .doing(|| format!("make the upper of layer `{id}`"))?;
+            if let Some(parent) = parent {
+                drop(
+                    room.create_directory(WORK, WORK_MODE)
+                        .doing(|| format!("make the work of layer `{id}`"))?,
+                );
+                layers::like_parent(&upper, parent)?;
+            }
+        }
+        home::publish(staged, id).doing(|| format!("publish layer `{id}`"))
+    }
+
+    fn get(id: &str, access: Access, label: Option<&str>) -> Result<Mount> {
+        let mut parts = parts(id)?;
+        if access == Access::ReadWrite {
+            parts.make_writable(id)?;
+        }
+        parts
+            .mount(access, label)
+            .doing(|| format!("mount layer `{id}`"))
+    }
+
+    fn status() -> Result<Vec<(String, String)>> {
+        let identity = filesystem::identify().doing(|| "identify the file system")?;
+        let word = |feature| match filesystem::supports(feature) {
+            Ok(Support::Available) => "true".to_owned(),
+            _ => "false".to_owned(),
+        };
+        Ok(vec![
+            ("Backing Filesystem".to_owned(), identity.name),
+            ("Supports d_type".to_owned(), word(Feature::DType)),
+            ("Supports images".to_owned(), word(Feature::Images)),
+            (
+                "Native Overlay Diff".to_owned(),
+                word(Feature::OverlayNativeDiff),
+            ),
+            (
+                "userxattr".to_owned(),
+                mounts::opaque_xattr().starts_with("user.").to_string(),
+            ),
+        ])
+    }
+
+    fn metadata(id: &str) -> Result<Vec<(String, String)>> {
+        let below = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
+        let mut pairs = Vec::new();
+        let mut tell = |key: &str, value: &[u8]| {
+            let value = String::from_utf8_lossy(value).into_owned();
+            pairs.push((key.to_owned(), value));
+        };
+        // The name is one for all layers below; of a chain of both kinds there is none to tell.
+        let mut kinds = below.iter().map(|layer| own(layer));
+        let first = kinds.next().transpose()?;
+        let name = match first {
+            Some(first) => kinds
+                .try_fold(Some(first), |all, kind| {
+                    Ok::<_, Error>(all.filter(|all| kind.is_ok_and(|kind| kind == *all)))
+                })?
+                .and_then(|kind| match kind {
+                    Own::Upper => Some(UPPER),
+                    Own::Image => Some(IMAGE),
+                    Own::Both => None,
+                }),
+            None => None,
+        };
+        if let Some(name) = name {
+            tell("LowerDir", name);
+        }
+        match own(id)? {
+            Own::Image => tell("SourceDir", SEALED),
+            Own::Upper | Own::Both => {
+                tell("UpperDir", UPPER);
+                if !below.is_empty() {
+                    tell("WorkDir", WORK);
+                }
+            }
+        }
+        // The host alone knows where it mounts.
+        tell("MergedDir", b"");
+        Ok(pairs)
+    }
+}
+
+/// Refuses every option: there are none. Of Docker's it says why.
+fn known(options: &[(String, String)]) -> Result<()> {
+    let sizes = ["size", "overlay.size", "overlay2.size", "erofs.size"];
+    match options
+        .iter()
+        .find(|(key, _)| sizes.contains(&key.as_str()))
+    {
+        Some((key, _)) => Err(Error::Invalid(format!(
+            "option `{key}`: a size needs project quotas, which this driver does not set; layers of the driver `btrfs` \
+             can have one"
+        ))),
+        None => known_options(&[], options),
+    }
+}
+
+mica_sdk::export_full!(Erofs);
