@@ -73,7 +73,7 @@ impl Root {
 }
 
 /// What `struct btrfs_timespec` says.
-pub(super) fn time(item: &Item<'_>, at: usize) -> Option<Timestamp> {
+fn time(item: &Item<'_>, at: usize) -> Option<Timestamp> {
     Some(Timestamp {
         seconds: item.u64_at(at)?.cast_signed(),
         nanoseconds: item.u32_at(at + 8)?,
