@@ -6,7 +6,7 @@ use std::process::Command;
 
 use mica_tests::client::Against;
 use mica_tests::daemon::{Daemon, Settings};
-use mica_tests::lab::Lab;
+use mica_tests::lab::{Lab, run};
 use mica_tests::setup::{self, Bench, Setup};
 use mica_tests::tree;
 use serde_json::json;
@@ -338,4 +338,50 @@ fn five_hundred_layers_are_mounted() {
         bench.store.remove(&id(number)).expect("remove");
     }
     bench.watch().check();
+}
+
+/// What keeps a mount busy is looked for, and said only if it is there.
+#[test]
+fn a_mount_that_is_busy_names_who_uses_it() {
+    let bench = setup::VFS_EXT4.start();
+    bench.store.create("held", None).expect("create");
+    let path = bench.store.mount("held").expect("mount");
+    tree::build(&path, &format!("d d\nf disk fill={}", 1 << 20));
+    let at = |name: &str| path.join(name).to_str().expect("text").to_owned();
+    let refused = || {
+        let problem = bench.store.unmount("held").expect_err("it is in use");
+        problem.is(409, "busy", "held");
+        problem.detail
+    };
+    // One with more rights than Mica keeps cannot be looked at.
+    let mut sleeper = Command::new("setpriv")
+        .args(["--bounding-set=-all", "--inh-caps=-all", "sleep", "60"])
+        .current_dir(path.join("d"))
+        .spawn()
+        .expect("start sleep");
+    let comm = format!("/proc/{}/comm", sleeper.id());
+    while fs::read_to_string(&comm).expect("its name") != "sleep\n" {
+        std::thread::yield_now();
+    }
+    let told = refused();
+    let named = format!("process {} (`sleep`)", sleeper.id());
+    assert!(told.contains(&named), "{told}");
+    sleeper
+        .kill()
+        .and_then(|()| sleeper.wait())
+        .expect("end sleep");
+    run(&["mount", "-t", "tmpfs", "none", &at("d")]);
+    let told = refused();
+    let named = format!("`{}` is mounted within it", at("d"));
+    assert!(told.contains(&named), "{told}");
+    run(&["umount", &at("d")]);
+    let device = Command::new("losetup")
+        .args(["--find", "--show", &at("disk")])
+        .output()
+        .expect("start losetup");
+    let device = String::from_utf8(device.stdout).expect("text");
+    let told = refused();
+    run(&["losetup", "--detach", device.trim()]);
+    assert!(told.contains("no process"), "{told}");
+    assert_eq!(bench.store.unmount("held").expect("unmount"), 0);
 }

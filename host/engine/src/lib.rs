@@ -47,6 +47,7 @@ mod store;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod unopened;
 mod view;
 mod words;
 

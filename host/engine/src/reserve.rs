@@ -12,20 +12,23 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Its name in a home.
 const NAME: &str = "reserve";
 /// What it keeps: a removal's transaction takes 20 KiB, and what it wrote is used again once it is in the file of rows.
 const BYTES: u64 = 512 << 10;
-/// How many times that must be free for it to take blocks again, so that it is not what makes a disk full.
+/// How many times that must be free for it to take all of its blocks again, so that it is not what makes a disk full.
 const AMPLE: u64 = 2;
+/// What it takes at least of a disk that has less.
+const LEAST: u64 = 4 << 10;
 
 /// The reserve of a home.
 #[derive(Debug)]
 pub(crate) struct Reserve {
     file: File,
-    is_whole: AtomicBool,
+    /// Bytes that it has.
+    kept: Mutex<u64>,
 }
 
 impl Reserve {
@@ -34,59 +37,69 @@ impl Reserve {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(home.join(NAME))?;
+        let kept = file.metadata()?.len();
         let reserve = Self {
             file,
-            is_whole: AtomicBool::new(false),
+            kept: Mutex::new(kept),
         };
         reserve.refill();
         Ok(reserve)
     }
 
-    /// Gives its blocks up; says whether it had any.
-    pub(crate) fn give_up(&self) -> bool {
-        if !self.is_whole.swap(false, Ordering::AcqRel) {
-            return false;
-        }
-        // A journal frees blocks when it has them written down.
-        let freed = self.file.set_len(0).and_then(|()| self.file.sync_all());
-        match freed {
-            Ok(()) => tracing::warn!("the disk is full: its reserve is used for removals"),
-            Err(error) => tracing::warn!(%error, "the reserve cannot be given up"),
-        }
-        true
+    fn kept(&self) -> MutexGuard<'_, u64> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something that leaves nothing behind; if there is no room for it, with the blocks of the reserve.
-    pub(crate) fn lend<T>(&self, act: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match act() {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.give_up() => {
-                let done = act();
-                self.take();
-                done
+    /// Does something for which there was no room with the blocks of the reserve, which takes again what is left of them: what
+    /// frees blocks, or needs them for a moment only. Others wait meanwhile.
+    pub(crate) fn lend<T>(&self, act: impl FnOnce() -> T) -> T {
+        let mut kept = self.kept();
+        if *kept > 0 {
+            tracing::warn!("the disk is full: its reserve is used");
+            // A journal frees blocks when it has them written down.
+            if let Err(error) = self.empty().and_then(|()| self.file.sync_all()) {
+                tracing::warn!(%error, "the reserve cannot be given up");
             }
-            done => done,
         }
+        let done = act();
+        *kept = self.take(BYTES);
+        done
     }
 
-    /// Takes blocks again if it has given them up and there are enough.
+    /// Takes all blocks again if it has given some up and there are enough.
     pub(crate) fn refill(&self) {
-        if self.is_whole.load(Ordering::Acquire) {
+        let Ok(mut kept) = self.kept.try_lock() else {
+            return;
+        };
+        if *kept >= BYTES {
             return;
         }
-        let had = self.file.metadata().map_or(0, |file| file.len());
         let free = filesystem::statfs(self.file.as_fd()).map_or(0, |found| found.free_bytes);
-        if had >= BYTES || free >= AMPLE * BYTES {
-            self.take();
+        if free >= AMPLE * BYTES {
+            *kept = self.take(BYTES).max(*kept);
         }
     }
 
-    fn take(&self) {
-        let file = self.file.as_fd();
-        let taken =
-            content::preallocate(file, BYTES).and_then(|()| content::set_length(file, BYTES));
-        match taken {
-            Ok(()) => self.is_whole.store(true, Ordering::Release),
-            Err(error) => tracing::debug!(%error, "there is no reserve yet"),
+    /// Takes as many blocks as there are, up to `most` bytes. Says how many bytes that are.
+    fn take(&self, most: u64) -> u64 {
+        let (mut taken, mut step) = (0, most);
+        while step >= LEAST && taken < most {
+            match content::preallocate(self.file.as_fd(), taken + step) {
+                Ok(()) => taken += step,
+                Err(_) => step /= 2,
+            }
         }
+        // What a step took that failed goes with the change of the length.
+        let cut = self.file.set_len(BYTES);
+        match cut.and_then(|()| self.file.set_len(taken)) {
+            Ok(()) => taken,
+            Err(_) => 0,
+        }
+    }
+
+    /// Gives all blocks back; those behind the end of the file go only with a change of its length.
+    fn empty(&self) -> io::Result<()> {
+        self.file.set_len(BYTES)?;
+        self.file.set_len(0)
     }
 }

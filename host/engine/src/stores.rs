@@ -110,14 +110,6 @@ impl Engine {
         }
     }
 
-    /// Why a store that lies on disk could not be opened; `None` for any other.
-    pub fn why_unopened(&self, name: &str) -> Option<String> {
-        let name = StoreName::parse(name).ok()?;
-        let unopened = self.unopened.read();
-        let unopened = unopened.unwrap_or_else(PoisonError::into_inner);
-        unopened.get(&name).cloned()
-    }
-
     /// A directory beside the stores, on their file system.
     pub(crate) fn scratch(&self) -> Result<Scratch> {
         let path = self.stores_path();
@@ -157,13 +149,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    fn note_unopened(&self, name: &StoreName, error: Error) -> Error {
-        let unopened = self.unopened.write();
-        let mut unopened = unopened.unwrap_or_else(PoisonError::into_inner);
-        unopened.insert(name.clone(), explained(&error));
-        error
     }
 
     fn open_store(&self, name: &StoreName) -> Result<()> {

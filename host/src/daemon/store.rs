@@ -12,7 +12,7 @@ pub(super) const NAME: &str = "default";
 /// Makes the store, if this is the first start.
 pub(super) fn make_default(engine: &Engine) -> Result<(), Error> {
     let stores = engine.stores();
-    if stores.is_empty() {
+    if stores.is_empty() && !engine.has_unopened() {
         let request = StoreRequest {
             name: NAME.to_owned(),
             driver: None,

@@ -43,8 +43,10 @@ pub struct Statfs {
     pub magic: u32,
     /// Bytes in all.
     pub total_bytes: u64,
-    /// Bytes that are free for root.
+    /// Bytes that are free for root; some of them only for what the file system needs itself.
     pub free_bytes: u64,
+    /// Bytes that are free for everyone.
+    pub available_bytes: u64,
     /// Inodes in all; 0 where the file system does not count them.
     pub total_inodes: u64,
     /// Inodes that are free.
@@ -59,6 +61,7 @@ pub fn statfs(fd: BorrowedFd<'_>) -> io::Result<Statfs> {
         magic: magic_bits(found.f_type),
         total_bytes: found.f_blocks.saturating_mul(block_bytes),
         free_bytes: found.f_bfree.saturating_mul(block_bytes),
+        available_bytes: found.f_bavail.saturating_mul(block_bytes),
         total_inodes: found.f_files,
         free_inodes: found.f_ffree,
     })

@@ -16,6 +16,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::Errno;
 
 use crate::Name;
+use crate::filesystem::statfs;
 use crate::raw::{is, os_error};
 use calls::Target;
 
@@ -23,6 +24,8 @@ pub(crate) use calls::has_at_calls;
 
 /// The longest value and the longest list of names that the kernel gives, in bytes.
 const MAX_BYTES: usize = 64 * 1024;
+/// Available bytes with which a file system has room for any attribute that it can keep at all.
+const AMPLE_BYTES: u64 = 1 << 20;
 /// What is tried first, on the stack: most nodes have no attribute at all or one short one.
 const FIRST_BYTES: usize = 512;
 /// How often a reading is repeated that a writer outgrew.
@@ -60,9 +63,11 @@ pub fn get_fd(fd: BorrowedFd<'_>, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// EOPNOTSUPP where the file system has none of this name space, ENOSPC, EPERM for `user.*` on
-/// anything but regular files and directories, E2BIG and ERANGE for sizes that it cannot keep.
+/// anything but regular files and directories, E2BIG and ERANGE for sizes that it cannot keep, or
+/// `InvalidInput` with a text.
 pub fn set(dir: BorrowedFd<'_>, name: &Name, key: &[u8], value: &[u8]) -> io::Result<()> {
-    calls::set(&Target::Entry(dir, name), &checked(key)?, value)
+    let set = calls::set(&Target::Entry(dir, name), &checked(key)?, value);
+    set.map_err(|error| told_apart(error, dir, value))
 }
 
 /// Adds or replaces one attribute of an open node, as [`set`] does.
@@ -70,7 +75,28 @@ pub fn set(dir: BorrowedFd<'_>, name: &Name, key: &[u8], value: &[u8]) -> io::Re
 /// # Errors
 /// As [`set`].
 pub fn set_fd(fd: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
-    calls::set(&Target::Open(fd), &checked(key)?, value)
+    let set = calls::set(&Target::Open(fd), &checked(key)?, value);
+    set.map_err(|error| told_apart(error, fd, value))
+}
+
+/// Tells a file system that is full from one that cannot keep so much for one node: ext4, for one,
+/// has a block for all attributes of a node, and says ENOSPC in both cases.
+fn told_apart(error: io::Error, fd: BorrowedFd<'_>, value: &[u8]) -> io::Error {
+    if !is(&error, libc::ENOSPC) {
+        return error;
+    }
+    let has_room = statfs(fd).is_ok_and(|found| {
+        let has_inodes = found.total_inodes == 0 || found.free_inodes > 0;
+        found.available_bytes >= AMPLE_BYTES && has_inodes
+    });
+    if !has_room {
+        return error;
+    }
+    let text = format!(
+        "the file system has room, but cannot keep {} bytes more of attributes for one file",
+        value.len()
+    );
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// Removes one attribute of `name`.

@@ -33,6 +33,8 @@ pub(crate) struct Layout {
     pub(super) reserve: OnceLock<Arc<Reserve>>,
     pub(super) record: Name,
     pub(super) room: Name,
+    /// A record that is newer than the first one.
+    pub(super) later_record: Name,
     /// What a record is called until it is whole, and once its layer is given up.
     pub(super) new_record: Name,
     pub(super) given_up: Name,
@@ -55,6 +57,7 @@ impl Layout {
             reserve: OnceLock::new(),
             record: name(b"record.json")?,
             room: name(b"d")?,
+            later_record: name(b"record-2.json")?,
             new_record: name(b"record.json.new")?,
             given_up: name(b"given-up.json")?,
         })

@@ -63,21 +63,26 @@ impl Home {
         row.to_text()
     }
 
-    /// Puts another record in the place of a published layer's.
+    /// Writes a further record of a published layer. The first one stays beside it, so that a power cut loses the newer one at
+    /// most; a file that is renamed over another one would be written to the device at once, which delays the next sync.
     pub(crate) fn replace_record(&self, number: u64, record: &Record) -> io::Result<()> {
         let layers = self.layout.area(Area::Layers);
         let layer = node::open_directory(layers, &Name::from_number(number))?;
-        let (layer, new) = (layer.as_fd(), &self.layout.new_record);
-        let written = match record.write(new, layer) {
-            // A kill left one that is not whole.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                node::remove_file(layer, new)?;
-                record.write(new, layer)
+        let layer = layer.as_fd();
+        for name in [&self.layout.record, &self.layout.later_record] {
+            match record.write(name, layer) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => return written.map(drop),
             }
-            written => written,
-        };
-        written?;
-        node::replace(layer, new, &self.layout.record)
+        }
+        let new = &self.layout.new_record;
+        match node::remove_file(layer, new) {
+            // A kill left one that is not whole.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        record.write(new, layer)?;
+        node::replace(layer, new, &self.layout.later_record)
     }
 
     /// Marks a published layer as one that nobody needs: should it still be there after the next start, it is removed.
@@ -116,8 +121,7 @@ impl Home {
         match (move_away(), self.rows.reserve()) {
             // The trash needs a block more for the name.
             (Err(error), Some(reserve)) if error.kind() == io::ErrorKind::StorageFull => {
-                reserve.give_up();
-                move_away()?;
+                reserve.lend(move_away)?;
             }
             (moved, _) => moved?,
         }

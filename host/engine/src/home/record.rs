@@ -3,8 +3,8 @@
 //! The record of a snapshot's layer also holds the snapshot, for the day on which the rows are lost. It is written before the
 //! row and brought to the device with the layer's files, so while there is a row, that counts.
 //!
-//! Invariant: what replaces a layer has a number of its own and a higher revision; only the record of a snapshot's layer is
-//! ever replaced, by a rename.
+//! Invariant: what replaces a layer has a number of its own and a higher revision; a record is never changed, but that of a
+//! snapshot's layer may have a later one beside it.
 
 use super::Layout;
 use crate::{LayerId, Moment, files, words};
@@ -175,9 +175,19 @@ impl Record {
         Ok(bytes)
     }
 
-    /// Reads the record of a layer's open directory.
+    /// Reads the record of a layer's open directory: of a snapshot's layer the later one, if it can be read.
     pub(super) fn read(layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<Row> {
-        let file = node::open_regular(layer, &layout.record)?;
+        let first = Self::read_named(&layout.record, layer)?;
+        if first.record.purpose.is_none() {
+            return Ok(first);
+        }
+        let later = Self::read_named(&layout.later_record, layer).ok();
+        let later = later.filter(|later| later.record.id == first.record.id);
+        Ok(later.unwrap_or(first))
+    }
+
+    fn read_named(name: &Name, layer: BorrowedFd<'_>) -> io::Result<Row> {
+        let file = node::open_regular(layer, name)?;
         let stamp = Stamp::new(&node::stat_fd(file.as_fd())?);
         let record = Self::from_bytes(&files::read_open(File::from(file))?)?;
         Ok(Row { stamp, record })

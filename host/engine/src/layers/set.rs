@@ -261,9 +261,12 @@ impl LayerSet {
             Feature::OverlayNativeDiff => filesystem::probe_native_diff(top),
             Feature::Images => mica_runtime::probe_images(top),
         };
-        let probed = match self.home.rows().reserve() {
-            Some(reserve) => reserve.lend(ask),
-            None => ask(),
+        let probed = match (ask(), self.home.rows().reserve()) {
+            // What a probe makes, it removes.
+            (Err(error), Some(reserve)) if error.kind() == io::ErrorKind::StorageFull => {
+                reserve.lend(ask)
+            }
+            (probed, _) => probed,
         };
         let rows = self.home.rows();
         let fact = format!("has {feature:?}");

@@ -9,6 +9,7 @@
 //!
 //! Invariant: the state is written before a mount is attached, so a mount without state is no one's.
 
+mod holders;
 mod place;
 mod recover;
 mod state;
@@ -16,6 +17,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use holders::holder;
 pub(crate) use place::{Place, Unmounted};
 pub(crate) use state::State;
 pub(crate) use table::Mounts;

@@ -7,7 +7,7 @@ use crate::call::Call;
 use crate::engine::Engine;
 use crate::event::News;
 use crate::layers::{Key, Mode};
-use crate::mounts::{State, Unmounted};
+use crate::mounts::{State, Unmounted, holder};
 use crate::scope::{Intent, Scope};
 use crate::store::Store;
 use crate::stores::explained;
@@ -21,7 +21,7 @@ impl Engine {
     /// comes after all references.
     ///
     /// # Errors
-    /// `unknown-layer`, `not-mounted`; `busy` when processes use it.
+    /// `unknown-layer`, `not-mounted`; `busy` when it is used, with who does if that can be seen.
     pub fn unmount(&self, store: &str, id: &str, when_busy: WhenBusy) -> Result<UnmountView> {
         let id = LayerId::parse(id)?;
         self.check_open()?;
@@ -66,10 +66,9 @@ impl Engine {
             .detach(state)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::ResourceBusy => {
-                    let path = path.display();
+                    let (layer, shown, holder) = (&state.layer, path.display(), holder(&path));
                     Error::Busy(format!(
-                        "layer `{}` is in use: processes hold files below `{path}`",
-                        state.layer
+                        "layer `{layer}`, mounted at `{shown}`, is in use: {holder}"
                     ))
                 }
                 _ => Error::path("unmount", &path, error),

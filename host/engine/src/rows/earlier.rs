@@ -57,9 +57,10 @@ enum Logged {
 pub(super) fn read(home: &Path) -> Result<Option<Earlier>> {
     let path = home.join(DATABASE);
     if !path.exists() {
-        // Without a database, a cache of records is all there may be.
-        let removed = files::remove(&home.join(INDEX));
-        removed.map_err(|error| Error::path("remove", &home.join(INDEX), error))?;
+        // Without a database, a cache of records is all there may be, and it is in nobody's way.
+        if let Err(error) = files::remove(&home.join(INDEX)) {
+            tracing::debug!(home = %home.display(), %error, "an old index stays");
+        }
         return Ok(None);
     }
     let corrupt = |path: &Path, reason: String| Error::Corrupt {

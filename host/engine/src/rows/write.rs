@@ -69,14 +69,17 @@ impl Rows {
         if !is_full || !batch.changes.iter().all(RowChange::frees) {
             return written;
         }
-        if let Some(reserve) = self.reserve() {
-            reserve.give_up();
+        let mut again = || {
+            // What the write-ahead log has taken is free again once the file has it.
+            if let Err(error) = file.checkpoint() {
+                tracing::warn!(path = %self.path.display(), %error, "the write-ahead log cannot be emptied");
+            }
+            self.write(file, &mut batch.changes.iter())
+        };
+        match self.reserve() {
+            Some(reserve) => reserve.lend(again),
+            None => again(),
         }
-        // What the write-ahead log has taken is free again once the file has it.
-        if let Err(error) = file.checkpoint() {
-            tracing::warn!(path = %self.path.display(), %error, "the write-ahead log cannot be emptied");
-        }
-        self.write(file, &mut batch.changes.iter())
     }
 
     fn write(

@@ -6,11 +6,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{FileType, RawDir, SeekFrom, seek};
+use rustix::fs::{FileType, IFlags, RawDir, SeekFrom, ioctl_getflags, ioctl_setflags, seek};
 
 use super::trail::{Level, Trail};
 use crate::node::{
-    Attributes, LISTING_BYTES, open_directory, remove_directory, remove_file, stat_fd,
+    Attributes, LISTING_BYTES, open_directory, open_regular, remove_directory, remove_file, stat_fd,
 };
 use crate::raw::{is, os_error};
 use crate::{Name, btrfs};
@@ -49,14 +49,15 @@ impl Level for Emptied {
 
 /// Removes `name` with all that lies below it, of any depth, and says how many nodes that were; a
 /// btrfs subvolume goes in one piece and counts as one. Symbolic links are removed, not followed.
-/// Stops at the first failure; a further call goes on.
+/// Stops at the first failure; a further call goes on. Immutable and append-only nodes lose these flags first, which
+/// needs CAP_LINUX_IMMUTABLE.
 ///
 /// # Errors
-/// ENOENT when the name does not exist, EXDEV where something is mounted below it (EBUSY when that
+/// EPERM without that capability; ENOENT when the name does not exist, EXDEV where something is mounted below it (EBUSY when that
 /// is a file), ESTALE when someone moves directories of the tree away, ENOTEMPTY when someone keeps
 /// filling it.
 pub fn remove(dir: BorrowedFd<'_>, name: &Name) -> io::Result<u64> {
-    match remove_file(dir, name) {
+    match forced(dir, name, remove_file) {
         Ok(()) => return Ok(1),
         Err(error) if is(&error, libc::EISDIR) => {}
         Err(error) => return Err(error),
@@ -122,7 +123,7 @@ impl Walk {
             Err(error) if is(&error, libc::ENOENT) => {}
             // Someone put something else in its place.
             Err(error) if is(&error, libc::ELOOP) || is(&error, libc::ENOTDIR) => {
-                self.removed += removed_count(remove_file(dir, &name))?;
+                self.removed += removed_count(forced(dir, &name, remove_file))?;
             }
             Err(error) => return Err(error),
         }
@@ -136,7 +137,7 @@ impl Walk {
         };
         let name = level.name.clone();
         let above = self.trail.above()?.unwrap_or(outside);
-        match remove_directory(above, &name) {
+        match forced(above, &name, remove_directory) {
             Err(error) if is(&error, libc::ENOTEMPTY) => return self.read_again(error),
             outcome => self.removed += removed_count(outcome)?,
         }
@@ -200,7 +201,7 @@ fn empty_page(
         if is_directory {
             pending.push(name);
         } else {
-            match remove_file(dir, &name) {
+            match forced(dir, &name, remove_file) {
                 Err(error) if is(&error, libc::EISDIR) => pending.push(name),
                 outcome => removed += removed_count(outcome)?,
             }
@@ -210,6 +211,43 @@ fn empty_page(
         }
     }
     Ok((removed, true))
+}
+
+/// Removes a name, if need be after its node and the directory have lost the flags that forbid it.
+fn forced(
+    dir: BorrowedFd<'_>,
+    name: &Name,
+    remove: fn(BorrowedFd<'_>, &Name) -> io::Result<()>,
+) -> io::Result<()> {
+    match remove(dir, name) {
+        Err(error) if is(&error, libc::EPERM) => {
+            let mut is_freed = clear_flags(dir)?;
+            // Only regular files and directories have flags, and opening one does nothing to it.
+            if let Ok(node) = open_directory(dir, name).or_else(|_| open_regular(dir, name)) {
+                is_freed |= clear_flags(node.as_fd())?;
+            }
+            if is_freed {
+                remove(dir, name)
+            } else {
+                Err(error)
+            }
+        }
+        outcome => outcome,
+    }
+}
+
+/// Takes the flags off an open node that forbid its removal. Says whether it had any.
+fn clear_flags(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let forbidding = IFlags::IMMUTABLE | IFlags::APPEND;
+    let Ok(flags) = ioctl_getflags(fd) else {
+        // A file system without flags.
+        return Ok(false);
+    };
+    if !flags.intersects(forbidding) {
+        return Ok(false);
+    }
+    ioctl_setflags(fd, flags - forbidding)?;
+    Ok(true)
 }
 
 /// One name is gone; that someone else removed it is as good, but not counted.
