@@ -2,7 +2,7 @@
 # A real containerd with Mica as its snapshotter, and from 1.7.4 on as its differ: two images, containers, restarts of both
 # daemons, and nothing left.
 #
-# usage: run.sh [overlay|btrfs|vfs] [DIRECTORY]
+# usage: run.sh [overlay|erofs|btrfs|vfs] [DIRECTORY]
 #
 # DIRECTORY holds an unpacked package of another containerd (dpkg-deb --extract); without it the machine's own runs.
 #

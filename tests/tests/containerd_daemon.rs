@@ -88,6 +88,11 @@ mod peers {
     }
 
     #[test]
+    fn containerd_2_unpacks_by_mica_on_erofs() {
+        example("erofs", Some("containerd-2"));
+    }
+
+    #[test]
     fn containerd_2_unpacks_by_mica_on_vfs() {
         example("vfs", Some("containerd-2"));
     }
