@@ -110,6 +110,7 @@ impl Home for PlainHome {
             Feature::Reflink => mica_sys::filesystem::probe_reflink(self.fd.as_fd()),
             Feature::Overlay => mica_sys::filesystem::probe_overlay(self.fd.as_fd()),
             Feature::OverlayNativeDiff => mica_sys::filesystem::probe_native_diff(self.fd.as_fd()),
+            Feature::Images => mica_runtime::probe_images(self.fd.as_fd()),
         };
         Ok(match found.unwrap() {
             mica_sys::filesystem::Support::Available => Support::Available,

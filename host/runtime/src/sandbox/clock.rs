@@ -155,7 +155,9 @@ mod tests {
     fn the_clock_ticks_while_an_operation_runs_and_rests_afterwards() {
         let (shared, ticks) = (Arc::<Shared>::default(), Arc::<AtomicU64>::default());
         let (of_thread, counted) = (Arc::clone(&shared), Arc::clone(&ticks));
-        let advance = move || drop(counted.fetch_add(1, Ordering::SeqCst));
+        let advance = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        };
         let thread = std::thread::spawn(move || of_thread.tick(advance));
         let clock = Clock::of(Arc::clone(&shared), thread);
         let counter = clock.counter();
