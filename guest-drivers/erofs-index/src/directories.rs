@@ -3,6 +3,10 @@
 use crate::format::{BLOCK, ENTRY, entry_type};
 use alloc::vec::Vec;
 
+/// [`ENTRY`] where memory is counted.
+const ENTRY_BYTES: usize = 12;
+const _: () = assert!(ENTRY_BYTES as u64 == ENTRY);
+
 /// An entry of a directory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
@@ -46,7 +50,7 @@ pub(crate) fn write(entries: &[Entry<'_>]) -> Vec<u8> {
 }
 
 fn write_block(entries: &[Entry<'_>], out: &mut Vec<u8>) {
-    let mut offset = entries.len() * ENTRY as usize;
+    let mut offset = entries.len() * ENTRY_BYTES;
     for entry in entries {
         out.extend_from_slice(&entry.number.to_le_bytes());
         out.extend_from_slice(&u16::try_from(offset).unwrap_or(0).to_le_bytes());

@@ -64,7 +64,7 @@ impl Index {
         let root = self.inode_of.first().copied().flatten();
         let root = root.and_then(|place| self.inodes.get(place));
         let root = root.map_or(0, |inode| inode.at / INODE_STEP);
-        out.resize(SUPERBLOCK as usize, 0);
+        fill(out, SUPERBLOCK);
         put(out, &MAGIC.to_le_bytes());
         put(out, &[0; 4]);
         put(out, &COMPATIBLE.to_le_bytes());
@@ -81,14 +81,14 @@ impl Index {
         put(out, &[0; 2]);
         put(out, &ARCHIVE_DEVICE.to_le_bytes());
         put(out, &SLOT_NUMBER.to_le_bytes());
-        out.resize(SUPERBLOCK as usize + 128, 0);
+        fill(out, SUPERBLOCK + 128);
         for byte in archive.sha256 {
             put(out, &[digit(byte >> 4), digit(byte & 15)]);
         }
         let blocks = archive.size_bytes.div_ceil(BLOCK);
         put(out, &narrow::<u32>(blocks).to_le_bytes());
         put(out, &narrow::<u32>(self.length / BLOCK).to_le_bytes());
-        out.resize(FIRST_INODE as usize, 0);
+        fill(out, FIRST_INODE);
     }
 
     fn write_inode(&self, number: usize, inode: &Inode, out: &mut Vec<u8>) {
@@ -164,6 +164,11 @@ fn write_chunks(inode: &Inode, data: &Data, out: &mut Vec<u8>) {
 
 fn put(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
+}
+
+/// Fills up with zeros to a place of the image, whose beginning `out` is.
+fn fill(out: &mut Vec<u8>, at: u64) {
+    out.resize(usize::try_from(at).unwrap_or(out.len()), 0);
 }
 
 /// A number that was checked to fit.

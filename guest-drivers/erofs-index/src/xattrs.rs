@@ -59,7 +59,8 @@ pub(crate) fn write(xattrs: &[Xattr], out: &mut Vec<u8>) {
     if xattrs.is_empty() {
         return;
     }
-    out.extend_from_slice(&[0; XATTR_HEADER as usize]);
+    let header = usize::try_from(XATTR_HEADER).unwrap_or(0);
+    out.extend(core::iter::repeat_n(0, header));
     for xattr in xattrs {
         let Some((prefix, rest)) = split(&xattr.name) else {
             continue;

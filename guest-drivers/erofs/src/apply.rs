@@ -116,7 +116,7 @@ fn with_below<T>(
 fn seal(parts: &Parts, source: &Source, index: &Index, entries: u64) -> Result<()> {
     let room = &parts.room;
     let kept = images::kept(source).doing(|| "keep the archive")?;
-    let sha256 = kept.sha256.try_into().map_err(|_| {
+    let sha256 = kept.sha256.try_into().map_err(|_other| {
         Error::NotSupported("the host has another kind of digest than SHA-256".to_owned())
     })?;
     let archive = Archive {

@@ -121,19 +121,17 @@ impl Driver for Erofs {
             pairs.push((key.to_owned(), value));
         };
         // The name is one for all layers below; of a chain of both kinds there is none to tell.
-        let mut kinds = below.iter().map(|layer| own(layer));
-        let first = kinds.next().transpose()?;
-        let name = match first {
-            Some(first) => kinds
-                .try_fold(Some(first), |all, kind| {
-                    Ok::<_, Error>(all.filter(|all| kind.is_ok_and(|kind| kind == *all)))
-                })?
-                .and_then(|kind| match kind {
-                    Own::Upper => Some(UPPER),
-                    Own::Image => Some(IMAGE),
-                    Own::Both => None,
-                }),
-            None => None,
+        let kinds: Vec<Own> = below
+            .iter()
+            .map(|layer| own(layer))
+            .collect::<Result<_>>()?;
+        let name = match kinds.split_first() {
+            Some((first, rest)) if rest.iter().all(|kind| kind == first) => match first {
+                Own::Upper => Some(UPPER),
+                Own::Image => Some(IMAGE),
+                Own::Both => None,
+            },
+            _ => None,
         };
         if let Some(name) = name {
             tell("LowerDir", name);

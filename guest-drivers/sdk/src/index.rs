@@ -94,7 +94,7 @@ impl<S: Source> Reading<S> {
     fn take_node(&mut self, entry: &Entry, parent: &[&[u8]], name: &[u8]) -> Fit {
         if entry.kind == Kind::HardLink {
             // Unpacking tells what is wrong with a target.
-            let target = name::split(&entry.link).map_err(|_| Unfit::LinkTarget);
+            let target = name::split(&entry.link).map_err(|_told| Unfit::LinkTarget);
             return Ok(target.and_then(|target| self.tree.link(parent, name, &target)));
         }
         let content = match entry.kind {

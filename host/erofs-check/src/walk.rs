@@ -67,7 +67,7 @@ impl Walk<'_> {
     fn find(&mut self, number: u64, above: u64, at: u64) -> Result<usize, Refusal> {
         let place = number.checked_mul(STEP).ok_or(Rule::Place.at(at))?;
         let index = self.found.len();
-        let serial = u32::try_from(index + 1).map_err(|_| Rule::Counts.at(at))?;
+        let serial = u32::try_from(index + 1).map_err(|_too_many| Rule::Counts.at(at))?;
         let blocks = self.facts.archive_blocks;
         let (inode, end) = inode::check(&self.image, place, self.next, serial, blocks)?;
         self.image.zeros(self.next, place, Rule::Zeros)?;
