@@ -18,7 +18,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 /// The list's name in a layer's room.
 const NAME: &[u8] = b"copied";
 /// What the file begins with.
-const HEAD: &[u8; 8] = b"copied1\n";
+const HEAD: &[u8; HEAD_BYTES as usize] = b"copied1\n";
+/// Its bytes.
+const HEAD_BYTES: u32 = 8;
 /// Bytes of a part that is read or written at once; the host takes 256 KiB.
 const PART: u32 = 256 << 10;
 /// Files that a list holds: 32 MiB, a quarter of a guest's memory. Of further ones the contents are read.
@@ -136,7 +138,7 @@ impl Copies {
             return Ok(Self::default());
         };
         let mut prints = Vec::new();
-        if file.read(0, HEAD.len() as u32).doing(doing)? != HEAD {
+        if file.read(0, HEAD_BYTES).doing(doing)? != HEAD {
             return Ok(Self::default());
         }
         while prints.len() < MOST {

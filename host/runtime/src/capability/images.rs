@@ -210,7 +210,7 @@ impl wit::Host for State {
             .and_then(|sealed| node::open_regular(sealed.as_fd(), &named(ARCHIVE)?))
             .map_err(failed("open `sealed/layer.tar`"))?;
         let source = Source::from_reader(Box::new(File::from(opened)));
-        Ok(self.handles.push(source)?)
+        self.handles.push(source)
     }
 
     fn seal(&mut self, room: Resource<Directory>, archive: Resource<Source>) -> HostResult<()> {
@@ -237,7 +237,7 @@ impl wit::Host for State {
         let top = attached(room.fd(), self.limits.index_bytes)?;
         let name = named(TOP).map_err(failed("open the image"))?;
         let position = Position::InRoom { layer, name };
-        Ok(self.handles.push(Directory::read_only(top, position))?)
+        self.handles.push(Directory::read_only(top, position))
     }
 
     fn send(&mut self, room: Resource<Directory>, sink: Resource<Sink>) -> HostResult<()> {

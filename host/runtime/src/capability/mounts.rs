@@ -208,9 +208,8 @@ impl wit::Host for State {
         };
         let detached = mount::overlay(&plan)
             .map_err(|error| Failure::from_io("mount overlay view", &error))?;
-        Ok(self
-            .handles
-            .push(Mount::detached(detached, Access::ReadOnly))?)
+        self.handles
+            .push(Mount::detached(detached, Access::ReadOnly))
     }
 
     fn bind(

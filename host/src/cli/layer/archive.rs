@@ -62,7 +62,10 @@ fn report(context: &Context, operation: Option<&str>) -> Result<Value, Failure> 
     };
     let target = format!("/v1/operations/{}", segment(operation));
     let mut document = context.client.get(&target)?;
-    Ok(document["report"].take())
+    Ok(document
+        .get_mut("report")
+        .map(Value::take)
+        .unwrap_or_default())
 }
 
 /// What an archive does not hold of its layer, one line each; empty if it holds all.
@@ -106,8 +109,8 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
     let count_bytes = received.count_bytes;
     let mut document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
     for name in ["left_out_count", "first_left_out"] {
-        if let Some(told) = report.get(name) {
-            document[name] = told.clone();
+        if let (Some(told), Some(fields)) = (report.get(name), document.as_object_mut()) {
+            fields.insert(name.to_owned(), told.clone());
         }
     }
     context.printer.result(&document, || {

@@ -93,7 +93,11 @@ fn tree_of(node: BorrowedFd<'_>, uuid: Uuid) -> io::Result<Option<u64>> {
     if number == 0 {
         return Ok(None);
     }
-    let [low, high] = [number, number >> 64].map(|half| half as u64);
+    let (halves, _nothing) = uuid.as_chunks();
+    let [low, high] = halves else {
+        return Ok(None);
+    };
+    let (low, high) = (u64::from_le_bytes(*low), u64::from_le_bytes(*high));
     let found = Wanted::one(UUID_TREE, low, UUID).at(high).find(node)?;
     Ok(found.item().and_then(|item| item.u64_at(0)))
 }

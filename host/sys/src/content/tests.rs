@@ -212,7 +212,9 @@ fn reserved_room_changes_no_length_and_too_much_of_it_is_an_error() {
 fn contents_are_the_same_byte_by_byte_holes_included() {
     for place in [Place::new(), Place::elsewhere()] {
         for length in [0_usize, 1, 4096, 131_072, 131_073, 700_001] {
-            let content: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+            let content: Vec<u8> = (0..length)
+                .map(|index| u8::try_from(index % 251).unwrap())
+                .collect();
             place.write("a", &content);
             place.write("b", &content);
             let open = |name: &str| File::open(place.path(name)).unwrap();

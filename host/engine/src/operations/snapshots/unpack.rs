@@ -14,16 +14,15 @@ use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
 use std::path::Path;
 use std::sync::Arc;
 
+/// A snapshot, and how it is mounted.
+type Told = (Arc<Snapshot>, Arc<[SnapshotMount]>);
+
 impl Engine {
     /// The active snapshot whose own files lie in this directory, and how it is mounted; nothing if there is none.
     ///
     /// # Errors
     /// `unknown-store`, `no-snapshots`; those of [`Engine::snapshot_mounts`].
-    pub fn snapshot_in(
-        &self,
-        store: &str,
-        directory: &Path,
-    ) -> Result<Option<(Arc<Snapshot>, Arc<[SnapshotMount]>)>> {
+    pub fn snapshot_in(&self, store: &str, directory: &Path) -> Result<Option<Told>> {
         let snapshot = {
             let store = self.usable_store(store)?;
             let _life = store.enter()?;

@@ -58,10 +58,6 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "`at` is a place between characters, where the last word ended"
-    )]
     fn rest(&self) -> &'a str {
         &self.input[self.at..]
     }
@@ -77,7 +73,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes characters as long as they fit.
-    #[expect(clippy::indexing_slicing, reason = "the length was found in this text")]
     fn take(&mut self, fits: fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let length = rest
@@ -88,7 +83,6 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next word, and where it begins.
-    #[expect(clippy::indexing_slicing, reason = "both are places of this text")]
     pub(super) fn next(&mut self) -> (usize, Word<'a>) {
         self.take(char::is_whitespace);
         let start = self.at;
@@ -117,7 +111,6 @@ impl<'a> Scanner<'a> {
         (start, word)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "both are places of this text")]
     fn quoted(&mut self, quote: char) -> Word<'a> {
         let start = self.at;
         let mut characters = self.rest().char_indices().skip(1);
