@@ -1,8 +1,8 @@
 //! A reader that another thread reads ahead, and a digest that a third thread makes of the same bytes: inflating, hashing
 //! and writing are done at the same time.
 //!
-//! Invariant: at most [`PIECES`] pieces lie between two threads; the digest is of all bytes that were handed out, and is
-//! there only after the end was.
+//! Invariant: at most [`PIECES`] pieces lie between two threads, so a slow driver holds the decompressor back
+//! (backpressure); the digest is of all bytes that were handed out, and is there only after the end was.
 
 use axum::body::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -27,16 +27,29 @@ pub(in crate::api) struct Ahead {
 #[derive(Debug)]
 pub(in crate::api) struct Summed(JoinHandle<(Sha256, u64)>);
 
+/// Reads on a thread of its own.
+///
+/// # Errors
+/// Where the thread cannot be started.
+pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Result<Ahead> {
+    let (to_reader, pieces) = sync_channel(PIECES);
+    let named = std::thread::Builder::new().name("mica-inflate".to_owned());
+    named.spawn(move || read_all(reader, &to_reader))?;
+    Ok(Ahead {
+        pieces,
+        current: Bytes::new(),
+        to_digest: None,
+    })
+}
+
 /// Reads on a thread of its own, and makes a digest on another.
 ///
 /// # Errors
 /// Where a thread cannot be started.
 pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(Ahead, Summed)> {
-    let (to_reader, pieces) = sync_channel(PIECES);
     let (to_digest, digested) = sync_channel::<Bytes>(PIECES);
-    let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
-    named("mica-inflate").spawn(move || read_all(reader, &to_reader))?;
-    let sum = named("mica-digest").spawn(move || {
+    let named = std::thread::Builder::new().name("mica-digest".to_owned());
+    let sum = named.spawn(move || {
         let (mut digest, mut count) = (Sha256::new(), 0);
         for piece in digested {
             digest.update(&piece);
@@ -45,9 +58,8 @@ pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(A
         (digest, count)
     })?;
     let reader = Ahead {
-        pieces,
-        current: Bytes::new(),
         to_digest: Some(to_digest),
+        ..read_ahead(reader)?
     };
     Ok((reader, Summed(sum)))
 }

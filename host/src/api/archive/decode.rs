@@ -2,6 +2,7 @@
 //!
 //! Invariant: one compression at most is undone; what comes out is bounded.
 
+use super::ahead::read_ahead;
 use super::bound::{Bounded, Counted};
 use super::zstd::Frames;
 use crate::config::ApiLimits;
@@ -32,6 +33,15 @@ pub(in crate::api) enum Wanted {
     Found,
     /// This one.
     Told(Coding),
+}
+
+/// On which thread a compression is undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::api) enum Inflating {
+    /// On the one that reads.
+    Here,
+    /// On one of its own, while the driver writes what came before.
+    Ahead,
 }
 
 /// Keeps the first thing that went wrong in an archive's own bytes.
@@ -70,12 +80,14 @@ impl<R: Read> Read for Noting<R> {
 pub(in crate::api) fn decode(
     reader: impl Read + Send + 'static,
     wanted: Wanted,
+    inflating: Inflating,
     limits: &ApiLimits,
 ) -> (Box<dyn Read + Send>, Fault) {
     let fault = Fault::default();
     let late = Late {
         state: State::Before(Some(Box::new(reader))),
         wanted,
+        inflating,
         limits: limits.clone(),
     };
     let noting = Noting {
@@ -94,6 +106,7 @@ enum State {
 struct Late {
     state: State,
     wanted: Wanted,
+    inflating: Inflating,
     limits: ApiLimits,
 }
 
@@ -102,7 +115,11 @@ impl Read for Late {
         if let State::Before(reader) = &mut self.state {
             let gone = || io::Error::other("the archive was given up");
             let reader = reader.take().ok_or_else(gone)?;
-            self.state = State::Open(open(reader, self.wanted, &self.limits)?);
+            let opened = open(reader, self.wanted, &self.limits)?;
+            self.state = State::Open(match (opened, self.inflating) {
+                (Opened::Compressed(inflated), Inflating::Ahead) => Box::new(read_ahead(inflated)?),
+                (Opened::Compressed(reader) | Opened::Plain(reader), _) => reader,
+            });
         }
         match &mut self.state {
             State::Open(reader) => reader.read(buffer),
@@ -111,11 +128,17 @@ impl Read for Late {
     }
 }
 
+/// An archive without its compression, if it had one.
+enum Opened {
+    Plain(Box<dyn Read + Send>),
+    Compressed(Box<dyn Read + Send>),
+}
+
 fn open(
     mut reader: Box<dyn Read + Send>,
     wanted: Wanted,
     limits: &ApiLimits,
-) -> io::Result<Box<dyn Read + Send>> {
+) -> io::Result<Opened> {
     let mut first = Vec::with_capacity(MAGIC_BYTES);
     (&mut reader)
         .take(MAGIC_BYTES as u64)
@@ -129,12 +152,13 @@ fn open(
     let (most, expansion) = (limits.archive_bytes, limits.expansion);
     let compressed = |inner| Bounded::new(inner, most, expansion, Some(Arc::clone(&taken)));
     Ok(match coding {
-        Coding::Plain => Box::new(Bounded::new(counted, most, expansion, None)),
-        Coding::Gzip => Box::new(compressed(gzip(counted))),
+        Coding::Plain => Opened::Plain(Box::new(Bounded::new(counted, most, expansion, None))),
+        Coding::Gzip => Opened::Compressed(Box::new(compressed(gzip(counted)))),
         Coding::Zstd => {
             let buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
             let frames = Frames::new(buffered, limits.zstd_window_bytes);
-            Box::new(compressed(Box::new(frames) as Box<dyn Read + Send>))
+            let frames: Box<dyn Read + Send> = Box::new(frames);
+            Opened::Compressed(Box::new(compressed(frames)))
         }
     })
 }
@@ -194,15 +218,25 @@ mod tests {
     }
 
     fn unpack(bytes: Vec<u8>, wanted: Wanted) -> io::Result<Vec<u8>> {
-        let (mut reader, fault) = decode(io::Cursor::new(bytes), wanted, &ApiLimits::default());
-        let mut read = Vec::new();
-        let result = reader.read_to_end(&mut read);
-        assert_eq!(
-            fault.take().is_some(),
-            result.is_err(),
-            "a fault is noted, and nothing else"
-        );
-        result.map(|_| read)
+        let unpack = |inflating| {
+            let (bytes, limits) = (io::Cursor::new(bytes.clone()), ApiLimits::default());
+            let (mut reader, fault) = decode(bytes, wanted, inflating, &limits);
+            let mut read = Vec::new();
+            let result = reader.read_to_end(&mut read);
+            assert_eq!(
+                fault.take().is_some(),
+                result.is_err(),
+                "a fault is noted, and nothing else"
+            );
+            result.map(|_| read)
+        };
+        let (here, ahead) = (unpack(Inflating::Here), unpack(Inflating::Ahead));
+        match (&here, &ahead) {
+            (Ok(here), Ok(ahead)) => assert_eq!(here, ahead),
+            (Err(here), Err(ahead)) => assert_eq!(here.to_string(), ahead.to_string()),
+            other => panic!("one thread or two make a difference: {other:?}"),
+        }
+        ahead
     }
 
     #[test]

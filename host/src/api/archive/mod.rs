@@ -15,7 +15,7 @@ pub(in crate::api) mod transfer;
 mod zstd;
 
 pub(in crate::api) use ahead::ahead;
-pub(in crate::api) use decode::{Coding, Wanted, decode};
+pub(in crate::api) use decode::{Coding, Inflating, Wanted, decode};
 pub(in crate::api) use transfer::Target;
 
 use bridge::{bridge, drain};

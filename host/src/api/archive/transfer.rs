@@ -2,7 +2,7 @@
 //!
 //! Invariant: a client that goes away ends the operation, whichever way the archive went.
 
-use super::{Fault, Wanted, bridge, decode, drain};
+use super::{Fault, Inflating, Wanted, bridge, decode, drain};
 use crate::api::dispatch::{dispatch, ended};
 use crate::api::refusal::{Refusal, RequestError};
 use crate::api::stream::{self, CancelOnDrop, Raw};
@@ -72,7 +72,7 @@ pub(in crate::api) async fn apply(
     } = into;
     let doing = format!("apply an archive to layer `{id}` in store `{store}`");
     let (feeder, reader) = bridge(idle);
-    let (reader, fault) = decode(reader, wanted, limits);
+    let (reader, fault) = decode(reader, wanted, Inflating::Ahead, limits);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || engine.apply(&store, &id, form, Source::from_reader(reader), token);

@@ -13,7 +13,7 @@ use super::bindings::containerd::types::{Descriptor, Mount};
 use super::message::{REFERENCE, mounts};
 use super::service::Service;
 use super::status::invalid;
-use crate::api::archive::{Wanted, ahead, decode};
+use crate::api::archive::{Inflating, Wanted, ahead, decode};
 use mica_engine::{Blob, Error, SafeText, Snapshot, Source};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ impl Diff for Service {
                 ),
                 source,
             })?;
-            let (reader, fault) = decode(blob, Wanted::Found, &limits);
+            let (reader, fault) = decode(blob, Wanted::Found, Inflating::Here, &limits);
             let threads = |source| Error::Io {
                 doing: doing.clone(),
                 source,
