@@ -10,8 +10,13 @@ directory=$1
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 # The mirror that this machine installs from.
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
-    grep -v security | head -n 1)
+mirror_of_debian() {
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' |
+        grep -v security | head -n 1
+}
+mirror=$(mirror_of_debian)
+# Whose packages a mirror has is known only when it has been asked once.
+[ -n "$mirror" ] || { apt-get -qq update && mirror=$(mirror_of_debian); }
 [ -n "$mirror" ] || { echo "no mirror of Debian's packages is known to apt" >&2; exit 1; }
 
 # fetch SUITE VERSION NAME: the package containerd whose version begins so.
