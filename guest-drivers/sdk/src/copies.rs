@@ -10,6 +10,8 @@
 //! the step in which it was begun (an original) or ended (a copy): a later change has a later time.
 //!
 //! Invariant: 8 bytes of memory and of disk for each file, up to [`MOST`] files.
+//!
+//! See docs/decisions/0010-equal-size-and-time-is-compared-by-content.md.
 
 use crate::host::directory::{Directory, File};
 use crate::{Attributes, Code, Doing as _, Result, Timestamp};

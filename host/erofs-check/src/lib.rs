@@ -11,6 +11,8 @@
 //!
 //! Invariant: no recursion, no memory by what the image claims (it is at most proportional to the image's own length), one
 //! pass, and an answer for any bytes.
+//!
+//! See docs/decisions/0019-an-index-is-checked-by-its-order.md.
 
 mod bytes;
 mod chunks;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: the only place that decides it. A driver is held responsible for what it did alone and for nothing that
 //! others can make it do: what it was given, for whom it waited, and how busy the machine was.
+//!
+//! See docs/decisions/0026-faults-count-for-what-a-driver-did-alone.md.
 
 use crate::capability::meter::{Meter, Stop};
 use crate::{Code, Error};

@@ -7,6 +7,8 @@
 //!
 //! Invariant: the threads end when the connection does, or when the daemon gives it up; no one waits for them but the
 //! daemon at its end.
+//!
+//! See docs/decisions/0025-a-runtime-per-containerd-connection.md.
 
 use std::future::Future;
 use std::io;

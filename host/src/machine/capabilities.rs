@@ -1,6 +1,8 @@
 //! The rights of this process, as the kernel lists them.
 //!
 //! Invariant: one table says which capabilities the daemon uses; it keeps those and no other.
+//!
+//! See docs/decisions/0030-nine-capabilities-stay.md.
 
 /// A capability that the daemon uses: its bit, its name, and for what.
 pub(super) struct Capability {

@@ -5,6 +5,8 @@
 //! changed, and nothing is walked.
 //!
 //! Invariant: nothing is changed, and what takes long ends when it is cancelled.
+//!
+//! See docs/decisions/0011-usage-is-measured-by-the-host.md.
 
 use crate::call::Call;
 use crate::engine::Engine;

@@ -13,6 +13,8 @@
 //!
 //! Invariant: when a commit returns, its changes are on the device, and so are the names of the layers that they
 //! speak of. One that fails has changed nothing; if no one can know that, the rows change no more until a restart.
+//!
+//! See docs/decisions/0023-rows-are-one-sqlite-database.md.
 
 mod earlier;
 mod file;

@@ -1,6 +1,8 @@
 //! One round of group commit: what waits is written in one transaction.
 //!
 //! Invariant: a failure that leaves open what is on the device ends all changes until a restart.
+//!
+//! See docs/decisions/0024-a-failed-commit-is-undone-or-ends-changes.md.
 
 use super::file::{RowFile, Unwritten};
 use super::{After, Batch, LATER_COUNT, Later, RowChange, Rows};

@@ -17,6 +17,8 @@
 //! A driver's answer that breaks one of them is the driver's fault, and nothing goes out.
 //!
 //! Invariant: a [`CheckedView`] is made by [`ViewRules::check`] alone, and paths are made of nothing else.
+//!
+//! See docs/decisions/0001-mounts-for-containerd-are-planned.md.
 
 use super::{Snapshot, SnapshotKind, Snapshots, shown};
 use crate::layers::LayerSet;

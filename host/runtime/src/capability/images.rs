@@ -8,6 +8,8 @@
 //!
 //! Invariant: no bytes are mounted that [`mica_erofs_check`] has not passed, and none over another archive than they
 //! were made for, as far as its size tells; its digest is compared when it is sealed and whenever it is sent.
+//!
+//! See docs/decisions/0018-an-image-is-attached-below-its-room.md.
 
 mod one;
 mod probe;

@@ -1,6 +1,8 @@
 //! What a handle into a private copy of a layer knows of the original.
 //!
 //! Invariant: goes along with every handle that is reached from another, through directories and mounts alike.
+//!
+//! See docs/decisions/0027-a-shared-file-is-separated-at-its-first-change.md.
 
 use mica_sys::Name;
 use mica_sys::tree::{Seen, SharedFiles};

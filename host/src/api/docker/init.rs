@@ -12,6 +12,8 @@
 //! All of it is on disk before the answer, and nothing of it here.
 //!
 //! Invariant: what cannot be served is refused by `Init`, not by a later call.
+//!
+//! See docs/decisions/0039-a-docker-socket-serves-one-store.md.
 
 use super::messages::{Capabilities, InitRequest, Reply, Request};
 use super::{Answer, Shared, answer, call, done, read};

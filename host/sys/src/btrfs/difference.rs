@@ -6,6 +6,8 @@
 //! or went, not on the size of the trees.
 //!
 //! Invariant: whatever differs is found, or nothing is said; what is found may still be equal.
+//!
+//! See docs/decisions/0012-btrfs-is-asked-what-changed.md.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;

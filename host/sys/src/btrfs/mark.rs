@@ -9,6 +9,8 @@
 //! that.
 //!
 //! Invariant: an attribute tells what was made there; nothing is ever made good by what is found.
+//!
+//! See docs/decisions/0013-subvolumes-are-noted-by-uuid.md.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;

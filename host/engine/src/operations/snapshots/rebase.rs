@@ -5,6 +5,8 @@
 //! plans, not from its name.
 //!
 //! Invariant: a layer that does not end as the upper directory over its new parent's is as it was.
+//!
+//! See docs/decisions/0037-a-commit-may-name-the-parent.md.
 
 use super::look::owned;
 use super::prepare::committed;

@@ -5,6 +5,8 @@
 //! at, so the cost is one sum over each header.
 //!
 //! Invariant: memory does not depend on what is written.
+//!
+//! See docs/decisions/0033-the-frame-of-an-archive-is-checked-in-the-sink.md.
 
 use super::records::Records;
 use std::fmt;
