@@ -67,15 +67,15 @@ pub fn hostile_btrfs_driver() -> Vec<u8> {
 
 /// The same guest, but that it exports `diff-driver`, and lies in it.
 pub fn hostile_diff_driver() -> Vec<u8> {
+    hostile_full_driver("hostile", "")
+}
+
+/// The same, under a name, and with a fault.
+pub fn hostile_full_driver(name: &str, fault: &str) -> Vec<u8> {
     let source = repository().join("tests/guests/hostile");
-    let environment = [("HOSTILE_NAME", "hostile")];
-    featured(
-        &source,
-        "hostile",
-        "hostile-diffs",
-        &environment,
-        &["diffs"],
-    )
+    let key = format!("hostile-diffs-{name}-{fault}");
+    let environment = [("HOSTILE_NAME", name), ("HOSTILE_FAULT", fault)];
+    featured(&source, "hostile", &key, &environment, &["diffs"])
 }
 
 /// The guest that writes indexes which no kernel should read; see its source.

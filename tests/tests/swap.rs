@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use mica_tests::archive::archive;
-use mica_tests::build::{hello_driver, hostile_driver};
+use mica_tests::build::{hello_driver, hostile_driver, hostile_full_driver};
 use mica_tests::client::Against;
 use mica_tests::history::seen;
 use mica_tests::lab::{FileSystem, Lab};
@@ -124,7 +124,8 @@ fn a_bad_build_is_refused_and_the_old_one_goes_on() {
     bench.store.create("held", Some("base")).expect("create");
     let path = bench.store.mount("held").expect("mount");
     let before = generation(&bench, "vfs");
-    let builds: [(&str, Vec<u8>, &str); 6] = [
+    let full = |fault| hostile_full_driver("vfs", fault);
+    let builds: [(&str, Vec<u8>, &str); 7] = [
         ("junk", b"this is no component".to_vec(), ""),
         ("a core module", b"\0asm\x01\0\0\0".to_vec(), ""),
         ("an empty component", b"\0asm\x0d\0\x01\0".to_vec(), ""),
@@ -133,17 +134,14 @@ fn a_bad_build_is_refused_and_the_old_one_goes_on() {
             hostile_driver("another", ""),
             "another",
         ),
-        ("a trap in init", hostile_driver("vfs", "init"), "vfs"),
-        ("a trap in create", hostile_driver("vfs", "create"), "vfs"),
+        ("another world", hostile_driver("vfs", ""), "world `proto`"),
+        ("a trap in init", full("init"), "vfs"),
+        ("a trap in create", full("create"), "vfs"),
     ];
     for (what, build, names) in builds {
         let watch = bench.watch();
-        let problem = bench
-            .daemon
-            .client
-            .swap_driver("vfs", Some(&build))
-            .expect_err(what);
-        println!("{what}: {problem:?}");
+        let swapped = bench.daemon.client.swap_driver("vfs", Some(&build));
+        let problem = swapped.expect_err(what);
         assert!(
             problem.status == 422 || problem.status == 409,
             "{what}: {problem:?}"
