@@ -59,7 +59,12 @@ impl Report {
         let mut times: Vec<Vec<Duration>> = sides.iter().map(|_| Vec::new()).collect();
         // The first round warms the caches up and does not count.
         for round in 0..=self.rounds {
-            for (side, times) in sides.iter_mut().zip(&mut times) {
+            // Whoever runs second waits for the disk to write what the first one has left, so the order turns each time.
+            let mut turn: Vec<_> = sides.iter_mut().zip(&mut times).collect();
+            if round % 2 == 1 {
+                turn.reverse();
+            }
+            for (side, times) in turn {
                 let took = (side.run)()?;
                 if round > 0 {
                     times.push(took);
