@@ -90,7 +90,7 @@ impl Player {
             }
         };
         self.home.clear();
-        self.canary.check();
+        self.canary.check(0);
     }
 
     fn operation(&self, name: &'static str) -> Operation {

@@ -3,6 +3,8 @@
 //! Lines of the input: the first names the call, the second what is in the path, the rest is the body up to a line
 //! with `---`. So a dictionary of words and a corpus of text files are enough for libFuzzer to find its way.
 
+use std::path::PathBuf;
+
 use mica::fuzzing::{Answer, Interfaces, Protocol};
 use tempfile::TempDir;
 
@@ -19,11 +21,16 @@ pub struct Part<'a> {
     pub body: &'a [u8],
 }
 
+/// Descriptors that an open store keeps: its directories, its rows, and a reserve.
+const STORE_DESCRIPTORS: usize = 16;
+
 /// The engine and its interfaces, and what lies beside them.
 #[derive(Debug)]
 pub struct Daemon {
     interfaces: Interfaces,
     canary: Canary,
+    /// The directories of its stores.
+    stores: PathBuf,
     _directory: TempDir,
 }
 
@@ -36,6 +43,7 @@ impl Default for Daemon {
         Self {
             interfaces,
             canary: Canary::new(directory.path()),
+            stores: home.join("root/stores"),
             _directory: directory,
         }
     }
@@ -59,7 +67,8 @@ impl Daemon {
     /// # Panics
     /// If something changed.
     pub fn check(&self) {
-        self.canary.check();
+        let stores = std::fs::read_dir(&self.stores).map_or(0, Iterator::count);
+        self.canary.check(stores * STORE_DESCRIPTORS);
     }
 }
 
