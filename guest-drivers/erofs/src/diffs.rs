@@ -7,22 +7,14 @@ use crate::{Erofs, apply};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport,
 };
-use mica_sdk::driver::diff_report;
+use mica_sdk::diff::Comparison;
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::filesystem::{self, Feature, Support};
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::streams::{ChangeSink, Sink, Source};
 use mica_sdk::host::{home, images};
 use mica_sdk::walk::{Kept, Sides};
-use mica_sdk::{DiffDriver, Doing as _, Failure, Result, diff};
-
-/// What is compared; the mounts live as long as the directories do.
-struct Compared {
-    new: Directory,
-    old: Option<Directory>,
-    sides: Sides,
-    _mounts: Vec<Mount>,
-}
+use mica_sdk::{DiffDriver, Doing as _, Failure, Result};
 
 /// Whether `parent` is what the layer was made on.
 fn is_own(id: &str, parent: Option<&str>) -> Result<bool> {
@@ -53,7 +45,7 @@ fn differing(parts: &mut Parts) -> Result<Option<Directory>, Failure> {
     })
 }
 
-fn compared(id: &str, parent: Option<&str>) -> Result<Compared> {
+fn compared(id: &str, parent: Option<&str>) -> Result<Comparison> {
     let mut parts = parts(id)?;
     let looking = || format!("look at layer `{id}`");
     if parent.is_some()
@@ -62,34 +54,34 @@ fn compared(id: &str, parent: Option<&str>) -> Result<Compared> {
     {
         let doing = || format!("view what lies below layer `{id}`");
         let (mount, old) = view_of(&parts.below).doing(doing)?;
-        return Ok(Compared {
+        return Ok(Comparison {
             new,
             old: Some(old),
             sides: upper_sides(),
-            _mounts: vec![mount],
+            mounts: vec![mount],
         });
     }
     compared_views(id, parts, parent)
 }
 
 /// moby's overlay2 does not look below an upper, not even to see what its whiteouts hide.
-fn compared_as_moby(id: &str, parent: Option<&str>) -> Result<Compared> {
+fn compared_as_moby(id: &str, parent: Option<&str>) -> Result<Comparison> {
     let mut parts = parts(id)?;
     let looking = || format!("look at layer `{id}`");
     if is_own(id, parent)?
         && let Some(new) = differing(&mut parts).doing(looking)?
     {
-        return Ok(Compared {
+        return Ok(Comparison {
             new,
             old: None,
             sides: upper_sides(),
-            _mounts: Vec::new(),
+            mounts: Vec::new(),
         });
     }
     compared_views(id, parts, parent)
 }
 
-fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Compared> {
+fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Comparison> {
     let view = |parts: &Parts| {
         let mount = parts.mount(Access::ReadOnly, None)?;
         let root = mount.root()?;
@@ -104,11 +96,11 @@ fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Compar
         mounts.push(mount);
         old = Some(root);
     }
-    Ok(Compared {
+    Ok(Comparison {
         new,
         old,
         sides: Sides::Views(Kept::Unknown),
-        _mounts: mounts,
+        mounts,
     })
 }
 
@@ -147,30 +139,15 @@ impl DiffDriver for Erofs {
         if let Some(report) = sent(id, parent, sink)? {
             return Ok(report);
         }
-        let Compared {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = match form {
+        let compared = match form {
             ArchiveForm::Faithful => compared(id, parent)?,
             ArchiveForm::Moby | ArchiveForm::Rebase => compared_as_moby(id, parent)?,
         };
-        let write = match form {
-            ArchiveForm::Faithful => diff::write_archive,
-            ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
-        };
-        Ok(diff_report(write(new, old, &sides, sink)?))
+        compared.archive(form, sink)
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {
-        let Compared {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = compared(id, parent)?;
-        diff::list_changes(new, old, &sides, sink)
+        compared(id, parent)?.changes(sink)
     }
 
     fn apply_diff(
@@ -183,12 +160,6 @@ impl DiffDriver for Erofs {
     }
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {
-        let Compared {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = compared(id, parent)?;
-        diff::measure(new, old, &sides)
+        compared(id, parent)?.size()
     }
 }

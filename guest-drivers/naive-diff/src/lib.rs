@@ -6,13 +6,14 @@ use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport,
 };
 use mica_sdk::bindings::inner::mica::driver::proto_driver as driver;
-use mica_sdk::driver::{apply_report, diff_report};
+use mica_sdk::diff::Comparison;
+use mica_sdk::driver::apply_report;
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::log::{self, Level};
 use mica_sdk::host::mounts::{Access, Mount};
 use mica_sdk::host::streams::{ChangeSink, Sink, Source};
 use mica_sdk::walk::{Kept, Sides};
-use mica_sdk::{DiffDriver, Doing as _, Result, apply, diff};
+use mica_sdk::{DiffDriver, Doing as _, Result, apply};
 
 struct NaiveDiff;
 
@@ -61,30 +62,25 @@ fn views(id: &str, parent: Option<&str>) -> Result<(View, Option<View>)> {
     Ok((new, old))
 }
 
+/// Compares the views, which must stay as long as that takes.
+fn compared(new: &View, old: Option<&View>) -> Result<Comparison> {
+    Ok(Comparison {
+        new: new.root()?,
+        old: old.map(View::root).transpose()?,
+        sides: Sides::Views(Kept::Unknown),
+        mounts: Vec::new(),
+    })
+}
+
 impl DiffDriver for NaiveDiff {
     fn diff(id: &str, parent: Option<&str>, form: ArchiveForm, sink: &Sink) -> Result<DiffReport> {
-        let (layer, parent) = views(id, parent)?;
-        let (new, old) = (layer.root()?, parent.as_ref().map(View::root).transpose()?);
-        let write = match form {
-            ArchiveForm::Faithful => diff::write_archive,
-            ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
-        };
-        Ok(diff_report(write(
-            new,
-            old,
-            &Sides::Views(Kept::Unknown),
-            sink,
-        )?))
+        let (new, old) = views(id, parent)?;
+        compared(&new, old.as_ref())?.archive(form, sink)
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {
         let (new, old) = views(id, parent)?;
-        diff::list_changes(
-            new.root()?,
-            old.as_ref().map(View::root).transpose()?,
-            &Sides::Views(Kept::Unknown),
-            sink,
-        )
+        compared(&new, old.as_ref())?.changes(sink)
     }
 
     fn apply_diff(
@@ -100,11 +96,7 @@ impl DiffDriver for NaiveDiff {
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {
         let (new, old) = views(id, parent)?;
-        diff::measure(
-            new.root()?,
-            old.as_ref().map(View::root).transpose()?,
-            &Sides::Views(Kept::Unknown),
-        )
+        compared(&new, old.as_ref())?.size()
     }
 }
 

@@ -8,8 +8,8 @@ use crate::layers::{Parts, parts, upper};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport,
 };
-use mica_sdk::diff;
-use mica_sdk::driver::{apply_report, diff_report};
+use mica_sdk::diff::Comparison;
+use mica_sdk::driver::apply_report;
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::filesystem::{self, Feature, Support};
 use mica_sdk::host::home;
@@ -17,14 +17,6 @@ use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::streams::{ChangeSink, Sink, Source};
 use mica_sdk::walk::{Kept, Sides};
 use mica_sdk::{DiffDriver, Doing as _, Result, apply};
-
-/// What is compared; the mounts live as long as the directories do.
-struct Compared {
-    new: Directory,
-    old: Option<Directory>,
-    sides: Sides,
-    _mounts: Vec<Mount>,
-}
 
 /// Whether the upper is all that differs from `parent`.
 fn is_native(id: &str, parent: Option<&str>) -> Result<bool> {
@@ -36,7 +28,7 @@ fn is_native(id: &str, parent: Option<&str>) -> Result<bool> {
     Ok(native && layer.parent.as_deref() == parent)
 }
 
-fn compared(id: &str, parent: Option<&str>) -> Result<Compared> {
+fn compared(id: &str, parent: Option<&str>) -> Result<Comparison> {
     let parts = parts(id)?;
     if parent.is_some() && is_native(id, parent)? {
         return upper_against_below(id, parts);
@@ -45,7 +37,7 @@ fn compared(id: &str, parent: Option<&str>) -> Result<Compared> {
 }
 
 /// moby's overlay2 does not look below an upper, not even to see what its whiteouts hide.
-fn compared_as_moby(id: &str, parent: Option<&str>) -> Result<Compared> {
+fn compared_as_moby(id: &str, parent: Option<&str>) -> Result<Comparison> {
     let parts = parts(id)?;
     if !is_native(id, parent)? {
         return compared_views(id, parts, parent);
@@ -53,15 +45,15 @@ fn compared_as_moby(id: &str, parent: Option<&str>) -> Result<Compared> {
     let sides = Sides::Upper {
         opaque_xattr: mounts::opaque_xattr(),
     };
-    Ok(Compared {
+    Ok(Comparison {
         new: parts.upper,
         old: None,
         sides,
-        _mounts: Vec::new(),
+        mounts: Vec::new(),
     })
 }
 
-fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Compared> {
+fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Comparison> {
     let mut mounts = Vec::new();
     let new = view(&parts, &mut mounts).doing(|| format!("view layer `{id}`"))?;
     let old = match parent {
@@ -71,15 +63,15 @@ fn compared_views(id: &str, parts: Parts, parent: Option<&str>) -> Result<Compar
         }
         None => None,
     };
-    Ok(Compared {
+    Ok(Comparison {
         new,
         old,
         sides: Sides::Views(Kept::Unknown),
-        _mounts: mounts,
+        mounts,
     })
 }
 
-fn upper_against_below(id: &str, parts: Parts) -> Result<Compared> {
+fn upper_against_below(id: &str, parts: Parts) -> Result<Comparison> {
     let sides = Sides::Upper {
         opaque_xattr: mounts::opaque_xattr(),
     };
@@ -92,11 +84,11 @@ fn upper_against_below(id: &str, parts: Parts) -> Result<Compared> {
     let mount = mount.doing(doing)?;
     let old = mount.root().doing(doing)?;
     let Parts { upper, .. } = parts;
-    Ok(Compared {
+    Ok(Comparison {
         new: upper,
         old: Some(old),
         sides,
-        _mounts: vec![mount],
+        mounts: vec![mount],
     })
 }
 
@@ -109,30 +101,15 @@ fn view(parts: &Parts, mounts: &mut Vec<Mount>) -> Result<Directory, mica_sdk::F
 
 impl DiffDriver for Overlay {
     fn diff(id: &str, parent: Option<&str>, form: ArchiveForm, sink: &Sink) -> Result<DiffReport> {
-        let Compared {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = match form {
+        let compared = match form {
             ArchiveForm::Faithful => compared(id, parent)?,
             ArchiveForm::Moby | ArchiveForm::Rebase => compared_as_moby(id, parent)?,
         };
-        let write = match form {
-            ArchiveForm::Faithful => diff::write_archive,
-            ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
-        };
-        Ok(diff_report(write(new, old, &sides, sink)?))
+        compared.archive(form, sink)
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {
-        let Compared {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = compared(id, parent)?;
-        diff::list_changes(new, old, &sides, sink)
+        compared(id, parent)?.changes(sink)
     }
 
     fn apply_diff(
@@ -155,12 +132,6 @@ impl DiffDriver for Overlay {
     }
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {
-        let Compared {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = compared(id, parent)?;
-        diff::measure(new, old, &sides)
+        compared(id, parent)?.size()
     }
 }

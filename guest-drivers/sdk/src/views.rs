@@ -8,12 +8,13 @@
 use crate::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport,
 };
-use crate::driver::{DiffDriver, Driver, apply_report, diff_report};
+use crate::diff::Comparison;
+use crate::driver::{DiffDriver, Driver, apply_report};
 use crate::host::directory::Directory;
-use crate::host::mounts::{Access, Mount};
+use crate::host::mounts::Access;
 use crate::host::streams::{ChangeSink, Sink, Source};
 use crate::walk::{Kept, Sides};
-use crate::{Doing as _, Result, apply, diff};
+use crate::{Doing as _, Result, apply};
 
 /// A driver whose views are compared.
 pub trait Compared: Driver {
@@ -31,61 +32,35 @@ pub trait Compared: Driver {
     fn before_apply(id: &str) -> Result<()>;
 }
 
-/// What is compared; the mounts live as long as the directories do.
-struct Pair {
-    new: Directory,
-    old: Option<Directory>,
-    sides: Sides,
-    _mounts: Vec<Mount>,
-}
-
-impl Pair {
-    fn of<T: Compared>(id: &str, parent: Option<&str>) -> Result<Self> {
-        let mut mounts = Vec::new();
-        let mut view = |id: &str| {
-            let mount = T::get(id, Access::ReadOnly, None)?;
-            let root = mount.root().doing(|| format!("open layer `{id}`"))?;
-            mounts.push(mount);
-            Ok(root)
-        };
-        let new = view(id)?;
-        let old = parent.map(view).transpose()?;
-        let kept = match (parent, &old) {
-            (Some(parent), Some(old)) => T::kept(id, parent, &new, old)?,
-            _ => Kept::Unknown,
-        };
-        Ok(Self {
-            new,
-            old,
-            sides: Sides::Views(kept),
-            _mounts: mounts,
-        })
-    }
+fn compared<T: Compared>(id: &str, parent: Option<&str>) -> Result<Comparison> {
+    let mut mounts = Vec::new();
+    let mut view = |id: &str| {
+        let mount = T::get(id, Access::ReadOnly, None)?;
+        let root = mount.root().doing(|| format!("open layer `{id}`"))?;
+        mounts.push(mount);
+        Ok(root)
+    };
+    let new = view(id)?;
+    let old = parent.map(view).transpose()?;
+    let kept = match (parent, &old) {
+        (Some(parent), Some(old)) => T::kept(id, parent, &new, old)?,
+        _ => Kept::Unknown,
+    };
+    Ok(Comparison {
+        new,
+        old,
+        sides: Sides::Views(kept),
+        mounts,
+    })
 }
 
 impl<T: Compared> DiffDriver for T {
     fn diff(id: &str, parent: Option<&str>, form: ArchiveForm, sink: &Sink) -> Result<DiffReport> {
-        let Pair {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = Pair::of::<T>(id, parent)?;
-        let write = match form {
-            ArchiveForm::Faithful => diff::write_archive,
-            ArchiveForm::Moby | ArchiveForm::Rebase => diff::write_archive_as_moby,
-        };
-        Ok(diff_report(write(new, old, &sides, sink)?))
+        compared::<T>(id, parent)?.archive(form, sink)
     }
 
     fn changes(id: &str, parent: Option<&str>, sink: &ChangeSink) -> Result<()> {
-        let Pair {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = Pair::of::<T>(id, parent)?;
-        diff::list_changes(new, old, &sides, sink)
+        compared::<T>(id, parent)?.changes(sink)
     }
 
     fn apply_diff(
@@ -101,12 +76,6 @@ impl<T: Compared> DiffDriver for T {
     }
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {
-        let Pair {
-            new,
-            old,
-            sides,
-            _mounts,
-        } = Pair::of::<T>(id, parent)?;
-        diff::measure(new, old, &sides)
+        compared::<T>(id, parent)?.size()
     }
 }

@@ -4,11 +4,13 @@
 
 mod archive;
 mod changes;
+mod comparison;
 mod moby;
 mod size;
 
 use archive::Archiver;
 pub use archive::Report;
+pub use comparison::Comparison;
 pub use moby::write_archive_as_moby;
 
 use crate::tree::{ChangeSink, Directory, Sink, wanted};
