@@ -75,6 +75,16 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "the command line talks REST",
     ),
     (
+        "host/client/src",
+        &["mica_runtime", "mica_engine", "mica_sys", "nix", "libc"],
+        "a client knows the daemon by REST alone",
+    ),
+    (
+        "host/demo/src",
+        &["mica_runtime", "mica_engine", "mica_sys", "nix", "libc"],
+        "the demo does what a stranger could do",
+    ),
+    (
         "guest-drivers/overlay/src",
         &[
             "std::fs",

@@ -19,7 +19,6 @@ mod grants;
 mod limits;
 mod operation;
 mod sandbox;
-mod text;
 
 pub use bindings::exports::mica::driver::diff_driver::ArchiveForm;
 pub use bindings::mica::host::filesystem::{Feature, Support};
@@ -34,8 +33,8 @@ pub use culprit::Culprit;
 pub use error::Error;
 pub use grants::{Grant, Grants, UnknownGrant};
 pub use limits::Limits;
+pub use mica_text::SafeText;
 pub use operation::{CancelToken, ClientWait, CreateOptions, Operation};
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::{Compiler, Program, Runtime, RuntimeFacts, Settings};
-pub use text::SafeText;

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::failure::Failure;
-use super::print::Printer;
-use super::words;
 use crate::machine::{self, Check, Need};
+use mica_client::Failure;
+use mica_client::Printer;
+use mica_client::words;
 
 /// What the daemon does to itself; what came of it there, `mica status` tells.
 const CONFINEMENT: &str = "\

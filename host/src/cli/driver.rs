@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::Value;
 
-use super::client::segment;
-use super::failure::Failure;
-use super::print::{Column, pairs, table};
+use super::context::Context;
 use super::store::items;
-use super::{Context, words};
+use mica_client::Failure;
+use mica_client::segment;
+use mica_client::words;
+use mica_client::{Column, pairs, table};
 
 /// A command of `mica driver`.
 #[derive(Debug, Subcommand)]

@@ -6,9 +6,10 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::failure::Failure;
-use super::print::{Printer, printable_json};
-use super::{Context, words};
+use super::context::Context;
+use mica_client::Failure;
+use mica_client::words;
+use mica_client::{Printer, printable_json};
 
 /// Follows the daemon's events until it ends or the reader goes away.
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {

@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::failure::Failure;
 use crate::config::{Config, Flags};
 use crate::daemon;
+use mica_client::Failure;
 
 /// Arguments of `mica serve`. Each goes before the same key of the configuration file.
 #[derive(Debug, clap::Args)]

@@ -5,10 +5,11 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::segment;
-use super::failure::Failure;
-use super::print::{Column, pairs, table};
-use super::{Context, words};
+use super::context::Context;
+use mica_client::Failure;
+use mica_client::segment;
+use mica_client::words;
+use mica_client::{Column, pairs, table};
 
 /// A command of `mica store`.
 #[derive(Debug, Subcommand)]

@@ -6,13 +6,12 @@
 mod api;
 mod containerd;
 mod file;
-mod token;
 
 pub(crate) use api::ApiLimits;
 pub(crate) use containerd::{Containerd, ContainerdLimits, Content};
-pub(crate) use token::Token;
 
 use file::File;
+use mica_client::Token;
 use mica_engine::{Durability, Grants, Limits, Selection, StoreName};
 use std::collections::BTreeMap;
 use std::io;

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{ApplyArguments, DiffArguments, target};
-use crate::cli::client::segment;
-use crate::cli::failure::Failure;
-use crate::cli::progress::{Watched, bytes_bar};
-use crate::cli::{Context, words};
+use crate::cli::context::Context;
+use mica_client::Failure;
+use mica_client::progress::{Watched, bytes_bar};
+use mica_client::segment;
+use mica_client::words;
 
 pub(super) const DIFF_EXAMPLES: &str = "\
 The archive is PAX tar with whiteouts as in the OCI image layer format. The same layer gives the same bytes every time.

@@ -5,10 +5,11 @@
 use serde_json::json;
 
 use super::{CreateArguments, layers_target, target};
-use crate::cli::arguments::Output;
-use crate::cli::failure::Failure;
+use crate::cli::context::Context;
 use crate::cli::store::object;
-use crate::cli::{Context, words};
+use mica_client::Failure;
+use mica_client::Output;
+use mica_client::words;
 
 pub(super) const CREATE_EXAMPLES: &str = "\
 Examples:

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{layers_target, target};
-use crate::cli::client::segment;
-use crate::cli::failure::Failure;
-use crate::cli::print::{Column, pairs, table};
-use crate::cli::{Context, words};
+use crate::cli::context::Context;
+use mica_client::Failure;
+use mica_client::segment;
+use mica_client::words;
+use mica_client::{Column, pairs, table};
 
 /// Lists the layers of the store.
 pub(super) fn ls(context: &Context) -> Result<(), Failure> {

@@ -5,8 +5,9 @@
 use serde_json::json;
 
 use super::{MountArguments, target};
-use crate::cli::failure::Failure;
-use crate::cli::{Context, words};
+use crate::cli::context::Context;
+use mica_client::Failure;
+use mica_client::words;
 
 pub(super) const EXAMPLES: &str = "\
 Each mount is one reference; the layer stays mounted until `mica layer umount` gave all of them back.

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::interrupt;
+use crate::tell::untrue;
+use mica_client::{Client, Failure, Place};
 use rustix::process::{Pid, Signal, kill_process};
-
-use super::{Failure, interrupt, untrue};
-use crate::cli::client::{Client, Place};
 
 /// How long a daemon may take to answer: it compiles its drivers first.
 const START: Duration = Duration::from_secs(120);
@@ -22,18 +22,18 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A daemon that runs.
 #[derive(Debug)]
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     client: Client,
     log: PathBuf,
 }
 
 impl Daemon {
-    /// Starts this program as a daemon below a directory, and waits until it answers.
+    /// Starts `program` as a daemon below a directory, and waits until it answers.
     ///
     /// # Errors
     /// What it logged last, if it ends before that.
-    pub(super) fn start(directory: &Path) -> Result<Self, Failure> {
+    pub(crate) fn start(program: &Path, directory: &Path) -> Result<Self, Failure> {
         let socket = directory.join("mica.sock");
         let log = directory.join("daemon.log");
         let output =
@@ -41,7 +41,6 @@ impl Daemon {
         let errors = output
             .try_clone()
             .map_err(Failure::io("share the daemon's log"))?;
-        let program = std::env::current_exe().map_err(Failure::io("find this program"))?;
         let mut command = Command::new(program);
         command.arg("--socket").arg(&socket).arg("serve");
         command
@@ -106,12 +105,12 @@ impl Daemon {
     }
 
     /// Talks to it.
-    pub(super) fn client(&self) -> &Client {
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
     /// The number of its process.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -119,7 +118,7 @@ impl Daemon {
     ///
     /// # Errors
     /// That force was needed, or that it ended badly.
-    pub(super) fn stop(mut self) -> Result<(), Failure> {
+    pub(crate) fn stop(mut self) -> Result<(), Failure> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
             kill_process(pid, Signal::TERM).ok();

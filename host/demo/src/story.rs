@@ -6,16 +6,16 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use crate::tell::{grouped, say, untrue};
+use crate::{compare, inside, mounts};
+use mica_client::{Client, Failure, segment, words};
 use serde_json::{Value, json};
 
-use super::interrupt::Interruptible;
-use super::rootfs::RootFs;
-use super::stage::Stage;
-use super::timeline::{Amount, Timeline};
-use super::{Failure, compare, grouped, inside, mounts, say, untrue, words};
-use crate::cli::client::{Client, segment};
-use crate::cli::layer::change_line;
-use crate::cli::progress::{Watched, bytes_bar};
+use crate::interrupt::Interruptible;
+use crate::rootfs::RootFs;
+use crate::stage::Stage;
+use crate::timeline::{Amount, Timeline};
+use mica_client::progress::{Watched, bytes_bar};
 
 /// Changes that are shown.
 const SHOWN_CHANGES: usize = 12;
@@ -24,7 +24,7 @@ const SHOWN_CHANGES: usize = 12;
 ///
 /// # Errors
 /// The first step that fails, and the first claim that is not true.
-pub(super) fn tell(
+pub(crate) fn tell(
     driver: &str,
     rootfs: &RootFs,
     stage: &Stage,
@@ -58,7 +58,7 @@ struct Story<'a> {
 }
 
 impl Story<'_> {
-    fn step<T: super::timeline::Measured>(
+    fn step<T: crate::timeline::Measured>(
         &mut self,
         name: &str,
         work: impl FnOnce() -> Result<T, Failure>,
@@ -226,7 +226,7 @@ fn mount_id(path: &Path) -> Result<u64, Failure> {
 /// Shows some changes, and checks that those are there that the program made.
 fn show(changes: &[Value]) -> Result<(), Failure> {
     for change in changes.iter().take(SHOWN_CHANGES) {
-        say(&format!("      {}", change_line(change)));
+        say(&format!("      {}", words::change(change)));
     }
     if let Some(more) = changes
         .len()
@@ -236,7 +236,10 @@ fn show(changes: &[Value]) -> Result<(), Failure> {
         say(&format!("      and {} more", grouped(more as u64)));
     }
     for expected in [format!("A /{}", inside::PLACE), "C /etc/passwd".to_owned()] {
-        if !changes.iter().any(|change| change_line(change) == expected) {
+        if !changes
+            .iter()
+            .any(|change| words::change(change) == expected)
+        {
             return Err(untrue(format!("`{expected}` is not among the changes")));
         }
     }

@@ -6,27 +6,27 @@
 use std::error::Error;
 use std::io;
 
-use mica_engine::SafeText;
+use mica_text::SafeText;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::arguments::Output;
-use super::exit::Exit;
-use super::print::printable_json;
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::output::printable_json;
 
 /// Bytes of a message that are shown; the daemon's own are shorter.
 const TEXT_BYTES: usize = 64 << 10;
 
 /// An error as the daemon tells it: RFC 9457. Fields that are not known here are not lost.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// The stable code.
-    pub(crate) code: String,
+    pub code: String,
     /// What failed, and on what.
-    pub(crate) detail: String,
+    pub detail: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) remedy: Option<String>,
+    pub remedy: Option<String>,
     /// Everything else.
     #[serde(flatten)]
     rest: serde_json::Map<String, serde_json::Value>,
@@ -34,52 +34,79 @@ pub(crate) struct Problem {
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
+pub enum Failure {
     /// The daemon said so.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
     /// Nobody answers there.
     #[error("connect to the daemon at `{place}`")]
-    Unreachable { place: String, source: io::Error },
+    Unreachable {
+        /// Where.
+        place: String,
+        /// What connecting said.
+        source: io::Error,
+    },
     /// The connection ended too early, or what came over it makes no sense.
     #[error("{doing}")]
     Connection {
+        /// What was being done.
         doing: String,
+        /// What went wrong.
         source: Box<dyn Error + Send + Sync>,
     },
     /// The machine said so.
     #[error("{doing}")]
-    Io { doing: String, source: io::Error },
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// The command cannot be run like this.
     #[error("{what}")]
-    Usage { what: String, remedy: &'static str },
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The machine cannot do it.
     #[error("{what}")]
-    NotSupported { what: String, remedy: String },
+    NotSupported {
+        /// What it cannot do.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Something that had to be so is not.
     #[error("{what}")]
     Untrue {
+        /// What is not so.
         what: String,
+        /// What to do.
         remedy: Option<String>,
     },
     /// The daemon could not be started, or stopped working.
     #[error("{what}")]
     Serve {
+        /// What is not so.
         what: String,
+        /// What to do.
         remedy: Option<String>,
+        /// The stable code of the problem, if the daemon's own part knows one.
         code: Option<&'static str>,
     },
 }
 
 impl Failure {
     /// The machine's error, and what it met.
-    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
     }
 
     /// The exit code.
-    pub(crate) fn exit(&self) -> Exit {
+    pub fn exit(&self) -> Exit {
         match self {
             Self::Problem(problem) => Exit::of_problem(&problem.code),
             Self::Unreachable { .. } => Exit::Unreachable,
@@ -121,7 +148,7 @@ impl Failure {
     }
 
     /// The message with its causes.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
@@ -137,7 +164,7 @@ impl Failure {
         clippy::print_stderr,
         reason = "this is where the command line tells errors"
     )]
-    pub(crate) fn tell(&self, output: Output) {
+    pub fn tell(&self, output: Output) {
         if output == Output::Json {
             eprintln!("{}", printable_json(&format!("{:#}", self.document())));
             return;

@@ -9,9 +9,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::node::Node;
-use super::timeline::Amount;
-use super::{Failure, interrupt, untrue};
+use crate::interrupt;
+use crate::node::Node;
+use crate::tell::untrue;
+use crate::timeline::Amount;
+use mica_client::Failure;
 
 /// Bytes of each file that are compared at a time.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -20,7 +22,7 @@ const PIECE_BYTES: usize = 256 * 1024;
 ///
 /// # Errors
 /// The first path that differs, and how.
-pub(super) fn equal(one: &Path, two: &Path) -> Result<Amount, Failure> {
+pub(crate) fn equal(one: &Path, two: &Path) -> Result<Amount, Failure> {
     let mut comparison = Comparison {
         one,
         two,

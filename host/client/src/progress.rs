@@ -11,7 +11,7 @@ const UNKNOWN: &str =
     "{msg} {spinner} {decimal_bytes:>10} {decimal_bytes_per_sec:>12} {elapsed:>4}";
 
 /// A bar for bytes that move; without a number of bytes it only counts.
-pub(crate) fn bytes_bar(message: String, total_bytes: Option<u64>) -> ProgressBar {
+pub fn bytes_bar(message: String, total_bytes: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -29,13 +29,14 @@ pub(crate) fn bytes_bar(message: String, total_bytes: Option<u64>) -> ProgressBa
 
 /// A reader or writer that moves a bar.
 #[derive(Debug)]
-pub(crate) struct Watched<T> {
+pub struct Watched<T> {
     inner: T,
     bar: ProgressBar,
 }
 
 impl<T> Watched<T> {
-    pub(crate) fn new(inner: T, bar: &ProgressBar) -> Self {
+    /// Bytes that pass move `bar`.
+    pub fn new(inner: T, bar: &ProgressBar) -> Self {
         Self {
             inner,
             bar: bar.clone(),

@@ -5,14 +5,14 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::tell::untrue;
+use mica_client::Failure;
 use rustix::fs::{XattrFlags, setxattr};
 
-use super::{Failure, untrue};
-
 /// The directory that the program works in, in the layer.
-pub(super) const PLACE: &str = "srv/mica-demo";
+pub(crate) const PLACE: &str = "srv/mica-demo";
 /// A file that it makes, and what is in it.
-pub(super) const FILE: (&str, &str) = ("srv/mica-demo/hello", "made in a layer\n");
+pub(crate) const FILE: (&str, &str) = ("srv/mica-demo/hello", "made in a layer\n");
 
 /// Adds, changes and removes; every kind of node that a layer must keep.
 const SCRIPT: &str = r#"
@@ -48,7 +48,7 @@ if [ -d /etc/default ]; then mv /etc/default /etc/default.moved; fi
 ///
 /// # Errors
 /// What it said, if it fails.
-pub(super) fn run(root: &Path) -> Result<(), Failure> {
+pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let mut command = Command::new("chroot");
     command.arg(root).args(["/bin/sh", "-c", SCRIPT]);
     command
@@ -103,7 +103,7 @@ fn mark(root: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// That it is not there, or not what was written.
-pub(super) fn read_back(root: &Path) -> Result<(), Failure> {
+pub(crate) fn read_back(root: &Path) -> Result<(), Failure> {
     let path = root.join(FILE.0);
     let text = std::fs::read_to_string(&path)
         .map_err(Failure::io(format!("read `{}`", path.display())))?;

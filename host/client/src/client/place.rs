@@ -11,11 +11,11 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::Token;
+use crate::Token;
 
 /// Where the daemon is.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub enum Place {
     /// A unix socket, whose mode says who may use it.
     Socket(PathBuf),
     /// An address of TCP, and the secret of the daemon there, if it wants one.

@@ -19,7 +19,7 @@ const AHEAD: usize = 4;
 
 /// What a request carries.
 #[derive(Debug)]
-pub(crate) struct Body {
+pub(super) struct Body {
     pieces: Pieces,
     content_type: Option<&'static str>,
 }
@@ -32,10 +32,10 @@ enum Pieces {
 
 /// Why a stream could not be read to its end, once that has happened.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SourceError(Arc<Mutex<Option<io::Error>>>);
+pub(super) struct SourceError(Arc<Mutex<Option<io::Error>>>);
 
 impl SourceError {
-    pub(crate) fn take(&self) -> Option<io::Error> {
+    pub(super) fn take(&self) -> Option<io::Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -46,17 +46,17 @@ impl SourceError {
 
 impl Body {
     /// Nothing.
-    pub(crate) fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self::whole(Bytes::new(), None)
     }
 
     /// A document.
-    pub(crate) fn json(document: &Value) -> Self {
+    pub(super) fn json(document: &Value) -> Self {
         Self::whole(document.to_string().into(), Some("application/json"))
     }
 
     /// Bytes.
-    pub(crate) fn bytes(bytes: Vec<u8>) -> Self {
+    pub(super) fn bytes(bytes: Vec<u8>) -> Self {
         Self::whole(bytes.into(), Some("application/octet-stream"))
     }
 
@@ -68,7 +68,7 @@ impl Body {
     }
 
     /// What `source` has until its end, sent in chunks; and why it ended too early, if it does.
-    pub(crate) fn stream(mut source: impl Read + Send + 'static) -> (Self, SourceError) {
+    pub(super) fn stream(mut source: impl Read + Send + 'static) -> (Self, SourceError) {
         let (to, pieces) = mpsc::channel(AHEAD);
         let error = SourceError::default();
         let told = error.clone();
@@ -97,12 +97,12 @@ impl Body {
         (body, error)
     }
 
-    pub(crate) fn content_type(&self) -> Option<&'static str> {
+    pub(super) fn content_type(&self) -> Option<&'static str> {
         self.content_type
     }
 
     /// Bytes, where that is known before.
-    pub(crate) fn length(&self) -> Option<usize> {
+    pub(super) fn length(&self) -> Option<usize> {
         match &self.pieces {
             Pieces::Whole(bytes) => bytes.as_ref().map(Bytes::len),
             Pieces::Stream(_) => None,

@@ -5,21 +5,21 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::Failure;
+use mica_client::Failure;
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(crate) struct Mount {
     /// The kernel's number for it.
-    pub(super) id: u64,
+    pub(crate) id: u64,
     /// Where it is.
-    pub(super) point: Vec<u8>,
+    pub(crate) point: Vec<u8>,
     /// The type of its file system.
-    pub(super) kind: String,
+    pub(crate) kind: String,
 }
 
 /// Mounts at or below a path, in the order of the kernel's list.
-pub(super) fn below(path: &Path) -> Result<Vec<Mount>, Failure> {
+pub(crate) fn below(path: &Path) -> Result<Vec<Mount>, Failure> {
     let table =
         std::fs::read("/proc/self/mountinfo").map_err(Failure::io("read the list of mounts"))?;
     let lines = table.split(|&byte| byte == b'\n');

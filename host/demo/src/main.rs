@@ -14,19 +14,21 @@ mod node;
 mod rootfs;
 mod stage;
 mod story;
+mod tell;
 mod timeline;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::failure::Failure;
-use super::words;
+use clap::Parser as _;
+use mica_client::{EXIT_CODES, Exit, Failure, Output};
+
 use rootfs::RootFs;
 use stage::Stage;
+use tell::say;
 use timeline::Timeline;
 
-/// Arguments of `mica demo`.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+const EXAMPLES: &str = "\
 For each driver: makes a base layer, applies the root file system, makes a child, mounts it, runs a program in it,
 lists the changes, writes them to an archive, applies that to a sibling, compares both trees node by node, swaps the
 driver while the layer is mounted, and removes everything. Needs root.
@@ -34,8 +36,12 @@ driver while the layer is mounted, and removes everything. Needs root.
 Examples:
   mica demo
   mica demo --rootfs debian.tar.zst --drivers overlay
-  mica demo --dir /mnt/disk --keep")]
-pub(crate) struct DemoArguments {
+  mica demo --dir /mnt/disk --keep";
+
+/// Runs the main job on a real root file system, and proves that it worked
+#[derive(Debug, clap::Parser)]
+#[command(name = "mica demo", bin_name = "mica demo", version, max_term_width = 100, after_help = after_help())]
+struct Arguments {
     /// The root file system: a tar archive, plain, gzip or zstd [default: what `make demo` made, else /usr and /etc]
     #[arg(long, value_name = "FILE")]
     rootfs: Option<PathBuf>,
@@ -53,10 +59,46 @@ pub(crate) struct DemoArguments {
     /// Make the directory below this one; it must be on a file system that the drivers can work on
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     dir: PathBuf,
+    /// The program that is started as the daemon [default: the `mica` beside this program]
+    #[arg(long, value_name = "FILE", env = "MICA_DEMO_DAEMON", hide_env = true)]
+    mica: Option<PathBuf>,
 }
 
-/// Runs the demo.
-pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{EXIT_CODES}")
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => Exit::Worked.into(),
+        Err(failure) => {
+            failure.tell(Output::Table);
+            failure.exit().into()
+        }
+    }
+}
+
+/// The program that is the daemon: the one that was named, else the `mica` beside this program.
+///
+/// # Errors
+/// That it is not there.
+fn daemon_program(arguments: &Arguments) -> Result<PathBuf, Failure> {
+    let program = match &arguments.mica {
+        Some(program) => program.clone(),
+        None => std::env::current_exe()
+            .map_err(Failure::io("find this program"))?
+            .with_file_name("mica"),
+    };
+    if program.is_file() {
+        return Ok(program);
+    }
+    Err(Failure::Usage {
+        what: format!("`{}` is not there", program.display()),
+        remedy: "name the daemon's program with --mica FILE",
+    })
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::NotSupported {
             what: "the demo mounts layers and runs a program in them".to_owned(),
@@ -65,7 +107,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     }
     interrupt::watch()?;
     let rootfs = RootFs::choose(arguments.rootfs.as_deref())?;
-    let mut stage = Stage::build(&arguments.dir, arguments.keep)?;
+    let mut stage = Stage::build(daemon_program(arguments)?, &arguments.dir, arguments.keep)?;
     say(&format!(
         "mica {}: a root file system through every driver, in layers\n",
         env!("CARGO_PKG_VERSION")
@@ -77,7 +119,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
     let cleared = stage.clear();
     // The first failure is the reason; what could not be cleared is told as well.
     if let (Err(_), Err(left)) = (&played, &cleared) {
-        left.tell(super::arguments::Output::Table);
+        left.tell(Output::Table);
     }
     if let (Err(_), Ok(text)) = (&played, &cleared) {
         say(&format!("\n{text}"));
@@ -89,7 +131,7 @@ pub(crate) fn run(arguments: &DemoArguments) -> Result<(), Failure> {
 }
 
 fn play(
-    arguments: &DemoArguments,
+    arguments: &Arguments,
     rootfs: &RootFs,
     stage: &mut Stage,
     timeline: &mut Timeline,
@@ -100,46 +142,4 @@ fn play(
         story::tell(driver, rootfs, stage, timeline)?;
     }
     timeline.step("daemon", "stop", || stage.stop_daemon())
-}
-
-/// Tells what happens.
-#[expect(clippy::print_stdout, reason = "the demo is for people who watch")]
-fn say(text: &str) {
-    println!("{text}");
-}
-
-/// A count with thousands set apart.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// Something that had to be so is not.
-fn untrue(what: impl Into<String>) -> Failure {
-    Failure::Untrue {
-        what: what.into(),
-        remedy: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_are_set_apart() {
-        for (count, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (1_234_567, "1,234,567"),
-        ] {
-            assert_eq!(super::grouped(count), text);
-        }
-    }
 }

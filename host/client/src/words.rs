@@ -2,12 +2,12 @@
 //!
 //! Invariant: what is absent is a dash, never an error: an older or newer daemon still gets its table.
 
-use mica_engine::SafeText;
+use mica_text::SafeText;
 use serde_json::Value;
 use std::time::Duration;
 
 /// A field of a document as text; `-` if it is absent, null or empty.
-pub(crate) fn field(document: &Value, name: &str) -> String {
+pub fn field(document: &Value, name: &str) -> String {
     let text = document.get(name).map(text).unwrap_or_default();
     if text.is_empty() {
         "-".to_owned()
@@ -17,18 +17,18 @@ pub(crate) fn field(document: &Value, name: &str) -> String {
 }
 
 /// A number of a document; 0 if it is absent.
-pub(crate) fn number(document: &Value, name: &str) -> u64 {
+pub fn number(document: &Value, name: &str) -> u64 {
     document.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
 
 /// A list of a document; empty if it is absent.
-pub(crate) fn list<'a>(document: &'a Value, name: &str) -> &'a [Value] {
+pub fn list<'a>(document: &'a Value, name: &str) -> &'a [Value] {
     let items = document.get(name).and_then(Value::as_array);
     items.map_or(&[], Vec::as_slice)
 }
 
 /// Name and value of each pair, whether the document has them as an object or as a list of pairs.
-pub(crate) fn pairs(document: &Value, name: &str) -> Vec<(String, String)> {
+pub fn pairs(document: &Value, name: &str) -> Vec<(String, String)> {
     match document.get(name) {
         Some(Value::Object(fields)) => fields
             .iter()
@@ -53,7 +53,7 @@ fn safe(text: &str) -> String {
 }
 
 /// A value as text without quotes, in one line of printable characters: names come from layers and from other clients.
-pub(crate) fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => safe(text),
@@ -64,8 +64,20 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
+/// A change as the original prints it: a letter and a path.
+#[must_use]
+pub fn change(change: &Value) -> String {
+    let letter = match change.get("kind").and_then(Value::as_str) {
+        Some("add") => 'A',
+        Some("modify") => 'C',
+        Some("delete") => 'D',
+        _ => '?',
+    };
+    format!("{letter} {}", field(change, "path"))
+}
+
 /// A time to the second, without the fraction.
-pub(crate) fn moment(document: &Value, name: &str) -> String {
+pub fn moment(document: &Value, name: &str) -> String {
     let text = field(document, name);
     match text.split_once('.') {
         Some((seconds, rest)) if rest.ends_with('Z') => format!("{seconds}Z"),
@@ -74,7 +86,7 @@ pub(crate) fn moment(document: &Value, name: &str) -> String {
 }
 
 /// The beginning of a digest.
-pub(crate) fn short_digest(digest: &str) -> String {
+pub fn short_digest(digest: &str) -> String {
     let (algorithm, hexadecimal) = digest.split_once(':').unwrap_or(("", digest));
     match hexadecimal.get(..12) {
         Some(short) if !algorithm.is_empty() => format!("{algorithm}:{short}"),
@@ -84,7 +96,7 @@ pub(crate) fn short_digest(digest: &str) -> String {
 }
 
 /// Bytes with a decimal unit: `1.5 MB`.
-pub(crate) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
     if bytes < 1000 {
         return format!("{bytes} B");
@@ -102,7 +114,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
 }
 
 /// A time that passed: `1.25 s`, `3m 20s`.
-pub(crate) fn duration(passed: Duration) -> String {
+pub fn duration(passed: Duration) -> String {
     let seconds = passed.as_secs();
     match seconds {
         0 if passed.as_millis() < 10 => format!("{:.1} ms", passed.as_secs_f64() * 1000.0),
@@ -116,6 +128,16 @@ pub(crate) fn duration(passed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_change_is_one_line() {
+        assert_eq!(change(&json!({"path": "/a b", "kind": "modify"})), "C /a b");
+        assert_eq!(
+            change(&json!({"path": "/a\nD /etc\u{202e}", "kind": "add"})),
+            r"A /a\nD /etc\u{202e}"
+        );
+    }
 
     #[test]
     fn bytes_are_rounded_to_a_unit() {

@@ -4,18 +4,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use crate::mounts;
+use crate::tell::untrue;
+use mica_client::{Client, Failure, segment, words};
 use rustix::mount::UnmountFlags;
 use serde_json::Value;
 
-use super::daemon::Daemon;
-use super::{Failure, mounts, untrue, words};
-use crate::cli::client::{Client, segment};
-use crate::machine;
+use crate::daemon::Daemon;
 
 /// Everything that the demo makes.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(crate) struct Stage {
+    program: PathBuf,
     directory: PathBuf,
     keep: bool,
     daemon: Option<Daemon>,
@@ -23,16 +25,17 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes a directory below `parent`.
+    /// Makes a directory below `parent`; `program` will be the daemon.
     ///
     /// # Errors
     /// What making it says.
-    pub(super) fn build(parent: &Path, keep: bool) -> Result<Self, Failure> {
+    pub(crate) fn build(program: PathBuf, parent: &Path, keep: bool) -> Result<Self, Failure> {
         let doing = || format!("make a directory in `{}`", parent.display());
         let parent = parent.canonicalize().map_err(Failure::io(doing()))?;
         let directory = parent.join(format!("mica-demo-{}", std::process::id()));
         fs::create_dir(&directory).map_err(Failure::io(doing()))?;
         Ok(Self {
+            program,
             directory,
             keep,
             daemon: None,
@@ -41,29 +44,40 @@ impl Stage {
     }
 
     /// The directory, and the file system that it is on.
-    pub(super) fn describe(&self) -> String {
-        let found = machine::file_system(&self.directory).map_or("unknown", |found| found.name);
+    pub(crate) fn describe(&self) -> String {
+        let found = self
+            .file_system()
+            .unwrap_or_else(|| "an unknown file system".to_owned());
         format!("{} on {found}", self.directory.display())
     }
 
+    fn file_system(&self) -> Option<String> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--output", "json", "fsmagic"])
+            .arg(&self.directory);
+        let told: Value = serde_json::from_slice(&command.output().ok()?.stdout).ok()?;
+        Some(told.get("name")?.as_str()?.to_owned())
+    }
+
     /// A path in the directory.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// Starts the daemon.
-    pub(super) fn start_daemon(&mut self) -> Result<(), Failure> {
-        self.daemon = Some(Daemon::start(&self.directory)?);
+    pub(crate) fn start_daemon(&mut self) -> Result<(), Failure> {
+        self.daemon = Some(Daemon::start(&self.program, &self.directory)?);
         Ok(())
     }
 
     /// Ends the daemon.
-    pub(super) fn stop_daemon(&mut self) -> Result<(), Failure> {
+    pub(crate) fn stop_daemon(&mut self) -> Result<(), Failure> {
         self.daemon.take().map_or(Ok(()), Daemon::stop)
     }
 
     /// The number of the daemon's process; 0 if there is none.
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.daemon.as_ref().map_or(0, Daemon::pid)
     }
 
@@ -71,7 +85,7 @@ impl Stage {
     ///
     /// # Errors
     /// That there is none.
-    pub(super) fn client(&self) -> Result<&Client, Failure> {
+    pub(crate) fn client(&self) -> Result<&Client, Failure> {
         self.daemon
             .as_ref()
             .map(Daemon::client)
@@ -82,7 +96,7 @@ impl Stage {
     ///
     /// # Errors
     /// What is left.
-    pub(super) fn clear(&mut self) -> Result<String, Failure> {
+    pub(crate) fn clear(&mut self) -> Result<String, Failure> {
         self.is_clear = true;
         if let Some(daemon) = self.daemon.take() {
             unmount_layers(daemon.client());

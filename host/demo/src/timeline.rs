@@ -4,12 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Failure, grouped, interrupt, say, words};
-use crate::cli::print::{Column, table};
+use crate::interrupt;
+use crate::tell::{grouped, say};
+use mica_client::{Column, Failure, table, words};
 
 /// The steps until now.
 #[derive(Debug)]
-pub(super) struct Timeline {
+pub(crate) struct Timeline {
     begun: Instant,
     steps: Vec<Step>,
 }
@@ -25,13 +26,13 @@ struct Step {
 
 /// How much a step did.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Amount {
-    pub(super) bytes: Option<u64>,
-    pub(super) entries: Option<u64>,
+pub(crate) struct Amount {
+    pub(crate) bytes: Option<u64>,
+    pub(crate) entries: Option<u64>,
 }
 
 /// What a step gives: a value, and how much was done for it.
-pub(super) trait Measured {
+pub(crate) trait Measured {
     /// How much was done.
     fn amount(&self) -> Amount {
         Amount::default()
@@ -60,7 +61,7 @@ impl Measured for Amount {
 
 impl Timeline {
     /// Begins now.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self {
             begun: Instant::now(),
             steps: Vec::new(),
@@ -71,7 +72,7 @@ impl Timeline {
     ///
     /// # Errors
     /// What the step says, and an interrupt before it.
-    pub(super) fn step<T: Measured>(
+    pub(crate) fn step<T: Measured>(
         &mut self,
         subject: &str,
         name: &str,
@@ -105,7 +106,7 @@ impl Timeline {
     }
 
     /// All steps, with rates.
-    pub(super) fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let rows = self.steps.iter().map(|step| {
             let mut row = vec![
                 format!("{:.2} s", step.at.as_secs_f64()),

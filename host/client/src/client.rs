@@ -16,25 +16,25 @@ use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
-use super::failure::{Failure, Problem};
+use crate::failure::{Failure, Problem};
 use body::Body;
-pub(crate) use place::Place;
+pub use place::Place;
 
 /// Bytes of a JSON answer that are read: more than any page of a list, less than memory.
 const ANSWER_BYTES: usize = 64 << 20;
 
 /// What an answer's body was.
 #[derive(Debug)]
-pub(crate) struct Received {
+pub struct Received {
     /// Bytes that it had.
-    pub(crate) count_bytes: u64,
+    pub count_bytes: u64,
     /// By what the daemon knows the operation that wrote it.
-    pub(crate) operation: Option<String>,
+    pub operation: Option<String>,
 }
 
 /// A client of one daemon.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     place: Place,
     runtime: Runtime,
 }
@@ -44,7 +44,7 @@ impl Client {
     ///
     /// # Errors
     /// What making an event loop says.
-    pub(crate) fn new(place: Place) -> Result<Self, Failure> {
+    pub fn new(place: Place) -> Result<Self, Failure> {
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
             place,
@@ -53,29 +53,29 @@ impl Client {
     }
 
     /// Asks for a document.
-    pub(crate) fn get(&self, target: &str) -> Result<Value, Failure> {
+    pub fn get(&self, target: &str) -> Result<Value, Failure> {
         self.document(Method::GET, target, Body::empty())
     }
 
     /// Sends a document, if there is one, and gets one.
-    pub(crate) fn post(&self, target: &str, document: Option<&Value>) -> Result<Value, Failure> {
+    pub fn post(&self, target: &str, document: Option<&Value>) -> Result<Value, Failure> {
         let body = document.map_or_else(Body::empty, Body::json);
         self.document(Method::POST, target, body)
     }
 
     /// Removes a thing.
-    pub(crate) fn delete(&self, target: &str) -> Result<(), Failure> {
+    pub fn delete(&self, target: &str) -> Result<(), Failure> {
         self.document(Method::DELETE, target, Body::empty())
             .map(drop)
     }
 
     /// Sends a component, gets a document.
-    pub(crate) fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
+    pub fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
         self.document(Method::POST, target, Body::bytes(bytes))
     }
 
     /// Sends what `source` has until its end, gets a document.
-    pub(crate) fn put_stream(
+    pub fn put_stream(
         &self,
         target: &str,
         source: impl Read + Send + 'static,
@@ -97,11 +97,7 @@ impl Client {
     /// # Errors
     /// When the body breaks off, [`Failure::Problem`] if the daemon still knows why, else [`Failure::Connection`]: what
     /// was written until then is not complete.
-    pub(crate) fn get_stream(
-        &self,
-        target: &str,
-        sink: &mut dyn Write,
-    ) -> Result<Received, Failure> {
+    pub fn get_stream(&self, target: &str, sink: &mut dyn Write) -> Result<Received, Failure> {
         self.runtime.block_on(async {
             let response = self.send(Method::GET, target, Body::empty()).await?;
             let operation = operation_of(&response);
@@ -243,7 +239,7 @@ fn operation_of(response: &Response<Incoming>) -> Option<String> {
 
 /// A segment of a target: everything but letters, digits and `-_~` is percent-encoded, and so are the names `.` and
 /// `..`, which would be resolved on the way.
-pub(crate) fn segment(text: &str) -> String {
+pub fn segment(text: &str) -> String {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.');
     let is_dots = matches!(text, "." | "..");

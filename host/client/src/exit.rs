@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 /// The end of the help of `mica`, and of its manual page.
-pub(crate) const HELP: &str = "\
+pub const EXIT_CODES: &str = "\
 Exit codes:
   0  it worked
   1  the operation failed
@@ -20,21 +20,30 @@ Exit codes:
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Exit {
+pub enum Exit {
+    /// It worked.
     Worked = 0,
+    /// The operation failed.
     Failed = 1,
+    /// The command line is wrong.
     Usage = 2,
+    /// A store, driver, layer or parent is not there.
     NotFound = 3,
+    /// It exists, is busy, is mounted, is not mounted, or has children.
     Conflict = 4,
+    /// The driver, the kernel or the file system cannot do it.
     NotSupported = 5,
+    /// An id, a name, an option or an archive is invalid.
     Invalid = 6,
+    /// The daemon cannot be reached.
     Unreachable = 7,
+    /// Too slow or too busy: time limit, overload, cancelled.
     Overloaded = 8,
 }
 
 impl Exit {
     /// The exit code for the code of a problem document.
-    pub(crate) fn of_problem(code: &str) -> Self {
+    pub fn of_problem(code: &str) -> Self {
         match code {
             _ if code.starts_with("unknown-") => Self::NotFound,
             _ if code.starts_with("invalid-") => Self::Invalid,

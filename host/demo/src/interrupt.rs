@@ -5,10 +5,10 @@
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::tell::untrue;
+use mica_client::Failure;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-
-use super::{Failure, untrue};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
@@ -16,7 +16,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// What making an event loop says.
-pub(super) fn watch() -> Result<(), Failure> {
+pub(crate) fn watch() -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Failure::io("catch signals"))?;
     let (mut interrupt, mut terminate) = runtime
@@ -42,7 +42,7 @@ pub(super) fn watch() -> Result<(), Failure> {
 }
 
 /// Fails once a signal came.
-pub(super) fn check() -> Result<(), Failure> {
+pub(crate) fn check() -> Result<(), Failure> {
     if INTERRUPTED.load(Ordering::Relaxed) {
         Err(untrue("interrupted"))
     } else {
@@ -52,7 +52,7 @@ pub(super) fn check() -> Result<(), Failure> {
 
 /// A reader or writer that fails once a signal came.
 #[derive(Debug)]
-pub(super) struct Interruptible<T>(pub(super) T);
+pub(crate) struct Interruptible<T>(pub(crate) T);
 
 fn stopped() -> io::Result<()> {
     if INTERRUPTED.load(Ordering::Relaxed) {

@@ -17,7 +17,7 @@ const XATTR_BYTES: usize = 64 * 1024;
 
 /// A node.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Node {
+pub(crate) struct Node {
     kind: &'static str,
     mode: u32,
     owner: (u32, u32),
@@ -31,7 +31,7 @@ pub(super) struct Node {
 
 impl Node {
     /// Reads a node.
-    pub(super) fn read(path: &Path) -> io::Result<(Self, Metadata)> {
+    pub(crate) fn read(path: &Path) -> io::Result<(Self, Metadata)> {
         let found = path.symlink_metadata()?;
         let kind = found.file_type();
         let is_device = kind.is_block_device() || kind.is_char_device();
@@ -53,7 +53,7 @@ impl Node {
     }
 
     /// The node as an archive of its layer tells it: no archive has the top itself, whose time is its layer's own.
-    pub(super) fn without_time(self) -> Self {
+    pub(crate) fn without_time(self) -> Self {
         Self {
             modified: (0, 0),
             ..self
@@ -61,7 +61,7 @@ impl Node {
     }
 
     /// Which part differs, with both values; `None` if none does.
-    pub(super) fn difference(&self, other: &Self) -> Option<String> {
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         let differ = |name: &str, one: String, two: String| {
             (one != two).then(|| format!("{name}: {one} and {two}"))
         };

@@ -5,25 +5,26 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
-use mica_engine::SafeText;
 use serde_json::Value;
 
-use super::arguments::Output;
-use super::failure::Failure;
+use crate::failure::Failure;
+use crate::output::{Output, printable_json, shown};
 
 /// Writes results to standard output.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Printer {
+pub struct Printer {
     output: Output,
 }
 
 impl Printer {
-    pub(crate) fn new(output: Output) -> Self {
+    /// Results for people or for programs.
+    #[must_use]
+    pub fn new(output: Output) -> Self {
         Self { output }
     }
 
     /// Whether a program reads.
-    pub(crate) fn is_json(self) -> bool {
+    pub fn is_json(self) -> bool {
         self.output == Output::Json
     }
 
@@ -31,11 +32,7 @@ impl Printer {
     ///
     /// # Errors
     /// What writing says; a reader that went away is none.
-    pub(crate) fn result(
-        self,
-        document: &Value,
-        text: impl FnOnce() -> String,
-    ) -> Result<(), Failure> {
+    pub fn result(self, document: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
         match self.output {
             Output::Json => {
                 self.bytes(format!("{}\n", printable_json(&format!("{document:#}"))).as_bytes())
@@ -52,7 +49,7 @@ impl Printer {
 
     /// Tells people something beside the result; a program finds it in the document.
     #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
-    pub(crate) fn note(self, text: &str) {
+    pub fn note(self, text: &str) {
         if !self.is_json() {
             eprintln!("{}", shown(text));
         }
@@ -60,7 +57,7 @@ impl Printer {
 
     /// Tells something beside a result that is no document: people the text, a program the document.
     #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
-    pub(crate) fn note_document(self, document: &Value, text: &str) {
+    pub fn note_document(self, document: &Value, text: &str) {
         match self.output {
             Output::Json => eprintln!("{}", printable_json(&format!("{document:#}"))),
             Output::Table => eprintln!("{}", shown(text)),
@@ -71,7 +68,7 @@ impl Printer {
     ///
     /// # Errors
     /// What writing says; a reader that went away is none.
-    pub(crate) fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -80,41 +77,17 @@ impl Printer {
     }
 }
 
-/// A text for people as a terminal may get it: whatever is in it, it only prints. Lines stay lines.
-pub(crate) fn shown(text: &str) -> String {
-    let lines = text.split('\n');
-    lines
-        .map(|line| SafeText::within(line, usize::MAX).into())
-        .collect::<Vec<String>>()
-        .join("\n")
-}
-
-/// JSON in characters that a terminal prints: the others become its own escapes, so that a program reads the same.
-pub(crate) fn printable_json(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    let mut units = [0; 2];
-    for character in text.chars() {
-        if character == '\n' || SafeText::is_printable(character) {
-            printable.push(character);
-        } else {
-            // Such a character stands in a string: outside of strings JSON is ASCII.
-            for unit in character.encode_utf16(&mut units) {
-                printable.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    printable
-}
-
 /// Where the text of a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
+pub enum Column {
+    /// On the left, under this name.
     Text(&'static str),
+    /// On the right, under this name.
     Number(&'static str),
 }
 
 /// A table without lines: columns two blanks apart, names in capitals.
-pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>) -> String {
+pub fn table(columns: &[Column], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let names = columns.iter().map(|column| match column {
@@ -134,7 +107,7 @@ pub(crate) fn table(columns: &[Column], rows: Vec<Vec<String>>) -> String {
 }
 
 /// Names and values, one pair a line.
-pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let pairs: Vec<_> = pairs.into_iter().collect();
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
     pairs
@@ -149,30 +122,6 @@ pub(crate) fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_document_is_printable_and_the_same() {
-        let names = json!({ "\u{202e}key\n": ["\u{1b}[31m", "\u{85}\u{e0041}", "ä日🦀"] });
-        let text = printable_json(&format!("{names:#}"));
-        assert!(
-            text.chars()
-                .all(|one| one == '\n' || SafeText::is_printable(one)),
-            "{text}"
-        );
-        assert!(
-            text.contains("ä日🦀") && text.contains(r"\u202ekey\n"),
-            "{text}"
-        );
-        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), names);
-    }
-
-    #[test]
-    fn what_is_shown_has_its_lines_and_nothing_that_drives_a_terminal() {
-        assert_eq!(shown("a\tb\u{7}\n\u{202e}c\n"), "a\\tb\\u{7}\n\\u{202e}c\n");
-        let long = "x".repeat(1 << 20);
-        assert_eq!(shown(&long), long);
-    }
 
     #[test]
     fn tables_have_columns_and_no_blanks_at_the_end() {

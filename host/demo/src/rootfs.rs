@@ -7,11 +7,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use super::{Failure, words};
+use mica_client::{Failure, words};
 
 /// Where it comes from.
 #[derive(Debug)]
-pub(super) enum RootFs {
+pub(crate) enum RootFs {
     /// A tar archive.
     Archive { path: PathBuf, size_bytes: u64 },
     /// This machine's own /usr and /etc.
@@ -27,7 +27,7 @@ impl RootFs {
     ///
     /// # Errors
     /// That the archive cannot be read.
-    pub(super) fn choose(named: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn choose(named: Option<&Path>) -> Result<Self, Failure> {
         let path = match named {
             Some(path) => path.to_owned(),
             None => match prepared() {
@@ -50,7 +50,7 @@ impl RootFs {
     }
 
     /// What it is, for people.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Archive { path, size_bytes } => {
                 format!("{}, {}", path.display(), words::bytes(*size_bytes))
@@ -63,7 +63,7 @@ impl RootFs {
     }
 
     /// Bytes of the archive where they are known.
-    pub(super) fn size_bytes(&self) -> Option<u64> {
+    pub(crate) fn size_bytes(&self) -> Option<u64> {
         match self {
             Self::Archive { size_bytes, .. } => Some(*size_bytes),
             Self::Machine => None,
@@ -71,7 +71,7 @@ impl RootFs {
     }
 
     /// The archive from its beginning.
-    pub(super) fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
+    pub(crate) fn open(&self) -> Result<Box<dyn Read + Send>, Failure> {
         match self {
             Self::Archive { path, .. } => {
                 let file =

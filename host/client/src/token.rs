@@ -17,7 +17,7 @@ const MOST_BYTES: usize = 4096;
 
 /// A secret.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Token(String);
+pub struct Token(String);
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +30,7 @@ impl Token {
     ///
     /// # Errors
     /// The kernel's answer; other kinds, with a remedy, for a file that others may read or write or that is no secret.
-    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+    pub fn read(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         let refuse = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidData, reason));
@@ -62,12 +62,12 @@ impl Token {
     }
 
     /// Whether this is what a client shows. Takes the same time wherever the first difference is.
-    pub(crate) fn is(&self, shown: &[u8]) -> bool {
+    pub fn is(&self, shown: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(shown).into()
     }
 
     /// The header's value that shows it.
-    pub(crate) fn bearer(&self) -> String {
+    pub fn bearer(&self) -> String {
         format!("Bearer {}", self.0)
     }
 }
