@@ -17,16 +17,16 @@ help:
 	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some,'
 	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
 	@echo 'make fuzz    the fuzz targets, SECONDS=60 each (TARGETS="archive rest" for some); as root'
-	@echo 'make build   target/release/mica'
+	@echo 'make build   target/release/mica, and mica-demo'
 
 build:
 	@tests/setup/packages.sh
-	cargo build --release --workspace --bin mica
+	cargo build --release --workspace --bin mica --bin mica-demo
 
 demo:
 	@tests/setup/packages.sh debootstrap=debootstrap
 	@if [ "$(ROOTFS)" = target/demo/rootfs.tar ]; then tests/setup/rootfs.sh $(ROOTFS); fi
-	cargo build --release --workspace --bin mica
+	cargo build --release --workspace --bin mica --bin mica-demo
 	target/release/mica demo $(if $(wildcard $(ROOTFS)),--rootfs $(ROOTFS))
 
 test:

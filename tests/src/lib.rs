@@ -10,6 +10,7 @@ pub mod archive;
 pub mod build;
 pub mod client;
 pub mod command;
+pub mod compiled;
 pub mod containerd;
 pub mod containerd_daemon;
 pub mod containerd_suite;
