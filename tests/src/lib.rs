@@ -23,6 +23,7 @@ pub mod dump;
 pub mod fault;
 pub mod generate;
 pub mod grpc;
+pub mod grpcio;
 pub mod history;
 pub mod http;
 pub mod image;

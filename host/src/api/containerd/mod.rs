@@ -5,6 +5,7 @@
 //!
 //! Invariant: parses, calls the engine, prints; a call of the engine that may wait has a deadline, and delays no other.
 
+mod authority;
 mod bindings;
 mod differ;
 mod filter;
@@ -12,6 +13,8 @@ mod message;
 mod metered;
 mod service;
 mod status;
+
+pub(crate) use authority::AnyAuthority;
 
 use crate::api::dispatch::{DEFECT, caught};
 use crate::api::share::Full;
