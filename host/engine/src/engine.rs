@@ -14,12 +14,13 @@ use crate::view::{EngineStatus, Problem};
 use crate::{Error, EventKind, Result, StoreName, files};
 use mica_runtime::Runtime;
 use mica_sys::filesystem;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
@@ -122,11 +123,7 @@ impl Engine {
 
     /// What needs a person: what was found at the start, and stores that cannot be used now.
     fn problems(&self, stores: &[Arc<Store>]) -> Vec<Problem> {
-        let mut problems = self
-            .problems
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let mut problems = self.problems.lock().clone();
         for store in stores {
             if let Some(reason) = store.layers.home().rows().refusal() {
                 problems.push(Problem {
@@ -209,10 +206,7 @@ impl Engine {
             store: store.map(str::to_owned),
             detail,
         };
-        self.problems
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(problem);
+        self.problems.lock().push(problem);
     }
 
     /// Notes what needs a person in a store's home or run directory.

@@ -6,8 +6,9 @@
 //!
 //! Invariant: a round begins after everything in it was handed in.
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// Where callers meet: `W` is what each hands in, `R` what each gets.
 pub(crate) struct Group<W, R> {
@@ -43,7 +44,7 @@ impl<W, R> fmt::Debug for Group<W, R> {
 
 impl<W, R: Clone> Group<W, R> {
     fn state(&self) -> MutexGuard<'_, State<W, R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Hands work in and waits for its outcome. `together` does the work of a round and gives as many outcomes, in the
@@ -56,8 +57,7 @@ impl<W, R: Clone> Group<W, R> {
         let mut state = self.state();
         state.waiting.push((work, Arc::clone(&outcome)));
         while state.is_led && outcome.get().is_none() {
-            let waited = self.ended.wait(state);
-            state = waited.unwrap_or_else(PoisonError::into_inner);
+            self.ended.wait(&mut state);
         }
         if outcome.get().is_none() {
             assert!(!state.is_broken, "an earlier round ended with a panic");

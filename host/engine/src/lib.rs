@@ -50,6 +50,7 @@ mod tests;
 mod unopened;
 mod view;
 mod words;
+mod worker;
 
 pub use blob::Blob;
 pub use engine::Engine;

@@ -8,9 +8,10 @@
 
 use crate::{Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Operations that are remembered after their end.
 const KEPT: usize = 256;
@@ -88,7 +89,7 @@ impl Outcomes {
         store: &str,
         layer: &str,
     ) -> OperationTicket {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock();
         let number = all.last_key_value().map_or(1, |(last, _)| last + 1);
         let id = format!("{:x}-{number}", self.start);
         let view = OperationView {
@@ -118,12 +119,12 @@ impl Outcomes {
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<OperationView> {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock();
         all.values().find(|view| view.id == id).cloned()
     }
 
     fn end(&self, number: u64, state: OperationState) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock();
         if let Some(view) = all.get_mut(&number) {
             view.state = state;
         }

@@ -7,12 +7,12 @@
 //! Invariant: only what frees blocks is given any of them, or what needs them for a moment only.
 
 use mica_sys::{content, filesystem};
+use parking_lot::{Mutex, MutexGuard};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Its name in a home.
 const NAME: &str = "reserve";
@@ -47,7 +47,7 @@ impl Reserve {
     }
 
     fn kept(&self) -> MutexGuard<'_, u64> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     /// Does something for which there was no room with the blocks of the reserve, which takes again what is left of them: what
@@ -68,7 +68,7 @@ impl Reserve {
 
     /// Takes all blocks again if it has given some up and there are enough.
     pub(crate) fn refill(&self) {
-        let Ok(mut kept) = self.kept.try_lock() else {
+        let Some(mut kept) = self.kept.try_lock() else {
             return;
         };
         if *kept >= BYTES {

@@ -11,9 +11,10 @@ use crate::{LayerId, SafeText};
 use mica_runtime::{
     Access, Code, Failure, Feature, Home, LayerInfo, LayerKind, Room, Staged, Support,
 };
+use parking_lot::{Mutex, MutexGuard};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Layers of one page of a listing: what `wit/home.wit` promises.
 const PAGE: usize = 1024;
@@ -113,7 +114,7 @@ impl Scope {
     }
 
     fn wish(&self) -> MutexGuard<'_, Wish> {
-        self.wish.lock().unwrap_or_else(PoisonError::into_inner)
+        self.wish.lock()
     }
 
     fn is_subject(&self, id: &str) -> bool {

@@ -11,11 +11,10 @@ use crate::snapshots::{Snapshots, Told, shown};
 use crate::view::{Backing, LayerView, StoreView};
 use crate::{Error, LayerId, Moment, Result, StoreName, files};
 use mica_sys::filesystem;
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The file that describes a store.
@@ -186,7 +185,7 @@ impl Store {
     /// # Errors
     /// [`Error::UnknownStore`] when it was removed before.
     pub(crate) fn enter(&self) -> Result<RwLockReadGuard<'_, Life>> {
-        let life = self.life.read().unwrap_or_else(PoisonError::into_inner);
+        let life = self.life.read();
         match *life {
             Life::Here => Ok(life),
             Life::Gone => Err(Error::UnknownStore(self.name.as_str().to_owned())),
@@ -198,15 +197,13 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`] when operations run.
     pub(crate) fn close(&self) -> Result<RwLockWriteGuard<'_, Life>> {
-        let busy = |_| Error::Busy(format!("operations run in store `{}`", self.name));
-        self.life.try_write().map_err(busy)
+        let busy = || Error::Busy(format!("operations run in store `{}`", self.name));
+        self.life.try_write().ok_or_else(busy)
     }
 
     /// Why the driver cannot work on the store.
     pub(crate) fn unavailable(&self) -> MutexGuard<'_, Option<String>> {
-        self.unavailable
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.unavailable.lock()
     }
 
     /// Waits for locks.

@@ -21,7 +21,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// A directory beside the stores that goes with its handle.
 #[derive(Debug)]
@@ -78,12 +78,7 @@ impl Engine {
 
     /// All stores in order of their names.
     pub(crate) fn all_stores(&self) -> Vec<Arc<Store>> {
-        self.stores
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.stores.read().values().cloned().collect()
     }
 
     /// The stores of a driver.
@@ -96,7 +91,7 @@ impl Engine {
     pub(crate) fn find_store(&self, name: &str) -> Result<Arc<Store>> {
         let unknown = || Error::UnknownStore(SafeText::within(name, 64).into());
         let checked = StoreName::parse(name).or(Err(unknown()))?;
-        let stores = self.stores.read().unwrap_or_else(PoisonError::into_inner);
+        let stores = self.stores.read();
         if let Some(store) = stores.get(&checked) {
             return Ok(Arc::clone(store));
         }
@@ -167,10 +162,7 @@ impl Engine {
                     .detail(detail),
             );
         }
-        self.stores
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.clone(), store);
+        self.stores.write().insert(name.clone(), store);
         Ok(())
     }
 
@@ -356,10 +348,7 @@ impl Engine {
         fs::rename(&store.path, &gone)
             .map_err(|error| Error::path("remove", &store.path, error))?;
         *life = Life::Gone;
-        self.stores
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&store.name);
+        self.stores.write().remove(&store.name);
         store.place.remove();
         if let Ok(slot) = self.registry.get(&store.description.driver) {
             // Another store of the same name begins anew.

@@ -4,27 +4,24 @@
 
 use crate::stores::explained;
 use crate::{Engine, Error, StoreName};
-use std::sync::PoisonError;
 
 impl Engine {
     /// Why a store that lies on disk could not be opened; `None` for any other.
     pub fn why_unopened(&self, name: &str) -> Option<String> {
         let name = StoreName::parse(name).ok()?;
         let unopened = self.unopened.read();
-        let unopened = unopened.unwrap_or_else(PoisonError::into_inner);
         unopened.get(&name).cloned()
     }
 
     /// Whether stores lie on disk that could not be opened.
     pub fn has_unopened(&self) -> bool {
         let unopened = self.unopened.read();
-        !unopened.unwrap_or_else(PoisonError::into_inner).is_empty()
+        !unopened.is_empty()
     }
 
     /// Remembers why a store could not be opened.
     pub(crate) fn note_unopened(&self, name: &StoreName, error: Error) -> Error {
-        let unopened = self.unopened.write();
-        let mut unopened = unopened.unwrap_or_else(PoisonError::into_inner);
+        let mut unopened = self.unopened.write();
         unopened.insert(name.clone(), explained(&error));
         error
     }

@@ -232,7 +232,6 @@ impl Engine {
         let previous = slot
             .previous
             .try_lock()
-            .ok()
             .and_then(|build| Some(build.as_ref()?.digest.clone()));
         DriverView {
             name: slot.name.clone(),

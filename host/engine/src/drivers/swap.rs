@@ -14,7 +14,6 @@ use crate::view::SwapReport;
 use crate::{Error, EventKind, Result, files};
 use mica_runtime::{CancelToken, Generation};
 use std::borrow::Cow;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 impl Engine {
@@ -34,7 +33,7 @@ impl Engine {
     ) -> Result<SwapReport> {
         self.check_open()?;
         let slot = self.registry.get(name)?;
-        let mut previous = slot.previous.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut previous = slot.previous.lock();
         let old = slot.active();
         let (bytes, origin) = match bytes {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),

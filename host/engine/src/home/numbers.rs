@@ -7,9 +7,9 @@
 
 use crate::files;
 use crate::settings::Durability;
+use parking_lot::Mutex;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 /// Numbers reserved at a time: one write for as many layers; a start throws the rest of a block away.
 const BLOCK: u64 = 256;
@@ -47,7 +47,7 @@ impl Numbers {
 
     /// Gives out a number that was never given out before.
     pub(super) fn next(&self) -> io::Result<u64> {
-        let mut block = self.block.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut block = self.block.lock();
         if block.next >= block.end {
             let end = block.next.saturating_add(BLOCK);
             files::replace(&self.path, format!("{end}\n").as_bytes(), self.durability)?;

@@ -7,32 +7,31 @@
 
 use super::Layout;
 use super::layout::Area;
+use crate::worker::{Outcome, Pace, Worker};
 use mica_sys::{Name, tree};
-use std::collections::{BTreeMap, VecDeque};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// How often a tree is tried soon again, because an error of the disk may pass and a busy mount may go, and after how long;
-/// how long the thread rests between later tries.
+/// How often a tree is tried soon again, because an error of the disk may pass and a busy mount may go, and after which
+/// pause; the pause between later tries.
 const TRIES: u32 = 10;
-const REST: Duration = Duration::from_secs(1);
-const LONG_REST: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(60);
 /// After how many tries an operator is told.
 const SILENT_TRIES: u32 = 2;
-/// How long the thread waits for more when it has had nothing to do.
-const GATHER: Duration = Duration::from_millis(20);
-
-enum Job {
-    Delete(Doomed),
-    Settle(Sender<()>),
-}
+/// Whoever discards one tree discards more, and is to be let do that first.
+const PACE: Pace = Pace {
+    quiet: Duration::from_millis(20),
+    longest: Duration::from_millis(20),
+    backlog: usize::MAX,
+};
 
 /// A tree that is to be deleted.
+#[derive(Debug)]
 struct Doomed {
     layout: Arc<Layout>,
     area: Area,
@@ -41,46 +40,40 @@ struct Doomed {
     tries: u32,
 }
 
-/// A thread that deletes trees, one after another.
+/// Trees that could not be deleted, each with the reason.
+type Undeletable = Mutex<BTreeMap<PathBuf, String>>;
+
+/// Deletes trees in the background, one after another.
 #[derive(Debug)]
 pub(crate) struct Reaper {
-    jobs: Mutex<Option<Sender<Job>>>,
-    stopping: Arc<AtomicBool>,
-    undeletable: Arc<Mutex<BTreeMap<PathBuf, String>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    worker: Worker<Doomed>,
+    undeletable: Arc<Undeletable>,
 }
 
 impl Reaper {
     pub(crate) fn start() -> io::Result<Arc<Self>> {
-        let (jobs, receiver) = mpsc::channel();
-        let stopping = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stopping);
-        let undeletable = Arc::default();
-        let told = Arc::clone(&undeletable);
-        let thread = std::thread::Builder::new()
-            .name("mica-reaper".into())
-            .spawn(move || work(&receiver, &seen, &told))?;
+        let worker = Worker::default();
+        let undeletable = Arc::<Undeletable>::default();
+        let noted = Arc::clone(&undeletable);
+        worker.start("mica-reaper", PACE, move |doomed| reap(doomed, &noted))?;
         Ok(Arc::new(Self {
-            jobs: Mutex::new(Some(jobs)),
-            stopping,
+            worker,
             undeletable,
-            thread: Mutex::new(Some(thread)),
         }))
     }
 
     pub(super) fn delete(&self, layout: &Arc<Layout>, area: Area, name: Name) {
-        self.send(Job::Delete(Doomed {
+        self.worker.push(Doomed {
             layout: Arc::clone(layout),
             area,
             name,
             tries: 0,
-        }));
+        });
     }
 
     /// What cannot be deleted now, and why.
     pub(crate) fn undeletable(&self) -> Vec<(PathBuf, String)> {
         let undeletable = self.undeletable.lock();
-        let undeletable = undeletable.unwrap_or_else(PoisonError::into_inner);
         let pairs = undeletable.iter();
         pairs
             .map(|(path, reason)| (path.clone(), reason.clone()))
@@ -89,104 +82,28 @@ impl Reaper {
 
     /// Waits until all that was asked for so far is deleted.
     pub(crate) fn settle(&self) {
-        let (done, wait) = mpsc::channel();
-        self.send(Job::Settle(done));
-        // An error means that the thread has ended.
-        let _ended = wait.recv();
+        self.worker.settle();
     }
 
     /// Ends the thread after the tree that it is at.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if let Some(thread) = self
-            .thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-        {
-            // A thread that panicked has said so itself.
-            let _ended = thread.join();
-        }
-    }
-
-    fn send(&self, job: Job) {
-        if let Some(jobs) = &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
-            // The thread ends only after this sender.
-            let _sent = jobs.send(job);
-        }
+        self.worker.stop();
     }
 }
 
-impl Drop for Reaper {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-fn work(
-    jobs: &Receiver<Job>,
-    stopping: &AtomicBool,
-    undeletable: &Mutex<BTreeMap<PathBuf, String>>,
-) {
-    let mut again: VecDeque<Doomed> = VecDeque::new();
-    let delete = |doomed: Doomed| {
-        let (path, left) = (doomed.path(), doomed.delete());
-        let mut undeletable = undeletable.lock().unwrap_or_else(PoisonError::into_inner);
-        match &left {
-            Some((left, reason)) if left.tries > SILENT_TRIES => {
-                undeletable.insert(path, reason.clone());
-            }
-            _ => drop(undeletable.remove(&path)),
-        }
-        left.map(|(left, _)| left)
+/// Deletes a tree, and notes it if it cannot be deleted.
+fn reap(doomed: Doomed, undeletable: &Undeletable) -> Outcome<Doomed> {
+    let (path, left) = (doomed.path(), doomed.delete());
+    let mut undeletable = undeletable.lock();
+    let Some((left, reason)) = left else {
+        undeletable.remove(&path);
+        return Outcome::Done;
     };
-    let mut gathered = VecDeque::new();
-    loop {
-        let waiting = gathered.pop_front().map_or_else(|| jobs.try_recv(), Ok);
-        let is_awake = waiting.is_ok();
-        let job = match (waiting, again.is_empty()) {
-            (Ok(job), _) => Ok(job),
-            (Err(_), true) => jobs.recv().map_err(RecvTimeoutError::from),
-            (Err(_), false) => {
-                let is_soon = again.iter().any(|doomed| doomed.tries < TRIES);
-                jobs.recv_timeout(if is_soon { REST } else { LONG_REST })
-            }
-        };
-        if stopping.load(Ordering::Acquire) {
-            return;
-        }
-        match job {
-            Ok(Job::Delete(doomed)) => {
-                if !is_awake {
-                    gather(jobs, &mut gathered);
-                }
-                again.extend(delete(doomed));
-            }
-            Ok(Job::Settle(done)) => {
-                again = again.into_iter().filter_map(delete).collect();
-                // Whoever waited may have gone.
-                let _told = done.send(());
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                again = again.into_iter().filter_map(delete).collect();
-            }
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+    if left.tries > SILENT_TRIES {
+        undeletable.insert(path, reason);
     }
-}
-
-/// Waits for more: whoever discards one tree discards more, and is to be let do that first, unless someone waits for the
-/// end of it.
-fn gather(jobs: &Receiver<Job>, gathered: &mut VecDeque<Job>) {
-    let until = Instant::now() + GATHER;
-    while let Ok(job) = jobs.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        let is_awaited = matches!(job, Job::Settle(_));
-        gathered.push_back(job);
-        if is_awaited {
-            return;
-        }
-    }
+    let pause = if left.tries < TRIES { SOON } else { LATER };
+    Outcome::Again(left, Some(pause))
 }
 
 impl Doomed {

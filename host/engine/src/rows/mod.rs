@@ -31,12 +31,13 @@ use crate::{Error, Result};
 use file::RowFile;
 use mark::Mark;
 use mica_sys::Name;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use write::Failure;
 
 /// Changes that nobody waits for and that are kept in memory at most: what a kill loses of them, the next start finds out.
@@ -212,13 +213,13 @@ impl Rows {
 
     /// A fact about the store.
     pub(crate) fn fact(&self, name: &str) -> Option<u64> {
-        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let facts = self.facts.lock();
         facts.get(name).copied()
     }
 
     /// Remembers a fact, some time.
     pub(crate) fn note_fact(&self, name: &str, value: u64) {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = self.facts.lock();
         let before = facts.insert(name.to_owned(), value);
         drop(facts);
         if before != Some(value) {
@@ -239,11 +240,11 @@ impl Rows {
     }
 
     fn file(&self) -> MutexGuard<'_, RowFile> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+        self.file.lock()
     }
 
     fn later(&self) -> MutexGuard<'_, Later> {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+        self.later.lock()
     }
 }
 

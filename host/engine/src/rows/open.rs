@@ -20,12 +20,13 @@ use crate::group::Group;
 use crate::settings::Durability;
 use crate::{Error, Result, files};
 use mica_sys::Name;
+use parking_lot::Mutex;
 use std::fs;
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 /// Its name in a store's directory.
 pub(super) const NAME: &str = "rows.sqlite";

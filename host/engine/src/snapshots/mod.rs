@@ -45,9 +45,10 @@ use crate::layers::LayerSet;
 use crate::rows::{After, Loaded, RowChange, Rows};
 use crate::{Error, LayerId, Result, SafeText, files};
 use links::Links;
+use parking_lot::{RwLock, RwLockReadGuard};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, OnceLock};
 use table::Table;
 
 /// The snapshots of a store.
@@ -57,7 +58,7 @@ pub(crate) struct Snapshots {
     layers: Arc<LayerSet>,
     table: RwLock<Table>,
     links: Links,
-    remover: Arc<Remover>,
+    remover: Remover,
     /// Whether layers of the driver are directories that overlays stack; known once that was asked.
     pub(crate) stacks: OnceLock<bool>,
 }
@@ -125,7 +126,7 @@ impl Snapshots {
             layers: Arc::clone(layers),
             table: RwLock::new(Table::load(found.rows.into_values().collect())),
             links,
-            remover: Arc::new(Remover::default()),
+            remover: Remover::default(),
             stacks: OnceLock::new(),
         };
         if found.restored > 0 {
@@ -213,7 +214,7 @@ impl Snapshots {
 
     /// The table, for a short look.
     pub(crate) fn table(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
+        self.table.read()
     }
 
     /// A snapshot.
@@ -257,7 +258,7 @@ impl Snapshots {
     pub(crate) fn change(&self, changes: &[Change], after: After) -> Result<()> {
         let rows: Result<Vec<_>> = changes.iter().map(Change::rows).collect();
         self.rows().commit(rows?.concat(), after)?;
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         for change in changes {
             table.apply(change);
         }
@@ -283,7 +284,7 @@ impl Snapshots {
     }
 
     /// What removes layers whose rows are gone.
-    pub(crate) fn remover(&self) -> &Arc<Remover> {
+    pub(crate) fn remover(&self) -> &Remover {
         &self.remover
     }
 
@@ -315,12 +316,6 @@ impl Change {
 
 fn unwritable(error: serde_json::Error) -> Error {
     Error::io("write a snapshot as JSON", error.into())
-}
-
-impl Drop for Snapshots {
-    fn drop(&mut self) {
-        self.remover.end();
-    }
 }
 
 /// A key as an error may repeat it: printable, and not longer than keys that people read.

@@ -85,13 +85,12 @@ impl Engine {
     pub fn clean_up_snapshots(&self, store: &str) -> Result<()> {
         let store = self.usable_store(store)?;
         let _life = store.enter()?;
-        let remover = store.snapshots()?.remover();
-        remover.clean_up(self, store.name.as_str());
+        let refused = store.snapshots()?.remover().clean_up();
         self.reaper.settle();
-        match remover.backlog() {
+        match refused {
             0 => Ok(()),
-            backlog => Err(Error::Busy(format!(
-                "{backlog} layers of removed snapshots of store `{}` cannot be removed now",
+            refused => Err(Error::Busy(format!(
+                "{refused} layers of removed snapshots of store `{}` cannot be removed now",
                 store.name
             ))),
         }
