@@ -6,11 +6,11 @@
 //! Invariant: of an operation that was begun there is an outcome when its stream has ended, even if it panicked; the
 //! memory for all of them is bounded.
 
+use crate::error::explained;
 use crate::{Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Operations that are remembered after their end.
@@ -176,16 +176,9 @@ impl Drop for OperationTicket {
 }
 
 fn failed(error: &Error) -> OperationState {
-    let mut detail = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        // Writing to a string does not fail.
-        let _ = write!(detail, ": {cause}");
-        source = cause.source();
-    }
     OperationState::Failed {
         code: error.code(),
-        detail: detail.into(),
+        detail: explained(error).into(),
         remedy: error.remedy().map(SafeText::from),
     }
 }

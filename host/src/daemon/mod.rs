@@ -287,7 +287,7 @@ async fn run(
     };
     let Listening { places, tasks } = fronts.listen(passed).await?;
     let state = rest::router(api);
-    notify::ready(&config.socket, engine.stores().len());
+    notify::ready(&config.socket, engine.stores().list().len());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -4,8 +4,8 @@
 //! the store decide, not this.
 
 use super::{Entry, Table};
-use crate::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
-use crate::rows::Rows;
+use crate::disk::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
+use crate::disk::rows::Rows;
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};

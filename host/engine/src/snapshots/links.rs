@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::files;
+use crate::disk::files;
 use mica_sys::Name;
 
 /// Their directory in a home.

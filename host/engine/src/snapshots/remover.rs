@@ -40,7 +40,8 @@ impl Remover {
             let Some(engine) = engine.upgrade() else {
                 return Outcome::Done;
             };
-            match engine.remove_snapshot_layer(&store, &layer, &cancel) {
+            let snapshots = engine.snapshots(&store);
+            match snapshots.and_then(|snapshots| snapshots.remove_unowned(&layer, &cancel)) {
                 Ok(()) => Outcome::Done,
                 Err(error) => {
                     tracing::warn!(store, %layer, %error, "a layer without a snapshot stays until the next cleanup");
