@@ -46,7 +46,7 @@ pub use blob::Blob;
 pub use disk::files::read_component;
 pub use drivers::Drivers;
 pub use engine::Engine;
-pub use error::{Error, Result};
+pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use id::{LayerId, StoreName};
 pub use layers::LayerStore;

@@ -1,7 +1,8 @@
 //! Exit codes: what kind of failure it was.
 //!
-//! Invariant: one table from the codes of problem documents; a code that is not in it is an operation that failed.
+//! Invariant: one table from the classes of errors; what has no class is an operation that failed.
 
+use mica_engine::Class;
 use std::process::ExitCode;
 
 /// The end of the help of `mica`, and of its manual page.
@@ -35,16 +36,26 @@ pub(crate) enum Exit {
 impl Exit {
     /// The exit code for the code of a problem document.
     pub(crate) fn of_problem(code: &str) -> Self {
+        let Some(class) = Class::of_code(code) else {
+            return Self::of_request(code);
+        };
+        match class {
+            // A person has to do something, trying again does not help.
+            _ if code == "quarantined" => Self::Failed,
+            Class::NotFound => Self::NotFound,
+            Class::AlreadyExists | Class::Precondition | Class::InUse => Self::Conflict,
+            Class::NotSupported => Self::NotSupported,
+            Class::Invalid | Class::Unacceptable => Self::Invalid,
+            Class::TimedOut | Class::Cancelled | Class::Unavailable => Self::Overloaded,
+            Class::Exhausted | Class::Damaged | Class::Internal => Self::Failed,
+        }
+    }
+
+    /// The exit code for a request that was wrong in itself.
+    fn of_request(code: &str) -> Self {
         match code {
-            _ if code.starts_with("unknown-") => Self::NotFound,
-            _ if code.starts_with("invalid-") => Self::Invalid,
-            _ if code.ends_with("exists") => Self::Conflict,
-            "has-children" | "mounted" | "not-mounted" | "busy" | "locked" => Self::Conflict,
-            "snapshot-has-children" | "wrong-snapshot-kind" | "holds-snapshots" => Self::Conflict,
-            "no-snapshots" => Self::NotFound,
-            "not-supported" | "prerequisites" | "incompatible-fs" => Self::NotSupported,
-            "too-deep" | "driver-rejected" => Self::Invalid,
-            "timed-out" | "overloaded" | "cancelled" => Self::Overloaded,
+            "unknown-path" | "unknown-operation" => Self::NotFound,
+            "invalid-request" => Self::Invalid,
             _ => Self::Failed,
         }
     }

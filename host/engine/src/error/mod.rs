@@ -3,6 +3,10 @@
 //! Invariant: a variant is a decision that a caller can take; every text names its object and, where there is a
 //! way out, `remedy` tells it.
 
+mod facts;
+
+pub use facts::Class;
+
 use crate::words::counted;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -247,106 +251,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// A short stable word for programs, in kebab-case:
-    ///
-    /// `invalid-id`, `invalid-name`, `invalid-option`, `invalid-archive`, `unknown-store`, `unknown-driver`,
-    /// `unknown-layer`, `unknown-parent`, `layer-exists`, `store-exists`, `driver-exists`, `has-children`, `mounted`,
-    /// `not-mounted`, `busy`, `too-deep`, `not-supported`, `prerequisites`, `incompatible-fs`, `no-space`,
-    /// `driver-rejected`, `driver-failed`, `quarantined`, `timed-out`, `limit-reached`, `cancelled`, `overloaded`,
-    /// `locked`, `io`, `corrupt`, `unknown-snapshot`, `snapshot-exists`, `wrong-snapshot-kind`,
-    /// `snapshot-has-children`, `no-snapshots`, `holds-snapshots`.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::InvalidId { .. } => "invalid-id",
-            Self::InvalidName { .. } => "invalid-name",
-            Self::Invalid(_) => "invalid-option",
-            Self::UnknownStore(_) => "unknown-store",
-            Self::UnknownDriver { .. } => "unknown-driver",
-            Self::UnknownLayer { .. } => "unknown-layer",
-            Self::UnknownParent { .. } => "unknown-parent",
-            Self::LayerExists { .. } => "layer-exists",
-            Self::StoreExists(_) => "store-exists",
-            Self::DriverExists(_) => "driver-exists",
-            Self::HasChildren { .. } => "has-children",
-            Self::Mounted { .. } | Self::MountedOtherwise { .. } => "mounted",
-            Self::NotMounted { .. } => "not-mounted",
-            Self::Busy(_) => "busy",
-            Self::UnknownSnapshot { .. } => "unknown-snapshot",
-            Self::SnapshotExists { .. } => "snapshot-exists",
-            Self::WrongSnapshotKind { .. } => "wrong-snapshot-kind",
-            Self::SnapshotHasChildren { .. } => "snapshot-has-children",
-            Self::NoSnapshots(_) => "no-snapshots",
-            Self::HoldsSnapshots(_) => "holds-snapshots",
-            Self::TooDeep { .. } => "too-deep",
-            Self::NotSupported(_) => "not-supported",
-            Self::Prerequisites(_) => "prerequisites",
-            Self::IncompatibleFs(_) => "incompatible-fs",
-            Self::InvalidArchive(_) => "invalid-archive",
-            Self::NoSpace(_) => "no-space",
-            Self::DriverRejected { .. } => "driver-rejected",
-            Self::DriverFailed { .. } => "driver-failed",
-            Self::Quarantined { .. } => "quarantined",
-            Self::TimedOut(_) => "timed-out",
-            Self::LimitReached(_) => "limit-reached",
-            Self::Cancelled => "cancelled",
-            Self::Overloaded(_) => "overloaded",
-            Self::Locked { .. } => "locked",
-            Self::Io { .. } | Self::Sandbox(_) => "io",
-            Self::Corrupt { .. } => "corrupt",
-        }
-    }
-
-    /// What would help, as a short sentence without a final stop; `None` where nothing is known to.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        let text = match self {
-            Self::InvalidId { .. } => {
-                "use 1 to 255 bytes without `/`, NUL and control characters, not `.` or `..`"
-            }
-            Self::InvalidName { .. } => {
-                "use 1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
-            }
-            Self::UnknownStore(_) => "list the stores, or create it",
-            Self::UnknownDriver { known, .. } => return Some(known_drivers(known)),
-            Self::UnknownParent { .. } => "create the parent first",
-            Self::LayerExists { .. } => "remove the layer, or choose another id",
-            Self::StoreExists(_) => "use the store, or choose another name",
-            Self::DriverExists(_) => "swap the driver to replace its build",
-            Self::HasChildren { .. } => {
-                "remove the child layers first; a layer that has some can be mounted read-only"
-            }
-            Self::Mounted { .. } => "unmount the layer until no reference is left",
-            Self::MountedOtherwise { .. } => "ask for the same, or unmount the layer first",
-            Self::NotMounted { .. } => "mount the layer first",
-            Self::Busy(_) => "end what uses it, and try again",
-            Self::SnapshotHasChildren { .. } => "remove the snapshots that are built on it first",
-            Self::NoSnapshots(_) => {
-                "give a new store's name to `containerd.store`, or look at its layers"
-            }
-            Self::HoldsSnapshots(_) => {
-                "let the container runtime do it; layers can be looked at and mounted read-only"
-            }
-            Self::TooDeep { .. } => {
-                "flatten the chain: write the whole layer as one archive and apply it to a new base layer"
-            }
-            Self::NoSpace(_) => {
-                "free space on the file system of the root directory, for instance by removing layers"
-            }
-            Self::DriverRejected { remedy, .. } => return Some(remedy.clone()),
-            Self::Quarantined { .. } => {
-                "swap the driver for a build that works, or let it try again with `mica driver release`"
-            }
-            Self::Overloaded(_) => "try again when fewer operations run",
-            Self::Locked { .. } => {
-                "stop the other daemon, or choose another root and run directory"
-            }
-            Self::Corrupt { .. } => "restore it from a copy, or move it away and start again",
-            _ => return None,
-        };
-        Some(text.to_owned())
-    }
-
     /// An error of the host's own input and output. A full file system is told apart.
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Self {
         let doing = doing.into();
@@ -380,11 +284,4 @@ pub(crate) fn kept(store: Option<&str>, layer: Option<&str>) -> String {
         (Some(store), None) => format!(" for store `{store}`"),
         (None, _) => String::new(),
     }
-}
-
-fn known_drivers(known: &[String]) -> String {
-    if known.is_empty() {
-        return "load a driver first".to_owned();
-    }
-    format!("choose one of: {}", known.join(", "))
 }
