@@ -94,7 +94,7 @@ impl Bench {
             ..EngineSettings::new(path.join("root"), path.join("run"))
         };
         let engine = Engine::open(settings, runtime)?;
-        engine.create_store(StoreRequest {
+        engine.stores().create(StoreRequest {
             name: STORE.to_owned(),
             driver: Some(driver.to_owned()),
             options: Vec::new(),
@@ -112,12 +112,16 @@ impl Bench {
 
     /// Mounts a layer and tells where.
     pub(crate) fn mount(&self, id: &str) -> Result<PathBuf> {
-        Ok(self.engine.mount(STORE, id, MountRequest::default())?.path)
+        Ok(self
+            .engine
+            .store(STORE)?
+            .mount(id, MountRequest::default())?
+            .path)
     }
 
     /// Unmounts a layer.
     pub(crate) fn unmount(&self, id: &str) -> Result<()> {
-        self.engine.unmount(STORE, id, WhenBusy::Hold)?;
+        self.engine.store(STORE)?.unmount(id, WhenBusy::Hold)?;
         Ok(())
     }
 
@@ -132,7 +136,7 @@ impl Bench {
 
     /// Removes a layer.
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
-        Ok(self.engine.remove_layer(STORE, id)?)
+        Ok(self.engine.layers(STORE)?.remove(id)?)
     }
 }
 

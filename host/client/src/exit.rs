@@ -1,6 +1,6 @@
 //! Exit codes: what kind of failure it was.
 //!
-//! Invariant: one table from the codes of problem documents; a code that is not in it is an operation that failed.
+//! Invariant: one table from the classes of problem documents; a class that is not in it is an operation that failed.
 
 use std::process::ExitCode;
 
@@ -42,18 +42,17 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The exit code for the code of a problem document.
-    pub fn of_problem(code: &str) -> Self {
-        match code {
-            _ if code.starts_with("unknown-") => Self::NotFound,
-            _ if code.starts_with("invalid-") => Self::Invalid,
-            _ if code.ends_with("exists") => Self::Conflict,
-            "has-children" | "mounted" | "not-mounted" | "busy" | "locked" => Self::Conflict,
-            "snapshot-has-children" | "wrong-snapshot-kind" | "holds-snapshots" => Self::Conflict,
-            "no-snapshots" => Self::NotFound,
-            "not-supported" | "prerequisites" | "incompatible-fs" => Self::NotSupported,
-            "too-deep" | "driver-rejected" => Self::Invalid,
-            "timed-out" | "overloaded" | "cancelled" => Self::Overloaded,
+    /// The exit code for the class of a problem document; the code tells one from others of its class.
+    #[must_use]
+    pub fn of_problem(class: &str, code: &str) -> Self {
+        match class {
+            // A person has to do something, trying again does not help.
+            _ if code == "quarantined" => Self::Failed,
+            "not-found" => Self::NotFound,
+            "already-exists" | "precondition" | "in-use" => Self::Conflict,
+            "not-supported" => Self::NotSupported,
+            "invalid" | "unacceptable" => Self::Invalid,
+            "timed-out" | "cancelled" | "unavailable" => Self::Overloaded,
             _ => Self::Failed,
         }
     }
@@ -70,22 +69,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_problem_has_its_exit_code() {
-        for (code, exit) in [
-            ("unknown-layer", Exit::NotFound),
-            ("unknown-parent", Exit::NotFound),
-            ("layer-exists", Exit::Conflict),
-            ("has-children", Exit::Conflict),
-            ("not-mounted", Exit::Conflict),
-            ("snapshot-exists", Exit::Conflict),
-            ("no-snapshots", Exit::NotFound),
-            ("incompatible-fs", Exit::NotSupported),
-            ("invalid-archive", Exit::Invalid),
-            ("timed-out", Exit::Overloaded),
-            ("corrupt", Exit::Failed),
-            ("what-is-this", Exit::Failed),
+    fn every_class_of_problems_has_its_exit_code() {
+        for (class, code, exit) in [
+            ("not-found", "unknown-layer", Exit::NotFound),
+            ("already-exists", "layer-exists", Exit::Conflict),
+            ("precondition", "has-children", Exit::Conflict),
+            ("in-use", "busy", Exit::Conflict),
+            ("not-supported", "incompatible-fs", Exit::NotSupported),
+            ("unacceptable", "invalid-archive", Exit::Invalid),
+            ("unavailable", "overloaded", Exit::Overloaded),
+            ("unavailable", "quarantined", Exit::Failed),
+            ("damaged", "corrupt", Exit::Failed),
+            ("a-class-of-later", "what-is-this", Exit::Failed),
         ] {
-            assert_eq!(Exit::of_problem(code), exit, "{code}");
+            assert_eq!(Exit::of_problem(class, code), exit, "{code}");
         }
     }
 }

@@ -22,6 +22,9 @@ const TEXT_BYTES: usize = 64 << 10;
 pub struct Problem {
     /// The stable code.
     pub code: String,
+    /// What kind of failure it is.
+    #[serde(default)]
+    pub class: String,
     /// What failed, and on what.
     pub detail: String,
     /// What to do.
@@ -93,6 +96,8 @@ pub enum Failure {
         what: String,
         /// What to do.
         remedy: Option<String>,
+        /// How the program ends.
+        exit: Exit,
         /// The stable code of the problem, if the daemon's own part knows one.
         code: Option<&'static str>,
     },
@@ -108,11 +113,11 @@ impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Problem(problem) => Exit::of_problem(&problem.code),
+            Self::Problem(problem) => Exit::of_problem(&problem.class, &problem.code),
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Usage { .. } => Exit::Usage,
             Self::NotSupported { .. } => Exit::NotSupported,
-            Self::Serve { code, .. } => code.map_or(Exit::Failed, Exit::of_problem),
+            Self::Serve { exit, .. } => *exit,
             Self::Connection { .. } | Self::Io { .. } | Self::Untrue { .. } => Exit::Failed,
         }
     }

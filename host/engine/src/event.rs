@@ -3,9 +3,9 @@
 //! Invariant: telling never waits: a listener that is too slow misses events and learns how many.
 
 use crate::Moment;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind.
@@ -184,7 +184,7 @@ impl Bus {
             detail,
         } = news;
         tracing::debug!(target: "mica::event", %kind, store, layer, driver, detail);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         *last += 1;
         let event = Event {
             sequence: *last,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Flags};
 use crate::daemon;
-use mica_client::Failure;
+use mica_client::{Exit, Failure};
 
 /// Arguments of `mica serve`. Each goes before the same key of the configuration file.
 #[derive(Debug, clap::Args)]
@@ -111,11 +111,15 @@ pub(crate) fn run(
     let config = config.map_err(|error| Failure::Serve {
         what: error.to_string(),
         remedy: None,
+        exit: Exit::Invalid,
         code: Some("invalid-option"),
     })?;
     daemon::serve(config).map_err(|error| Failure::Serve {
         what: error.to_string(),
         remedy: error.remedy(),
+        exit: error.class().map_or(Exit::Failed, |class| {
+            Exit::of_problem(class.word(), error.code().unwrap_or_default())
+        }),
         code: error.code(),
     })
 }

@@ -168,6 +168,18 @@ impl Error {
         }
     }
 
+    /// What kind of failure it is, where it is one of the interface's.
+    pub(crate) fn class(&self) -> Option<Class> {
+        match self {
+            Self::Engine(error)
+            | Self::DefaultStore(error)
+            | Self::ContainerdStore { source: error, .. } => Some(error.class()),
+            Self::SocketInUse(_) => Some(Class::InUse),
+            Self::Log { .. } => Some(Class::Invalid),
+            _ => None,
+        }
+    }
+
     fn path(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         Self::Path {
@@ -287,7 +299,7 @@ async fn run(
     };
     let Listening { places, tasks } = fronts.listen(passed).await?;
     let state = rest::router(api);
-    notify::ready(&config.socket, engine.stores().len());
+    notify::ready(&config.socket, engine.stores().list().len());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

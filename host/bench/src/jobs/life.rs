@@ -73,7 +73,7 @@ pub(super) fn instance(_: &Arguments, place: &Place, report: &mut Report) -> Res
     let call = Side::timed("sandboxed", || {
         let started = std::time::Instant::now();
         for _ in 0..100 {
-            bench.engine.metadata(STORE, "base")?;
+            bench.engine.store(STORE)?.metadata("base")?;
         }
         Ok(started.elapsed() / 100)
     });

@@ -2,9 +2,10 @@
 //!
 //! Invariant: a stream is read by a thread of its own, at most [`AHEAD`] pieces ahead of the connection.
 
+use parking_lot::Mutex;
 use std::io::{self, Read};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -36,11 +37,11 @@ pub(super) struct SourceError(Arc<Mutex<Option<io::Error>>>);
 
 impl SourceError {
     pub(super) fn take(&self) -> Option<io::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     fn set(&self, error: io::Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        *self.0.lock() = Some(error);
     }
 }
 

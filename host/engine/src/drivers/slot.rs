@@ -10,10 +10,11 @@ use crate::view::QuarantineView;
 use crate::{Error, Moment, Result};
 use arc_swap::ArcSwap;
 use mica_runtime::{CancelToken, ClientWait, Generation, Grants, Limits};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an operation waits until others end; then the caller should know.
@@ -84,7 +85,7 @@ impl<G> Active<G> {
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        self.running.lock()
     }
 
     /// Operations that run on it.
@@ -95,12 +96,9 @@ impl<G> Active<G> {
     /// Waits until no operation runs on it; after `patience` the rest are cancelled. Says whether they ended by
     /// themselves.
     pub(crate) fn drain(&self, patience: Duration) -> bool {
-        let waited = self
-            .idle
-            .wait_timeout_while(self.running(), patience, |running| {
-                !running.tokens.is_empty()
-            });
-        let (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running();
+        self.idle
+            .wait_while_for(&mut running, |running| !running.tokens.is_empty(), patience);
         running.tokens.values().for_each(CancelToken::cancel);
         running.tokens.is_empty()
     }

@@ -49,7 +49,7 @@ impl Diff for Service {
             Status::unimplemented(format!("content `{digest}`: only sha256 is checked here"))
         })?;
         let (root, limits) = (self.content_root.clone(), self.archive.clone());
-        let unpacked = self.long(move |engine, store, cancel| {
+        let unpacked = self.long(move |store, cancel| {
             let doing = format!("unpack `{}` into snapshot `{key}`", descriptor.digest);
             let blob = told.open(&root).map_err(|source| Error::Io {
                 doing: format!(
@@ -65,7 +65,7 @@ impl Diff for Service {
             };
             let (reader, sum) = ahead(reader).map_err(threads)?;
             let source = Source::from_reader(Box::new(reader));
-            let done = engine.unpack_snapshot(store, &key, source, cancel.clone());
+            let done = store.unpack(&key, source, cancel.clone());
             if let Err(error) = done {
                 return Err(explained(error, &doing, fault.take()));
             }
@@ -98,7 +98,7 @@ impl Service {
         let not_ours =
             || Status::unimplemented("these mounts are of no snapshot of Mica that is unpacked");
         let directory = asked.last().and_then(own_directory).ok_or_else(not_ours)?;
-        let found = self.quick(move |engine, store| engine.snapshot_in(store, &directory));
+        let found = self.quick(move |store| store.active_in(&directory));
         let (snapshot, told) = found.await?.ok_or_else(not_ours)?;
         // A container runs in other active snapshots, and must not find its files exchanged.
         if !is_extraction(&snapshot) || mounts(&told) != asked {

@@ -62,7 +62,7 @@ pub(super) async fn capabilities() -> Answer {
 /// `Status`: what `docker info` shows.
 pub(super) async fn status(State(shared): State<Shared>, body: Body) -> Answer {
     let _empty: Request = read(&shared, body).await?;
-    let view = call(&shared, |engine, store| engine.store(store)).await?;
+    let view = call(&shared, |engine, store| engine.store(store)?.describe()).await?;
     answer(&Reply {
         status: Some(shown(view)),
         ..Reply::default()
@@ -72,7 +72,8 @@ pub(super) async fn status(State(shared): State<Shared>, body: Body) -> Answer {
 /// `Cleanup`: dockerd ends, and no container runs any more.
 pub(super) async fn cleanup(State(shared): State<Shared>, body: Body) -> Answer {
     let _empty: Request = read(&shared, body).await?;
-    let release = |engine: &Engine, store: &str| engine.release_mounts(store, Release::Unmount);
+    let release =
+        |engine: &Engine, store: &str| engine.store(store)?.release_mounts(Release::Unmount);
     call(&shared, release).await?;
     done()
 }
@@ -185,9 +186,9 @@ fn bind(
     wanted: Wanted,
 ) -> Result<(), Refusal> {
     match engine.store(store) {
-        Ok(view) => wanted.check(&view)?,
+        Ok(store) => wanted.check(&store.describe()?)?,
         Err(Error::UnknownStore(_)) => {
-            engine.create_store(StoreRequest {
+            engine.stores().create(StoreRequest {
                 name: store.to_owned(),
                 driver: wanted.driver.or(driver),
                 options: wanted.options,
@@ -196,8 +197,9 @@ fn bind(
         }
         Err(error) => return Err(error.into()),
     }
-    engine.check_store(store)?;
-    engine.release_mounts(store, Release::Keep)?;
+    let store = engine.store(store)?;
+    store.check()?;
+    store.release_mounts(Release::Keep)?;
     Ok(())
 }
 

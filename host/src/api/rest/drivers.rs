@@ -34,7 +34,7 @@ pub(super) struct ReleaseQuery {
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(State(shared): State<Shared>) -> Answer {
-    let drivers = call(shared, |engine| Ok(engine.drivers())).await?;
+    let drivers = call(shared, |engine| Ok(engine.drivers().list())).await?;
     let drivers = drivers.into_iter().map(DriverView::from).collect();
     answer(StatusCode::OK, &DriverList { drivers })
 }
@@ -47,7 +47,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>) -> Answer {
-    let view = call(shared, move |engine| engine.driver(&driver)).await?;
+    let view = call(shared, move |engine| engine.drivers().get(&driver)).await?;
     answer(StatusCode::OK, &DriverView::from(view))
 }
 
@@ -74,7 +74,9 @@ pub(super) async fn load(
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let view = call(shared, move |engine| {
-        engine.load_driver(&component, query.name.as_deref(), &token)
+        engine
+            .drivers()
+            .load(&component, query.name.as_deref(), &token)
     })
     .await?;
     answer(StatusCode::CREATED, &DriverView::from(view))
@@ -101,7 +103,7 @@ pub(super) async fn swap(
     let token = cancel.token();
     let report = call(shared, move |engine| {
         let component = (!component.is_empty()).then_some(&*component);
-        engine.swap_driver(&driver, component, &token)
+        engine.drivers().swap(&driver, component, &token)
     });
     answer(StatusCode::OK, &SwapReport::from(report.await?))
 }
@@ -124,7 +126,8 @@ pub(super) async fn release(
 ) -> Answer {
     let name = driver.clone();
     let released = call(shared, move |engine| {
-        engine.release_driver(&name, query.store.as_deref(), query.layer.as_deref())
+        let (store, layer) = (query.store.as_deref(), query.layer.as_deref());
+        engine.drivers().release(&name, store, layer)
     });
     let released = released.await?.into_iter().map(Into::into).collect();
     answer(StatusCode::OK, &ReleaseReport { driver, released })

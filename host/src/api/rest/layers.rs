@@ -48,7 +48,8 @@ pub(super) async fn list(
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let list = call(shared, move |engine| {
         // One more tells whether there is a next page.
-        let mut layers = engine.layers(&store, page.after.as_deref(), limit + 1)?;
+        let store = engine.store(&store)?;
+        let mut layers = store.layers(page.after.as_deref(), limit + 1);
         let is_last = layers.len() <= limit;
         layers.truncate(limit);
         let next = layers
@@ -75,7 +76,7 @@ pub(super) async fn create(
 ) -> Answer {
     let request: LayerRequest = json(body, shared.limits.json_bytes, None).await?;
     let view = call(shared, move |engine| {
-        engine.create_layer(&store, request.into())
+        engine.layers(&store)?.create(request.into())
     })
     .await?;
     answer(StatusCode::CREATED, &LayerView::from(view))
@@ -95,7 +96,7 @@ pub(super) async fn inspect(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let view = call(shared, move |engine| engine.layer(&store, &id)).await?;
+    let view = call(shared, move |engine| engine.store(&store)?.layer(&id)).await?;
     answer(StatusCode::OK, &LayerView::from(view))
 }
 
@@ -115,7 +116,10 @@ pub(super) async fn usage(
 ) -> Answer {
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let view = call(shared, move |engine| engine.usage(&store, &id, token)).await?;
+    let view = call(shared, move |engine| {
+        engine.store(&store)?.usage(&id, &token)
+    })
+    .await?;
     drop(cancel);
     answer(StatusCode::OK, &UsageView::from(view))
 }
@@ -134,7 +138,7 @@ pub(super) async fn remove(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    call(shared, move |engine| engine.remove_layer(&store, &id)).await?;
+    call(shared, move |engine| engine.layers(&store)?.remove(&id)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -160,7 +164,7 @@ pub(super) async fn mount(
     )
     .await?;
     let view = call(shared, move |engine| {
-        engine.mount(&store, &id, request.into())
+        engine.store(&store)?.mount(&id, request.into())
     })
     .await?;
     answer(StatusCode::OK, &MountView::from(view))
@@ -181,7 +185,7 @@ pub(super) async fn unmount(
     At((store, id)): At<(String, String)>,
 ) -> Answer {
     let left = call(shared, move |engine| {
-        engine.unmount(&store, &id, WhenBusy::Hold)
+        engine.store(&store)?.unmount(&id, WhenBusy::Hold)
     })
     .await?;
     let references = left.references;
@@ -202,7 +206,7 @@ pub(super) async fn metadata(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let told = call(shared, move |engine| engine.metadata(&store, &id)).await?;
+    let told = call(shared, move |engine| engine.store(&store)?.metadata(&id)).await?;
     let metadata = Pairs(told);
     answer(StatusCode::OK, &MetadataView { metadata })
 }
