@@ -37,6 +37,7 @@ mod mounts;
 mod operations;
 mod options;
 mod outcome;
+mod places;
 mod reserve;
 mod rows;
 mod scope;
