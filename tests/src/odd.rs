@@ -106,3 +106,27 @@ pub fn flipped(component: &[u8], number: usize) -> Vec<u8> {
     }
     bytes
 }
+
+/// The component as it would be, had it been built for another version of a package of the contract: `to` instead of `from`,
+/// in the names of all interfaces of the package. Both versions have the same length.
+pub fn built_for(component: &[u8], package: &str, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "names keep their lengths");
+    let mut bytes = component.to_vec();
+    let (mut at, mut found) = (0, 0);
+    while let Some(begin) = find(&bytes[at..], package.as_bytes()) {
+        at += begin + package.len();
+        let is_name = |byte: &u8| byte.is_ascii_lowercase() || b"-/".contains(byte);
+        let name = bytes[at..].iter().take_while(|byte| is_name(byte)).count();
+        let version = at + name + 1;
+        if bytes.get(version - 1) == Some(&b'@') && bytes[version..].starts_with(from.as_bytes()) {
+            bytes[version..version + to.len()].copy_from_slice(to.as_bytes());
+            found += 1;
+        }
+    }
+    assert!(found > 0, "the component has no `{package}` of {from}");
+    bytes
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|part| part == wanted)
+}

@@ -315,3 +315,48 @@ fn streams_that_do_not_end_last_as_long_as_their_reader() {
     assert_eq!(faults(&bench), before);
     assert!(bench.daemon.resident_kib() < 600_000);
 }
+
+/// A directory of content is one name in a room, and is looked for there and nowhere else.
+#[test]
+fn content_that_a_driver_names_elsewhere_is_not_measured() {
+    let bench = bench();
+    let named = hostile_driver("elsewhere", "content-escapes");
+    let problem = bench.daemon.client.load_driver(&named);
+    problem
+        .expect_err("it names a path")
+        .is(422, "driver-rejected", "../../8/d");
+    let store = bench
+        .daemon
+        .client
+        .create_store("hostile", "hostile", &json!({}));
+    let store = store.expect("a store");
+    store.create("content-link", None).expect("create");
+    let usage = bench
+        .daemon
+        .client
+        .get(&store.target("content-link", "/usage"));
+    usage
+        .expect_err("it is a link to `/etc`")
+        .is(500, "io", "content-link");
+    store.remove("content-link").expect("remove");
+}
+
+/// What `put` answers is told in the log alone.
+#[test]
+fn put_can_change_nothing() {
+    let bench = bench();
+    let store = bench
+        .daemon
+        .client
+        .create_store("hostile", "hostile", &json!({}));
+    let store = store.expect("a store");
+    furnish(&store);
+    store.create("reach-put", None).expect("create");
+    let log = bench.daemon.log().len();
+    store.mount("reach-put").expect("mount");
+    store.unmount("reach-put").expect("unmount");
+    let text = bench.daemon.log().split_off(log);
+    let answers = "ReadOnly, ReadOnly, Denied, Denied, Denied";
+    let plain = |text: &str| text.to_lowercase().replace([' ', '-'], "");
+    assert!(plain(&text).contains(&plain(answers)), "{text}");
+}

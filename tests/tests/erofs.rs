@@ -219,6 +219,28 @@ fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
         !path.join("more").exists() && path.join("d/f").exists() && path.join("d/new").exists()
     );
     store.unmount("top").expect("unmount");
+    // What lies below is told as it is mounted.
+    let metadata = |id| bench.daemon.client.get(&store.target(id, "/metadata"));
+    let rooms = |told: &serde_json::Value, key: &str| {
+        let text = told["metadata"][key]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        text.split(':').map(name).collect::<Vec<_>>().join(" ")
+    };
+    let copy = metadata("copy").expect("metadata");
+    assert_eq!(
+        ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| rooms(&copy, key)),
+        ["image", "upper", "work", ""],
+        "{copy}"
+    );
+    let top = metadata("top").expect("metadata");
+    assert_eq!(
+        ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| rooms(&top, key)),
+        ["upper image", "", "", "sealed"],
+        "{top}"
+    );
     assert_eq!(
         store.changes("top", Against::Parent).expect("changes"),
         "C /d\nA /d/new\nD /more\n"

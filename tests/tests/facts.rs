@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use mica_tests::archive::archive;
 use mica_tests::command::{mica, mica_alone};
 use mica_tests::lab::{FileSystem, Lab};
 use mica_tests::setup::{self, Bench};
@@ -124,18 +125,79 @@ fn overlay_tells_where_a_layer_and_those_below_lie() {
 
 #[test]
 fn other_drivers_tell_their_one_directory() {
-    let bench = setup::VFS_EXT4.start();
-    bench.store.create("one", None).expect("create");
-    let told = metadata(&bench, "one");
-    assert!(
-        Path::new(told["SourceDir"].as_str().expect("a path")).is_dir(),
-        "{told}"
-    );
-    assert_eq!(told.get("MergedDir"), None, "{told}");
-    let path = bench.store.mount("one").expect("mount");
-    let merged = metadata(&bench, "one")["MergedDir"].clone();
-    assert_eq!(merged, path.to_str().expect("a path that is text"));
-    bench.store.unmount("one").expect("unmount");
+    for (setup, name) in [(setup::VFS_EXT4, "tree"), (setup::HELLO_EXT4, "files")] {
+        let bench = setup.start();
+        bench.store.create("one", None).expect("create");
+        let told = metadata(&bench, "one");
+        let source = Path::new(told["SourceDir"].as_str().expect("a path"));
+        assert!(source.is_dir() && source.ends_with(name), "{told}");
+        assert_eq!(told.get("MergedDir"), None, "{told}");
+        let path = bench.store.mount("one").expect("mount");
+        let merged = metadata(&bench, "one")["MergedDir"].clone();
+        assert_eq!(merged, path.to_str().expect("a path that is text"));
+        bench.store.unmount("one").expect("unmount");
+    }
+}
+
+/// What `tree::disk_usage` finds in all directories of a layer that have content of its own.
+fn own(told: &Value, room: &Path) -> (u64, u64) {
+    let mut own: Vec<_> = ["UpperDir", "SourceDir"]
+        .iter()
+        .filter_map(|key| told[*key].as_str().map(Path::new).map(Path::to_owned))
+        .collect();
+    own.extend(Some(room.join("sealed")).filter(|sealed| sealed.is_dir()));
+    own.sort();
+    own.dedup();
+    let sums = own.iter().map(|directory| tree::disk_usage(directory));
+    sums.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// The note that the example keeps beside a layer's files is no content, nor is what overlayfs keeps in `work`.
+#[test]
+fn a_layer_occupies_its_own_content_and_nothing_beside_it() {
+    for setup in [
+        setup::OVERLAY_EXT4,
+        setup::EROFS_EXT4,
+        setup::VFS_EXT4,
+        setup::HELLO_EXT4,
+    ] {
+        let bench = setup.start();
+        let store = &bench.store;
+        let occupies = |id: &str| {
+            let told = metadata(&bench, id);
+            let own_directory = ["UpperDir", "SourceDir"]
+                .iter()
+                .find_map(|key| told[*key].as_str());
+            let room = Path::new(own_directory.expect("a directory"))
+                .parent()
+                .expect("a room");
+            let usage = bench.daemon.client.get(&store.target(id, "/usage"));
+            let usage = usage.expect("usage");
+            let (bytes, inodes) = own(&told, room);
+            let expected = json!({ "bytes": bytes, "inodes": inodes, "source": "walk" });
+            assert_eq!(usage, expected, "{} {id}: {told}", setup.driver);
+            (bytes, inodes)
+        };
+        store.create("base", None).expect("create");
+        store
+            .apply("base", &archive("f big fill=300000\nd d\nf d/f data=2"))
+            .expect("apply");
+        let base = occupies("base");
+        store.create("top", Some("base")).expect("create");
+        let path = store.mount("top").expect("mount");
+        tree::build(&path, "f more fill=70000");
+        store.unmount("top").expect("unmount");
+        occupies("top");
+        // A layer that was applied and is changed afterwards has content in two directories with the driver erofs.
+        store.create("changed", None).expect("create");
+        store
+            .apply("changed", &archive("f big fill=300000\nd d\nf d/f data=2"))
+            .expect("apply");
+        let path = store.mount("changed").expect("mount");
+        tree::build(&path, "f more fill=70000");
+        store.unmount("changed").expect("unmount");
+        assert!(occupies("changed").0 >= base.0 + 70_000, "{}", setup.driver);
+    }
 }
 
 /// moby's Status: FEATURES 2.2.

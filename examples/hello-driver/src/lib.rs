@@ -16,7 +16,7 @@
 use mica_sdk::copy::copy_tree;
 use mica_sdk::host::home;
 use mica_sdk::host::mounts::{self, Access, Mount};
-use mica_sdk::{CreateOptions, Description, Doing, Driver, Result};
+use mica_sdk::{CreateOptions, Description, Doing, Driver, OwnContent, Result};
 
 struct Hello;
 
@@ -27,6 +27,8 @@ impl Driver for Hello {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Copies every layer and says hello.".to_owned(),
             options: Vec::new(),
+            // All that counts as the layer's; the note does not.
+            content: OwnContent::Complete(b"files".to_vec()),
         }
     }
 
@@ -57,10 +59,6 @@ impl Driver for Hello {
         let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
         let files = room.open_directory(b"files").doing(|| "open its files")?;
         mounts::bind(&files, access).doing(|| format!("mount layer `{id}`"))
-    }
-
-    fn metadata(_id: &str) -> Result<Vec<(String, String)>> {
-        Ok(vec![("FilesDir".to_owned(), "files".to_owned())])
     }
 }
 

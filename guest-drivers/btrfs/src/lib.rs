@@ -18,7 +18,7 @@ use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{filesystem, home};
 use mica_sdk::views::Compared;
 use mica_sdk::walk::{Kept, Snapshot};
-use mica_sdk::{Code, CreateOptions, Description, Doing as _, Driver, Error, Result};
+use mica_sdk::{Code, CreateOptions, Description, Doing as _, Driver, Error, OwnContent, Result};
 
 /// Where a layer's subvolume is in its room.
 const TREE: &[u8] = b"tree";
@@ -55,6 +55,7 @@ impl Driver for Btrfs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Stores each layer as a subvolume, a snapshot of its parent.".to_owned(),
             options: [owned(STORE_OPTIONS), owned(LAYER_OPTIONS)].concat(),
+            content: OwnContent::Complete(TREE.to_vec()),
         }
     }
 
@@ -131,10 +132,7 @@ impl Driver for Btrfs {
     fn metadata(id: &str) -> Result<Vec<(String, String)>> {
         let (room, tree) = open(id)?;
         let found = btrfs::inspect(&tree).doing(|| format!("look at layer `{id}`"))?;
-        let mut pairs = vec![
-            ("SourceDir".to_owned(), "tree".to_owned()),
-            ("Subvolume".to_owned(), found.id.to_string()),
-        ];
+        let mut pairs = vec![("Subvolume".to_owned(), found.id.to_string())];
         let usage = btrfs::measure(&tree).doing(|| format!("measure layer `{id}`"))?;
         if let Some(usage) = usage {
             let mut number = |key: &str, bytes: u64| {

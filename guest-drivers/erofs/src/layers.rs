@@ -15,21 +15,8 @@ pub(crate) const UPPER: &[u8] = b"upper";
 pub(crate) const WORK: &[u8] = b"work";
 /// The archive and its index.
 pub(crate) const SEALED: &[u8] = b"sealed";
-/// Where the host shows the image.
-pub(crate) const IMAGE: &[u8] = b"image";
 /// An empty directory.
 pub(crate) const NONE: &[u8] = b"none";
-
-/// What a layer itself has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Own {
-    /// An upper.
-    Upper,
-    /// An image.
-    Image,
-    /// An upper above an image.
-    Both,
-}
 
 /// A layer, opened.
 pub(crate) struct Parts {
@@ -76,23 +63,6 @@ fn below(id: &str) -> Result<Vec<Directory>> {
         all.extend(upper.into_iter().chain(image));
     }
     Ok(all)
-}
-
-/// Says what a layer itself has, without opening an image.
-pub(crate) fn own(id: &str) -> Result<Own> {
-    let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
-    let has = |name| {
-        let found = room.open_directory(name).unless(Code::NotFound);
-        found.map(|found| found.is_some())
-    };
-    let looking = || format!("look at layer `{id}`");
-    Ok(
-        match (has(UPPER).doing(looking)?, has(SEALED).doing(looking)?) {
-            (true, true) => Own::Both,
-            (false, true) => Own::Image,
-            (_, false) => Own::Upper,
-        },
-    )
 }
 
 /// The top of a merged tree has the attributes of the uppermost directory's: a child begins with its parent's.

@@ -18,12 +18,12 @@ mod apply;
 mod diffs;
 mod layers;
 
-use layers::{IMAGE, Own, SEALED, UPPER, WORK, own, parts};
+use layers::{SEALED, UPPER, WORK, parts};
 use mica_sdk::driver::known_options;
 use mica_sdk::host::filesystem::{self, Feature, Support};
 use mica_sdk::host::home;
 use mica_sdk::host::mounts::{self, Access, Mount};
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
+use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, OwnContent, Result, Stack};
 
 /// Mode of the top of an empty layer: Docker's.
 const TOP_MODE: u32 = 0o755;
@@ -40,6 +40,11 @@ impl Driver for Erofs {
             summary: "Keeps layers as their archives and lets EROFS show them by an index."
                 .to_owned(),
             options: Vec::new(),
+            content: OwnContent::Stacked(Stack {
+                upper: UPPER.to_vec(),
+                work: WORK.to_vec(),
+                sealed: Some(SEALED.to_vec()),
+            }),
         }
     }
 
@@ -111,43 +116,6 @@ impl Driver for Erofs {
                 mounts::opaque_xattr().starts_with("user.").to_string(),
             ),
         ])
-    }
-
-    fn metadata(id: &str) -> Result<Vec<(String, String)>> {
-        let below = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
-        let mut pairs = Vec::new();
-        let mut tell = |key: &str, value: &[u8]| {
-            let value = String::from_utf8_lossy(value).into_owned();
-            pairs.push((key.to_owned(), value));
-        };
-        // The name is one for all layers below; of a chain of both kinds there is none to tell.
-        let kinds: Vec<Own> = below
-            .iter()
-            .map(|layer| own(layer))
-            .collect::<Result<_>>()?;
-        let name = match kinds.split_first() {
-            Some((first, rest)) if rest.iter().all(|kind| kind == first) => match first {
-                Own::Upper => Some(UPPER),
-                Own::Image => Some(IMAGE),
-                Own::Both => None,
-            },
-            _ => None,
-        };
-        if let Some(name) = name {
-            tell("LowerDir", name);
-        }
-        match own(id)? {
-            Own::Image => tell("SourceDir", SEALED),
-            Own::Upper | Own::Both => {
-                tell("UpperDir", UPPER);
-                if !below.is_empty() {
-                    tell("WorkDir", WORK);
-                }
-            }
-        }
-        // The host alone knows where it mounts.
-        tell("MergedDir", b"");
-        Ok(pairs)
     }
 }
 

@@ -16,7 +16,7 @@ use mica_sdk::driver::known_options;
 use mica_sdk::host::filesystem::{self, Feature, Support};
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{directory::Directory, home};
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Result};
+use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, OwnContent, Result, Stack};
 
 /// Mode of the top of an empty layer: Docker's.
 const TOP_MODE: u32 = 0o755;
@@ -32,6 +32,11 @@ impl Driver for Overlay {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Stores what differs and lets overlayfs show layers as one tree.".to_owned(),
             options: Vec::new(),
+            content: OwnContent::Stacked(Stack {
+                upper: UPPER.to_vec(),
+                work: WORK.to_vec(),
+                sealed: None,
+            }),
         }
     }
 
@@ -102,23 +107,6 @@ impl Driver for Overlay {
                 mounts::opaque_xattr().starts_with("user.").to_string(),
             ),
         ])
-    }
-
-    fn metadata(id: &str) -> Result<Vec<(String, String)>> {
-        let below = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
-        let pairs = if below.is_empty() {
-            // The host alone knows where it mounts.
-            &[("UpperDir", "upper"), ("MergedDir", "")][..]
-        } else {
-            &[
-                ("LowerDir", "upper"),
-                ("UpperDir", "upper"),
-                ("WorkDir", "work"),
-                ("MergedDir", ""),
-            ]
-        };
-        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        Ok(pairs.iter().map(owned).collect())
     }
 }
 

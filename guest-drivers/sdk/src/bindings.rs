@@ -9,32 +9,29 @@
 pub mod host_functions {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "mica:driver/host-functions",
+        world: "mica:driver/all-host-functions",
         generate_all,
         additional_derives: [PartialEq, Eq],
         additional_derives_ignore: ["mount", "staged-layer"],
     });
 }
 
+// The worlds below name only what their exports are made of, so that a new interface of the host is no matter of theirs.
+
 /// Export glue of a driver without diffs.
 pub mod proto {
     wit_bindgen::generate!({
         path: "../../wit",
-        world: "mica:driver/proto",
+        inline: "package mica:sdk; world proto { export mica:driver/proto-driver@0.1.0; }",
+        world: "mica:sdk/proto",
+        generate_all,
         pub_export_macro: true,
         export_macro_name: "export_proto_world",
         default_bindings_module: "::mica_sdk::bindings::proto",
         with: {
             "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
             "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
-            "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
             "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
-            "mica:host/home@0.1.0": crate::bindings::host_functions::mica::host::home,
-            "mica:host/filesystem@0.1.0": crate::bindings::host_functions::mica::host::filesystem,
-            "mica:host/btrfs@0.1.0": crate::bindings::host_functions::mica::host::btrfs,
-            "mica:host/images@0.1.0": crate::bindings::host_functions::mica::host::images,
-            "mica:host/log@0.1.0": crate::bindings::host_functions::mica::host::log,
-            "mica:host/config@0.1.0": crate::bindings::host_functions::mica::host::config,
         },
         additional_derives: [PartialEq, Eq],
     });
@@ -44,7 +41,7 @@ pub mod proto {
 pub mod diff {
     wit_bindgen::generate!({
         path: "../../wit",
-        inline: "package mica:sdk; world diff { include mica:driver/host-functions@0.1.0; export mica:driver/diff-driver@0.1.0; }",
+        inline: "package mica:sdk; world diff { export mica:driver/diff-driver@0.1.0; }",
         world: "mica:sdk/diff",
         pub_export_macro: true,
         export_macro_name: "export_diff_world",
@@ -53,13 +50,6 @@ pub mod diff {
             "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
             "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
             "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
-            "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
-            "mica:host/home@0.1.0": crate::bindings::host_functions::mica::host::home,
-            "mica:host/filesystem@0.1.0": crate::bindings::host_functions::mica::host::filesystem,
-            "mica:host/btrfs@0.1.0": crate::bindings::host_functions::mica::host::btrfs,
-            "mica:host/images@0.1.0": crate::bindings::host_functions::mica::host::images,
-            "mica:host/log@0.1.0": crate::bindings::host_functions::mica::host::log,
-            "mica:host/config@0.1.0": crate::bindings::host_functions::mica::host::config,
             "mica:driver/types@0.1.0": crate::bindings::proto::mica::driver::types,
         },
         additional_derives: [PartialEq, Eq],
@@ -70,20 +60,13 @@ pub mod diff {
 pub mod inner {
     wit_bindgen::generate!({
         path: "../../wit",
-        inline: "package mica:sdk; world inner { include mica:driver/host-functions@0.1.0; import mica:driver/proto-driver@0.1.0; }",
+        inline: "package mica:sdk; world inner { import mica:driver/proto-driver@0.1.0; }",
         world: "mica:sdk/inner",
         generate_all,
         with: {
             "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
             "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
-            "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
             "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
-            "mica:host/home@0.1.0": crate::bindings::host_functions::mica::host::home,
-            "mica:host/filesystem@0.1.0": crate::bindings::host_functions::mica::host::filesystem,
-            "mica:host/btrfs@0.1.0": crate::bindings::host_functions::mica::host::btrfs,
-            "mica:host/images@0.1.0": crate::bindings::host_functions::mica::host::images,
-            "mica:host/log@0.1.0": crate::bindings::host_functions::mica::host::log,
-            "mica:host/config@0.1.0": crate::bindings::host_functions::mica::host::config,
             "mica:driver/types@0.1.0": crate::bindings::proto::mica::driver::types,
         },
         additional_derives: [PartialEq, Eq],

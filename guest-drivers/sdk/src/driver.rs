@@ -76,7 +76,7 @@ pub trait Driver {
         Ok(Vec::new())
     }
 
-    /// Describes a layer; values of keys that end in `Dir` are paths within the layer's room.
+    /// Describes a layer, for people. Where it lies the host tells.
     ///
     /// # Errors
     /// See [`Driver::create`].

@@ -26,7 +26,9 @@ pub mod views;
 pub mod walk;
 
 pub use bindings::host_functions::mica::host;
-pub use bindings::proto::mica::driver::types::{CreateOptions, Description, Error, HostFailure};
+pub use bindings::proto::mica::driver::types::{
+    CreateOptions, Description, Error, HostFailure, OwnContent, Stack,
+};
 pub use driver::{DiffDriver, Driver};
 pub use error::{Doing, Result};
 pub use host::directory::{

@@ -15,7 +15,7 @@ use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{filesystem, home};
 use mica_sdk::views::Compared;
 use mica_sdk::walk::Kept;
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Result};
+use mica_sdk::{CreateOptions, Description, Doing as _, Driver, OwnContent, Result};
 
 /// Where a layer's tree is in its room.
 const TREE: &[u8] = b"tree";
@@ -31,6 +31,7 @@ impl Driver for Vfs {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Copies every layer from its parent; works on every file system.".to_owned(),
             options: Vec::new(),
+            content: OwnContent::Complete(TREE.to_vec()),
         }
     }
 
@@ -68,10 +69,6 @@ impl Driver for Vfs {
     fn status() -> Result<Vec<(String, String)>> {
         let identity = filesystem::identify().doing(|| "identify the file system")?;
         Ok(vec![("Backing Filesystem".to_owned(), identity.name)])
-    }
-
-    fn metadata(_id: &str) -> Result<Vec<(String, String)>> {
-        Ok(vec![("SourceDir".to_owned(), "tree".to_owned())])
     }
 }
 

@@ -2,65 +2,67 @@
 //!
 //! Invariant: a grant is an interface of `mica:host`; what is not granted is not linked.
 
+use crate::capability::Grant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-/// One interface of `mica:host`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Grant {
-    /// Confined directory and file handles.
-    Directory,
-    /// Sinks and sources.
-    Streams,
-    /// Overlay and bind mounts.
-    Mounts,
-    /// The store's layers.
-    Home,
-    /// Facts about the file system.
-    Filesystem,
-    /// Subvolumes, snapshots and quotas of btrfs.
-    Btrfs,
-    /// Layers that are their archives.
-    Images,
-    /// The log.
-    Log,
-    /// The store's options.
-    Config,
-}
-
-impl Grant {
-    /// Every grant there is.
-    pub const ALL: [Self; 9] = [
-        Self::Directory,
-        Self::Streams,
-        Self::Mounts,
-        Self::Home,
-        Self::Filesystem,
-        Self::Btrfs,
-        Self::Images,
-        Self::Log,
-        Self::Config,
-    ];
-
-    /// The interface's name, which is the grant's.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Directory => "directory",
-            Self::Streams => "streams",
-            Self::Mounts => "mounts",
-            Self::Home => "home",
-            Self::Filesystem => "filesystem",
-            Self::Btrfs => "btrfs",
-            Self::Images => "images",
-            Self::Log => "log",
-            Self::Config => "config",
+/// Makes [`Grant`] of the table of capabilities: for each the variant, the interface's name, the module of its bindings, and
+/// `standard` if every driver has it, or `named` if an operator must give it by name.
+macro_rules! grants {
+    ($($(#[$meaning:meta])* $grant:ident, $name:literal, $module:ident, $who:ident;)*) => {
+        /// One interface of `mica:host`.
+        #[derive(
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
+            serde::Serialize, serde::Deserialize,
+        )]
+        pub enum Grant {
+            $($(#[$meaning])* #[serde(rename = $name)] $grant,)*
         }
-    }
+
+        impl Grant {
+            /// Every grant there is.
+            pub const ALL: &[Self] = &[$(Self::$grant),*];
+
+            /// The interface's name, which is the grant's.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$grant => $name,)*
+                }
+            }
+
+            /// Whether every driver has it.
+            pub(crate) fn is_standard(self) -> bool {
+                match self {
+                    $(Self::$grant => $crate::grants::is_standard!($who),)*
+                }
+            }
+
+            /// Adds the interface's functions to a linker.
+            pub(crate) fn link(self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
+                match self {
+                    $(Self::$grant => {
+                        host::$module::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+                    })*
+                }
+            }
+        }
+    };
 }
+pub(crate) use grants;
+
+/// Whether every driver has a capability, by the word of the table.
+macro_rules! is_standard {
+    (standard) => {
+        true
+    };
+    (named) => {
+        false
+    };
+}
+pub(crate) use is_standard;
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -70,17 +72,21 @@ impl fmt::Display for Grant {
 
 /// A grant that does not exist.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "no grant is called `{0}`; there are directory, streams, mounts, home, filesystem, btrfs, images, log and config"
-)]
+#[error("no grant is called `{0}`; there are {known}", known = all_names())]
 pub struct UnknownGrant(String);
+
+fn all_names() -> String {
+    let names: Vec<&str> = Grant::ALL.iter().map(|grant| grant.name()).collect();
+    names.join(", ")
+}
 
 impl FromStr for Grant {
     type Err = UnknownGrant;
 
     fn from_str(text: &str) -> Result<Self, UnknownGrant> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|grant| grant.name() == text)
             .ok_or_else(|| UnknownGrant(text.to_owned()))
     }
@@ -92,20 +98,17 @@ impl FromStr for Grant {
 pub struct Grants(BTreeSet<Grant>);
 
 impl Grants {
-    /// What a storage driver needs and cannot harm the rest of the host with: everything but [`Grant::Btrfs`],
-    /// for quotas make a whole file system slower, and [`Grant::Images`], for the kernel reads what the driver wrote.
+    /// What a storage driver needs and cannot harm the rest of the host with.
     #[must_use]
     pub fn standard() -> Self {
-        Grant::ALL
-            .into_iter()
-            .filter(|grant| !matches!(grant, Grant::Btrfs | Grant::Images))
-            .collect()
+        let standard = Grant::ALL.iter().copied();
+        standard.filter(|grant| grant.is_standard()).collect()
     }
 
     /// Every grant: for `describe` alone, which has no store to use them on.
     #[must_use]
     pub fn all() -> Self {
-        Grant::ALL.into_iter().collect()
+        Grant::ALL.iter().copied().collect()
     }
 
     /// These grants and one more.

@@ -13,6 +13,8 @@ mod bindings;
     reason = "the generated bindings re-export the types of the resources"
 )]
 mod capability;
+mod content;
+mod contract;
 mod culprit;
 mod error;
 mod grants;
@@ -25,13 +27,15 @@ pub use bindings::mica::host::filesystem::{Feature, Support};
 pub use bindings::mica::host::home::LayerKind;
 pub use bindings::mica::host::mounts::Access;
 pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
+pub use capability::Grant;
 pub use capability::home::{Home, LayerInfo, Room, Staged};
 pub use capability::images::{detach as detach_image, probe as probe_images};
 pub use capability::plan::{MountPlan, Place};
 pub use capability::streams::{ChangeSink, Sink, Source};
+pub use content::{OwnContent, Stack};
 pub use culprit::Culprit;
 pub use error::Error;
-pub use grants::{Grant, Grants, UnknownGrant};
+pub use grants::{Grants, UnknownGrant};
 pub use limits::Limits;
 pub use mica_text::SafeText;
 pub use operation::{CancelToken, ClientWait, CreateOptions, Operation};

@@ -29,7 +29,7 @@ use crate::api::rest::{self, Api};
 use crate::config::Config;
 use activation::Passed;
 use listen::{Fronts, Listening};
-use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
+use mica_engine::{Class, Engine, EngineSettings, Error as EngineError, Runtime};
 use mica_runtime::Compiler;
 use std::io;
 use std::net::SocketAddr;

@@ -11,6 +11,7 @@ mod compare;
 mod create;
 mod left_out;
 mod metadata;
+mod places;
 mod remove;
 mod usage;
 

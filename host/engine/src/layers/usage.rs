@@ -1,25 +1,21 @@
 //! What layers occupy.
 //!
-//! A driver says where in its room it keeps what the layer itself has: `UpperDir` of its metadata, or `SourceDir`; of
-//! one that says neither the whole room counts. If that is a subvolume, the file system is asked which nodes are new or
-//! changed, and nothing is walked.
+//! A driver says once where its layers have their own content (`places.rs`). If that is a subvolume, the file system is asked
+//! which nodes are new or changed, and nothing is walked.
 //!
 //! Invariant: nothing is changed, and what takes long ends when it is cancelled.
 //!
 //! See docs/decisions/0011-usage-is-measured-by-the-host.md.
 
-use super::{Facts, Mode};
+use super::{Facts, Mode, places};
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{UsageSource, UsageView};
 use crate::{Error, LayerId, Result};
-use mica_runtime::CancelToken;
+use mica_runtime::{CancelToken, OwnContent};
 use mica_sys::btrfs::{self, Quota};
-use mica_sys::{Name, node, tree};
+use mica_sys::tree;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-
-/// The keys that name what a layer itself has; the first that is there counts.
-const OWN: [&str; 2] = ["UpperDir", "SourceDir"];
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl OpenStore<'_> {
     /// What a layer occupies beyond its parent, as the file system counts it if it does.
@@ -28,10 +24,9 @@ impl OpenStore<'_> {
         let layer = self.own(id)?;
         let measured = self.measured(&layer, cancel)?;
         // What children share with it is not its alone any more, but still what it has beyond its parent.
-        if layer.facts.children > 0 || !layer.is_subvolume {
+        let Some(directory) = layer.subvolume().filter(|_| layer.facts.children == 0) else {
             return Ok(measured);
-        }
-        let directory = layer.directory.as_fd();
+        };
         // Simple quotas do not know what is shared, nor what was written before the last apply.
         let counted = match btrfs::quota(directory) {
             Ok(Quota::On) => btrfs::usage_within(directory),
@@ -55,19 +50,23 @@ impl OpenStore<'_> {
     fn measured(&self, layer: &Own, cancel: &CancelToken) -> Result<UsageView> {
         let explain = |error| self.unmeasured(&layer.id, cancel, error);
         let go_on = || !cancel.is_cancelled();
-        let directory = layer.directory.as_fd();
-        let (found, source) = if layer.is_subvolume {
+        let (found, source) = if let Some(directory) = layer.subvolume() {
             // It cannot go, for this one is built on it.
             let parent = layer.facts.record.parent.as_ref();
             let parent = parent.map(|parent| self.own(parent)).transpose()?;
-            if parent.as_ref().is_some_and(|parent| !parent.is_subvolume) {
+            let original = parent.as_ref().and_then(Own::subvolume);
+            if parent.is_some() && original.is_none() {
                 return self.compared(layer, cancel);
             }
-            let original = parent.as_ref().map(|parent| parent.directory.as_fd());
             let found = btrfs::measure_changes(directory, original, &go_on).map_err(explain)?;
             (found, UsageSource::Search)
         } else {
-            let found = tree::measure(directory, &go_on).map_err(explain)?;
+            let mut found = tree::Measured::default();
+            for directory in &layer.directories {
+                let more = tree::measure(directory.as_fd(), &go_on).map_err(explain)?;
+                found.bytes = found.bytes.saturating_add(more.bytes);
+                found.inodes += more.inodes;
+            }
             (Some(found), UsageSource::Walk)
         };
         match found {
@@ -82,44 +81,37 @@ impl OpenStore<'_> {
 
     /// Opens what a layer itself has.
     fn own(&self, id: &LayerId) -> Result<Own> {
-        let facts = self.store.facts(id)?;
-        let opened = self.own_directory(id, facts.number)?;
-        let look = |directory: OwnedFd| {
-            let is_subvolume = btrfs::is_subvolume(directory.as_fd())?;
-            Ok((directory, is_subvolume))
+        let store = &*self.store;
+        let facts = store.facts(id)?;
+        let content = self.own_content()?;
+        let open = || {
+            let room = store.layers.open_whole(facts.number)?;
+            let names = match content {
+                OwnContent::Room => return Ok((vec![room], false)),
+                OwnContent::Complete(name) => vec![name],
+                OwnContent::Stacked(stack) => {
+                    [stack.upper].into_iter().chain(stack.sealed).collect()
+                }
+            };
+            let mut directories = Vec::new();
+            for name in &names {
+                directories.extend(places::open(store, facts.number, name)?);
+            }
+            let is_subvolume = match directories.as_slice() {
+                [only] => btrfs::is_subvolume(only.as_fd())?,
+                _ => false,
+            };
+            Ok((directories, is_subvolume))
         };
-        let (directory, is_subvolume) = opened
-            .and_then(look)
-            .map_err(|error| self.unmeasured(id, &CancelToken::default(), error))?;
+        let opened = open();
+        let (directories, is_subvolume) =
+            opened.map_err(|error| self.unmeasured(id, &CancelToken::default(), error))?;
         Ok(Own {
             id: id.clone(),
             facts,
-            directory,
+            directories,
             is_subvolume,
         })
-    }
-
-    /// Opens the directory that the driver names.
-    fn own_directory(&self, id: &LayerId, number: u64) -> Result<io::Result<OwnedFd>> {
-        let store = &self.store;
-        let call = Call::new("metadata", Scope::layer(&store.layers, id, Intent::Look));
-        let told = self.call(call, |generation, operation| {
-            generation.metadata(operation, id.as_str())
-        })?;
-        let own = OWN
-            .iter()
-            .find_map(|wanted| told.iter().find(|(key, _)| key == wanted));
-        let path = own.map_or("", |(_, path)| path.as_str());
-        let open = || {
-            let mut opened = store.layers.open_whole(number)?;
-            for part in path.split('/').filter(|part| !part.is_empty()) {
-                let name = Name::new(part.as_bytes())
-                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-                opened = node::open_directory(opened.as_fd(), &name)?;
-            }
-            Ok(opened)
-        };
-        Ok(open())
     }
 
     /// The sizes of what differs, where the file system cannot be asked for more.
@@ -154,6 +146,15 @@ impl OpenStore<'_> {
 struct Own {
     id: LayerId,
     facts: Facts,
-    directory: OwnedFd,
+    /// Those that it has of those that the driver names.
+    directories: Vec<OwnedFd>,
+    /// Whether it is all in one subvolume.
     is_subvolume: bool,
+}
+
+impl Own {
+    fn subvolume(&self) -> Option<BorrowedFd<'_>> {
+        let only = self.directories.first().filter(|_| self.is_subvolume);
+        only.map(AsFd::as_fd)
+    }
 }

@@ -7,7 +7,6 @@ use super::{
     shown, synthesize,
 };
 use crate::settings::Durability;
-use crate::store::{Call, Intent, Scope};
 use crate::{CancelToken, Error, LayerId, Result, UsageSource, UsageView};
 use std::io;
 use std::sync::Arc;
@@ -58,18 +57,7 @@ impl SnapshotStore<'_> {
     ) -> Result<CheckedView> {
         let rules = ViewRules::of(&self.snapshots, snapshot)?;
         let shown_layer = snapshot.layer.as_ref().or_else(|| parent?.layer.as_ref());
-        self.plan(owned(snapshot, shown_layer)?, &rules)
-    }
-
-    /// What a view of a layer consists of. An answer that breaks the rules counts as the driver's fault.
-    pub(super) fn plan(&self, layer: &LayerId, rules: &ViewRules) -> Result<CheckedView> {
-        let access = rules.access();
-        let scope = Scope::layer(&self.open.store.layers, layer, Intent::View(access));
-        let call = Call::new("mount", Arc::clone(&scope));
-        self.open.call(call, |generation, operation| {
-            let plan = generation.plan(operation, layer.as_str(), access)?;
-            rules.check(&plan, &*scope)
-        })
+        self.open.plan(owned(snapshot, shown_layer)?, &rules)
     }
 
     /// Measures what is a snapshot's own.

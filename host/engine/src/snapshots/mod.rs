@@ -60,7 +60,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use table::{Change, Entry, Table};
-use view::{RoomDirectory, Shape};
+pub(crate) use view::{RoomDirectory, Shape};
 
 /// The snapshots of a store.
 #[derive(Debug)]

@@ -98,13 +98,13 @@ impl SnapshotStore<'_> {
         ])?;
         self.open.check_depth(layer, below)?;
         let rules = |below| ViewRules::new(Some(layer.clone()), below, Access::ReadOnly);
-        let alone = self.plan(layer, &rules(Vec::new()))?;
+        let alone = self.open.plan(layer, &rules(Vec::new()))?;
         let Shape::Bind(own) = alone.shape() else {
             return Err(self.no_rebase(&active.key));
         };
         let rules = rules(self.snapshots.layers_below(Some(&parent.key))?);
         store.layers.set_parent(layer, Some(below));
-        let view = self.plan(layer, &rules);
+        let view = self.open.plan(layer, &rules);
         let stacked = view.and_then(|view| match view.shape() {
             Shape::Stack(lowers) => stack(&store.layers, own, lowers),
             _ => Ok(false),

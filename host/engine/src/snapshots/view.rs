@@ -283,7 +283,7 @@ impl RoomDirectory {
     }
 
     /// The name in the room.
-    pub(super) fn name(&self) -> &Name {
+    pub(crate) fn name(&self) -> &Name {
         &self.name
     }
 
@@ -301,7 +301,7 @@ impl RoomDirectory {
     ///
     /// # Errors
     /// As [`RoomDirectory::number`].
-    pub(super) fn path(&self, layers: &LayerSet) -> Result<PathBuf> {
+    pub(crate) fn path(&self, layers: &LayerSet) -> Result<PathBuf> {
         use std::os::unix::ffi::OsStrExt as _;
         let name = std::ffi::OsStr::from_bytes(self.name.as_bytes());
         Ok(layers.room_path(self.number(layers)?).join(name))

@@ -26,7 +26,7 @@ mod wasi;
 
 pub(crate) use wasi::link as link_wasi;
 
-use crate::bindings::mica::host::types;
+use crate::bindings::mica::host::{self, types};
 use crate::limits::{Class, Limits};
 use crate::{Code, Failure, Operation};
 use handles::{HandleBudget, Handles};
@@ -34,9 +34,30 @@ use meter::{MemoryBudget, Meter};
 use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
-use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+
+crate::grants::grants! {
+    /// Confined directory and file handles.
+    Directory, "directory", directory, standard;
+    /// Sinks and sources.
+    Streams, "streams", streams, standard;
+    /// Overlay and bind mounts.
+    Mounts, "mounts", mounts, standard;
+    /// The store's layers.
+    Home, "home", home, standard;
+    /// Facts about the file system.
+    Filesystem, "filesystem", filesystem, standard;
+    /// Subvolumes, snapshots and quotas of btrfs: quotas make a whole file system slower.
+    Btrfs, "btrfs", btrfs, named;
+    /// Layers that are their archives: the kernel reads what the driver wrote.
+    Images, "images", images, named;
+    /// The log.
+    Log, "log", log, standard;
+    /// The store's options.
+    Config, "config", config, standard;
+}
 
 /// How a host call ends when it does not succeed: the guest is told, or the guest ends.
 #[derive(Debug)]

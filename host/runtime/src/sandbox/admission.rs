@@ -3,20 +3,23 @@
 //! Invariant: reads the bytes and nothing else; a refusal says what was found and what would be right.
 
 use super::generation::World;
+use crate::contract::{DRIVER, Match};
 use crate::{Error, Limits, SafeText};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
 
-/// The package and version of the interfaces that a driver exports.
-const DRIVER: &str = "mica:driver/";
-const PROTO: &str = "mica:driver/proto-driver@0.1.0";
-const DIFF: &str = "mica:driver/diff-driver@0.1.0";
+/// What a driver must export.
+const PROTO: &str = "proto-driver";
+/// What a driver with diffs of its own exports as well.
+const DIFF: &str = "diff-driver";
 
 /// What the bytes say of a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ComponentFacts {
     pub(super) world: World,
+    /// The full name under which it exports `proto-driver`.
+    pub(super) proto: String,
     /// Interfaces it imports, in its own order.
     pub(super) imports: Vec<String>,
 }
@@ -152,24 +155,30 @@ impl Shape {
                 BUILD,
             ));
         }
-        let exports = |name: &str| self.exports.iter().any(|export| export == name);
-        let world = match (exports(PROTO), exports(DIFF)) {
-            (true, true) => World::Full,
-            (true, false) => World::Proto,
-            (false, _) => return Err(self.wrong_world()),
+        let exported = |name| {
+            let mut exports = self.exports.iter();
+            exports.find(|export| DRIVER.look(export) == Match::Served(name))
+        };
+        let Some(proto) = exported(PROTO).cloned() else {
+            return Err(self.wrong_world());
         };
         Ok(ComponentFacts {
-            world,
+            world: match exported(DIFF) {
+                Some(_) => World::Full,
+                None => World::Proto,
+            },
+            proto,
             imports: self.imports,
         })
     }
 
     fn wrong_world(&self) -> Error {
-        let near = self.exports.iter().any(|name| name.starts_with(DRIVER));
+        let is_near = |name: &str| DRIVER.look(name) != Match::Other;
+        let near = self.exports.iter().any(|name| is_near(name));
         let shown = self
             .exports
             .iter()
-            .filter(|name| !near || name.starts_with(DRIVER))
+            .filter(|name| !near || is_near(name))
             .take(SHOWN)
             .map(|name| SafeText::label(name).to_string());
         let shown = shown.collect::<Vec<_>>().join(", ");
@@ -179,8 +188,8 @@ impl Shape {
             format!("`{shown}`")
         };
         Error::rejected(
-            format!("it exports {found}, not `{PROTO}`"),
-            "implement the world `mica:driver/proto` or `mica:driver/full` of version 0.1.0",
+            format!("it exports {found}, not `{}`", DRIVER.interface(PROTO)),
+            format!("implement the world `proto` or `full` of `{DRIVER}`"),
         )
     }
 }

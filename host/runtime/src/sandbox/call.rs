@@ -4,7 +4,7 @@
 
 use super::generation::Generation;
 use crate::Operation;
-use crate::bindings::Full;
+use crate::bindings::Driver;
 use crate::bindings::mica::driver::types::{Error as DriverError, HostFailure};
 use crate::capability::State;
 use crate::capability::meter::Stop;
@@ -28,7 +28,7 @@ impl Generation {
         &self,
         operation: Operation,
         class: Class,
-        body: impl FnOnce(&mut Store<State>, &Full) -> wasmtime::Result<T>,
+        body: impl FnOnce(&mut Store<State>, &Driver) -> wasmtime::Result<T>,
     ) -> Result<Finished<T>, Error> {
         let _running = self.counter.begin();
         let label = Arc::clone(&self.label);

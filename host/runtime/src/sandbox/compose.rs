@@ -3,15 +3,14 @@
 //! Invariant: happens to bytes, before compilation; nothing of either component is changed.
 
 use crate::Error;
+use crate::contract::DRIVER;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, PackageId};
 
-const PROTO: &str = "mica:driver/proto-driver@0.1.0";
-const DIFF: &str = "mica:driver/diff-driver@0.1.0";
-
-/// Composes `driver` with the naive-diff component that is part of this program.
-pub(super) fn with_naive_diff(driver: &[u8]) -> Result<Vec<u8>, Error> {
-    compose(driver, mica_artifacts::NAIVE_DIFF).map_err(|detail| {
+/// Composes `driver`, which exports its `proto-driver` under the full name `exported`, with the naive-diff component that is
+/// part of this program.
+pub(super) fn with_naive_diff(driver: &[u8], exported: &str) -> Result<Vec<u8>, Error> {
+    compose(driver, exported, mica_artifacts::NAIVE_DIFF).map_err(|detail| {
         Error::rejected(
             format!("it cannot be composed with naive-diff: {detail}"),
             "build it against the `wit` directory of this release",
@@ -19,26 +18,30 @@ pub(super) fn with_naive_diff(driver: &[u8]) -> Result<Vec<u8>, Error> {
     })
 }
 
-fn compose(driver: &[u8], naive_diff: &[u8]) -> Result<Vec<u8>, String> {
+fn compose(driver: &[u8], exported: &str, naive_diff: &[u8]) -> Result<Vec<u8>, String> {
+    let (proto_name, diff_name) = (
+        DRIVER.interface("proto-driver"),
+        DRIVER.interface("diff-driver"),
+    );
     let mut graph = CompositionGraph::new();
     let driver = register(&mut graph, "mica:composed-driver", driver)?;
     let naive_diff = register(&mut graph, "mica:naive-diff", naive_diff)?;
     let driver = graph.instantiate(driver);
     let naive_diff = graph.instantiate(naive_diff);
     let proto = graph
-        .alias_instance_export(driver, PROTO)
+        .alias_instance_export(driver, exported)
         .map_err(|error| error.to_string())?;
     graph
-        .set_instantiation_argument(naive_diff, PROTO, proto)
+        .set_instantiation_argument(naive_diff, &proto_name, proto)
         .map_err(|error| error.to_string())?;
     let diff = graph
-        .alias_instance_export(naive_diff, DIFF)
+        .alias_instance_export(naive_diff, &diff_name)
         .map_err(|error| error.to_string())?;
     graph
-        .export(proto, PROTO)
+        .export(proto, &proto_name)
         .map_err(|error| error.to_string())?;
     graph
-        .export(diff, DIFF)
+        .export(diff, &diff_name)
         .map_err(|error| error.to_string())?;
     graph
         .encode(EncodeOptions::default())

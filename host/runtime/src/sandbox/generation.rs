@@ -6,7 +6,7 @@ use super::admission::ComponentFacts;
 use super::call::{Finished, refused};
 use super::clock::Counter;
 use super::{Runtime, cache};
-use crate::bindings::FullPre;
+use crate::bindings::DriverPre;
 use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
 use crate::capability::handles::HandleBudget;
@@ -14,7 +14,9 @@ use crate::capability::home::NoHome;
 use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
-use crate::{Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, SafeText};
+use crate::{
+    Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
+};
 use mica_sys::mount::DetachedMount;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -36,7 +38,7 @@ pub enum World {
 }
 
 /// What a driver says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// The driver's name.
     pub name: String,
@@ -46,6 +48,8 @@ pub struct Description {
     pub summary: SafeText,
     /// The options it knows, each with one sentence; the first hundred.
     pub options: Vec<(SafeText, SafeText)>,
+    /// Where its layers' own content lies.
+    pub content: OwnContent,
 }
 
 /// What a diff wrote.
@@ -82,7 +86,7 @@ pub struct Generation {
     imports: Vec<String>,
     description: Description,
     pub(super) label: Arc<str>,
-    pub(super) linked: FullPre<State>,
+    pub(super) linked: DriverPre<State>,
     pub(super) limits: Arc<Limits>,
     pub(super) handles: Arc<HandleBudget>,
     pub(super) counter: Counter,
@@ -102,7 +106,7 @@ impl Generation {
         runtime: &Runtime,
         bytes: &[u8],
         facts: ComponentFacts,
-        linked: FullPre<State>,
+        linked: DriverPre<State>,
     ) -> Self {
         Self {
             digest: format!("sha256:{}", cache::hex(&Sha256::digest(bytes))),
@@ -184,12 +188,14 @@ impl Generation {
             version,
             summary,
             options,
+            content,
         } = done.value;
         Ok(Description {
             name,
             version: SafeText::label(&version),
             summary: SafeText::line(&summary),
             options: safe_pairs(&options),
+            content: OwnContent::check(content)?,
         })
     }
 

@@ -1,52 +1,62 @@
 //! The linker is the permission system: what was granted is linked, and nothing else.
 //!
-//! Invariant: the only place that adds a host function to a linker.
+//! Invariant: the only place that makes a linker.
 
-use crate::bindings::FullPre;
+use crate::bindings::DriverPre;
 use crate::bindings::mica::host;
 use crate::capability::State;
+use crate::contract::{DRIVER, HOST, Match};
 use crate::{Error, Grant, Grants};
 use std::str::FromStr;
 use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
-/// What every import of the contract begins with.
-const HOST: &str = "mica:host/";
-const VERSION: &str = "@0.1.0";
-/// Interfaces with types only, which need no grant.
-const TYPES: [&str; 2] = ["mica:host/types@0.1.0", "mica:driver/types@0.1.0"];
+/// The interface of either package that has types only, and needs no grant.
+const TYPES: &str = "types";
 
 /// Refuses a component that imports what was not granted or does not exist, before it costs any time.
 pub(super) fn check_grants(imports: &[String], grants: &Grants) -> Result<(), Error> {
-    for import in imports {
-        if import.starts_with("wasi:") || TYPES.contains(&import.as_str()) {
-            continue;
-        }
-        let name = import
-            .strip_prefix(HOST)
-            .and_then(|rest| rest.strip_suffix(VERSION));
-        let Some(grant) = name.and_then(|name| Grant::from_str(name).ok()) else {
-            return Err(Error::rejected(
-                format!("it imports `{import}`, which this host does not have"),
-                format!("it can import the interfaces of `mica:host{VERSION}` and WASI 0.2"),
-            ));
-        };
-        if !grants.allows(grant) {
-            let list: Vec<_> = grants.iter().map(|grant| format!("\"{grant}\"")).collect();
-            let more = list
-                .into_iter()
-                .chain([format!("\"{grant}\"")])
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(Error::rejected(
-                format!("it imports `{import}`, which is not granted"),
-                format!(
-                    "add `{grant}` in the configuration, under `[drivers.NAME]`: grants = [{more}]"
-                ),
-            ));
-        }
+    imports
+        .iter()
+        .filter(|import| !import.starts_with("wasi:"))
+        .try_for_each(|import| check_import(import, grants))
+}
+
+fn check_import(import: &str, grants: &Grants) -> Result<(), Error> {
+    let name = match (HOST.look(import), DRIVER.look(import)) {
+        (Match::Served(TYPES), _) | (_, Match::Served(TYPES)) => return Ok(()),
+        (Match::Served(name), _) => name,
+        (Match::Unserved(_), _) => return Err(other_version(import, &HOST.to_string())),
+        (_, Match::Unserved(_)) => return Err(other_version(import, &DRIVER.to_string())),
+        (Match::Other, _) => return Err(unknown(import)),
+    };
+    let grant = Grant::from_str(name).map_err(|_unknown| unknown(import))?;
+    if grants.allows(grant) {
+        return Ok(());
     }
-    Ok(())
+    let list = grants.iter().chain([grant]);
+    let list: Vec<_> = list.map(|grant| format!("\"{grant}\"")).collect();
+    Err(Error::rejected(
+        format!("it imports `{import}`, which is not granted"),
+        format!(
+            "add `{grant}` in the configuration, under `[drivers.NAME]`: grants = [{}]",
+            list.join(", ")
+        ),
+    ))
+}
+
+fn unknown(import: &str) -> Error {
+    Error::rejected(
+        format!("it imports `{import}`, which this host does not have"),
+        format!("it can import the interfaces of `{HOST}` and WASI 0.2"),
+    )
+}
+
+fn other_version(import: &str, own: &str) -> Error {
+    Error::rejected(
+        format!("it imports `{import}`, and this host has `{own}`, which does not stand for that"),
+        "build it against the `wit` directory of this release, or update Mica if the component is newer",
+    )
 }
 
 /// Links a component, so that an instance of it can be made without any look-up.
@@ -54,39 +64,21 @@ pub(super) fn link(
     engine: &Engine,
     component: &Component,
     grants: &Grants,
-) -> Result<FullPre<State>, Error> {
+) -> Result<DriverPre<State>, Error> {
     let mut linker = Linker::<State>::new(engine);
     add(&mut linker, grants).map_err(|error| Error::runtime("link", format!("{error:#}")))?;
     let remedy = "build it against the `wit` directory of this release";
     let instance = linker
         .instantiate_pre(component)
         .map_err(|error| Error::rejected(format!("it cannot be linked: {error:#}"), remedy))?;
-    FullPre::new(instance)
+    DriverPre::new(instance)
         .map_err(|error| Error::rejected(format!("its exports do not fit: {error:#}"), remedy))
 }
 
 fn add(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
-    type Own = HasSelf<State>;
     crate::capability::link_wasi(linker)?;
-    host::types::add_to_linker::<State, Own>(linker, |state| state)?;
-    for grant in grants.iter() {
-        match grant {
-            Grant::Directory => {
-                host::directory::add_to_linker::<State, Own>(linker, |state| state)?
-            }
-            Grant::Streams => host::streams::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Mounts => host::mounts::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Home => host::home::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Filesystem => {
-                host::filesystem::add_to_linker::<State, Own>(linker, |state| state)?
-            }
-            Grant::Btrfs => host::btrfs::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Images => host::images::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Log => host::log::add_to_linker::<State, Own>(linker, |state| state)?,
-            Grant::Config => host::config::add_to_linker::<State, Own>(linker, |state| state)?,
-        }
-    }
-    Ok(())
+    host::types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    grants.iter().try_for_each(|grant| grant.link(linker))
 }
 
 #[cfg(test)]
@@ -115,8 +107,30 @@ mod tests {
 
     #[test]
     fn an_unknown_import_is_named() {
-        let imports = ["mica:host/network@0.1.0".to_owned()];
-        let error = check_grants(&imports, &Grants::standard()).unwrap_err();
-        assert!(error.to_string().contains("mica:host/network@0.1.0"));
+        for import in [
+            "mica:host/network@0.1.0",
+            "mica:driver/proto-driver@0.1.0",
+            "other:host/home@0.1.0",
+        ] {
+            let error = check_grants(&[import.to_owned()], &Grants::standard()).unwrap_err();
+            let text = error.to_string();
+            assert!(
+                text.contains(import) && text.contains("does not have"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_version_is_named_with_the_one_that_is_here() {
+        for (import, own) in [
+            ("mica:host/home@0.1.1", "mica:host@0.1.0"),
+            ("mica:host/types@0.2.0", "mica:host@0.1.0"),
+            ("mica:driver/types@0.1.1", "mica:driver@0.1.0"),
+        ] {
+            let error = check_grants(&[import.to_owned()], &Grants::standard()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(import) && text.contains(own), "{text}");
+        }
     }
 }

@@ -144,11 +144,12 @@ impl Runtime {
         let (facts, component) = self.prepared(bytes, grants, cancel)?;
         let linked = link::link(&self.engine, &component, grants)?;
         let generation = Generation::new(self, bytes, facts, linked);
-        let description = generation.describe().map_err(|error| {
-            Error::rejected(
+        let description = generation.describe().map_err(|error| match error {
+            Error::Rejected { .. } => error,
+            _ => Error::rejected(
                 format!("it cannot say what it is: {error}"),
                 "`describe` is called without a store: it may use the log and nothing else",
-            )
+            ),
         })?;
         Ok(Arc::new(generation.described(description)?))
     }

@@ -33,7 +33,7 @@ pub(super) fn prepare(
     link::check_grants(&facts.imports, grants)?;
     let composed = match facts.world {
         World::Full => None,
-        World::Proto => Some(compose::with_naive_diff(bytes)?),
+        World::Proto => Some(compose::with_naive_diff(bytes, &facts.proto)?),
     };
     let component = Component::new(engine, composed.as_deref().unwrap_or(bytes))
         .map_err(|error| refused(&error))?;

@@ -7,7 +7,7 @@
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{home, images};
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Failure, Result};
+use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, Failure, OwnContent, Result};
 
 struct Forger;
 
@@ -67,6 +67,7 @@ impl Driver for Forger {
             version: "0.1.0".to_owned(),
             summary: "Writes what no kernel should read.".to_owned(),
             options: Vec::new(),
+            content: OwnContent::Room,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: as in `crimes`; of any other layer the difference is nothing.
 
-use crate::crimes::answers;
+use crate::crimes::{answers, reach};
 use crate::exports::mica::driver::diff_driver::{ApplyReport, ArchiveForm, DiffReport, Guest};
 use crate::exports::mica::driver::proto_driver::Error;
 use crate::mica::host::directory::Directory;
@@ -209,10 +209,12 @@ impl Guest for Hostile {
         _form: ArchiveForm,
         sink: &Sink,
     ) -> Result<DiffReport, Error> {
+        reach(&id, "diff")?;
         write(&id, sink).map_err(failed("write the archive"))
     }
 
     fn changes(id: String, _parent: Option<String>, sink: &ChangeSink) -> Result<(), Error> {
+        reach(&id, "changes")?;
         list(&id, sink).map_err(failed("list changes"))
     }
 
@@ -222,10 +224,12 @@ impl Guest for Hostile {
         _form: ArchiveForm,
         source: &Source,
     ) -> Result<ApplyReport, Error> {
+        reach(&id, "apply")?;
         apply(&id, source)
     }
 
     fn diff_size(id: String, _parent: Option<String>) -> Result<u64, Error> {
+        reach(&id, "size")?;
         match id.as_str() {
             "size-largest" => Ok(u64::MAX),
             "size-negative" => Ok(1 << 63),

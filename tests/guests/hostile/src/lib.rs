@@ -16,14 +16,24 @@ mod texts;
 mod views;
 
 #[cfg(not(feature = "diffs"))]
-wit_bindgen::generate!({ path: "../../../wit", world: "proto", generate_all });
+wit_bindgen::generate!({
+    path: "../../../wit",
+    inline: "package mica:hostile; world proto { include mica:driver/all-host-functions@0.1.0; include mica:driver/proto@0.1.0; }",
+    world: "mica:hostile/proto",
+    generate_all,
+});
 #[cfg(feature = "diffs")]
-wit_bindgen::generate!({ path: "../../../wit", world: "full", generate_all });
+wit_bindgen::generate!({
+    path: "../../../wit",
+    inline: "package mica:hostile; world full { include mica:driver/all-host-functions@0.1.0; include mica:driver/full@0.1.0; }",
+    world: "mica:hostile/full",
+    generate_all,
+});
 
 use exports::mica::driver::proto_driver::{
     Access, CreateOptions, Description, Error, Guest, Mount,
 };
-use mica::driver::types::HostFailure;
+use mica::driver::types::{HostFailure, OwnContent};
 use mica::host::types::Failure;
 use mica::host::{home, mounts};
 
@@ -76,6 +86,10 @@ impl Guest for Hostile {
             version: "0.1.0".to_owned(),
             summary,
             options,
+            content: OwnContent::Complete(match FAULT {
+                "content-escapes" => b"../../8/d".to_vec(),
+                _ => TREE.to_vec(),
+            }),
         }
     }
 
@@ -103,9 +117,10 @@ impl Guest for Hostile {
             .map_err(failed("make `tree`"))?;
         step();
         crimes::while_staged(&id, &room)?;
-        if id.starts_with("metadata-link") {
-            let made = room.create_symlink(b"out", b"/etc");
-            made.map_err(failed("make a link"))?;
+        if id.starts_with("content-link") {
+            room.remove_directory(TREE)
+                .and_then(|()| room.create_symlink(TREE, b"/etc"))
+                .map_err(failed("make a link"))?;
         }
         if order.is_some() {
             views::furnish(&room, &tree).map_err(failed("furnish the room"))?;
@@ -151,6 +166,7 @@ impl Guest for Hostile {
         if id.starts_with("get-trap") {
             core::arch::wasm32::unreachable();
         }
+        crimes::reach(&id, "get")?;
         if let Some(crime) = views::order() {
             return views::view(&crime, &id, access);
         }
@@ -180,7 +196,7 @@ impl Guest for Hostile {
         if id.starts_with("put-trap") {
             core::arch::wasm32::unreachable();
         }
-        Ok(())
+        crimes::reach(&id, "put")
     }
 
     fn exists(id: String) -> Result<bool, Error> {
@@ -206,14 +222,9 @@ impl Guest for Hostile {
         if TEXTS {
             return Ok(texts::pairs());
         }
-        if id.starts_with("metadata-escapes") {
-            return Ok(vec![("UpperDir".to_owned(), "../../../../etc".to_owned())]);
-        }
-        if id.starts_with("metadata-deeper") {
-            return Ok(vec![("UpperDir".to_owned(), "tree/d".to_owned())]);
-        }
-        if id.starts_with("metadata-link") {
-            return Ok(vec![("UpperDir".to_owned(), "out".to_owned())]);
+        crimes::reach(&id, "metadata")?;
+        if let Some(key) = id.strip_prefix("metadata-") {
+            return Ok(vec![(key.to_owned(), "/etc".to_owned())]);
         }
         Ok(Vec::new())
     }

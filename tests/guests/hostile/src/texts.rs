@@ -3,7 +3,7 @@
 //! Built with `HOSTILE_FAULT=texts`, the driver says it wherever the contract lets it say something.
 
 use crate::exports::mica::driver::proto_driver::{Description, Error};
-use crate::mica::driver::types::HostFailure;
+use crate::mica::driver::types::{HostFailure, OwnContent};
 use crate::mica::host::log::{self, Level};
 use crate::mica::host::types::{Code, Failure};
 
@@ -22,6 +22,7 @@ pub(crate) fn describe(name: &str) -> Description {
         options: (0..5000)
             .map(|number| (format!("{number}{EVIL}"), EVIL.to_owned()))
             .collect(),
+        content: OwnContent::Room,
     }
 }
 

@@ -8,12 +8,17 @@
 mod hands;
 mod program;
 
-wit_bindgen::generate!({ path: "../../../wit", world: "full", generate_all });
+wit_bindgen::generate!({
+    path: "../../../wit",
+    inline: "package mica:player; world player { include mica:driver/all-host-functions@0.1.0; include mica:driver/full@0.1.0; }",
+    world: "mica:player/player",
+    generate_all,
+});
 
 use exports::mica::driver::diff_driver::{self, ApplyReport, ArchiveForm, DiffReport};
 use exports::mica::driver::proto_driver::{self, Access, CreateOptions, Description, Error, Mount};
 use hands::Hands;
-use mica::driver::types::HostFailure;
+use mica::driver::types::{HostFailure, OwnContent};
 use mica::host::types::Failure;
 use mica::host::{home, mounts, streams};
 use program::Program;
@@ -48,6 +53,7 @@ impl proto_driver::Guest for Player {
             version: "0.1.0".to_owned(),
             summary: "Makes the host calls that its input spells.".to_owned(),
             options: Vec::new(),
+            content: OwnContent::Complete(b"a".to_vec()),
         }
     }
 
