@@ -180,6 +180,22 @@ fn a_sealed_layer_outlives_its_daemon_and_a_reboot() {
     assert_eq!(images(&bench.lab).len(), 1);
 }
 
+/// The last names of the paths that the host tells of a layer: lower, upper, work, source.
+fn rooms(bench: &Bench, id: &str) -> [String; 4] {
+    let told = bench
+        .daemon
+        .client
+        .get(&bench.store.target(id, "/metadata"));
+    let told = told.expect("metadata");
+    ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| {
+        let paths = told["metadata"][key].as_str().unwrap_or_default();
+        let names = paths
+            .split(':')
+            .map(|path| path.rsplit('/').next().unwrap_or_default());
+        names.collect::<Vec<_>>().join(" ")
+    })
+}
+
 #[test]
 fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
     let bench = setup::EROFS_EXT4.start();
@@ -220,27 +236,8 @@ fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
     );
     store.unmount("top").expect("unmount");
     // What lies below is told as it is mounted.
-    let metadata = |id| bench.daemon.client.get(&store.target(id, "/metadata"));
-    let rooms = |told: &serde_json::Value, key: &str| {
-        let text = told["metadata"][key]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        text.split(':').map(name).collect::<Vec<_>>().join(" ")
-    };
-    let copy = metadata("copy").expect("metadata");
-    assert_eq!(
-        ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| rooms(&copy, key)),
-        ["image", "upper", "work", ""],
-        "{copy}"
-    );
-    let top = metadata("top").expect("metadata");
-    assert_eq!(
-        ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| rooms(&top, key)),
-        ["upper image", "", "", "sealed"],
-        "{top}"
-    );
+    assert_eq!(rooms(&bench, "copy"), ["image", "upper", "work", ""]);
+    assert_eq!(rooms(&bench, "top"), ["upper image", "", "", "sealed"]);
     assert_eq!(
         store.changes("top", Against::Parent).expect("changes"),
         "C /d\nA /d/new\nD /more\n"

@@ -156,7 +156,11 @@ impl Engine {
             stores: stores.len() as u64,
             layers: sum(|store| store.layers.table().len()),
             mounts: sum(|store| store.mounts.len()),
-            running: slots.iter().map(|slot| slot.active().running_count()).sum(),
+            running: slots
+                .iter()
+                .filter_map(|slot| slot.loaded())
+                .map(|active| active.running_count())
+                .sum(),
             operations,
             faults,
             problems: self.problems(&stores),

@@ -7,8 +7,10 @@
 //!
 //! Invariant: what is kept there was loaded at least once; a component that cannot be loaded hides no other.
 
+use super::active::{Active, Build};
+use super::candidates::{Candidate, Candidates};
 use super::view::origin_word;
-use super::{Active, Build, Drivers, Slot};
+use super::{Drivers, Slot};
 use crate::disk::files;
 use crate::error::explained;
 use crate::event::News;
@@ -36,11 +38,17 @@ impl Drivers<'_> {
         let (generation, build) =
             self.load_build(bytes, Origin::Uploaded, expected_name, cancel)?;
         let name = generation.description().name.clone();
-        if self.engine.registry.get(&name).is_ok() {
+        let slot = self.engine.registry.get(&name).ok();
+        if slot.as_ref().is_some_and(|slot| slot.active().is_ok()) {
             return Err(Error::DriverExists(name));
         }
         self.keep_build(&name, &build)?;
-        self.add_slot(generation, build)?;
+        let active = Active::new(generation, build, 1);
+        match slot {
+            // Nothing that has its name can be compiled.
+            Some(slot) => slot.replace(active),
+            None => self.add(self.slot(&name).filled(active))?,
+        }
         self.engine
             .bus
             .tell(News::new(EventKind::DriverLoaded).driver(&name));
@@ -48,46 +56,62 @@ impl Drivers<'_> {
         self.get(&name)
     }
 
-    /// Loads the drivers of the settings and those that were kept. The later of two with one name wins.
+    /// Finds the drivers of the settings and those that were kept. The later of two with one name wins. What has to be
+    /// compiled, and has a name before it is, waits until someone needs it.
     pub(crate) fn load_known(self) -> Result<()> {
-        let mut found: BTreeMap<String, Loaded> = BTreeMap::new();
+        let mut found: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
         let kept = self.kept_sources()?;
         for source in self.engine.settings.drivers.iter().chain(&kept) {
-            let DriverSource {
-                name,
-                bytes,
-                origin,
-            } = source;
-            let (bytes, origin_again) = (bytes.clone(), origin.clone());
-            let nobody = CancelToken::default();
-            match self.load_build(bytes, origin_again, name.as_deref(), &nobody) {
-                Ok(loaded) => drop(found.insert(loaded.0.description().name.clone(), loaded)),
-                Err(error) => {
-                    let shown = name.clone().unwrap_or_else(|| describe_origin(origin));
-                    let news = News::new(EventKind::DriverFailed).driver(&shown);
-                    self.engine.report(
-                        news,
-                        None,
-                        format!("driver `{shown}` is not loaded: {}", explained(&error)),
-                    );
-                }
+            let (name, candidate) = match &source.name {
+                Some(name) => (name.clone(), Candidate::Source(source.clone())),
+                None => match self.loaded(source) {
+                    Some((name, loaded)) => (name, Candidate::Loaded(loaded)),
+                    None => continue,
+                },
+            };
+            found.entry(name).or_default().push(candidate);
+        }
+        for (name, candidates) in found {
+            let waits = match candidates.last() {
+                Some(Candidate::Source(source)) => !self.engine.runtime.is_compiled(&source.bytes),
+                Some(Candidate::Loaded(_)) | None => false,
+            };
+            let candidates = Candidates::new(self.engine, &name, candidates);
+            let slot = self.slot(&name).fed_by(Box::new(candidates));
+            // One that nothing can be loaded from was told, and is not there.
+            if waits || slot.active().is_ok() {
+                self.add(slot)?;
             }
         }
-        found
-            .into_values()
-            .try_for_each(|(generation, build)| self.add_slot(generation, build))
+        Ok(())
     }
 
-    fn add_slot(self, generation: Arc<Generation>, build: Build) -> Result<()> {
-        let name = generation.description().name.clone();
-        let active = Active::new(generation, build, 1);
-        self.engine.registry.add(Arc::new(Slot::new(
-            &name,
-            self.grants_of(&name),
-            active,
-            self.engine.runtime.limits(),
-            &self.engine.gates,
-        )))
+    /// Loads a component that has no name before it is asked.
+    fn loaded(self, source: &DriverSource) -> Option<(String, Loaded)> {
+        let nobody = CancelToken::default();
+        match self.load_build(source.bytes.clone(), source.origin.clone(), None, &nobody) {
+            Ok(loaded) => Some((loaded.0.description().name.clone(), loaded)),
+            Err(error) => {
+                self.report_unloaded(&describe_origin(&source.origin), &error);
+                None
+            }
+        }
+    }
+
+    /// Tells that a component cannot be loaded.
+    pub(super) fn report_unloaded(self, shown: &str, error: &Error) {
+        let news = News::new(EventKind::DriverFailed).driver(shown);
+        let detail = format!("driver `{shown}` is not loaded: {}", explained(error));
+        self.engine.report(news, None, detail);
+    }
+
+    fn slot(self, name: &str) -> Slot {
+        let limits = self.engine.runtime.limits();
+        Slot::new(name, self.grants_of(name), limits, &self.engine.gates)
+    }
+
+    fn add(self, slot: Slot) -> Result<()> {
+        self.engine.registry.add(Arc::new(slot))
     }
 
     fn grants_of(self, name: &str) -> Grants {

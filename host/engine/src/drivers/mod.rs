@@ -2,12 +2,14 @@
 //!
 //! Invariant: an operation runs on one build from its beginning to its end; a swap changes what the next one gets.
 
+mod candidates;
 mod load;
 mod probe;
 mod release;
 mod swap;
 mod view;
 
+mod active;
 mod gate;
 mod lent;
 mod quarantine;
@@ -16,7 +18,7 @@ mod slot;
 
 pub(crate) use quarantine::Subject;
 pub(crate) use registry::Registry;
-pub(crate) use slot::{Active, Build, Flow, Gates, Slot};
+pub(crate) use slot::{Flow, Gates, Slot};
 
 use crate::Result;
 use crate::engine::Engine;
@@ -36,19 +38,21 @@ impl<'e> Drivers<'e> {
 }
 
 impl Drivers<'_> {
-    /// Describes every driver, in order of their names.
+    /// Describes every driver, in order of their names; one that cannot be compiled is a problem of the status. The first
+    /// call after a start without compiled code takes as long as compiling those that no store has needed yet.
     #[must_use]
     pub fn list(self) -> Vec<DriverView> {
         let slots = self.engine.registry.all();
-        slots.iter().map(|slot| self.view(slot)).collect()
+        let views = slots.iter().filter_map(|slot| self.view(slot).ok());
+        views.collect()
     }
 
     /// Describes one driver.
     ///
     /// # Errors
-    /// [`crate::Error::UnknownDriver`].
+    /// [`crate::Error::UnknownDriver`]; [`crate::Error::DriverRejected`] when it cannot be compiled.
     pub fn get(self, name: &str) -> Result<DriverView> {
-        Ok(self.view(&*self.engine.registry.get(name)?))
+        self.view(&*self.engine.registry.get(name)?)
     }
 
     /// Loads a component into a new slot and keeps it for later starts.

@@ -5,9 +5,10 @@
 //!
 //! Invariant: no operation sees two builds; of two swaps of one driver the second begins when the first is done.
 
+use super::active::{Active, Build};
 use super::load::Loaded;
 use super::view::world_word;
-use super::{Active, Build, Drivers, Slot};
+use super::{Drivers, Slot};
 use crate::disk::files;
 use crate::event::News;
 use crate::settings::Origin;
@@ -27,7 +28,7 @@ impl Drivers<'_> {
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
         let mut previous = slot.previous.lock();
-        let old = slot.active();
+        let old = slot.active()?;
         let (bytes, origin) = match bytes {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
             None => {
@@ -47,7 +48,7 @@ impl Drivers<'_> {
         if old_digest != new_digest {
             *previous = Some(old.build.clone());
         }
-        self.flip(&slot, (generation, build));
+        self.flip(&slot, &old, (generation, build));
         drop(previous);
         let running_on_old = old.running_count();
         let drained = old.drain(self.engine.settings.drain);
@@ -62,9 +63,9 @@ impl Drivers<'_> {
         })
     }
 
-    fn flip(self, slot: &Slot, (generation, build): Loaded) {
-        let number = slot.active().number + 1;
-        let detail = format!("{} replaces {}", build.digest, slot.active().build.digest);
+    fn flip(self, slot: &Slot, old: &Active, (generation, build): Loaded) {
+        let number = old.number + 1;
+        let detail = format!("{} replaces {}", build.digest, old.build.digest);
         slot.replace(Active::new(generation, build, number));
         self.engine.bus.tell(
             News::new(EventKind::DriverSwapped)

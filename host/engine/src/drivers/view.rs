@@ -1,17 +1,17 @@
 //! What is told of a driver.
 //!
-//! Invariant: nothing waits, also not for a swap.
+//! Invariant: nothing waits but for a build that nobody has needed yet; also not for a swap.
 
 use super::{Drivers, Slot};
-use crate::SafeText;
 use crate::settings::Origin;
 use crate::view::DriverView;
+use crate::{Result, SafeText};
 use mica_runtime::World;
 
 impl Drivers<'_> {
     /// Describes what runs in a slot.
-    pub(super) fn view(self, slot: &Slot) -> DriverView {
-        let active = slot.active();
+    pub(super) fn view(self, slot: &Slot) -> Result<DriverView> {
+        let active = slot.active()?;
         let description = active.generation.description();
         let (imports, options) = (
             active.generation.imports().iter(),
@@ -25,7 +25,7 @@ impl Drivers<'_> {
             .previous
             .try_lock()
             .and_then(|build| Some(build.as_ref()?.digest.clone()));
-        DriverView {
+        Ok(DriverView {
             name: slot.name.clone(),
             version: description.version.to_string(),
             summary: description.summary.to_string(),
@@ -57,7 +57,7 @@ impl Drivers<'_> {
                 .find(|view| view.store.is_none())
                 .map(|view| view.reason.clone()),
             quarantines,
-        }
+        })
     }
 }
 

@@ -42,7 +42,7 @@ impl OpenStore<'_> {
             .engine
             .registry
             .get(&self.store.layers.driver)?
-            .active();
+            .active()?;
         Ok(active.generation.description().content.clone())
     }
 
