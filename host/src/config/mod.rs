@@ -9,7 +9,7 @@ mod file;
 mod token;
 
 pub(crate) use api::ApiLimits;
-pub(crate) use containerd::{Containerd, ContainerdLimits, Content};
+pub(crate) use containerd::{CONTENT_ROOT, Containerd, ContainerdLimits, Content};
 pub(crate) use token::Token;
 
 use file::File;

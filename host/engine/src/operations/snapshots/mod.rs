@@ -6,7 +6,7 @@
 //! | commit | exclusive | the new name exclusive; a new parent shared |
 //! | unpack | exclusive | |
 //! | remove, update | exclusive | |
-//! | mounts, usage, list, describe | | |
+//! | mounts, usage, list, describe, send | | |
 //!
 //! A layer is locked only while the driver works on it.
 //!
@@ -18,4 +18,5 @@ mod look;
 mod open;
 mod prepare;
 mod rebase;
+mod send;
 mod unpack;
