@@ -79,8 +79,8 @@ impl Service {
         }
         let peer = Peer::connect(address, &key).await?;
         let writer = peer.write(asked.r#ref).await?;
-        let (written, uncompressed) = self.send(&key, form, asked.labels, &writer).await?;
-        writer.keep(&written, &uncompressed).await?;
+        let (written, labels) = self.send(&key, form, asked.labels, &writer).await?;
+        writer.keep(&written.digest, labels).await?;
         tracing::info!(
             snapshot = &*SafeText::label(&key),
             digest = written.digest,
@@ -119,14 +119,14 @@ impl Service {
         Ok(shown.map(|snapshot| snapshot.key.clone()))
     }
 
-    /// Sends the archive of a snapshot. Answers what it became, and its own digest.
+    /// Sends the archive of a snapshot. Answers what it became, with its labels.
     async fn send(
         &self,
         key: &str,
         form: Form,
-        labels: BTreeMap<String, String>,
+        mut labels: BTreeMap<String, String>,
         writer: &Writer,
-    ) -> Result<(Written, String), Status> {
+    ) -> Result<(Written, BTreeMap<String, String>), Status> {
         let (sink, chunks) = Sink::channel(CHUNKS);
         let (to, messages) = mpsc::channel(MESSAGES);
         let packed = start_packing(chunks, Pieces::new(writer.name(), to), form)?;
@@ -141,14 +141,14 @@ impl Service {
             if let Some(changed) = reading.await? {
                 return Err(others(&changed));
             }
-            let packed = packed.await.map_err(|_| broke())?;
+            let broke = |_| Status::internal("the thread that packs broke");
+            let packed = packed.await.map_err(broke)?;
             let mut packed = packed.map_err(|error| Status::internal(error.to_string()))?;
-            packed.commit.labels = labels;
-            let digest = packed.uncompressed.clone();
-            packed.commit.labels.insert(UNCOMPRESSED.to_owned(), digest);
+            labels.insert(UNCOMPRESSED.to_owned(), packed.uncompressed);
+            packed.commit.labels = labels.clone();
             // That containerd takes no more is known from its answer.
             let _taken = packed.to.send(packed.commit).await;
-            Ok((packed.written, packed.uncompressed))
+            Ok((packed.written, labels))
         };
         match tokio::join!(making, writer.send(messages)) {
             (Ok(made), Ok(())) => Ok(made),
@@ -162,10 +162,6 @@ impl Service {
 fn others(why: &str) -> Status {
     let text = format!("{why}: that is left to containerd's walking differ");
     Status::unimplemented(SafeText::from(text))
-}
-
-fn broke() -> Status {
-    Status::internal("the thread that packs broke")
 }
 
 /// Packs on a thread of its own: compression takes a processor, and so does reading.

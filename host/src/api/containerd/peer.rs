@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
@@ -141,32 +142,29 @@ impl Peer {
         ))
     }
 
-    /// Begins content under a name that the client may have chosen. What is made is gone when the writer is dropped.
+    /// Begins content, under a name that the client may have chosen. What is made is gone when the writer is dropped.
     pub(super) async fn write(&self, name: String) -> Result<Writer, Status> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         let now = Moment::now();
         let until = Moment {
             seconds: now.seconds + LEASE_SECONDS,
             ..now
         };
-        let labels = BTreeMap::from([(EXPIRY.to_owned(), until.to_string())]);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let writer = Writer {
+            peer: self.clone(),
+            id: format!("mica-diff-{}-{}-{count}", now.seconds, now.nanoseconds),
+            name: Some(name).filter(|name| !name.is_empty()),
+            is_done: false,
+        };
         let request = self.request(leases::CreateRequest {
-            id: String::new(),
-            labels,
+            id: writer.id.clone(),
+            labels: BTreeMap::from([(EXPIRY.to_owned(), until.to_string())]),
         });
         let mut client = LeasesClient::new(self.channel.clone());
         let made = client.create(request);
-        let made = made.await.map_err(self.explain("get a lease of"))?;
-        let lease = made.into_inner().lease.unwrap_or_default().id;
-        let name = match name.is_empty() {
-            true => format!("mica-diff-{lease}"),
-            false => name,
-        };
-        Ok(Writer {
-            peer: self.clone(),
-            lease,
-            name,
-            is_done: false,
-        })
+        made.await.map_err(self.explain("get a lease of"))?;
+        Ok(writer)
     }
 }
 
@@ -184,18 +182,19 @@ async fn stream(address: &Path) -> io::Result<UnixStream> {
 #[derive(Debug)]
 pub(super) struct Writer {
     peer: Peer,
-    lease: String,
-    name: String,
+    /// The lease, and the content's name unless the client chose one.
+    id: String,
+    name: Option<String>,
     is_done: bool,
 }
 
 impl Writer {
     /// The name that it has until it is complete.
     pub(super) fn name(&self) -> &str {
-        &self.name
+        self.name.as_ref().unwrap_or(&self.id)
     }
 
-    /// Sends messages, of which the first has the name and the last commits.
+    /// Sends messages, of which the first has the name and the last commits. It is well if the same content is there.
     ///
     /// # Errors
     /// containerd's; `Aborted` when the messages ended without a commit.
@@ -203,74 +202,77 @@ impl Writer {
         &self,
         messages: mpsc::Receiver<content::WriteContentRequest>,
     ) -> Result<(), Status> {
-        let mut request = self.peer.request(ReceiverStream::new(messages));
-        let lease = MetadataValue::try_from(&self.lease);
-        let lease = lease.map_err(|_| Status::internal("containerd's lease is no header"))?;
-        request.metadata_mut().insert(LEASE, lease);
-        let explain = self.peer.explain("write to");
-        let mut client = ContentClient::new(self.peer.channel.clone());
-        let answers = client.write(request);
-        let mut answers = answers.await.map_err(&explain)?.into_inner();
-        let mut last = None;
-        loop {
-            match answers.message().await {
-                Ok(Some(answer)) => last = Some(answer.action()),
-                Ok(None) => break,
-                // The same content is there.
-                Err(status) if status.code() == Code::AlreadyExists => return Ok(()),
-                Err(status) => return Err(explain(status)),
-            }
-        }
-        match last {
-            Some(content::WriteAction::Commit) => Ok(()),
-            _ => Err(Status::aborted("containerd was not told that it has all")),
+        match self.exchange(messages).await {
+            Ok(Some(content::WriteAction::Commit)) => Ok(()),
+            Ok(_) => Err(Status::aborted("containerd was not told that it has all")),
+            Err(status) if status.code() == Code::AlreadyExists => Ok(()),
+            Err(status) => Err(self.peer.explain("write to")(status)),
         }
     }
 
-    /// Keeps what was sent, and notes the digest that it has without its compression where it was there already.
+    /// What containerd did last.
+    async fn exchange(
+        &self,
+        messages: mpsc::Receiver<content::WriteContentRequest>,
+    ) -> Result<Option<content::WriteAction>, Status> {
+        let mut request = self.peer.request(ReceiverStream::new(messages));
+        let lease = MetadataValue::try_from(&self.id);
+        let lease = lease.map_err(|error| Status::internal(error.to_string()))?;
+        request.metadata_mut().insert(LEASE, lease);
+        let mut client = ContentClient::new(self.peer.channel.clone());
+        let mut answers = client.write(request).await?.into_inner();
+        let mut last = None;
+        while let Some(answer) = answers.message().await? {
+            last = Some(answer.action());
+        }
+        Ok(last)
+    }
+
+    /// Keeps what was sent, with labels, which content that was there already may not have.
     pub(super) async fn keep(
         mut self,
-        written: &Written,
-        uncompressed: &str,
+        digest: &str,
+        labels: BTreeMap<String, String>,
     ) -> Result<(), Status> {
-        let labels = BTreeMap::from([(UNCOMPRESSED.to_owned(), uncompressed.to_owned())]);
+        let paths = labels.keys().map(|label| format!("labels.{label}"));
+        let update_mask = Some(FieldMask {
+            paths: paths.collect(),
+        });
+        let info = content::Info {
+            digest: digest.to_owned(),
+            labels,
+            ..content::Info::default()
+        };
         let request = self.peer.request(content::UpdateRequest {
-            info: Some(content::Info {
-                digest: written.digest.clone(),
-                labels,
-                ..content::Info::default()
-            }),
-            update_mask: Some(FieldMask {
-                paths: vec![format!("labels.{UNCOMPRESSED}")],
-            }),
+            info: Some(info),
+            update_mask,
         });
         let mut client = ContentClient::new(self.peer.channel.clone());
-        let updated = client.update(request);
-        updated
-            .await
-            .map_err(self.peer.explain("label content of"))?;
+        let updated = client.update(request).await;
+        updated.map_err(self.peer.explain("label content of"))?;
         self.is_done = true;
         Ok(())
     }
 }
 
 impl Drop for Writer {
-    /// Throws away what is not complete, also when the client has gone.
+    /// Throws away what is not complete, also when the client has gone. What has the client's name is the client's. If
+    /// containerd's own connection has gone, this does not run any more, and the lease ends by itself.
     fn drop(&mut self) {
         if self.is_done {
             return;
         }
-        let peer = self.peer.clone();
-        let abort = peer.request(content::AbortRequest {
-            r#ref: std::mem::take(&mut self.name),
-        });
-        let delete = peer.request(leases::DeleteRequest {
-            id: std::mem::take(&mut self.lease),
-        });
-        let channel = peer.channel;
+        let id = std::mem::take(&mut self.id);
+        let own = self.name.is_none();
+        let abort = content::AbortRequest { r#ref: id.clone() };
+        let abort = own.then(|| self.peer.request(abort));
+        let delete = self.peer.request(leases::DeleteRequest { id });
+        let channel = self.peer.channel.clone();
         tokio::spawn(async move {
             // What was never begun cannot be aborted, and the lease ends by itself.
-            let _aborted = ContentClient::new(channel.clone()).abort(abort).await;
+            if let Some(abort) = abort {
+                let _aborted = ContentClient::new(channel.clone()).abort(abort).await;
+            }
             let _deleted = LeasesClient::new(channel).delete(delete).await;
         });
     }
