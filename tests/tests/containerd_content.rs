@@ -184,8 +184,10 @@ fn a_client_that_goes_leaves_no_content() {
     let base = peer.layer(1, "", &archive("f large fill=60000000"));
     let sides = peer.sides("", &base);
     let before = peer.list("content");
-    peer.differ
-        .begin_diff(borrowed(&sides), Duration::from_millis(300));
+    for patience in [20, 100] {
+        peer.differ
+            .begin_diff(borrowed(&sides), Duration::from_millis(patience));
+    }
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let active = peer.containerd.ctr(NAMESPACE, &["content", "active"]);

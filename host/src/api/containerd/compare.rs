@@ -99,24 +99,27 @@ impl Service {
     fn committed(&self, asked: &wire::DiffRequest) -> Result<Option<String>, Status> {
         let all = self.engine.snapshots(&self.store);
         let all = all.map_err(|error| status(&error))?;
-        let shows = |asked: &[Mount], of: Option<&str>| {
-            let views = all.iter().filter(|snapshot| {
-                snapshot.kind == SnapshotKind::View && snapshot.parent.as_deref() == of
-            });
-            // A view that has gone meanwhile shows nothing.
-            let mut told = views.filter_map(|view| {
+        let views = all.iter().filter(|view| view.kind == SnapshotKind::View);
+        let views: Vec<_> = views
+            .filter_map(|view| {
+                // One that has gone meanwhile shows nothing.
                 let told = self.engine.known_mounts(&self.store, &view.key);
-                told.ok().flatten()
-            });
-            told.any(|told| mounts(&told) == asked)
+                Some((view.parent.as_deref(), mounts(&told.ok()??)))
+            })
+            .collect();
+        let is_shown = |of: Option<&str>, asked: &[Mount]| {
+            let mut those = views.iter().filter(|(parent, _)| *parent == of);
+            those.any(|(_, told)| told == asked)
         };
-        let shown = all.iter().find(|snapshot| {
-            let below = snapshot.parent.as_deref();
-            snapshot.kind == SnapshotKind::Committed
-                && shows(&asked.right, Some(&snapshot.key))
-                && (shows(&asked.left, below) || below.is_none() && asked.left.is_empty())
+        let mut shown = views.iter().filter(|(_, told)| *told == asked.right);
+        let found = shown.find_map(|(of, _)| {
+            let layer = all.iter().find(|layer| Some(&*layer.key) == *of)?;
+            let below = layer.parent.as_deref();
+            let is_its_own = is_shown(below, &asked.left);
+            // Some clients have no view of nothing.
+            (is_its_own || below.is_none() && asked.left.is_empty()).then_some(layer)
         });
-        Ok(shown.map(|snapshot| snapshot.key.clone()))
+        Ok(found.map(|layer| layer.key.clone()))
     }
 
     /// Sends the archive of a snapshot. Answers what it became, with its labels.

@@ -63,8 +63,9 @@ impl Peer {
     /// # Errors
     /// `Unavailable` when no one answers there, or someone who is not root.
     pub(super) async fn connect(address: &Arc<Path>, key: &str) -> Result<Self, Status> {
-        let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
-        let namespace = MetadataValue::try_from(namespace).map_err(|_| {
+        let namespace = key.split_once('/').map(|(namespace, _)| namespace);
+        let namespace = namespace.and_then(|namespace| MetadataValue::try_from(namespace).ok());
+        let namespace = namespace.ok_or_else(|| {
             let key = SafeText::label(key);
             Status::internal(format!("no namespace can be told from the key `{key}`"))
         })?;
