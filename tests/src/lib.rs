@@ -22,6 +22,7 @@ pub mod docker;
 pub mod dump;
 pub mod fault;
 pub mod generate;
+pub mod golden;
 pub mod grpc;
 pub mod grpcio;
 pub mod history;

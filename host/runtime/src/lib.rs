@@ -29,7 +29,9 @@ pub use bindings::mica::host::mounts::Access;
 pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
 pub use capability::Grant;
 pub use capability::home::{Home, LayerInfo, Room, Staged};
-pub use capability::images::{detach as detach_image, probe as probe_images};
+pub use capability::images::{
+    detach as detach_image, is_kept as is_archive_kept, probe as probe_images,
+};
 pub use capability::plan::{MountPlan, Place};
 pub use capability::streams::{ChangeSink, Sink, Source};
 pub use content::{OwnContent, Stack};

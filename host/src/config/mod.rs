@@ -8,7 +8,7 @@ mod containerd;
 mod file;
 
 pub(crate) use api::ApiLimits;
-pub(crate) use containerd::{Containerd, ContainerdLimits, Content};
+pub(crate) use containerd::{CONTENT_ROOT, Containerd, ContainerdLimits, Content};
 
 use file::File;
 use mica_client::Token;

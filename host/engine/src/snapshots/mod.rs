@@ -34,6 +34,7 @@ mod mapping;
 mod mounts;
 mod recover;
 mod remover;
+mod send;
 mod snapshot;
 mod table;
 mod view;

@@ -6,7 +6,7 @@
 //! | commit | exclusive | the new name exclusive; a new parent shared |
 //! | unpack | exclusive | |
 //! | remove, label | exclusive | |
-//! | mounts, usage, list, get | | |
+//! | mounts, usage, list, get, send | | |
 //!
 //! A layer is locked only while the driver works on it.
 //!
@@ -19,7 +19,7 @@ use super::{
 use crate::layers::{Held, Key, Mode};
 use crate::store::OpenStore;
 use crate::{Error, Result};
-use mica_runtime::{ApplyReport, CancelToken, Source};
+use mica_runtime::{ApplyReport, CancelToken, DiffReport, Sink, Source};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -132,6 +132,25 @@ impl SnapshotStore<'_> {
     pub fn unpack(&self, key: &str, source: Source, cancel: CancelToken) -> Result<ApplyReport> {
         self.open.check()?;
         self.unpack_archive(key, source, cancel)
+    }
+
+    /// Whether the driver keeps the archive that a committed snapshot was unpacked from. Nothing of it is read.
+    ///
+    /// # Errors
+    /// `unknown-snapshot`, `unknown-layer`; what the file system answers.
+    pub fn keeps_archive(&self, key: &str) -> Result<bool> {
+        self.open.check()?;
+        self.has_archive(key)
+    }
+
+    /// Sends the archive that a committed snapshot was unpacked from.
+    ///
+    /// # Errors
+    /// `unknown-snapshot`, `wrong-snapshot-kind` when it is not committed; `not-supported` when what was sent is another
+    /// archive, because none is kept or the layer was changed; `cancelled`; what the driver answers.
+    pub fn send(&self, key: &str, sink: Sink, cancel: CancelToken) -> Result<DiffReport> {
+        self.open.check()?;
+        self.send_archive(key, sink, cancel)
     }
 
     /// Makes an active snapshot a committed one under another name. Its key is free afterwards.

@@ -63,6 +63,8 @@ pub struct DiffReport {
     pub left_out_count: u64,
     /// The first of them, in words.
     pub first_left_out: Vec<String>,
+    /// Whether it is, byte for byte, the archive that the layer came as: the host sent it and compared its digest.
+    pub is_kept: bool,
 }
 
 /// What applying an archive did.

@@ -7,10 +7,13 @@
 
 mod authority;
 mod bindings;
+mod blobs;
+mod compare;
 mod differ;
 mod filter;
 mod message;
 mod metered;
+mod peer;
 mod service;
 mod status;
 

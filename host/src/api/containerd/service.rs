@@ -4,6 +4,7 @@
 
 use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snapshots;
+use super::blobs::Blobs;
 use super::filter::Filters;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
 use super::status::{invalid, status};
@@ -22,11 +23,14 @@ use tonic::{Request, Response, Status};
 /// Answers containerd from one store.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
-    engine: Arc<Engine>,
-    store: Arc<str>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) store: Arc<str>,
     content: Content,
     limits: ContainerdLimits,
-    pub(super) content_root: Arc<Path>,
+    /// Where blobs lie.
+    pub(super) blobs: Arc<Blobs>,
+    /// containerd's own socket.
+    pub(super) address: Option<Arc<Path>>,
     /// Limits of archives.
     pub(super) archive: ApiLimits,
 }
@@ -40,7 +44,8 @@ impl Service {
             store: Arc::from(settings.store.as_str()),
             content: settings.content,
             limits: settings.limits,
-            content_root: Arc::from(settings.content_root.as_path()),
+            blobs: Arc::new(Blobs::new(settings)),
+            address: settings.address.as_deref().map(Arc::from),
             archive: archive.clone(),
         }
     }
