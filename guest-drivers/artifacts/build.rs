@@ -10,14 +10,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Driver crates by the name under which they are embedded.
-const GUESTS: [(&str, &str); 5] = [
-    ("btrfs", "mica-driver-btrfs"),
-    ("erofs", "mica-driver-erofs"),
-    ("overlay", "mica-driver-overlay"),
-    ("vfs", "mica-driver-vfs"),
-    ("naive-diff", "mica-driver-naive-diff"),
-];
+#[path = "src/table.rs"]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "what is not needed to build them, the library reads"
+)]
+mod table;
+
+/// The component that is no driver, but half of one.
+const NAIVE_DIFF: (&str, &str) = ("naive-diff", "mica-driver-naive-diff");
+/// The folder of `guest-drivers` that no component is made of.
+const OWN_FOLDER: &str = "artifacts";
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -41,11 +45,26 @@ fn main() {
         status.success(),
         "the drivers did not build as components; if the target is missing: rustup target add {TARGET}"
     );
-    for (name, package) in GUESTS {
+    for (name, package) in guests() {
         let built = format!("{}.wasm", package.replace('-', "_"));
         let from = target_dir.join(TARGET).join("release").join(built);
         fs::copy(&from, out.join(format!("{name}.wasm"))).expect("the component was built");
     }
+    let component = |driver: &table::Driver| {
+        let name = driver.name;
+        format!("    include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.wasm\")),\n")
+    };
+    let components: String = table::DRIVERS.iter().map(component).collect();
+    let list = format!("const COMPONENTS: &[&[u8]] = &[\n{components}];\n");
+    fs::write(out.join("components.rs"), list).expect("the list can be written");
+}
+
+/// What is built: names with their crates.
+fn guests() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let drivers = table::DRIVERS.iter();
+    drivers
+        .map(|driver| (driver.name, driver.package))
+        .chain([NAIVE_DIFF])
 }
 
 fn variable(name: &str) -> OsString {
@@ -54,19 +73,16 @@ fn variable(name: &str) -> OsString {
 
 /// What the components are made of.
 fn watch(root: &Path) {
-    let sources = [
-        "wit",
-        "Cargo.lock",
-        "guest-drivers/sdk",
-        "guest-drivers/btrfs",
-        "guest-drivers/erofs",
-        "guest-drivers/erofs-index",
-        "guest-drivers/overlay",
-        "guest-drivers/vfs",
-    ];
-    for source in sources.into_iter().chain(["guest-drivers/naive-diff"]) {
-        println!("cargo::rerun-if-changed={}", root.join(source).display());
+    let guests = fs::read_dir(root.join("guest-drivers")).expect("the drivers' folder");
+    let guests = guests.map(|entry| entry.expect("an entry").path());
+    let sources = ["wit", "Cargo.lock"].map(|source| root.join(source));
+    for source in guests.chain(sources) {
+        if !source.ends_with(OWN_FOLDER) {
+            println!("cargo::rerun-if-changed={}", source.display());
+        }
     }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/table.rs");
 }
 
 fn cargo(root: &Path, target_dir: &Path) -> Command {
@@ -109,7 +125,7 @@ fn cargo(root: &Path, target_dir: &Path) -> Command {
         "--target-dir",
     ]);
     command.arg(target_dir);
-    for (_, package) in GUESTS {
+    for (_, package) in guests() {
         command.args(["--package", package]);
     }
     for setting in PROFILE {

@@ -1,5 +1,6 @@
 //! One suite for every driver: the union of what Docker's graphtest, containerd's snapshotter suite and the tests of
-//! moby's archive package ask for. The histories are in `cases/histories.toml`; a driver joins by one line.
+//! moby's archive package ask for. The histories are in `cases/histories.toml`. A driver joins by one line for each file system;
+//! one that ships with Mica and has no line is played as well, where it works.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,14 +8,18 @@ use std::fs;
 use mica_tests::client::Against;
 use mica_tests::dump::dump;
 use mica_tests::history::{History, play, seen};
-use mica_tests::setup::{self, Bench, Setup};
+use mica_tests::lab::FileSystem;
+use mica_tests::setup::{self, Bench, Changes, Origin, Setup};
 use mica_tests::tree;
 use serde::Deserialize;
 use serde_json::json;
 
 /// One line, and a driver has the whole suite.
 macro_rules! conformance {
-    ($($name:ident: $setup:expr;)*) => { $(
+    ($($name:ident: $setup:expr;)*) => {
+        /// Every line.
+        const LISTED: &[Setup] = &[$($setup),*];
+        $(
         mod $name {
             use super::setup;
 
@@ -39,6 +44,65 @@ conformance! {
     vfs_on_tmpfs: setup::VFS_TMPFS;
     btrfs: setup::BTRFS;
     hello_on_ext4: setup::HELLO_EXT4;
+}
+
+/// Drivers of the program that have no line, each on a file system where it works.
+fn unlisted() -> Vec<Setup> {
+    let mut found: Vec<Setup> = Vec::new();
+    for file_system in [FileSystem::Ext4, FileSystem::Btrfs] {
+        let setup = Setup {
+            file_system,
+            ..setup::VFS_EXT4
+        };
+        let bench = setup.start();
+        let client = &bench.daemon.client;
+        let drivers = client.get("/v1/drivers").expect("drivers");
+        let drivers = drivers["drivers"].as_array().expect("a list").iter();
+        let embedded = drivers.filter(|driver| driver["origin"] == "embedded");
+        let names: Vec<_> = embedded
+            .filter_map(|driver| driver["name"].as_str())
+            .collect();
+        for setup in LISTED
+            .iter()
+            .filter(|setup| setup.origin == Origin::Embedded)
+        {
+            assert!(
+                names.contains(&setup.driver),
+                "no driver `{}`",
+                setup.driver
+            );
+        }
+        for name in names {
+            let known = LISTED.iter().chain(&found);
+            if known.map(|setup| setup.driver).any(|driver| driver == name) {
+                continue;
+            }
+            let Ok(store) = client.create_store(name, name, &json!({})) else {
+                continue;
+            };
+            store.create("one", None).expect("create");
+            let told = client.get(&store.target("one", "/metadata"));
+            let is_stacked = !told.expect("metadata")["metadata"]["UpperDir"].is_null();
+            found.push(Setup {
+                driver: name.to_owned().leak(),
+                changes: match is_stacked {
+                    true => Changes::Native,
+                    false => Changes::Compared,
+                },
+                ..setup
+            });
+        }
+    }
+    found
+}
+
+#[test]
+fn no_driver_of_the_program_is_left_out() {
+    for setup in unlisted() {
+        println!("{setup:?}");
+        histories(&setup);
+        behaviour(&setup);
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -80,17 +80,14 @@ impl Bench {
         let path = above.join(format!("engine-{driver}"));
         fs::create_dir_all(&path)?;
         let runtime = Runtime::new(mica_runtime::Settings::default())?;
-        let drivers = mica_artifacts::DRIVERS
-            .iter()
-            .filter(|(name, _)| *name == driver)
-            .map(|(name, bytes)| DriverSource {
-                name: Some((*name).to_owned()),
-                bytes: Cow::Borrowed(*bytes),
-                origin: Origin::Embedded,
-            });
+        let drivers = mica_artifacts::component(driver).map(|bytes| DriverSource {
+            name: Some(driver.to_owned()),
+            bytes: Cow::Borrowed(bytes),
+            origin: Origin::Embedded,
+        });
         let settings = EngineSettings {
             durability: Durability::None,
-            drivers: drivers.collect(),
+            drivers: drivers.into_iter().collect(),
             ..EngineSettings::new(path.join("root"), path.join("run"))
         };
         let engine = Engine::open(settings, runtime)?;

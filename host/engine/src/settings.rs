@@ -60,6 +60,9 @@ pub struct Selection {
     pub named: Vec<(String, String)>,
     /// What drivers that have layers already mean.
     pub prior: PriorDrivers,
+    /// Drivers in the order in which they are tried, each with its place in the list of Docker's graphdriver package. Layers
+    /// of the last one say nothing about a machine, because it is what is taken where nothing else works.
+    pub order: Vec<(u32, String)>,
 }
 
 /// What an engine is opened with.

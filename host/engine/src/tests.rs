@@ -34,10 +34,10 @@ fn each(check: impl Fn(Rig)) {
         println!("skipped: mounting needs root");
         return;
     }
-    for (driver, _) in mica_artifacts::DRIVERS {
-        match Rig::new(driver) {
+    for driver in mica_artifacts::DRIVERS {
+        match Rig::new(driver.name) {
             Ok(rig) => check(rig),
-            Err(error) => println!("skipped with `{driver}`: {error}"),
+            Err(error) => println!("skipped with `{}`: {error}", driver.name),
         }
     }
 }
@@ -173,11 +173,7 @@ impl Drop for Rig {
 }
 
 fn component(driver: &str) -> &'static [u8] {
-    mica_artifacts::DRIVERS
-        .iter()
-        .find(|(name, _)| *name == driver)
-        .unwrap()
-        .1
+    mica_artifacts::component(driver).unwrap()
 }
 
 fn request(name: &str, driver: &str) -> StoreRequest {

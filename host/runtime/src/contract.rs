@@ -23,6 +23,9 @@ pub(crate) const DRIVER: Package = Package {
     version: "0.1.0",
 };
 
+/// What would help where a component was built for a version that this host does not serve.
+pub(crate) const OTHER_VERSION: &str = "build it against the `wit` directory of this release, or update Mica if the component is newer";
+
 /// What a name that a component imports or exports is to a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match<'a> {

@@ -141,3 +141,59 @@ impl Default for Grants {
         Self::standard()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::HOST;
+
+    /// The interfaces of `mica:host` that a world of the contract imports, but for the types.
+    fn imports(world: &str) -> Vec<String> {
+        let worlds = include_str!("../../../wit/worlds.wit");
+        let (_, rest) = worlds.split_once(&format!("world {world} {{")).unwrap();
+        let (body, _) = rest.split_once('}').unwrap();
+        let names = body.lines().filter_map(|line| {
+            let import = line.trim().strip_prefix("import ")?;
+            let (_, name) = import.trim_end_matches(';').split_once('/')?;
+            let (name, _) = name.split_once('@')?;
+            assert!(import.contains(&HOST.interface(name)), "{import}");
+            Some(name.to_owned())
+        });
+        names.filter(|name| name != "types").collect()
+    }
+
+    /// Tools of some languages import all of a world: every driver could be loaded that implements one of ours.
+    #[test]
+    fn the_worlds_import_what_is_standard_and_no_more() {
+        let all = |grants: Grants| grants.iter().map(|grant| grant.name().to_owned());
+        let sorted = |mut names: Vec<String>| {
+            names.sort();
+            names
+        };
+        let standard = imports("host-functions");
+        assert_eq!(
+            sorted(standard.clone()),
+            sorted(all(Grants::standard()).collect())
+        );
+        let more = imports("all-host-functions");
+        let every = standard.into_iter().chain(more).collect();
+        assert_eq!(sorted(every), sorted(all(Grants::all()).collect()));
+        for world in ["proto", "full"] {
+            assert_eq!(imports(world), [""; 0], "{world}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_does_not_exist_is_answered_with_those_that_do() {
+        let error = Grant::from_str("network").unwrap_err().to_string();
+        assert!(
+            Grant::ALL.iter().all(|grant| error.contains(grant.name())),
+            "{error}"
+        );
+        for grant in Grant::ALL {
+            assert_eq!(Grant::from_str(grant.name()).unwrap(), *grant);
+            let json = serde_json::to_string(grant).unwrap();
+            assert_eq!(json, format!("\"{}\"", grant.name()));
+        }
+    }
+}

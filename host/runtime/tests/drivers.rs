@@ -127,11 +127,7 @@ struct Fixture {
 }
 
 fn component(name: &str) -> &'static [u8] {
-    mica_artifacts::DRIVERS
-        .iter()
-        .find(|(driver, _)| *driver == name)
-        .unwrap()
-        .1
+    mica_artifacts::component(name).unwrap()
 }
 
 impl Fixture {

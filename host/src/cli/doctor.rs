@@ -27,12 +27,13 @@ pub(crate) fn run(printer: &Printer, path: Option<&Path>) -> Result<(), Failure>
         "file_system": report.file_system,
         "free_bytes": report.room.free_bytes,
         "free_inodes": report.room.free_inodes,
-        "drivers": report.drivers.iter().map(|(name, works)| (name.to_string(), json!(works))).collect::<serde_json::Map<_, _>>(),
+        "drivers": report.drivers.iter().map(|driver| (driver.name.to_owned(), json!(driver.refusal.is_none()))).collect::<serde_json::Map<_, _>>(),
+        "refusals": report.drivers.iter().filter_map(|driver| Some((driver.name.to_owned(), json!(driver.refusal.as_ref()?)))).collect::<serde_json::Map<_, _>>(),
         "confinement": { "capabilities": machine::capability_names(machine::needed_capabilities()), "no_new_privs": true, "landlock": false },
         "checks": report.checks.iter().map(check_document).collect::<Vec<_>>(),
     });
     printer.result(&document, || render(&report))?;
-    if report.drivers.iter().any(|(_, works)| *works) {
+    if report.drivers.iter().any(|driver| driver.refusal.is_none()) {
         return Ok(());
     }
     Err(Failure::NotSupported {
@@ -68,13 +69,12 @@ fn render(report: &machine::Report) -> String {
         text.push_str(&line(check));
     }
     text.push_str(&format!("\n{CONFINEMENT}\n\n"));
-    for (driver, works) in &report.drivers {
-        let verdict = if *works {
-            "works here"
-        } else {
-            "does not work here"
+    for driver in &report.drivers {
+        let verdict = match &driver.refusal {
+            None => "works here".to_owned(),
+            Some(why) => format!("does not work here: {why}"),
         };
-        text.push_str(&format!("{driver:8} {verdict}\n"));
+        text.push_str(&format!("{:8} {verdict}\n", driver.name));
     }
     text
 }
@@ -86,7 +86,7 @@ fn line(check: &Check) -> String {
             format!("{}\n", line.trim_end())
         }
         Some(remedy) => {
-            let mark = if matches!(check.need, Need::Nice | Need::Btrfs) {
+            let mark = if matches!(check.need, Need::Nice | Need::Some) {
                 "absent "
             } else {
                 "MISSING"

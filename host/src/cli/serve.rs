@@ -8,12 +8,11 @@ use crate::config::{Config, Flags};
 use crate::daemon;
 use mica_client::{Exit, Failure};
 
-/// Arguments of `mica serve`. Each goes before the same key of the configuration file.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "\
+/// What `mica serve --help` ends with; `{drivers}` are those that are tried in turn.
+const HELP: &str = "\
 The first start makes the store `default`. A store that names no driver gets the one that
 MICA_DRIVER, DOCKER_DRIVER or --driver names, else the one that has layers already, else the first
-of btrfs, overlay and vfs that works on the root's file system.
+of {drivers} that works on the root's file system.
 
 SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them.
 
@@ -40,38 +39,23 @@ Examples:
   mica serve
   mica serve --docker-socket /run/docker/plugins/mica.sock
   mica serve --root /mnt/disk/mica --run-dir /run/mica --driver overlay
-  mica --socket /tmp/m/mica.sock serve --root /tmp/m/root --run-dir /tmp/m/run --log debug")]
+  mica --socket /tmp/m/mica.sock serve --root /tmp/m/root --run-dir /tmp/m/run --log debug";
+
+/// Arguments of `mica serve`. Each goes before the same key of the configuration file.
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP.replace("{drivers}", &in_words(&daemon::tried_drivers())))]
 pub(crate) struct ServeArguments {
-    /// A configuration file
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Where stores and drivers are kept [default: /var/lib/mica]
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-    /// Where mounts are; best on a file system that ends with the boot [default: /run/mica]
-    #[arg(long, value_name = "DIR")]
-    run_dir: Option<PathBuf>,
-    /// The driver of stores that name none
-    #[arg(long, value_name = "NAME")]
-    driver: Option<String>,
-    /// Listen here as well, for clients that show the secret of --token-file; only loopback addresses are accepted
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    tcp: Option<String>,
-    /// Answer everyone on this machine over TCP, without a token
-    #[arg(long)]
-    tcp_unauthenticated: bool,
-    /// Speak Docker's plugin protocol on this socket; dockerd looks in /run/docker/plugins
-    #[arg(long, value_name = "PATH")]
-    docker_socket: Option<PathBuf>,
-    /// A directory whose *.wasm files add or override drivers
-    #[arg(long, value_name = "DIR")]
-    drivers_dir: Option<PathBuf>,
-    /// Serve containerd's snapshots on this unix socket, from a store of their own
-    #[arg(long, value_name = "PATH")]
-    containerd_socket: Option<PathBuf>,
-    /// What is logged: error, warn, info, debug, trace, or directives [default: info]
-    #[arg(long, value_name = "LEVEL")]
-    log: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Names as a sentence has them: `a, b and c`.
+fn in_words(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
 }
 
 /// Drivers that the environment names: ours, and that of the original.
@@ -94,19 +78,10 @@ pub(crate) fn run(
     token_file: Option<PathBuf>,
 ) -> Result<(), Failure> {
     let config = Config::load(Flags {
-        config: arguments.config,
-        root: arguments.root,
-        run_dir: arguments.run_dir,
         socket,
-        tcp: arguments.tcp,
         token_file,
-        tcp_unauthenticated: arguments.tcp_unauthenticated,
-        driver: arguments.driver,
         environment: named_by_environment(),
-        drivers_dir: arguments.drivers_dir,
-        log: arguments.log,
-        docker_socket: arguments.docker_socket,
-        containerd_socket: arguments.containerd_socket,
+        ..arguments.flags
     });
     let config = config.map_err(|error| Failure::Serve {
         what: error.to_string(),

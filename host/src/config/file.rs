@@ -1,6 +1,6 @@
-//! The configuration file, as it is written.
+//! The flags of `mica serve` and the configuration file, as they are written.
 //!
-//! Invariant: shape only; what a value means is checked where the flags are merged in.
+//! Invariant: shape only; what a value means is checked where the two are merged.
 
 use super::ApiLimits;
 use super::containerd::Section;
@@ -8,6 +8,51 @@ use mica_engine::{Durability, Grant, Limits, PriorDrivers};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// What the flags of `mica serve` say; each goes before the same key of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct Flags {
+    /// A configuration file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where stores and drivers are kept [default: /var/lib/mica]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Where mounts are; best on a file system that ends with the boot [default: /run/mica]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<PathBuf>,
+    /// The driver of stores that name none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) driver: Option<String>,
+    /// Listen here as well, for clients that show the secret of --token-file; only loopback addresses are accepted
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) tcp: Option<String>,
+    /// Answer everyone on this machine over TCP, without a token
+    #[arg(long)]
+    pub(crate) tcp_unauthenticated: bool,
+    /// Speak Docker's plugin protocol on this socket; dockerd looks in /run/docker/plugins
+    #[arg(long, value_name = "PATH")]
+    pub(crate) docker_socket: Option<PathBuf>,
+    /// A directory whose *.wasm files add or override drivers
+    #[arg(long, value_name = "DIR")]
+    pub(crate) drivers_dir: Option<PathBuf>,
+    /// Serve containerd's snapshots on this unix socket, from a store of their own
+    #[arg(long, value_name = "PATH")]
+    pub(crate) containerd_socket: Option<PathBuf>,
+    /// What is logged: error, warn, info, debug, trace, or directives [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
+    // Those of every command, and what the environment has.
+    /// The socket.
+    #[arg(skip)]
+    pub(crate) socket: Option<PathBuf>,
+    /// A file with the secret that clients of TCP have to show.
+    #[arg(skip)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Drivers that the environment names, before `driver` as it is in Docker: variables with their values.
+    #[arg(skip)]
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
 
 /// The whole file. All keys may be left out.
 #[derive(Debug, Deserialize)]
@@ -28,7 +73,7 @@ pub(super) struct File {
     /// The driver of stores that name none, the first start's `default` too. Default: see `prior_drivers`.
     pub(super) driver: Option<String>,
     /// `choose`: a store that names no driver gets the one that has layers already, and several are an error; without
-    /// any the first of btrfs, overlay and vfs that works. `warn`: always the first that works, and a warning.
+    /// any the first that works of those that `mica serve --help` lists. `warn`: always the first that works, and a warning.
     pub(super) prior_drivers: PriorDrivers,
     /// A directory whose `*.wasm` files add or override drivers. Default: none.
     pub(super) drivers_dir: Option<PathBuf>,

@@ -9,10 +9,11 @@ mod file;
 
 pub(crate) use api::ApiLimits;
 pub(crate) use containerd::{CONTENT_ROOT, Containerd, ContainerdLimits, Content};
+pub(crate) use file::Flags;
 
 use file::File;
 use mica_client::Token;
-use mica_engine::{Durability, Grants, Limits, Selection, StoreName};
+use mica_engine::{EngineSettings, Limits, Selection, StoreName};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -57,37 +58,6 @@ pub(crate) enum Error {
     },
 }
 
-/// What the flags of `mica serve` say; each goes before the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Flags {
-    /// The configuration file.
-    pub(crate) config: Option<PathBuf>,
-    /// The root directory.
-    pub(crate) root: Option<PathBuf>,
-    /// The run directory.
-    pub(crate) run_dir: Option<PathBuf>,
-    /// The socket.
-    pub(crate) socket: Option<PathBuf>,
-    /// A loopback address to listen on as well.
-    pub(crate) tcp: Option<String>,
-    /// A file with the secret that clients of TCP have to show.
-    pub(crate) token_file: Option<PathBuf>,
-    /// Clients of TCP need no secret.
-    pub(crate) tcp_unauthenticated: bool,
-    /// The driver of stores that name none.
-    pub(crate) driver: Option<String>,
-    /// The same from the environment, which goes before the flag as it does in Docker: variables with their values.
-    pub(crate) environment: Vec<(&'static str, String)>,
-    /// A directory of components.
-    pub(crate) drivers_dir: Option<PathBuf>,
-    /// What is logged.
-    pub(crate) log: Option<String>,
-    /// The socket of Docker's plugin protocol.
-    pub(crate) docker_socket: Option<PathBuf>,
-    /// The socket of the snapshot service.
-    pub(crate) containerd_socket: Option<PathBuf>,
-}
-
 /// A TCP address, and who may ask there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tcp {
@@ -120,28 +90,16 @@ pub(crate) struct DockerSettings {
 /// The daemon's settings, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Holds stores and drivers.
-    pub(crate) root: PathBuf,
-    /// Holds mounts and their state.
-    pub(crate) run_dir: PathBuf,
+    /// What the engine is opened with, but for the drivers.
+    pub(crate) engine: EngineSettings,
     /// The unix socket.
     pub(crate) socket: PathBuf,
     /// A loopback address to listen on as well.
     pub(crate) tcp: Option<Tcp>,
-    /// How the driver of a store that names none is found.
-    pub(crate) selection: Selection,
     /// A directory whose `*.wasm` add or override drivers.
     pub(crate) drivers_dir: Option<PathBuf>,
-    /// When a layer counts as published.
-    pub(crate) durability: Durability,
     /// What is logged: a level, or directives as `mica=debug,info`.
     pub(crate) log: String,
-    /// Layers that a chain may have.
-    pub(crate) max_depth: usize,
-    /// Layers that a chain may have, by driver.
-    pub(crate) driver_depths: BTreeMap<String, usize>,
-    /// How long a swap waits for operations of the old build.
-    pub(crate) drain: Duration,
     /// Limits of the sandbox.
     pub(crate) limits: Limits,
     /// Limits of the interfaces.
@@ -150,8 +108,6 @@ pub(crate) struct Config {
     pub(crate) docker: Option<DockerSettings>,
     /// The snapshot service for containerd, if there is to be one.
     pub(crate) containerd: Option<Containerd>,
-    /// What drivers may import, by driver; others get the standard grants.
-    pub(crate) grants: BTreeMap<String, Grants>,
 }
 
 impl Config {
@@ -214,22 +170,24 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             flags.token_file.or(file.token_file),
             flags.tcp_unauthenticated || file.tcp_unauthenticated,
         )?,
-        selection: Selection {
-            named: named(flags.environment, flags.driver, file.driver),
-            prior: file.prior_drivers,
-        },
         drivers_dir: flags.drivers_dir.or(file.drivers_dir),
-        durability: file.durability,
         log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
-        drain: Duration::from_secs(file.drain_seconds),
         limits: file.limits,
         api: file.api,
         docker,
-        root,
-        run_dir,
-        max_depth,
-        driver_depths,
-        grants,
+        engine: EngineSettings {
+            selection: Selection {
+                named: named(flags.environment, flags.driver, file.driver),
+                prior: file.prior_drivers,
+                ..Selection::default()
+            },
+            durability: file.durability,
+            drain: Duration::from_secs(file.drain_seconds),
+            max_depth,
+            driver_depths,
+            grants,
+            ..EngineSettings::new(root, run_dir)
+        },
     })
 }
 
@@ -363,13 +321,16 @@ mod tests {
     #[test]
     fn without_file_and_flags_the_usual_places_are_used() {
         let config = Config::load(Flags::default()).unwrap();
-        assert_eq!(config.root, Path::new(DEFAULT_ROOT));
+        assert_eq!(config.engine.root, Path::new(DEFAULT_ROOT));
         assert_eq!(config.socket, Path::new("/run/mica/mica.sock"));
-        assert_eq!((config.tcp, config.selection.named.len()), (None, 0));
-        assert_eq!(config.selection.prior, PriorDrivers::Choose);
+        assert_eq!((config.tcp, config.engine.selection.named.len()), (None, 0));
+        assert_eq!(config.engine.selection.prior, PriorDrivers::Choose);
         assert_eq!(config.docker, None);
-        assert_eq!((config.log.as_str(), config.max_depth), ("info", 500));
-        assert_eq!(config.durability, Durability::Commit);
+        assert_eq!(
+            (config.log.as_str(), config.engine.max_depth),
+            ("info", 500)
+        );
+        assert_eq!(config.engine.durability, Durability::Commit);
         assert_eq!(config.limits, Limits::default());
         assert_eq!(config.api, ApiLimits::default());
     }
@@ -382,7 +343,7 @@ mod tests {
         };
         let text = "root = '/file'\nrun_dir = '/run/file'\ntcp = '[::1]:80'\ntcp_unauthenticated = true\nlog = 'debug'";
         let config = config(flags, text).unwrap();
-        assert_eq!(config.root, Path::new("/flag"));
+        assert_eq!(config.engine.root, Path::new("/flag"));
         assert_eq!(config.socket, Path::new("/run/file/mica.sock"));
         assert_eq!(config.tcp.unwrap().address.port(), 80);
         assert_eq!(config.log, "debug");
@@ -420,16 +381,19 @@ mod tests {
             [docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
             [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
         let config = config(Flags::default(), text).unwrap();
-        assert_eq!(config.durability, Durability::None);
+        assert_eq!(config.engine.durability, Durability::None);
         assert_eq!(config.tcp.unwrap().access, Access::Everyone);
-        assert_eq!(config.selection.prior, PriorDrivers::Warn);
-        assert_eq!((config.max_depth, config.drain.as_secs()), (9, 3));
+        assert_eq!(config.engine.selection.prior, PriorDrivers::Warn);
+        assert_eq!(
+            (config.engine.max_depth, config.engine.drain.as_secs()),
+            (9, 3)
+        );
         assert_eq!(
             (config.limits.short_seconds, config.api.connections),
             (5, 7)
         );
-        assert_eq!(config.grants["overlay"].iter().count(), 2);
-        assert_eq!(config.driver_depths["overlay"], 4);
+        assert_eq!(config.engine.grants["overlay"].iter().count(), 2);
+        assert_eq!(config.engine.driver_depths["overlay"], 4);
         let containerd = config.containerd.unwrap();
         assert_eq!(containerd.socket, Path::new("/run/c"));
         assert_eq!(

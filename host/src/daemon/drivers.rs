@@ -3,7 +3,7 @@
 //! Invariant: those of the program first, those of the drivers directory after them, so that a file overrides.
 
 use super::Error;
-use mica_engine::{DriverSource, Grants, Origin, read_component};
+use mica_engine::{DriverSource, EngineSettings, Grants, Origin, Selection, read_component};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,11 @@ pub(super) fn sources(
     directory: Option<&Path>,
     most: usize,
 ) -> Result<(Vec<DriverSource>, Vec<String>), Error> {
-    let embedded = mica_artifacts::DRIVERS
-        .iter()
-        .map(|(name, bytes)| DriverSource {
-            name: Some((*name).to_owned()),
-            bytes: Cow::Borrowed(*bytes),
-            origin: Origin::Embedded,
-        });
+    let embedded = mica_artifacts::components().map(|(driver, bytes)| DriverSource {
+        name: Some(driver.name.to_owned()),
+        bytes: Cow::Borrowed(bytes),
+        origin: Origin::Embedded,
+    });
     let mut sources: Vec<_> = embedded.collect();
     let mut unreadable = Vec::new();
     for path in directory.map(components).transpose()?.unwrap_or_default() {
@@ -40,16 +38,44 @@ pub(super) fn sources(
     Ok((sources, unreadable))
 }
 
+/// Settings with what the program's drivers may import and in which order they are tried.
+pub(super) fn settled(settings: EngineSettings) -> EngineSettings {
+    EngineSettings {
+        usual_grants: usual_grants(),
+        selection: Selection {
+            order: order(),
+            ..settings.selection
+        },
+        ..settings
+    }
+}
+
+/// Drivers of the program that are tried in turn for a store that names none.
+pub(crate) fn tried_drivers() -> Vec<String> {
+    order().into_iter().map(|(_, name)| name).collect()
+}
+
 /// What drivers of the program get unless the configuration says otherwise, where it is more than the standard.
-pub(super) fn usual_grants() -> BTreeMap<String, Grants> {
-    let more = |(name, grants): &(&str, &[&str])| {
-        let more = grants.iter().filter_map(|grant| grant.parse().ok());
-        (
-            (*name).to_owned(),
-            more.fold(Grants::standard(), Grants::and),
-        )
-    };
-    mica_artifacts::GRANTS.iter().map(more).collect()
+fn usual_grants() -> BTreeMap<String, Grants> {
+    let more = mica_artifacts::DRIVERS
+        .iter()
+        .filter(|driver| !driver.grants.is_empty());
+    more.map(|driver| {
+        let grants = driver.grants.iter().filter_map(|grant| grant.parse().ok());
+        let all = grants.fold(Grants::standard(), Grants::and);
+        (driver.name.to_owned(), all)
+    })
+    .collect()
+}
+
+/// The order in which drivers of the program are tried for a store that names none: places with names.
+fn order() -> Vec<(u32, String)> {
+    let placed = mica_artifacts::DRIVERS.iter();
+    let mut order: Vec<_> = placed
+        .filter_map(|driver| Some((driver.place?, driver.name.to_owned())))
+        .collect();
+    order.sort();
+    order
 }
 
 /// The `*.wasm` of a directory, by name.
@@ -120,12 +146,23 @@ mod tests {
     }
 
     #[test]
-    fn only_btrfs_has_more_than_the_standard_grants() {
+    fn the_table_of_drivers_names_grants_that_there_are_and_each_place_once() {
         let usual = usual_grants();
-        assert_eq!(usual.keys().collect::<Vec<_>>(), ["btrfs", "erofs"]);
-        assert_eq!(usual["btrfs"], Grants::standard().and(Grant::Btrfs));
-        assert_eq!(usual["erofs"], Grants::standard().and(Grant::Images));
-        assert!(!Grants::standard().allows(Grant::Btrfs));
+        for driver in mica_artifacts::DRIVERS {
+            let grants = usual.get(driver.name).cloned().unwrap_or_default();
+            for name in driver.grants {
+                let grant = name.parse().unwrap();
+                assert!(!Grants::standard().allows(grant), "`{name}` is standard");
+                assert!(grants.allows(grant), "{}: {name}", driver.name);
+            }
+            let more = grants.iter().count() - Grants::standard().iter().count();
+            assert_eq!(more, driver.grants.len(), "{}", driver.name);
+        }
+        assert!(usual["btrfs"].allows(Grant::Btrfs) && !usual["btrfs"].allows(Grant::Images));
+        let order = order();
+        assert!(order.is_sorted_by(|a, b| a.0 < b.0), "{order:?}");
+        let names: Vec<_> = order.iter().map(|(_, name)| name.as_str()).collect();
+        assert_eq!(names, ["btrfs", "overlay", "vfs"]);
     }
 
     #[test]

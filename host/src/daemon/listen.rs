@@ -57,7 +57,7 @@ impl Fronts<'_> {
     pub(super) async fn listen(self, passed: Passed) -> Result<Listening, Error> {
         let taken = self.take(passed).await?;
         let config = self.config;
-        tracing::info!(socket = %config.socket.display(), root = %config.root.display(), "ready");
+        tracing::info!(socket = %config.socket.display(), root = %config.engine.root.display(), "ready");
         let mut listening = Listening {
             places: Vec::new(),
             tasks: Vec::new(),

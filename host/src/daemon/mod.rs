@@ -20,10 +20,13 @@ mod own_threads;
 mod running;
 mod socket;
 mod store;
+mod trial;
 mod trusted;
 
+pub(crate) use drivers::tried_drivers;
 #[cfg(fuzzing)]
 pub(crate) use facts::kernel;
+pub(crate) use trial::{Verdict, try_drivers};
 
 use crate::api::rest::{self, Api};
 use crate::config::Config;
@@ -230,9 +233,10 @@ pub(crate) fn open_in_process(config: &Config) -> Result<(Arc<Engine>, Arc<Runti
 
 /// Makes the directories, starts the sandbox, opens the engine, and makes the default store if there is none.
 fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime>), Error> {
-    let cache_dir = config.root.join("code-cache");
-    directories::make_own(&config.root, directories::PRIVATE)?;
-    directories::make_own(&config.run_dir, directories::PASSABLE)?;
+    let (root, run_dir) = (&config.engine.root, &config.engine.run_dir);
+    let cache_dir = root.join("code-cache");
+    directories::make_own(root, directories::PRIVATE)?;
+    directories::make_own(run_dir, directories::PASSABLE)?;
     directories::check_own(&cache_dir)?;
     if let Some(drivers) = &config.drivers_dir {
         directories::check_own(drivers)?;
@@ -246,16 +250,9 @@ fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime
     let (drivers, unreadable_drivers) =
         drivers::sources(config.drivers_dir.as_deref(), config.limits.component_bytes)?;
     let settings = EngineSettings {
-        durability: config.durability,
-        max_depth: config.max_depth,
-        driver_depths: config.driver_depths.clone(),
         drivers,
         unreadable_drivers,
-        grants: config.grants.clone(),
-        usual_grants: drivers::usual_grants(),
-        selection: config.selection.clone(),
-        drain: config.drain,
-        ..EngineSettings::new(&config.root, &config.run_dir)
+        ..drivers::settled(config.engine.clone())
     };
     let engine = Engine::open(settings, Arc::clone(&sandbox)).map_err(Error::Engine)?;
     let made = store::make_default(&engine)

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use mica_engine::Limits;
 use mica_sys::filesystem::{self, Statfs, Support};
-use mica_sys::{KernelFacts, btrfs, kernel_facts, mount};
+use mica_sys::{KernelFacts, kernel_facts, mount};
 
 use super::{Check, Need, Report, capabilities, file_system};
-use crate::daemon::compiler;
+use crate::daemon::{compiler, try_drivers};
 
 /// Bytes that should be free: a root file system and one copy of it.
 const ROOM_BYTES: u64 = 2 << 30;
@@ -35,31 +35,12 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
     checks.push(compiler());
     checks.push(open_files());
     checks.extend(places(directory.as_fd()));
-    checks.push(check(
-        "on btrfs",
-        Need::Btrfs,
-        "subvolumes and snapshots",
-        unless(
-            room.magic == btrfs::MAGIC,
-            "a directory on a file system that `mkfs.btrfs` made",
-        ),
-    ));
     checks.extend(enough(&room));
-    let works = |needs: &[Need]| {
-        checks
-            .iter()
-            .all(|check| check.missing.is_none() || !needs.contains(&check.need))
-    };
     Ok(Report {
         kernel: facts.release.clone(),
         file_system: file_system(&path)?.name,
         room,
-        drivers: vec![
-            ("btrfs", works(&[Need::All, Need::Btrfs])),
-            ("erofs", works(&[Need::All, Need::Overlay, Need::Images])),
-            ("overlay", works(&[Need::All, Need::Overlay])),
-            ("vfs", works(&[Need::All])),
-        ],
+        drivers: try_drivers(&path),
         path,
         checks,
     })
@@ -106,7 +87,7 @@ fn kernel(facts: &KernelFacts) -> Vec<Check> {
             facts.openat2,
             openat2,
         ),
-        (overlay, Need::Overlay, has("overlay"), "`modprobe overlay`"),
+        (overlay, Need::Some, has("overlay"), "`modprobe overlay`"),
         (
             ("mount API", "mounts as handles"),
             Need::Nice,
@@ -201,19 +182,19 @@ fn places(directory: BorrowedFd<'_>) -> Vec<Check> {
     vec![
         check(
             "d_type",
-            Need::Overlay,
+            Need::Some,
             "directories tell types",
             answer(filesystem::probe_d_type(directory)),
         ),
         check(
             "overlay mount",
-            Need::Overlay,
+            Need::Some,
             "a test mount works",
             answer(filesystem::probe_overlay(directory)),
         ),
         check(
             "images",
-            Need::Images,
+            Need::Some,
             "EROFS images in files can be mounted",
             answer(mica_runtime::probe_images(directory)),
         ),

@@ -9,6 +9,7 @@ mod examine;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::daemon::Verdict;
 use mica_sys::filesystem;
 
 pub(crate) use capabilities::{capability_names, needed_capabilities};
@@ -46,12 +47,8 @@ pub(crate) fn file_system(path: &Path) -> io::Result<FileSystem> {
 pub(crate) enum Need {
     /// Nothing works without it.
     All,
-    /// The drivers overlay and erofs do not work without it.
-    Overlay,
-    /// The btrfs driver does not work without it.
-    Btrfs,
-    /// The erofs driver does not work without it.
-    Images,
+    /// Some drivers do not work without it; which, they say themselves.
+    Some,
     /// Things are faster or safer with it.
     Nice,
 }
@@ -61,9 +58,7 @@ impl Need {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::All => "needed by every driver",
-            Self::Overlay => "needed by overlay and erofs",
-            Self::Btrfs => "needed by btrfs",
-            Self::Images => "needed by erofs",
+            Self::Some => "needed by some drivers",
             Self::Nice => "not needed; better with it",
         }
     }
@@ -95,6 +90,6 @@ pub(crate) struct Report {
     pub(crate) room: filesystem::Statfs,
     /// Everything that was looked at, what matters most first.
     pub(crate) checks: Vec<Check>,
-    /// Drivers that ship with Mica, and whether each could work.
-    pub(crate) drivers: Vec<(&'static str, bool)>,
+    /// What each driver that ships with Mica says of the directory.
+    pub(crate) drivers: Vec<Verdict>,
 }

@@ -1,8 +1,8 @@
 //! Which driver a store has whose request names none: the original's `New`.
 //!
 //! 1. A driver that was named for all such stores, in the environment or the configuration: it, or an error.
-//! 2. The driver that has layers already: it, or an error; several are an error. `vfs` does not count, for it is what
-//!    is taken when nothing else works. (As a setting the original's way: no choice, but a warning.)
+//! 2. The driver that has layers already: it, or an error; several are an error. The last of the list does not count, because
+//!    it is what is taken when nothing else works. (As a setting the original's way: no choice, but a warning.)
 //! 3. The first of a list that works. Only the three refusals of the original let the next one be tried.
 //! 4. Any other driver that is loaded.
 //!
@@ -15,28 +15,41 @@ use crate::settings::PriorDrivers;
 use crate::{Error, Result, StoreName};
 use std::collections::BTreeSet;
 
-/// The original's list, in its order.
-const PRIORITY: [&str; 5] = ["aufs", "btrfs", "devicemapper", "overlay", "vfs"];
-/// The driver whose layers say nothing about what the machine can do.
-const LAST_RESORT: &str = "vfs";
+/// A driver of Docker's that people ask for by name and that no component is here for.
+struct Absent {
+    name: &'static str,
+    /// Its place in the original's list, if it is there.
+    place: Option<u32>,
+    /// What is lacking, or what to take instead.
+    lacking: &'static str,
+}
 
-/// Drivers of Docker's that people ask for by name and that no component is here for, each with what is lacking or
-/// what to take instead.
-const ABSENT: [(&str, &str); 5] = [
-    ("aufs", "no component for it is loaded"),
-    (
-        "devicemapper",
-        "no component for it is loaded, and none could be: it needs block devices",
-    ),
-    ("zfs", "no component for it is loaded"),
-    (
-        "overlay2",
-        "it is called `overlay` here, and stacks any number of layers",
-    ),
-    (
-        "fuse-overlayfs",
-        "no component for it is loaded; `overlay` works in a user namespace, too",
-    ),
+const ABSENT: [Absent; 5] = [
+    Absent {
+        name: "aufs",
+        place: Some(0),
+        lacking: "no component for it is loaded",
+    },
+    Absent {
+        name: "devicemapper",
+        place: Some(2),
+        lacking: "no component for it is loaded, and none could be: it needs block devices",
+    },
+    Absent {
+        name: "zfs",
+        place: None,
+        lacking: "no component for it is loaded",
+    },
+    Absent {
+        name: "overlay2",
+        place: None,
+        lacking: "it is called `overlay` here, and stacks any number of layers",
+    },
+    Absent {
+        name: "fuse-overlayfs",
+        place: None,
+        lacking: "no component for it is loaded; `overlay` works in a user namespace, too",
+    },
 ];
 
 /// How far a search came.
@@ -55,7 +68,8 @@ impl Stores<'_> {
         let Err(unknown) = self.engine.registry.get(driver) else {
             return Ok(());
         };
-        let Some((_, lacking)) = ABSENT.iter().find(|(name, _)| *name == driver) else {
+        let Some(Absent { lacking, .. }) = ABSENT.iter().find(|absent| absent.name == driver)
+        else {
             return Err(unknown);
         };
         let facts = mica_sys::kernel_facts();
@@ -123,7 +137,7 @@ impl Stores<'_> {
         }
         let loaded = self.engine.registry.all();
         let loaded = loaded.iter().map(|slot| slot.name.as_str());
-        for driver in PRIORITY.into_iter().chain(loaded) {
+        for driver in self.order().into_iter().chain(loaded) {
             if self.works(&mut search, driver)? {
                 return Ok(());
             }
@@ -134,6 +148,17 @@ impl Stores<'_> {
             search.refusals.join("; "),
             search.absent.join(", ")
         )))
+    }
+
+    /// The original's list, in its order.
+    fn order(&self) -> Vec<&str> {
+        let absent = ABSENT.iter();
+        let absent = absent.filter_map(|absent| Some((absent.place?, absent.name)));
+        let known = self.engine.settings.selection.order.iter();
+        let known = known.map(|(place, name)| (*place, name.as_str()));
+        let mut order: Vec<_> = absent.chain(known).collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, name)| name).collect()
     }
 
     /// Takes a driver, and no other if it fails.
@@ -188,7 +213,10 @@ impl Stores<'_> {
             .iter()
             .filter(|store| store.layers.table().len() > 0)
             .map(|store| store.description.driver.clone());
-        with_layers.filter(|driver| driver != LAST_RESORT).collect()
+        let last = self.order().pop();
+        with_layers
+            .filter(|driver| Some(driver.as_str()) != last)
+            .collect()
     }
 
     fn several(self, name: &StoreName, drivers: &[&str]) -> Error {

@@ -3,7 +3,7 @@
 //! Invariant: reads the bytes and nothing else; a refusal says what was found and what would be right.
 
 use super::generation::World;
-use crate::contract::{DRIVER, Match};
+use crate::contract::{DRIVER, Match, OTHER_VERSION};
 use crate::{Error, Limits, SafeText};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
@@ -189,7 +189,10 @@ impl Shape {
         };
         Error::rejected(
             format!("it exports {found}, not `{}`", DRIVER.interface(PROTO)),
-            format!("implement the world `proto` or `full` of `{DRIVER}`"),
+            match near {
+                true => OTHER_VERSION.to_owned(),
+                false => format!("implement the world `proto` or `full` of `{DRIVER}`"),
+            },
         )
     }
 }
@@ -213,9 +216,9 @@ mod tests {
 
     #[test]
     fn the_drivers_that_ship_are_admitted_with_diffs_of_their_own() {
-        for (name, bytes) in mica_artifacts::DRIVERS {
+        for (driver, bytes) in mica_artifacts::components() {
             let facts = check(bytes, &Limits::default()).unwrap();
-            assert_eq!(facts.world, World::Full, "{name}");
+            assert_eq!(facts.world, World::Full, "{}", driver.name);
         }
     }
 }

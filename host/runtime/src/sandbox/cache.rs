@@ -225,7 +225,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     fn prepared() -> Prepared {
-        let (_, bytes) = mica_artifacts::DRIVERS[0];
+        let (_, bytes) = mica_artifacts::components().next().unwrap();
         Prepared {
             facts: admission::check(bytes, &Limits::default()).unwrap(),
             code: b"machine code".repeat(100),

@@ -5,7 +5,7 @@
 use crate::bindings::DriverPre;
 use crate::bindings::mica::host;
 use crate::capability::State;
-use crate::contract::{DRIVER, HOST, Match};
+use crate::contract::{DRIVER, HOST, Match, OTHER_VERSION};
 use crate::{Error, Grant, Grants};
 use std::str::FromStr;
 use wasmtime::Engine;
@@ -55,7 +55,7 @@ fn unknown(import: &str) -> Error {
 fn other_version(import: &str, own: &str) -> Error {
     Error::rejected(
         format!("it imports `{import}`, and this host has `{own}`, which does not stand for that"),
-        "build it against the `wit` directory of this release, or update Mica if the component is newer",
+        OTHER_VERSION,
     )
 }
 
