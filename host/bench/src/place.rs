@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mica_engine::{
-    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin,
+    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin, Pairs,
     StoreRequest, WhenBusy,
 };
 use mica_runtime::Runtime;
@@ -97,7 +97,7 @@ impl Bench {
         engine.stores().create(StoreRequest {
             name: STORE.to_owned(),
             driver: Some(driver.to_owned()),
-            options: Vec::new(),
+            options: Pairs::default(),
             client: None,
         })?;
         Ok(Self { engine, path })

@@ -14,7 +14,7 @@ use crate::error::explained;
 use crate::event::News;
 use crate::layers::{LayerSet, Owner};
 use crate::snapshots::Told;
-use crate::view::{StoreRequest, StoreView};
+use crate::view::{Pairs, StoreRequest, StoreView};
 use crate::{Error, EventKind, Result, SafeText, StoreName, options};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ impl Stores<'_> {
         let StoreRequest {
             name,
             driver,
-            options,
+            options: Pairs(options),
             client,
         } = request;
         let name = StoreName::parse(&name)?;
