@@ -194,11 +194,11 @@ mod tests {
             mount_id: 1,
             boot_id,
         };
-        let ask = |access, label: Option<&str>| {
+        let ask = |access: Option<Access>, label: Option<&str>| {
             check_same(
                 &state,
                 &MountRequest {
-                    access: access.map(Access::into),
+                    access: access.map(Into::into),
                     mount_label: label.map(str::to_owned),
                 },
             )

@@ -14,8 +14,8 @@ mod store;
 pub(crate) use driver::{DriverList, ReleaseReport};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
-    Attention, DriverView, Event, LayerRequest, LayerView, MountRequest, MountView, Pairs,
-    QuarantineView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
+    Access, Attention, DriverView, Event, LayerKind, LayerRequest, LayerView, MountRequest,
+    MountView, Pairs, QuarantineView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
 };
 pub(crate) use operation::OperationView;
 pub(crate) use problem::Problem;

@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 use super::CompareArguments;
+use crate::api::types::SizeView;
 use crate::cli::failure::Failure;
 use crate::cli::{Context, words};
 
@@ -35,9 +36,8 @@ pub(crate) fn line(change: &Value) -> String {
 /// Tells the size of the difference.
 pub(super) fn size(context: &Context, arguments: &CompareArguments) -> Result<(), Failure> {
     let document = context.client.get(&arguments.target(context, "size"))?;
-    context.printer.result(&document, || {
-        words::number(&document, "size_bytes").to_string()
-    })
+    let text = |size: &SizeView| size.size_bytes.to_string();
+    context.printer.view(&document, text)
 }
 
 #[cfg(test)]
