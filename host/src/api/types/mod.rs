@@ -17,7 +17,7 @@ pub(crate) use mica_engine::{
     Access, Attention, DriverView, Event, LayerKind, LayerRequest, LayerView, MountRequest,
     MountView, Pairs, QuarantineView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
 };
-pub(crate) use operation::OperationView;
+pub(crate) use operation::{DiffReport, OperationView};
 pub(crate) use problem::Problem;
 pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};
 pub(crate) use status::{ConfinementView, KernelView, MemoryView, RuntimeView, StatusView};
