@@ -106,7 +106,8 @@ impl Bench {
     /// Makes a layer.
     pub(crate) fn create(&self, id: &str, parent: Option<&str>) -> Result<()> {
         self.engine
-            .create_layer(STORE, LayerRequest::new(id, parent))?;
+            .layers(STORE)?
+            .create(LayerRequest::new(id, parent))?;
         Ok(())
     }
 
