@@ -57,10 +57,39 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
             "rustix",
             "libc",
             "clap",
-            "utoipa",
             "mica_sdk",
         ],
         "the domain decides; others run components, speak protocols and call the kernel",
+    ),
+    (
+        "host/engine/src/disk",
+        &["utoipa"],
+        "what is told (`view`, `event.rs`) has its description beside it; nothing else has one",
+    ),
+    (
+        "host/engine/src/drivers",
+        &["utoipa"],
+        "what is told (`view`, `event.rs`) has its description beside it; nothing else has one",
+    ),
+    (
+        "host/engine/src/layers",
+        &["utoipa"],
+        "what is told (`view`, `event.rs`) has its description beside it; nothing else has one",
+    ),
+    (
+        "host/engine/src/mounts",
+        &["utoipa"],
+        "what is told (`view`, `event.rs`) has its description beside it; nothing else has one",
+    ),
+    (
+        "host/engine/src/snapshots",
+        &["utoipa"],
+        "what is told (`view`, `event.rs`) has its description beside it; nothing else has one",
+    ),
+    (
+        "host/engine/src/store",
+        &["utoipa"],
+        "what is told (`view`, `event.rs`) has its description beside it; nothing else has one",
     ),
     (
         "host/src/api",

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mica_engine::{
-    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin,
+    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin, Pairs,
     StoreRequest, WhenBusy,
 };
 use mica_runtime::Runtime;
@@ -94,7 +94,7 @@ impl Bench {
         engine.stores().create(StoreRequest {
             name: STORE.to_owned(),
             driver: Some(driver.to_owned()),
-            options: Vec::new(),
+            options: Pairs::default(),
             client: None,
         })?;
         Ok(Self { engine, path })
@@ -103,7 +103,8 @@ impl Bench {
     /// Makes a layer.
     pub(crate) fn create(&self, id: &str, parent: Option<&str>) -> Result<()> {
         self.engine
-            .create_layer(STORE, LayerRequest::new(id, parent))?;
+            .layers(STORE)?
+            .create(LayerRequest::new(id, parent))?;
         Ok(())
     }
 

@@ -16,5 +16,5 @@ pub use client::{Client, Place, Received, segment};
 pub use exit::{EXIT_CODES, Exit};
 pub use failure::{Failure, Problem};
 pub use output::{Output, printable_json, shown};
-pub use print::{Column, Printer, pairs, table};
+pub use print::{Column, Printer, pairs, read, table};
 pub use token::Token;

@@ -5,6 +5,7 @@
 use std::io::{self, Write as _};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -47,6 +48,22 @@ impl Printer {
         }
     }
 
+    /// Writes a document: for people as a text about what this program knows of it, for programs as it came.
+    ///
+    /// # Errors
+    /// [`Failure::Connection`] when it is no such document; what writing says.
+    pub fn view<T: DeserializeOwned>(
+        self,
+        document: &Value,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.result(document, String::new);
+        }
+        let view = read(document)?;
+        self.result(document, || text(&view))
+    }
+
     /// Tells people something beside the result; a program finds it in the document.
     #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
     pub fn note(self, text: &str) {
@@ -75,6 +92,18 @@ impl Printer {
             written => written.map_err(Failure::io("write to standard output")),
         }
     }
+}
+
+/// Reads a document of the daemon's. Fields that this program does not know are passed over; one that is added to a type later
+/// has a default, so that an older daemon still gets its table.
+///
+/// # Errors
+/// [`Failure::Connection`], which names the field.
+pub fn read<T: DeserializeOwned>(document: &Value) -> Result<T, Failure> {
+    T::deserialize(document).map_err(|error| Failure::Connection {
+        doing: "understand the answer".to_owned(),
+        source: error.into(),
+    })
 }
 
 /// Where the text of a column stands.

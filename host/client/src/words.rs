@@ -1,14 +1,24 @@
 //! Values of documents as words for tables.
 //!
-//! Invariant: what is absent is a dash, never an error: an older or newer daemon still gets its table.
+//! Invariant: what is absent is a dash.
 
 use mica_text::SafeText;
+use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
 
+/// A value as text; `-` if it is absent or empty.
+pub fn told(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    or_dash(text(&value))
+}
+
 /// A field of a document as text; `-` if it is absent, null or empty.
 pub fn field(document: &Value, name: &str) -> String {
-    let text = document.get(name).map(text).unwrap_or_default();
+    or_dash(document.get(name).map(text).unwrap_or_default())
+}
+
+fn or_dash(text: String) -> String {
     if text.is_empty() {
         "-".to_owned()
     } else {
@@ -27,28 +37,23 @@ pub fn list<'a>(document: &'a Value, name: &str) -> &'a [Value] {
     items.map_or(&[], Vec::as_slice)
 }
 
-/// Name and value of each pair, whether the document has them as an object or as a list of pairs.
-pub fn pairs(document: &Value, name: &str) -> Vec<(String, String)> {
-    match document.get(name) {
-        Some(Value::Object(fields)) => fields
-            .iter()
-            .map(|(name, value)| (safe(name), text(value)))
-            .collect(),
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| {
-                let part = |index| item.get(index).map(text).unwrap_or_default();
-                (part(0), part(1))
-            })
-            .collect(),
-        _ => Vec::new(),
+/// Names and values, one pair a line and indented, below a title; nothing if there are none.
+pub fn section(title: &str, found: &[(String, String)]) -> String {
+    if found.is_empty() {
+        return String::new();
     }
+    let names = found.iter().map(|(name, _)| format!("  {}", safe(name)));
+    let names: Vec<String> = names.collect();
+    let values = found.iter().map(|(_, value)| safe(value));
+    let lines = names.iter().map(String::as_str).zip(values);
+    format!("\n{title}\n{}", crate::print::pairs(lines))
 }
 
 /// Bytes of a value: a path of the longest name with every character written out.
 const TEXT_BYTES: usize = 64 << 10;
 
-fn safe(text: &str) -> String {
+/// A text in one line of printable characters.
+pub fn safe(text: &str) -> String {
     SafeText::within(text, TEXT_BYTES).into()
 }
 
@@ -76,9 +81,17 @@ pub fn change(change: &Value) -> String {
     format!("{letter} {}", field(change, "path"))
 }
 
-/// A time to the second, without the fraction.
+/// A time of a document to the second, without the fraction.
 pub fn moment(document: &Value, name: &str) -> String {
-    let text = field(document, name);
+    whole_seconds(field(document, name))
+}
+
+/// A time to the second, without the fraction.
+pub fn seconds(moment: &impl Serialize) -> String {
+    whole_seconds(told(moment))
+}
+
+fn whole_seconds(text: String) -> String {
     match text.split_once('.') {
         Some((seconds, rest)) if rest.ends_with('Z') => format!("{seconds}Z"),
         _ => text,

@@ -19,7 +19,7 @@ use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
 use crate::settings::EngineSettings;
 use crate::snapshots::SnapshotStore;
 use crate::store::{OpenStore, Store, StoreTable, Stores};
-use crate::view::{EngineStatus, Problem};
+use crate::view::{Attention, EngineStatus};
 use crate::{Error, EventKind, Result};
 use mica_runtime::Runtime;
 use mica_sys::filesystem;
@@ -39,11 +39,11 @@ pub struct Engine {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: Registry,
     pub(crate) gates: Gates,
-    pub(crate) stores: StoreTable,
+    pub(crate) store_table: StoreTable,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
     outcomes: Arc<Outcomes>,
-    problems: Mutex<Vec<Problem>>,
+    problems: Mutex<Vec<Attention>>,
     is_closed: AtomicBool,
     /// Itself, for threads that must not keep it.
     weak: Weak<Self>,
@@ -85,7 +85,7 @@ impl Engine {
             runtime,
             registry: Registry::default(),
             gates,
-            stores: StoreTable::default(),
+            store_table: StoreTable::default(),
             reaper,
             bus: Bus::default(),
             outcomes: Arc::default(),
@@ -168,25 +168,25 @@ impl Engine {
     }
 
     /// What needs a person: what was found at the start, and stores that cannot be used now.
-    fn problems(&self, stores: &[Arc<Store>]) -> Vec<Problem> {
+    fn problems(&self, stores: &[Arc<Store>]) -> Vec<Attention> {
         let mut problems = self.problems.lock().clone();
         for store in stores {
             if let Some(reason) = store.layers.home().rows().refusal() {
-                problems.push(Problem {
+                problems.push(Attention {
                     store: Some(store.name.as_str().to_owned()),
                     detail: format!("the rows of the store change no more: {reason}"),
                 });
             }
             if let Some(reason) = &*store.unavailable() {
                 let store = Some(store.name.as_str().to_owned());
-                problems.push(Problem {
+                problems.push(Attention {
                     store,
                     detail: format!("the store cannot be used: {reason}"),
                 });
             }
         }
         let undeletable = self.reaper.undeletable().into_iter();
-        problems.extend(undeletable.map(|(path, reason)| Problem {
+        problems.extend(undeletable.map(|(path, reason)| Attention {
             store: None,
             detail: format!(
                 "`{}` takes room and cannot be deleted: {reason}; it is tried again each minute, or delete it by hand",
@@ -195,7 +195,7 @@ impl Engine {
         }));
         for slot in self.registry.all() {
             let quarantines = slot.quarantine.all().into_iter();
-            problems.extend(quarantines.map(|view| Problem {
+            problems.extend(quarantines.map(|view| Attention {
                 detail: format!("driver `{}` is quarantined{view}", slot.name),
                 store: view.store,
             }));
@@ -253,7 +253,7 @@ impl Engine {
         let detail = detail.into();
         tracing::warn!(store, detail, "needs attention");
         self.bus.tell(news.detail(detail.clone()));
-        let problem = Problem {
+        let problem = Attention {
             store: store.map(str::to_owned),
             detail,
         };

@@ -51,8 +51,8 @@ pub use event::{Event, EventKind};
 pub use id::{LayerId, StoreName};
 pub use layers::LayerStore;
 pub use mica_runtime::{
-    Access, ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport,
-    Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
+    ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
+    Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
 };
 pub use moment::Moment;
 pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};
@@ -63,7 +63,7 @@ pub use snapshots::{
 };
 pub use store::{OpenStore, Stores};
 pub use view::{
-    Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
-    LiveParent, MountRequest, MountView, Problem, QuarantineView, Release, StoreRequest, StoreView,
-    SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
+    Access, Attention, BackingView, DiffParent, DiffRequest, DriverView, EngineStatus, LayerKind,
+    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
+    StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
 };

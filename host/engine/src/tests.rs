@@ -2,8 +2,8 @@
 
 use crate::{
     Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
-    EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Runtime, Sink, Source,
-    StoreRequest, WhenBusy,
+    EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Pairs, Runtime, Sink,
+    Source, StoreRequest, WhenBusy,
 };
 use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
@@ -180,7 +180,7 @@ fn request(name: &str, driver: &str) -> StoreRequest {
     StoreRequest {
         name: name.into(),
         driver: Some(driver.into()),
-        options: vec![],
+        options: Pairs::default(),
         client: None,
     }
 }

@@ -211,7 +211,7 @@ impl<J> Queue<J> {
                 None => self.changed.wait_while(&mut state, is_idle),
                 Some(pause) => {
                     let waited = self.changed.wait_while_for(&mut state, is_idle, pause);
-                    if waited.timed_out() {
+                    if waited.timed_out() && !state.has_ended {
                         return Step::Retry(None);
                     }
                 }

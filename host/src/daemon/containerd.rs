@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::config::Containerd;
-use mica_engine::{Engine, Error as EngineError, StoreRequest};
+use mica_engine::{Engine, Error as EngineError, Pairs, StoreRequest};
 
 /// Opens the store, and makes it at the first start.
 pub(super) fn open_store(engine: &Engine, settings: Option<&Containerd>) -> Result<(), Error> {
@@ -14,7 +14,7 @@ pub(super) fn open_store(engine: &Engine, settings: Option<&Containerd>) -> Resu
     let request = StoreRequest {
         name: settings.store.clone(),
         driver: settings.driver.clone(),
-        options: settings.options.clone(),
+        options: Pairs(settings.options.clone()),
         client: Some("containerd".to_owned()),
     };
     let has = engine

@@ -4,7 +4,7 @@
 //! driver it is, the engine decides.
 
 use super::Error;
-use mica_engine::{Engine, StoreRequest};
+use mica_engine::{Engine, Pairs, StoreRequest};
 
 /// The name of the store that commands use unless they are told another.
 pub(super) const NAME: &str = "default";
@@ -16,7 +16,7 @@ pub(super) fn make_default(engine: &Engine) -> Result<(), Error> {
         let request = StoreRequest {
             name: NAME.to_owned(),
             driver: None,
-            options: Vec::new(),
+            options: Pairs::default(),
             client: None,
         };
         let made = engine.stores().create(request);

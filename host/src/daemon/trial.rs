@@ -71,7 +71,7 @@ fn refusal(engine: &Engine, driver: &str) -> Option<String> {
     let request = StoreRequest {
         name: STORE.to_owned(),
         driver: Some(driver.to_owned()),
-        options: Vec::new(),
+        options: mica_engine::Pairs::default(),
         client: None,
     };
     let asked = engine.stores().create(request);

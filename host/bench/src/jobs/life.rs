@@ -35,7 +35,8 @@ pub(super) fn life(_: &Arguments, place: &Place, report: &mut Report) -> Result<
     let get = Side::new("get and put of a mounted layer", || {
         bench
             .engine
-            .mount(STORE, "mounted", MountRequest::default())?;
+            .store(STORE)?
+            .mount("mounted", MountRequest::default())?;
         bench.unmount("mounted")
     });
     report.compare("a reference more and less", vec![get])?;

@@ -4,7 +4,7 @@
 
 use super::{Drivers, Slot};
 use crate::settings::Origin;
-use crate::view::DriverView;
+use crate::view::{DriverView, Pairs};
 use crate::{Result, SafeText};
 use mica_runtime::World;
 
@@ -42,9 +42,11 @@ impl Drivers<'_> {
                 .iter()
                 .map(|grant| grant.name().to_owned())
                 .collect(),
-            options: options
-                .map(|(name, meaning)| (name.to_string(), meaning.to_string()))
-                .collect(),
+            options: Pairs(
+                options
+                    .map(|(name, meaning)| (name.to_string(), meaning.to_string()))
+                    .collect(),
+            ),
             stores: served.map(|store| store.name.as_str().to_owned()).collect(),
             generation: active.number,
             loaded: active.loaded,

@@ -28,10 +28,10 @@ impl NewLayer {
     /// The layer that a client asks for.
     pub(super) fn of_client(request: LayerRequest) -> Self {
         Self {
-            kind: request.kind,
+            kind: request.kind.into(),
             options: CreateOptions {
                 mount_label: request.mount_label,
-                storage_options: request.storage_options,
+                storage_options: request.storage_options.0,
             },
             syncing: Syncing::Now,
             cancel: CancelToken::default(),

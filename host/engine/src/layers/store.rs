@@ -59,7 +59,7 @@ impl LayerStore<'_> {
         let parent = request.parent.as_deref().map(LayerId::parse).transpose()?;
         label::check(request.mount_label.as_deref())?;
         let limits = self.engine.runtime.limits();
-        options::check("storage option", &request.storage_options, limits)?;
+        options::check("storage option", &request.storage_options.0, limits)?;
         self.check()?;
         let new = NewLayer::of_client(request);
         let (created, _) = self.create_layer(&id, parent.as_ref(), new)?;

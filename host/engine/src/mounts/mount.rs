@@ -14,6 +14,7 @@ impl OpenStore<'_> {
     /// Mounts a layer, or counts a further reference to its mount.
     pub(crate) fn mount_layer(&self, id: &LayerId, request: MountRequest) -> Result<MountView> {
         let store = &*self.store;
+        let asked = request.access.map(Access::from);
         let _mount = self.lock_mount(id)?;
         if let Some(state) = store.mounts.get(id) {
             match check_same(&state, &request) {
@@ -23,7 +24,7 @@ impl OpenStore<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let mode = match access_for(&store.facts(id)?, request.access)? {
+        let mode = match access_for(&store.facts(id)?, asked)? {
             Access::ReadOnly => Mode::Shared,
             Access::ReadWrite => {
                 store.check_no_snapshots()?;
@@ -35,7 +36,7 @@ impl OpenStore<'_> {
         let access = match mode {
             // It may have lost its children meanwhile, but the lock does not allow more.
             Mode::Shared => Access::ReadOnly,
-            Mode::Exclusive => access_for(&facts, request.access)?,
+            Mode::Exclusive => access_for(&facts, asked)?,
         };
         let state = self.attach(facts.number, id, access, request.mount_label)?;
         let view = view(store, &state);
@@ -95,7 +96,11 @@ fn check_same(state: &State, request: &MountRequest) -> Result<()> {
         layer: state.layer.as_str().to_owned(),
         what,
     };
-    if let Some(asked) = request.access.filter(|asked| *asked != state.access) {
+    if let Some(asked) = request
+        .access
+        .map(Access::from)
+        .filter(|asked| *asked != state.access)
+    {
         let (has, asked) = (access_word(state.access), access_word(asked));
         return Err(otherwise(format!("access {has}, {asked} was asked for")));
     }
@@ -130,7 +135,7 @@ fn view(store: &Store, state: &State) -> MountView {
     MountView {
         path: store.place.point(state.number),
         references: state.references,
-        access: state.access,
+        access: state.access.into(),
     }
 }
 
@@ -189,11 +194,11 @@ mod tests {
             mount_id: 1,
             boot_id,
         };
-        let ask = |access, label: Option<&str>| {
+        let ask = |access: Option<Access>, label: Option<&str>| {
             check_same(
                 &state,
                 &MountRequest {
-                    access,
+                    access: access.map(Into::into),
                     mount_label: label.map(str::to_owned),
                 },
             )

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::disk::rows::After;
 use crate::layers::{LayerSet, NewLayer};
-use crate::{Access, CancelToken, Error, LayerId, LayerKind, Moment, Result};
+use crate::{CancelToken, Error, LayerId, Moment, Result};
+use mica_runtime::{Access, LayerKind};
 use mica_sys::node;
 use std::os::fd::AsFd;
 use std::sync::Arc;

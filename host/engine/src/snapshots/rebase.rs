@@ -15,7 +15,8 @@ use super::{
 };
 use crate::disk::home::Purpose;
 use crate::layers::{Key, LayerSet, Mode, NewLayer};
-use crate::{Access, CancelToken, Error, LayerId, LayerKind, Result};
+use crate::{CancelToken, Error, LayerId, Result};
+use mica_runtime::{Access, LayerKind};
 use mica_sys::node::{self, Attributes};
 use std::os::fd::AsFd;
 

@@ -7,7 +7,7 @@ use super::{Life, Store};
 use crate::engine::Engine;
 use crate::event::News;
 use crate::layers::{Held, Key, Mode};
-use crate::view::StoreView;
+use crate::view::{Pairs, StoreView};
 use crate::{EventKind, LayerId, Result};
 use mica_runtime::{Error as DriverError, Generation, Operation};
 use parking_lot::{ArcRwLockReadGuard, RawRwLock};
@@ -50,7 +50,7 @@ impl<'e> OpenStore<'e> {
         let status = told.iter();
         let status = status.map(|(key, value)| (key.to_string(), value.to_string()));
         Ok(StoreView {
-            status: status.collect(),
+            status: Pairs(status.collect()),
             ..self.store.view()?
         })
     }

@@ -25,7 +25,7 @@ use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
 use crate::settings::Durability;
 use crate::snapshots::{Snapshots, Told, shown};
-use crate::view::{Backing, LayerView, StoreView};
+use crate::view::{BackingView, LayerView, Pairs, StoreView};
 use crate::{Error, LayerId, Moment, Result, StoreName};
 use door::Stay;
 use mica_sys::filesystem;
@@ -312,7 +312,7 @@ impl Store {
             mounts: self.mounts.references(&record.id),
             id: record.id.into(),
             parent: record.parent.map(String::from),
-            kind: record.kind,
+            kind: record.kind.into(),
             created: record.created,
             children,
             depth,
@@ -330,13 +330,13 @@ impl Store {
             name: self.name.as_str().to_owned(),
             driver: self.description.driver.clone(),
             chosen: self.description.chosen.clone(),
-            options: self.description.options.clone(),
+            options: Pairs(self.description.options.clone()),
             client: self.description.client.clone(),
             created: self.description.created,
             path: self.path.clone(),
-            backing: Backing {
+            backing: BackingView {
                 magic: found.magic,
-                name: filesystem::name_of(found.magic)
+                filesystem: filesystem::name_of(found.magic)
                     .unwrap_or("<unknown>")
                     .to_owned(),
                 total_bytes: found.total_bytes,
@@ -346,7 +346,7 @@ impl Store {
             },
             layers: self.layers.table().len(),
             mounts: self.mounts.len(),
-            status: Vec::new(),
+            status: Pairs::default(),
             unavailable: self.unavailable().clone(),
         })
     }

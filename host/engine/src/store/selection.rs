@@ -98,7 +98,7 @@ impl Stores<'_> {
     }
 
     /// What a driver that was named for Docker is called here: machines have `DOCKER_DRIVER=overlay2` set for all.
-    fn called_here<'a>(self, asked: &'a str) -> &'a str {
+    fn called_here(self, asked: &str) -> &str {
         if asked == "overlay2" && self.engine.registry.get(asked).is_err() {
             return "overlay";
         }

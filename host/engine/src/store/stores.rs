@@ -14,7 +14,7 @@ use crate::error::explained;
 use crate::event::News;
 use crate::layers::{LayerSet, Owner};
 use crate::snapshots::Told;
-use crate::view::{StoreRequest, StoreView};
+use crate::view::{Pairs, StoreRequest, StoreView};
 use crate::{Error, EventKind, Result, SafeText, StoreName, options};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ impl Stores<'_> {
         let StoreRequest {
             name,
             driver,
-            options,
+            options: Pairs(options),
             client,
         } = request;
         let name = StoreName::parse(&name)?;
@@ -106,7 +106,7 @@ impl Stores<'_> {
         fs::rename(&store.path, &gone)
             .map_err(|error| Error::path("remove", &store.path, error))?;
         *life = Life::Gone;
-        engine.stores.open.write().remove(&store.name);
+        engine.store_table.open.write().remove(&store.name);
         store.place.remove();
         if let Ok(slot) = engine.registry.get(&store.description.driver) {
             // Another store of the same name begins anew.
@@ -151,13 +151,13 @@ impl Stores<'_> {
     #[must_use]
     pub fn why_unopened(self, name: &str) -> Option<String> {
         let name = StoreName::parse(name).ok()?;
-        self.engine.stores.unopened.read().get(&name).cloned()
+        self.engine.store_table.unopened.read().get(&name).cloned()
     }
 
     /// Whether stores lie on disk that could not be opened.
     #[must_use]
     pub fn has_unopened(self) -> bool {
-        !self.engine.stores.unopened.read().is_empty()
+        !self.engine.store_table.unopened.read().is_empty()
     }
 }
 
@@ -176,7 +176,13 @@ impl<'e> Stores<'e> {
 
     /// All stores in order of their names.
     pub(crate) fn all(self) -> Vec<Arc<Store>> {
-        self.engine.stores.open.read().values().cloned().collect()
+        self.engine
+            .store_table
+            .open
+            .read()
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// The stores of a driver.
@@ -189,7 +195,7 @@ impl<'e> Stores<'e> {
     fn find(self, name: &str) -> Result<Arc<Store>> {
         let unknown = || Error::UnknownStore(SafeText::within(name, 64).into());
         let checked = StoreName::parse(name).or(Err(unknown()))?;
-        let stores = self.engine.stores.open.read();
+        let stores = self.engine.store_table.open.read();
         if let Some(store) = stores.get(&checked) {
             return Ok(Arc::clone(store));
         }
@@ -206,12 +212,12 @@ impl<'e> Stores<'e> {
     /// Takes a store that was opened.
     pub(super) fn add(self, store: Arc<Store>) {
         let name = store.name.clone();
-        self.engine.stores.open.write().insert(name, store);
+        self.engine.store_table.open.write().insert(name, store);
     }
 
     /// Remembers why a store could not be opened.
     pub(super) fn note_unopened(self, name: &StoreName, error: Error) -> Error {
-        let mut unopened = self.engine.stores.unopened.write();
+        let mut unopened = self.engine.store_table.unopened.write();
         unopened.insert(name.clone(), explained(&error));
         error
     }

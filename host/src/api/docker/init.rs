@@ -20,7 +20,7 @@ use super::{Answer, Shared, answer, call, done, read};
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Body;
 use axum::extract::State;
-use mica_engine::{Engine, Error, Release, StoreRequest, StoreView};
+use mica_engine::{Engine, Error, Pairs, Release, StoreRequest, StoreView};
 
 /// The option that names the driver; all others are the driver's.
 const DRIVER: &str = "mica.driver";
@@ -81,7 +81,7 @@ pub(super) async fn cleanup(State(shared): State<Shared>, body: Body) -> Answer 
 /// The driver's own pairs behind what a user of Docker cannot see otherwise.
 fn shown(view: StoreView) -> Vec<(String, String)> {
     let mut pairs = vec![("Mica Driver".to_owned(), view.driver)];
-    pairs.extend(view.status);
+    pairs.extend(view.status.0);
     let unavailable = view.unavailable.into_iter();
     pairs.extend(unavailable.map(|reason| ("Unavailable".to_owned(), reason)));
     pairs
@@ -152,7 +152,7 @@ impl Wanted {
         {
             return Err(differs("driver", store.driver.clone(), driver.clone()));
         }
-        let mut options = store.options.clone();
+        let mut options = store.options.0.clone();
         options.sort();
         if options != self.options {
             return Err(differs(
@@ -191,7 +191,7 @@ fn bind(
             engine.stores().create(StoreRequest {
                 name: store.to_owned(),
                 driver: wanted.driver.or(driver),
-                options: wanted.options,
+                options: Pairs(wanted.options),
                 client: Some(wanted.client),
             })?;
         }

@@ -9,7 +9,7 @@ use super::messages::{Reply, Request};
 use super::{Answer, Shared, answer, call, done, read};
 use axum::body::Body;
 use axum::extract::State;
-use mica_engine::{Error, LayerKind, LayerRequest, LiveParent, MountRequest, WhenBusy};
+use mica_engine::{Error, LayerKind, LayerRequest, LiveParent, MountRequest, Pairs, WhenBusy};
 
 /// `Create`: a layer for content.
 pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
@@ -28,7 +28,7 @@ async fn make(shared: Shared, body: Body, kind: LayerKind) -> Answer {
         parent: request.take_parent(),
         kind,
         mount_label: request.take_mount_label(),
-        storage_options: request.take_storage_options(),
+        storage_options: Pairs(request.take_storage_options()),
         live_parent: LiveParent::Accept,
     };
     call(&shared, |engine, store| {

@@ -35,7 +35,6 @@ pub(super) struct ReleaseQuery {
 ))]
 pub(super) async fn list(State(shared): State<Shared>) -> Answer {
     let drivers = call(shared, |engine| Ok(engine.drivers().list())).await?;
-    let drivers = drivers.into_iter().map(DriverView::from).collect();
     answer(StatusCode::OK, &DriverList { drivers })
 }
 
@@ -48,7 +47,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
 ))]
 pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>) -> Answer {
     let view = call(shared, move |engine| engine.drivers().get(&driver)).await?;
-    answer(StatusCode::OK, &DriverView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Loads a component as a new driver; it is there after a restart, too. A client that goes away before the component is compiled
@@ -79,7 +78,7 @@ pub(super) async fn load(
             .load(&component, query.name.as_deref(), &token)
     })
     .await?;
-    answer(StatusCode::CREATED, &DriverView::from(view))
+    answer(StatusCode::CREATED, &view)
 }
 
 /// Replaces the build of a driver while its layers are mounted. Without a body the build before is loaded anew.
@@ -105,7 +104,7 @@ pub(super) async fn swap(
         let component = (!component.is_empty()).then_some(&*component);
         engine.drivers().swap(&driver, component, &token)
     });
-    answer(StatusCode::OK, &SwapReport::from(report.await?))
+    answer(StatusCode::OK, &report.await?)
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.
@@ -129,6 +128,6 @@ pub(super) async fn release(
         let (store, layer) = (query.store.as_deref(), query.layer.as_deref());
         engine.drivers().release(&name, store, layer)
     });
-    let released = released.await?.into_iter().map(Into::into).collect();
+    let released = released.await?;
     answer(StatusCode::OK, &ReleaseReport { driver, released })
 }

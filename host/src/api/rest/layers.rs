@@ -56,7 +56,6 @@ pub(super) async fn list(
             .last()
             .filter(|_| !is_last)
             .map(|layer| layer.id.clone());
-        let layers = layers.into_iter().map(LayerView::from).collect();
         Ok(LayerList { layers, next })
     });
     answer(StatusCode::OK, &list.await?)
@@ -75,11 +74,8 @@ pub(super) async fn create(
     body: Body,
 ) -> Answer {
     let request: LayerRequest = json(body, shared.limits.json_bytes, None).await?;
-    let view = call(shared, move |engine| {
-        engine.layers(&store)?.create(request.into())
-    })
-    .await?;
-    answer(StatusCode::CREATED, &LayerView::from(view))
+    let view = call(shared, move |engine| engine.layers(&store)?.create(request)).await?;
+    answer(StatusCode::CREATED, &view)
 }
 
 /// Describes a layer.
@@ -97,7 +93,7 @@ pub(super) async fn inspect(
     At((store, id)): At<(String, String)>,
 ) -> Answer {
     let view = call(shared, move |engine| engine.store(&store)?.layer(&id)).await?;
-    answer(StatusCode::OK, &LayerView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Tells what a layer occupies beyond its parent; a client that goes away ends the counting.
@@ -121,7 +117,7 @@ pub(super) async fn usage(
     })
     .await?;
     drop(cancel);
-    answer(StatusCode::OK, &UsageView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Removes a layer that has no children and is not mounted.
@@ -164,10 +160,10 @@ pub(super) async fn mount(
     )
     .await?;
     let view = call(shared, move |engine| {
-        engine.store(&store)?.mount(&id, request.into())
+        engine.store(&store)?.mount(&id, request)
     })
     .await?;
-    answer(StatusCode::OK, &MountView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Gives one reference back; with the last one the layer is unmounted.
@@ -188,8 +184,7 @@ pub(super) async fn unmount(
         engine.store(&store)?.unmount(&id, WhenBusy::Hold)
     })
     .await?;
-    let references = left.references;
-    answer(StatusCode::OK, &UnmountView { references })
+    answer(StatusCode::OK, &left)
 }
 
 /// Tells what the driver knows of a layer, in the driver's order.

@@ -18,7 +18,6 @@ use axum::response::IntoResponse as _;
 ))]
 pub(super) async fn list(State(shared): State<Shared>) -> Answer {
     let stores = call(shared, |engine| Ok(engine.stores().list())).await?;
-    let stores = stores.into_iter().map(StoreView::from).collect();
     answer(StatusCode::OK, &StoreList { stores })
 }
 
@@ -29,8 +28,8 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
 ))]
 pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
     let request: StoreRequest = json(body, shared.limits.json_bytes, None).await?;
-    let view = call(shared, |engine| engine.stores().create(request.into())).await?;
-    answer(StatusCode::CREATED, &StoreView::from(view))
+    let view = call(shared, |engine| engine.stores().create(request)).await?;
+    answer(StatusCode::CREATED, &view)
 }
 
 /// Describes a store, with what its driver says of its state.
@@ -42,7 +41,7 @@ pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
 ))]
 pub(super) async fn inspect(State(shared): State<Shared>, At(store): At<String>) -> Answer {
     let view = call(shared, move |engine| engine.store(&store)?.describe()).await?;
-    answer(StatusCode::OK, &StoreView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Removes a store that has no layers.

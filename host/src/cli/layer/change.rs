@@ -4,9 +4,9 @@
 //! a second line.
 
 use super::CompareArguments;
+use crate::api::types::SizeView;
 use crate::cli::context::Context;
-use mica_client::Failure;
-use mica_client::words;
+use mica_client::{Failure, words};
 
 /// Lists the changes.
 pub(super) fn changes(context: &Context, arguments: &CompareArguments) -> Result<(), Failure> {
@@ -23,7 +23,6 @@ pub(super) fn changes(context: &Context, arguments: &CompareArguments) -> Result
 /// Tells the size of the difference.
 pub(super) fn size(context: &Context, arguments: &CompareArguments) -> Result<(), Failure> {
     let document = context.client.get(&arguments.target(context, "size"))?;
-    context.printer.result(&document, || {
-        words::number(&document, "size_bytes").to_string()
-    })
+    let text = |size: &SizeView| size.size_bytes.to_string();
+    context.printer.view(&document, text)
 }

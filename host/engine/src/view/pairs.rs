@@ -10,7 +10,7 @@ use std::fmt;
 /// Keys and values in the order in which they were given. In JSON an object of strings; a key that comes twice is
 /// an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pairs(pub(crate) Vec<(String, String)>);
+pub struct Pairs(pub Vec<(String, String)>);
 
 impl Serialize for Pairs {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
