@@ -180,6 +180,21 @@ fn a_sealed_layer_outlives_its_daemon_and_a_reboot() {
     assert_eq!(images(&bench.lab).len(), 1);
 }
 
+/// Panics unless the directories of a layer have these names in their rooms: those below it as they are mounted, its upper,
+/// overlayfs' own, and what it is without an upper.
+#[track_caller]
+fn lies(bench: &Bench, id: &str, expected: [&str; 4]) {
+    let target = bench.store.target(id, "/metadata");
+    let told = bench.daemon.client.get(&target).expect("metadata");
+    let names = |key: &str| {
+        let text = told["metadata"][key].as_str().unwrap_or_default();
+        let names = text.split(':').filter_map(|path| path.rsplit('/').next());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let found = ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(names);
+    assert_eq!(found, expected, "{told}");
+}
+
 #[test]
 fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
     let bench = setup::EROFS_EXT4.start();
@@ -219,28 +234,8 @@ fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
         !path.join("more").exists() && path.join("d/f").exists() && path.join("d/new").exists()
     );
     store.unmount("top").expect("unmount");
-    // What lies below is told as it is mounted.
-    let metadata = |id| bench.daemon.client.get(&store.target(id, "/metadata"));
-    let rooms = |told: &serde_json::Value, key: &str| {
-        let text = told["metadata"][key]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        text.split(':').map(name).collect::<Vec<_>>().join(" ")
-    };
-    let copy = metadata("copy").expect("metadata");
-    assert_eq!(
-        ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| rooms(&copy, key)),
-        ["image", "upper", "work", ""],
-        "{copy}"
-    );
-    let top = metadata("top").expect("metadata");
-    assert_eq!(
-        ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| rooms(&top, key)),
-        ["upper image", "", "", "sealed"],
-        "{top}"
-    );
+    lies(&bench, "copy", ["image", "upper", "work", ""]);
+    lies(&bench, "top", ["upper image", "", "", "sealed"]);
     assert_eq!(
         store.changes("top", Against::Parent).expect("changes"),
         "C /d\nA /d/new\nD /more\n"
