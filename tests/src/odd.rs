@@ -107,6 +107,19 @@ pub fn flipped(component: &[u8], number: usize) -> Vec<u8> {
     bytes
 }
 
+/// The component with another word of the same length wherever it has this one: a field of a record, for instance.
+pub fn renamed(component: &[u8], from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len(), "words keep their lengths");
+    let mut bytes = component.to_vec();
+    let mut at = 0;
+    while let Some(begin) = find(&bytes[at..], from.as_bytes()) {
+        at += begin;
+        bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    }
+    assert_ne!(bytes, component, "the component has no `{from}`");
+    bytes
+}
+
 /// The component as it would be, had it been built for another version of a package of the contract: `to` instead of `from`,
 /// in the names of all interfaces of the package. Both versions have the same length.
 pub fn built_for(component: &[u8], package: &str, from: &str, to: &str) -> Vec<u8> {

@@ -409,3 +409,15 @@ fn a_component_for_another_version_of_the_contract_is_refused_with_both() {
     let again = odd::built_for(&hello_driver(), "mica:host", "0.1.0", "0.1.0");
     daemon.client.load_driver(&again).expect("its own version");
 }
+
+/// A component of an earlier draft of the contract has the right names and other types behind them.
+#[test]
+fn exports_of_other_types_are_refused_with_what_would_help() {
+    let lab = Lab::on(FileSystem::Machine);
+    let daemon = Settings::new(&lab.root(), &lab.path("run"), "vfs").start();
+    let other = odd::renamed(&hello_driver(), "summary", "purpose");
+    let problem = daemon.client.load_driver(&other).expect_err("another type");
+    problem.is(422, "driver-rejected", "its exports do not fit");
+    let remedy = problem.remedy.expect("a remedy");
+    assert!(remedy.contains("`wit` directory"), "{remedy}");
+}

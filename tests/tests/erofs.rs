@@ -180,20 +180,19 @@ fn a_sealed_layer_outlives_its_daemon_and_a_reboot() {
     assert_eq!(images(&bench.lab).len(), 1);
 }
 
-/// The last names of the paths that the host tells of a layer: lower, upper, work, source.
-fn rooms(bench: &Bench, id: &str) -> [String; 4] {
-    let told = bench
-        .daemon
-        .client
-        .get(&bench.store.target(id, "/metadata"));
-    let told = told.expect("metadata");
-    ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(|key| {
-        let paths = told["metadata"][key].as_str().unwrap_or_default();
-        let names = paths
-            .split(':')
-            .map(|path| path.rsplit('/').next().unwrap_or_default());
+/// Panics unless the directories of a layer have these names in their rooms: those below it as they are mounted, its upper,
+/// overlayfs' own, and what it is without an upper.
+#[track_caller]
+fn lies(bench: &Bench, id: &str, expected: [&str; 4]) {
+    let target = bench.store.target(id, "/metadata");
+    let told = bench.daemon.client.get(&target).expect("metadata");
+    let names = |key: &str| {
+        let text = told["metadata"][key].as_str().unwrap_or_default();
+        let names = text.split(':').filter_map(|path| path.rsplit('/').next());
         names.collect::<Vec<_>>().join(" ")
-    })
+    };
+    let found = ["LowerDir", "UpperDir", "WorkDir", "SourceDir"].map(names);
+    assert_eq!(found, expected, "{told}");
 }
 
 #[test]
@@ -235,9 +234,8 @@ fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
         !path.join("more").exists() && path.join("d/f").exists() && path.join("d/new").exists()
     );
     store.unmount("top").expect("unmount");
-    // What lies below is told as it is mounted.
-    assert_eq!(rooms(&bench, "copy"), ["image", "upper", "work", ""]);
-    assert_eq!(rooms(&bench, "top"), ["upper image", "", "", "sealed"]);
+    lies(&bench, "copy", ["image", "upper", "work", ""]);
+    lies(&bench, "top", ["upper image", "", "", "sealed"]);
     assert_eq!(
         store.changes("top", Against::Parent).expect("changes"),
         "C /d\nA /d/new\nD /more\n"

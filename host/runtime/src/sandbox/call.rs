@@ -8,6 +8,7 @@ use crate::bindings::Driver;
 use crate::bindings::mica::driver::types::{Error as DriverError, HostFailure};
 use crate::capability::State;
 use crate::capability::meter::Stop;
+use crate::contract::OTHER_VERSION;
 use crate::limits::Class;
 use crate::{Code, Culprit, Error, SafeText};
 use std::sync::Arc;
@@ -31,6 +32,38 @@ impl Generation {
         body: impl FnOnce(&mut Store<State>, &Driver) -> wasmtime::Result<T>,
     ) -> Result<Finished<T>, Error> {
         let _running = self.counter.begin();
+        let mut store = self.store(operation, class);
+        let outcome = match self.linked.instantiate(&mut store) {
+            Ok(instance) => body(&mut store, &instance).map_err(End::Call),
+            Err(error) => Err(End::Begin(error)),
+        };
+        let state = store.into_data();
+        if state.meter.log_dropped() > 0 {
+            let (driver, dropped) = (&*self.label, state.meter.log_dropped());
+            tracing::warn!(target: "mica::driver", driver, dropped, "log lines were dropped: `log_bytes`");
+        }
+        match outcome {
+            Ok(value) => Ok(Finished { value, state }),
+            Err(end) => Err(reason(&end, &state)),
+        }
+    }
+
+    /// Checks that all exports have the types of the contract: a component tells them only as an instance.
+    pub(super) fn check_exports(&self, operation: Operation) -> Result<(), Error> {
+        let _running = self.counter.begin();
+        let mut store = self.store(operation, Class::Short);
+        let instance = match self.linked.instance_pre().instantiate(&mut store) {
+            Ok(instance) => instance,
+            Err(error) => return Err(reason(&End::Begin(error), store.data())),
+        };
+        let fits = Driver::new(&mut store, &instance);
+        fits.map(drop).map_err(|error| {
+            Error::rejected(format!("its exports do not fit: {error:#}"), OTHER_VERSION)
+        })
+    }
+
+    /// What an instance and its host functions live in, with the limits of an operation.
+    fn store(&self, operation: Operation, class: Class) -> Store<State> {
         let label = Arc::clone(&self.label);
         let state = State::new(operation, label, &self.limits, class, &self.handles);
         let mut store = Store::new(self.linked.engine(), state);
@@ -46,19 +79,7 @@ impl Generation {
             state.meter.tick()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        let outcome = match self.linked.instantiate(&mut store) {
-            Ok(instance) => body(&mut store, &instance).map_err(End::Call),
-            Err(error) => Err(End::Begin(error)),
-        };
-        let state = store.into_data();
-        if state.meter.log_dropped() > 0 {
-            let (driver, dropped) = (&*self.label, state.meter.log_dropped());
-            tracing::warn!(target: "mica::driver", driver, dropped, "log lines were dropped: `log_bytes`");
-        }
-        match outcome {
-            Ok(value) => Ok(Finished { value, state }),
-            Err(end) => Err(reason(&end, &state)),
-        }
+        store
     }
 }
 

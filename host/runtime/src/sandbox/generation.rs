@@ -174,7 +174,7 @@ impl Generation {
     }
 
     pub(super) fn describe(&self) -> Result<Description, Error> {
-        let operation = Operation {
+        let operation = || Operation {
             store: "-".into(),
             name: "describe",
             home: Arc::new(NoHome),
@@ -182,7 +182,8 @@ impl Generation {
             cancel: CancelToken::default(),
             client_wait: None,
         };
-        let done = self.call(operation, Class::Short, |store, driver| {
+        self.check_exports(operation())?;
+        let done = self.call(operation(), Class::Short, |store, driver| {
             driver.mica_driver_proto_driver().call_describe(store)
         })?;
         let wit::Description {
