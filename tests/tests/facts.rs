@@ -289,3 +289,30 @@ fn options_that_no_one_knows_are_named() {
             .is_none()
     );
 }
+
+/// Each driver says itself whether it works on a path; nothing of the question stays there.
+#[test]
+fn doctor_asks_every_driver() {
+    for (file_system, works) in [(FileSystem::Ext4, false), (FileSystem::Btrfs, true)] {
+        let lab = Lab::on(file_system);
+        let place = lab.path("fs");
+        let text = place.to_str().expect("a path that is text");
+        let told = mica_alone(&["--output", "json", "doctor", text]).worked();
+        let told: Value = serde_json::from_str(&told).expect("JSON");
+        let drivers = told["drivers"].as_object().expect("an object");
+        for (driver, expected) in [("btrfs", works), ("overlay", true), ("vfs", true)] {
+            assert_eq!(drivers[driver], expected, "{driver}: {told}");
+        }
+        let why = told["refusals"]["btrfs"].as_str().unwrap_or_default();
+        assert_eq!(why.contains("mkfs.btrfs"), !works, "{told}");
+        let mut left = fs::read_dir(&place).expect("list");
+        assert!(
+            left.all(|entry| !entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .contains("doctor")),
+            "something is left in {text}"
+        );
+    }
+}

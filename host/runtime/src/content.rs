@@ -1,6 +1,6 @@
 //! Where in its room a layer keeps its own content, as a driver says it of all its layers.
 //!
-//! Invariant: a name was checked before anything is looked for under it.
+//! Invariant: a name was checked before anything is looked for under it, and stands in a path as it is.
 
 use crate::Error;
 use crate::bindings::mica::driver::types as wit;
@@ -44,7 +44,14 @@ impl OwnContent {
         };
         let name = |told: Vec<u8>| {
             let shown = told.get(..300).unwrap_or(&told).escape_ascii();
-            Name::new(&told).map_err(|error| rejected(format!("name `{shown}`: {error}")))
+            let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+            match Name::new(&told) {
+                Ok(name) if told.iter().all(plain) => Ok(name),
+                Ok(_) => Err(rejected(format!(
+                    "`{shown}` has other characters than letters, digits, `.`, `_` and `-`"
+                ))),
+                Err(error) => Err(rejected(format!("name `{shown}`: {error}"))),
+            }
         };
         Ok(match told {
             wit::OwnContent::Room => Self::Room,
@@ -99,6 +106,10 @@ mod tests {
             Complete(b"tree/d".to_vec()),
             Complete(vec![b'x'; 256]),
             Complete(b"a\0b".to_vec()),
+            Complete(b"a:b".to_vec()),
+            Complete(b"a,upperdir=b".to_vec()),
+            Complete(b"a\nb".to_vec()),
+            Complete("\u{e9}".into()),
             stack("a", "a", None),
             stack("a", "b", Some("a")),
             stack("a", "b", Some("b")),

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::daemon::{self, Verdict};
 use crate::machine::{self, Check, Need};
-use mica_client::Failure;
-use mica_client::Printer;
-use mica_client::words;
+use mica_client::{Failure, Printer, words};
 
 /// What the daemon does to itself; what came of it there, `mica status` tells.
 const CONFINEMENT: &str = "\
@@ -21,19 +20,25 @@ pub(crate) fn run(printer: &Printer, path: Option<&Path>) -> Result<(), Failure>
     let path = path.unwrap_or(Path::new("."));
     let doing = format!("look at `{}`", path.display());
     let report = machine::examine(path).map_err(Failure::io(doing))?;
+    let drivers = daemon::try_drivers(&report.path);
+    let told = |value: fn(&Verdict) -> Option<serde_json::Value>| -> serde_json::Map<_, _> {
+        let pairs = drivers.iter();
+        let pairs = pairs.filter_map(|driver| Some((driver.name.to_owned(), value(driver)?)));
+        pairs.collect()
+    };
     let document = json!({
         "path": report.path.display().to_string(),
         "kernel": report.kernel,
         "file_system": report.file_system,
         "free_bytes": report.room.free_bytes,
         "free_inodes": report.room.free_inodes,
-        "drivers": report.drivers.iter().map(|driver| (driver.name.to_owned(), json!(driver.refusal.is_none()))).collect::<serde_json::Map<_, _>>(),
-        "refusals": report.drivers.iter().filter_map(|driver| Some((driver.name.to_owned(), json!(driver.refusal.as_ref()?)))).collect::<serde_json::Map<_, _>>(),
+        "drivers": told(|driver| Some(json!(driver.refusal.is_none()))),
+        "refusals": told(|driver| driver.refusal.as_ref().map(|why| json!(why))),
         "confinement": { "capabilities": machine::capability_names(machine::needed_capabilities()), "no_new_privs": true, "landlock": false },
         "checks": report.checks.iter().map(check_document).collect::<Vec<_>>(),
     });
-    printer.result(&document, || render(&report))?;
-    if report.drivers.iter().any(|driver| driver.refusal.is_none()) {
+    printer.result(&document, || render(&report, &drivers))?;
+    if drivers.iter().any(|driver| driver.refusal.is_none()) {
         return Ok(());
     }
     Err(Failure::NotSupported {
@@ -52,7 +57,7 @@ fn check_document(check: &Check) -> serde_json::Value {
     })
 }
 
-fn render(report: &machine::Report) -> String {
+fn render(report: &machine::Report, drivers: &[Verdict]) -> String {
     let mut text = format!(
         "kernel       {}\npath         {}\nfile system  {}, {} free, {} inodes free\n\n",
         report.kernel,
@@ -69,7 +74,7 @@ fn render(report: &machine::Report) -> String {
         text.push_str(&line(check));
     }
     text.push_str(&format!("\n{CONFINEMENT}\n\n"));
-    for driver in &report.drivers {
+    for driver in drivers {
         let verdict = match &driver.refusal {
             None => "works here".to_owned(),
             Some(why) => format!("does not work here: {why}"),

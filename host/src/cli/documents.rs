@@ -10,8 +10,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::arguments::Arguments;
-use mica_client::Failure;
-use mica_client::Printer;
+use mica_client::{Failure, Printer};
 
 /// Prints the completion script of a shell.
 pub(crate) fn completion(printer: &Printer, shell: Shell) -> Result<(), Failure> {

@@ -7,9 +7,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::context::Context;
-use mica_client::Failure;
-use mica_client::words;
-use mica_client::{Printer, printable_json};
+use mica_client::{Failure, Printer, printable_json, words};
 
 /// Follows the daemon's events until it ends or the reader goes away.
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {

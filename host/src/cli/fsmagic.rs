@@ -7,8 +7,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::machine;
-use mica_client::Failure;
-use mica_client::{Printer, pairs};
+use mica_client::{Failure, Printer, pairs};
 
 /// Prints name, magic number and constant of the file system below a path.
 pub(crate) fn run(printer: &Printer, path: &Path) -> Result<(), Failure> {

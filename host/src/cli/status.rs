@@ -5,8 +5,7 @@
 use serde_json::Value;
 
 use super::context::Context;
-use mica_client::Failure;
-use mica_client::words;
+use mica_client::{Failure, words};
 
 /// Prints what the daemon has and does.
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {

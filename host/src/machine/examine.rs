@@ -12,7 +12,7 @@ use mica_sys::filesystem::{self, Statfs, Support};
 use mica_sys::{KernelFacts, kernel_facts, mount};
 
 use super::{Check, Need, Report, capabilities, file_system};
-use crate::daemon::{compiler, try_drivers};
+use crate::daemon::compiler;
 
 /// Bytes that should be free: a root file system and one copy of it.
 const ROOM_BYTES: u64 = 2 << 30;
@@ -40,7 +40,6 @@ pub(crate) fn examine(path: &Path) -> io::Result<Report> {
         kernel: facts.release.clone(),
         file_system: file_system(&path)?.name,
         room,
-        drivers: try_drivers(&path),
         path,
         checks,
     })

@@ -9,7 +9,6 @@ mod examine;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::daemon::Verdict;
 use mica_sys::filesystem;
 
 pub(crate) use capabilities::{capability_names, needed_capabilities};
@@ -90,6 +89,4 @@ pub(crate) struct Report {
     pub(crate) room: filesystem::Statfs,
     /// Everything that was looked at, what matters most first.
     pub(crate) checks: Vec<Check>,
-    /// What each driver that ships with Mica says of the directory.
-    pub(crate) drivers: Vec<Verdict>,
 }

@@ -63,7 +63,7 @@ pub struct DiffReport {
     pub left_out_count: u64,
     /// The first of them, in words.
     pub first_left_out: Vec<String>,
-    /// Whether it is, byte for byte, the archive that the layer came as: the host sent it and compared its digest.
+    /// Whether the host sent it by itself: an archive that was kept, byte for byte, with its digest compared.
     pub is_kept: bool,
 }
 

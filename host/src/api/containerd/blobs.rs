@@ -5,7 +5,7 @@
 use super::peer::Peer;
 use crate::config::{CONTENT_ROOT, Containerd};
 use axum::body::Body;
-use mica_engine::Blob;
+use mica_engine::{Blob, SafeText};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -72,7 +72,10 @@ impl Blobs {
             Some(peer) => peer,
             None => Peer::connect(address, key).await?,
         };
-        let body = peer.read(digest).await?;
+        let body = peer.read(digest).await.map_err(|status| {
+            let text = format!("{}; {}", unreadable.message(), status.message());
+            Status::new(status.code(), SafeText::from(text))
+        })?;
         tracing::debug!(
             digest,
             reason = unreadable.message(),

@@ -56,7 +56,8 @@ impl Diff for Service {
         let shown = SafeText::label(&key);
         let doing = format!("unpack `{}` into snapshot `{shown}`", descriptor.digest);
         let found = self.blobs.find((&told, &descriptor.digest), &key, &doing);
-        let (digest, size) = match found.await? {
+        let found = self.in_time(self.limits.call(), found).await??;
+        let (digest, size) = match found {
             Found::File(blob) => self.unpack(key, blob, doing).await?,
             Found::Stream(mut body) => {
                 let (feeder, reader) = bridge(IDLE);
@@ -80,8 +81,9 @@ impl Diff for Service {
         &self,
         request: Request<wire::DiffRequest>,
     ) -> Result<Response<wire::DiffResponse>, Status> {
-        let diff = Some(self.compare(request.into_inner()).await?);
-        Ok(Response::new(wire::DiffResponse { diff }))
+        let diff = self.compare(request.into_inner());
+        let diff = self.in_time(self.limits.work(), diff).await??;
+        Ok(Response::new(wire::DiffResponse { diff: Some(diff) }))
     }
 }
 

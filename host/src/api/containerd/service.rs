@@ -26,7 +26,7 @@ pub(super) struct Service {
     pub(super) engine: Arc<Engine>,
     pub(super) store: Arc<str>,
     content: Content,
-    limits: ContainerdLimits,
+    pub(super) limits: ContainerdLimits,
     /// Where blobs lie.
     pub(super) blobs: Arc<Blobs>,
     /// containerd's own socket.
@@ -88,20 +88,30 @@ impl Service {
         let running = call::call(Arc::clone(&self.engine), move |engine| {
             work(&engine.snapshots(&store)?, &token)
         });
-        match tokio::time::timeout(limit, running).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(Refusal::Engine(error))) => Err(status(&error)),
-            Ok(Err(Refusal::Request(error))) => Err(Status::internal(error.to_string())),
-            Err(_) => {
+        match self.in_time(limit, running).await? {
+            Ok(done) => Ok(done),
+            Err(Refusal::Engine(error)) => Err(status(&error)),
+            Err(Refusal::Request(error)) => Err(Status::internal(error.to_string())),
+        }
+    }
+
+    /// Waits for an answer, up to a limit.
+    pub(super) async fn in_time<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Status> {
+        tokio::time::timeout(limit, answer)
+            .await
+            .map_err(|_elapsed| {
                 let text = format!("store `{}` did not answer within {limit:?}", self.store);
                 tracing::warn!(
                     store = &*self.store,
                     ?limit,
                     "a call of containerd takes too long"
                 );
-                Err(Status::deadline_exceeded(text))
-            }
-        }
+                Status::deadline_exceeded(text)
+            })
     }
 }
 

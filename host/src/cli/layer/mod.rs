@@ -14,8 +14,7 @@ use clap::Subcommand;
 
 use super::context::Context;
 use super::store::key_value;
-use mica_client::Failure;
-use mica_client::segment;
+use mica_client::{Failure, segment};
 
 /// A command of `mica layer`.
 #[derive(Debug, Subcommand)]

@@ -284,4 +284,37 @@ pub(super) mod tests {
             check(what, &sent, &sent);
         }
     }
+
+    /// What comes out depends on the bytes alone, whatever they are.
+    #[test]
+    fn any_bytes_are_handed_on_alike_however_they_come() {
+        let good = [
+            PREFACE,
+            &frame(4, 0, &[0; 12]),
+            &headers(PATH),
+            &frame(0, 1, b"data"),
+            &headers(PATH),
+        ];
+        let good = good.concat();
+        let mut state = 1_u64;
+        let mut random = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below as u64).unwrap()
+        };
+        for _ in 0..3000 {
+            let mut sent = good.clone();
+            for _ in 0..=random(6) {
+                let at = PREFACE.len() + random(sent.len() - PREFACE.len());
+                sent[at] = u8::try_from(random(256)).unwrap();
+            }
+            let whole = pass(&sent, sent.len());
+            // Nothing here is packed, so nothing becomes longer.
+            assert!(whole.len() <= sent.len() + 8, "{sent:x?}");
+            for at_once in [1, 1 + random(40)] {
+                assert_eq!(pass(&sent, at_once), whole, "{sent:x?}");
+            }
+        }
+    }
 }

@@ -82,7 +82,7 @@ mod tests {
                 before += count;
             }
         }
-        while bits.len() % 8 > 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         let byte = |at| u8::from_str_radix(&bits[at..at + 8], 2).unwrap();
