@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Operations that are remembered after their end.
-const KEPT: usize = 256;
+const MAX_OUTCOMES: usize = 256;
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +105,7 @@ impl Outcomes {
         let ended = all
             .iter()
             .filter(|(_, view)| view.state != OperationState::Running);
-        if ended.clone().count() > KEPT
+        if ended.clone().count() > MAX_OUTCOMES
             && let Some(oldest) = ended.map(|(number, _)| *number).next()
         {
             all.remove(&oldest);
@@ -218,7 +218,7 @@ mod tests {
     fn the_last_ones_are_kept_and_those_that_run() {
         let outcomes = Arc::<Outcomes>::default();
         let running = diff(&outcomes);
-        let ids: Vec<String> = (0..KEPT + 10)
+        let ids: Vec<String> = (0..MAX_OUTCOMES + 10)
             .map(|_| {
                 let ticket = diff(&outcomes);
                 let id = ticket.id().to_owned();
@@ -226,7 +226,7 @@ mod tests {
             })
             .collect();
         let kept = ids.iter().filter(|id| outcomes.find(id).is_some()).count();
-        assert!((KEPT..=KEPT + 1).contains(&kept), "{kept}");
+        assert!((MAX_OUTCOMES..=MAX_OUTCOMES + 1).contains(&kept), "{kept}");
         assert!(outcomes.find(&ids[ids.len() - 1]).is_some());
         assert_eq!(
             state(&outcomes, running.id()),
