@@ -295,7 +295,8 @@ fn vfs_composed_with_naive_diff_lives_a_layers_life() {
 fn what_is_not_granted_does_not_load() {
     let runtime = Runtime::new(Settings::default()).unwrap();
     let grants: Grants = Grant::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|grant| *grant != Grant::Mounts)
         .collect();
     let Err(Error::Rejected { reason, remedy }) =

@@ -309,7 +309,7 @@ fn loopback(text: &str) -> Result<SocketAddr, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mica_engine::PriorDrivers;
+    use mica_engine::{Durability, PriorDrivers};
 
     fn config(flags: Flags, text: &str) -> Result<Config, Error> {
         parse(Path::new("mica.toml"), text).and_then(|file| merge(flags, file))
@@ -361,7 +361,7 @@ mod tests {
             ..Flags::default()
         };
         let first = |flags| {
-            let selection = config(flags, "driver = 'file'").unwrap().selection;
+            let selection = config(flags, "driver = 'file'").unwrap().engine.selection;
             selection.named.into_iter().next().unwrap().1
         };
         let both = [("MICA_DRIVER", "mica"), ("DOCKER_DRIVER", "docker")];
