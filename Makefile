@@ -2,7 +2,7 @@
 .PHONY: help demo test check bench fuzz build clean
 
 PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace zstd=zstd \
-	go=golang-go dockerd=docker.io containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci \
+	go=golang-go dockerd=docker.io containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci pip3=python3-pip \
 	/usr/share/gocode/src/github.com/containerd/containerd=golang-github-containerd-containerd-dev \
 	/usr/share/gocode/src/github.com/docker/docker=golang-github-docker-docker-dev \
 	/usr/share/gocode/src/github.com/moby/sys=golang-github-moby-sys-dev \
@@ -17,16 +17,16 @@ help:
 	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some,'
 	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
 	@echo 'make fuzz    the fuzz targets, SECONDS=60 each (TARGETS="archive rest" for some); as root'
-	@echo 'make build   target/release/mica'
+	@echo 'make build   target/release/mica, and mica-demo'
 
 build:
 	@tests/setup/packages.sh
-	cargo build --release --workspace --bin mica
+	cargo build --release --workspace --bin mica --bin mica-demo
 
 demo:
 	@tests/setup/packages.sh debootstrap=debootstrap
 	@if [ "$(ROOTFS)" = target/demo/rootfs.tar ]; then tests/setup/rootfs.sh $(ROOTFS); fi
-	cargo build --release --workspace --bin mica
+	cargo build --release --workspace --bin mica --bin mica-demo
 	target/release/mica demo $(if $(wildcard $(ROOTFS)),--rootfs $(ROOTFS))
 
 test:

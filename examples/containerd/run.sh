@@ -65,14 +65,14 @@ run_dir = "/run/mica"
 [containerd]
 socket = "/run/mica/containerd.sock"
 driver = "$driver"
-content_root = "$work/containerd/io.containerd.content.v1.content"
+address = "/run/containerd-example/containerd.sock"
 END
 version=$(containerd --version | grep -o ' v\?[0-9]\+\.[0-9]\+\.[0-9]\+' | tr -d ' v' | head -n 1)
 case $version in
     1.6.*) example=containerd-1.6.toml cni=grpc.v1.cri differ=no ;;
     1.7.[0-3]) example=containerd-1.7.toml cni=grpc.v1.cri differ=no ;;
     1.7.*) example=containerd-1.7.toml cni=grpc.v1.cri differ=yes ;;
-    2.*) example=containerd-2.toml cni=cri.v1.runtime differ=yes ;;
+    2.*) example=containerd-2.toml cni=cri.v1.runtime differ=listed ;;
     *) fail "this example knows containerd 1.6, 1.7 and 2.x, not $version" ;;
 esac
 # `rebase` is for drivers that stack directories.
@@ -91,6 +91,10 @@ sed_rebase=()
   bin_dir = "$work/cni"
   conf_dir = "$work/cni"
 END
+    # The example leaves this list to its reader.
+    if [[ $differ == listed ]]; then
+        printf '[plugins."io.containerd.service.v1.diff-service"]\n  default = ["mica-diff", "walking"]\n'
+    fi
 } >containerd.toml
 
 ctr() { command ctr --address /run/containerd-example/containerd.sock "$@"; }
@@ -175,7 +179,7 @@ for name in busybox three; do
     ctr images import --snapshotter mica --base-name "docker.io/example/$name" "$name.tar" >/dev/null
 done
 same "$(mica snapshot ls --output json --store containerd | jq '.snapshots | length')" 4 "snapshots after the imports"
-if [[ $differ == yes ]]; then
+if [[ $differ != no ]]; then
     same "$(grep -c 'unpacked a layer' mica.log)" 4 "layers that mica's driver has unpacked"
 else
     echo "containerd $version knows no proxy differ, it has unpacked the layers by itself: that needs 1.7.4 or later"
@@ -193,6 +197,18 @@ same "$(stat -c %a mounted/setuid) $(stat -c %F mounted/fifo) $(stat -c '%F %t:%
 same "$(stat -c %u:%g mounted/kept/file) $(stat -c %a mounted/kept) $(stat -c %a mounted)" "12:34 700 755" "owners"
 getfattr --absolute-names -n security.capability mounted/capable >/dev/null || fail "the file capability is lost"
 ctr images unmount --rm --snapshotter mica mounted >/dev/null
+
+step "the differences of the committed layers"
+for key in $(ctr snapshots --snapshotter mica ls | awk '$NF == "Committed" { print $1 }'); do
+    ctr snapshots --snapshotter mica diff "$key" | gzip -dc >diff.tar
+    tar -tf diff.tar >/dev/null || fail "the difference of $key"
+    echo "sha256:$(sha256sum diff.tar | cut -d' ' -f1)"
+done | sort >differences
+same "$(wc -l <differences)" 4 "differences"
+if [[ $differ != no && $driver == erofs ]]; then
+    same "$(cat differences)" "$(cat busybox.layers three.layers | sort)" "layers that are kept as their archives"
+    same "$(grep -c 'wrote the archive of a layer' mica.log)" 4 "archives that mica has written"
+fi
 
 step "run a container that ends, and one that stays"
 same "$(ctr "${run[@]}" --rm --cgroup "$(cgroup 1)" docker.io/example/three:latest once /bin/sh -c \

@@ -1,10 +1,14 @@
-//! Builds the guest that plays programs as a component, without the flags of the fuzz build.
+//! Builds the guest that plays programs as a component, without the flags of the fuzz build, and only for the fuzz targets.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
 fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    if env::var_os("CARGO_FEATURE_LIBFUZZER").is_none() {
+        return;
+    }
     let manifest = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let guest = manifest.join("../guests/player");
@@ -21,6 +25,7 @@ fn main() {
         "HOST",
         "RUSTC",
         "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
     ] {
         command.env_remove(name);
     }

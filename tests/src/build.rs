@@ -159,7 +159,7 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)], target: Option<&Path>
 }
 
 /// Where cargo keeps what it built: the directory above `debug/deps`, where this test lies.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     let at = test
         .ancestors()

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::containerd::Bench;
+use crate::differ::Blob;
+use crate::image::digest;
 use crate::lab::run;
 
 /// Ends, and with it whatever runs in its namespace, when its input does: when the test lets go of it, or dies.
@@ -26,6 +28,8 @@ const FIRST_PROCESS: &str = r#"
 pub enum Interface<'a> {
     /// Nothing.
     Own,
+    /// Nothing, and it knows nothing of Mica.
+    Apart,
     /// Kubernetes' container runtime interface, whose pods begin with this image.
     Kubernetes {
         /// The image that holds a pod's namespaces.
@@ -110,16 +114,48 @@ impl Containerd {
     }
 
     fn try_ctr(&self, namespace: &str, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new("ctr")
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", namespace])
-            .args(arguments)
-            .output()
-            .expect("start ctr");
+        let output = self.command(namespace, arguments).output();
+        let output = output.expect("start ctr");
         let [told, errors] =
             [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
         output.status.success().then_some(told).ok_or(errors)
+    }
+
+    fn command(&self, namespace: &str, arguments: &[&str]) -> Command {
+        let mut ctr = Command::new("ctr");
+        ctr.arg("--address").arg(self.socket());
+        ctr.args(["--namespace", namespace]).args(arguments);
+        ctr
+    }
+
+    /// Puts bytes into the content of a namespace, for good.
+    #[track_caller]
+    pub fn put(&self, namespace: &str, media_type: &str, bytes: &[u8]) -> Blob {
+        let file = self.directory.join("put");
+        fs::write(&file, bytes).expect("write");
+        let digest = digest(bytes);
+        let mut ingest = self.command(namespace, &["content", "ingest", &digest]);
+        let ingest = ingest.stdin(File::open(&file).expect("open")).status();
+        assert!(ingest.expect("start ctr").success());
+        let root = ["content", "label", &digest, "containerd.io/gc.root=test"];
+        self.ctr(namespace, &root);
+        Blob {
+            media_type: media_type.to_owned(),
+            digest,
+            size: bytes.len().try_into().expect("a size"),
+        }
+    }
+
+    /// The bytes of a blob, which must be there and be what its descriptor says.
+    #[track_caller]
+    pub fn get(&self, namespace: &str, blob: &Blob) -> Vec<u8> {
+        let output = self.command(namespace, &["content", "get", &blob.digest]);
+        let output = { output }.output().expect("start ctr");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{blob:?}: {errors}");
+        assert_eq!(digest(&output.stdout), blob.digest);
+        assert_eq!(i64::try_from(output.stdout.len()), Ok(blob.size));
+        output.stdout
     }
 
     /// Lets it collect its garbage, and returns when that is done.
@@ -198,7 +234,7 @@ fn configuration(directory: &Path, mica: &Path, interface: Interface<'_>) -> Str
         "io.containerd.snapshotter.v1.zfs",
     ];
     let kubernetes = match interface {
-        Interface::Own => {
+        Interface::Own | Interface::Apart => {
             disabled.push("io.containerd.grpc.v1.cri");
             String::new()
         }
@@ -217,6 +253,17 @@ fn configuration(directory: &Path, mica: &Path, interface: Interface<'_>) -> Str
             "#
         ),
     };
+    let snapshotter = match interface {
+        Interface::Apart => String::new(),
+        _ => format!(
+            r#"
+            [proxy_plugins.mica]
+              type = "snapshot"
+              address = "{}"
+            "#,
+            text(mica)
+        ),
+    };
     format!(
         r#"
         version = 2
@@ -225,11 +272,8 @@ fn configuration(directory: &Path, mica: &Path, interface: Interface<'_>) -> Str
         disabled_plugins = {disabled:?}
         [grpc]
           address = "{directory}/containerd.sock"
-        [proxy_plugins.mica]
-          type = "snapshot"
-          address = "{mica}"
+        {snapshotter}
         {kubernetes}
-        "#,
-        mica = text(mica)
+        "#
     )
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::Client;
-use crate::command;
+use crate::{command, compiled};
 
 /// How long a daemon may take to start: the first start compiles its drivers.
 const START: Duration = Duration::from_secs(90);
@@ -35,6 +35,8 @@ pub struct Settings {
     pub environment: Vec<(String, String)>,
     /// Words before the command: `unshare`, `strace`.
     pub wrapper: Vec<String>,
+    /// Whether a root that is not there is made before it starts, with the code that others have compiled.
+    pub lends_code: bool,
     /// Two sockets that it gets as a service manager would pass them; none for nothing.
     pub sockets: Option<[Arc<UnixListener>; 2]>,
 }
@@ -55,6 +57,7 @@ impl Settings {
             configuration: None,
             environment: Vec::new(),
             wrapper: Vec::new(),
+            lends_code: true,
             sockets: None,
         }
     }
@@ -122,6 +125,9 @@ impl Settings {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
+        if self.configuration.is_none() && self.arguments.is_empty() && self.wrapper.is_empty() {
+            compiled::keep(&self.root);
+        }
         Ok(daemon)
     }
 
@@ -145,6 +151,9 @@ impl Settings {
             .expect("make a log");
         let before = fs::read_to_string(self.log()).map_or(0, |log| log.len());
         let output = log.try_clone().expect("share the log");
+        if self.lends_code {
+            compiled::lend(&self.root);
+        }
         let mut command = self.command();
         command.stdout(output).stderr(log);
         if let Some(sockets) = &self.sockets {

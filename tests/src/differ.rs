@@ -6,9 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tokio::runtime::Runtime;
-use tonic::Request;
 use tonic::transport::Channel;
+use tonic::{Code, Request};
 
+use crate::containerd::Labels;
 use crate::containerd::generated::services::diff::v1 as wire;
 use crate::containerd::generated::types::{Descriptor, Mount};
 use crate::grpc::{self, Answer, sort};
@@ -48,6 +49,50 @@ impl Differ {
         let call = self.client.apply(request);
         let ended = async { tokio::time::timeout(patience, call).await };
         assert!(self.runtime.block_on(ended).is_err(), "it was over before");
+        self.take_back();
+    }
+
+    /// `Diff` as content of a media type with labels.
+    pub fn write_diff(
+        &mut self,
+        [left, right]: [&[Mount]; 2],
+        media_type: &str,
+        labels: &Labels,
+    ) -> Answer<Blob> {
+        let request = wire::DiffRequest {
+            left: left.to_vec(),
+            right: right.to_vec(),
+            media_type: media_type.into(),
+            labels: labels.clone(),
+            ..wire::DiffRequest::default()
+        };
+        let answer = self.client.diff(Request::new(request));
+        let answer = sort(self.runtime.block_on(answer))?;
+        let diff = answer.diff.expect("what was written");
+        Ok(Blob {
+            media_type: diff.media_type,
+            digest: diff.digest,
+            size: diff.size,
+        })
+    }
+
+    /// `Diff`, of a client that goes away after this time.
+    pub fn begin_diff(&mut self, [left, right]: [&[Mount]; 2], patience: std::time::Duration) {
+        let request = wire::DiffRequest {
+            left: left.to_vec(),
+            right: right.to_vec(),
+            ..wire::DiffRequest::default()
+        };
+        let call = self.client.diff(Request::new(request));
+        let ended = async { tokio::time::timeout(patience, call).await };
+        assert!(self.runtime.block_on(ended).is_err(), "it was over before");
+        self.take_back();
+    }
+
+    /// Has a call that was given up reset: this thread's runtime sends nothing between calls.
+    fn take_back(&mut self) {
+        let (code, text) = self.diff(&[], &[]).expect_err("a diff of nothing");
+        assert_eq!(code, Code::Unimplemented, "{text}");
     }
 
     /// `Diff`.

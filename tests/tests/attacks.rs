@@ -155,15 +155,23 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
-const END_HEADERS: u8 = 4;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
+
+/// What a client may call the daemon: the usual name, and a path, which is replaced before h2 sees it.
+const AUTHORITIES: [&str; 2] = ["localhost", "/run/mica/containerd.sock"];
 
 /// A header block for `Snapshots/List`: indexed fields and literals without indexing (RFC 7541 6).
-fn list_call() -> Vec<u8> {
+fn list_call(authority: &str) -> Vec<u8> {
     let mut block = vec![0x83, 0x86];
     let mut literal = |index: &[u8], value: &str| {
         block.extend_from_slice(index);
@@ -171,29 +179,28 @@ fn list_call() -> Vec<u8> {
         block.extend_from_slice(value.as_bytes());
     };
     literal(&[0x04], "/containerd.services.snapshots.v1.Snapshots/List");
-    literal(&[0x01], "localhost");
+    literal(&[0x01], authority);
     literal(&[0x0f, 0x10], "application/grpc");
     block
 }
 
-fn flood(name: &str) -> Vec<u8> {
-    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    bytes.extend(frame(SETTINGS, 0, 0, &[]));
+fn flood(name: &str, authority: &str) -> Vec<u8> {
+    let mut bytes = greeting();
     let streams = (0..20_000_u32).map(|number| 2 * number + 1);
     match name {
         "requests that are taken back at once" => {
             for stream in streams {
-                bytes.extend(frame(HEADERS, END_HEADERS, stream, &list_call()));
+                bytes.extend(frame(HEADERS, END_HEADERS, stream, &list_call(authority)));
                 bytes.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
             }
         }
         "requests that never end" => {
             for stream in streams {
-                bytes.extend(frame(HEADERS, END_HEADERS, stream, &list_call()));
+                bytes.extend(frame(HEADERS, END_HEADERS, stream, &list_call(authority)));
             }
         }
         "a header that never ends" => {
-            bytes.extend(frame(HEADERS, 0, 1, &list_call()));
+            bytes.extend(frame(HEADERS, 0, 1, &list_call(authority)));
             for _ in 0..2000 {
                 let mut more = vec![0x00, 1, b'x', 0x7f, 0xe1, 0x7e];
                 more.resize(16_000, b'y');
@@ -223,8 +230,11 @@ fn floods_of_http_2_end_their_connection_and_no_other() {
         "settings",
         "pings",
     ];
-    for name in floods {
-        let bytes = flood(name);
+    let all = floods
+        .iter()
+        .flat_map(|name| AUTHORITIES.map(|authority| (name, authority)));
+    for (name, authority) in all {
+        let bytes = flood(name, authority);
         std::thread::scope(|scope| {
             let attack = scope.spawn(|| raw(&socket, &bytes));
             for _ in 0..50 {
@@ -234,7 +244,7 @@ fn floods_of_http_2_end_their_connection_and_no_other() {
             }
             let answer = attack.join().expect("the attack ends");
             println!(
-                "{name}: {} bytes sent, {} came back",
+                "{name}, {authority}: {} bytes sent, {} came back",
                 bytes.len(),
                 answer.len()
             );
@@ -248,6 +258,90 @@ fn floods_of_http_2_end_their_connection_and_no_other() {
         "{}",
         bench.daemon.log()
     );
+}
+
+/// What a server answers a request with: the kind of the first frame that is headers or an end.
+fn verdict(stream: &mut UnixStream) -> u8 {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).expect("a frame");
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        stream
+            .read_exact(&mut vec![0; length])
+            .expect("its payload");
+        if [HEADERS, RST_STREAM, GOAWAY].contains(&head[3]) {
+            return head[3];
+        }
+    }
+}
+
+/// What comes before a client's requests.
+fn greeting() -> Vec<u8> {
+    let settings = frame(SETTINGS, 0, 0, &[]);
+    [&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat()
+}
+
+/// A path as authority is replaced in the frames of its client. Those that hide one, or try to make that go wrong, end as
+/// they do without it.
+#[test]
+fn hostile_frames_with_a_path_as_authority_end_their_own_connection() {
+    let bench = containerd::Bench::start(FileSystem::Ext4, "overlay");
+    let mut other = bench.client();
+    let none = Default::default();
+    other.prepare("before", "", &none).expect("prepare");
+    let path = list_call(AUTHORITIES[1]);
+    let padded = [&[3][..], &path, &[0; 3]].concat();
+    let long = [&path[..2], &[0x41, 0x7f, 0xa1, 0x7f], &[b'/'; 16_416]].concat();
+    let endless = [&path[..2], &[0x41, 0x7f, 0xff, 0xff, 0xff, 0xff, 0x7f]].concat();
+    for (what, flags, payload) in [
+        (
+            "more padding than payload",
+            END_HEADERS | PADDED,
+            vec![200, 1, 2],
+        ),
+        (
+            "priority without room for it",
+            END_HEADERS | PRIORITY,
+            vec![0, 0],
+        ),
+        ("a block that goes on with other frames", PADDED, padded),
+        ("a longer frame than is taken", END_HEADERS, long),
+        ("a length without an end", END_HEADERS, endless),
+        ("two authorities", END_HEADERS, [&*path, &path].concat()),
+        ("nothing", END_HEADERS, Vec::new()),
+        (
+            "a code that is none",
+            END_HEADERS,
+            vec![0x41, 0x84, 0xff, 0xff, 0xff, 0xff],
+        ),
+    ] {
+        let requests = frame(HEADERS, flags, 1, &payload).repeat(20);
+        let mut stream = UnixStream::connect(&bench.socket).expect("connect");
+        // Whoever is refused may find the connection closed while writing.
+        let _sent = stream.write_all(&[greeting(), requests].concat());
+        assert_ne!(verdict(&mut stream), HEADERS, "{what}");
+        other.stat("before").expect("another connection is served");
+    }
+    let resident = bench.daemon.resident_kib();
+    assert!(resident < 400_000, "{resident} KiB");
+    let log = bench.daemon.log();
+    assert!(!log.contains("panicked"), "{log}");
+}
+
+/// However a request is cut into pieces on its way.
+#[test]
+fn a_path_as_authority_that_comes_byte_by_byte_is_taken() {
+    let bench = containerd::Bench::start(FileSystem::Ext4, "overlay");
+    for authority in AUTHORITIES {
+        let headers = frame(HEADERS, END_HEADERS, 1, &list_call(authority));
+        let message = frame(DATA, END_STREAM, 1, &[0; 5]);
+        let mut stream = UnixStream::connect(&bench.socket).expect("connect");
+        for byte in [greeting(), headers, message].concat() {
+            stream.write_all(&[byte]).expect("send");
+        }
+        assert_eq!(verdict(&mut stream), HEADERS, "{authority}");
+    }
 }
 
 /// ATTACKS 68: the files that engines have read out of a container's tree, as pipes that no one writes to. Whoever opens

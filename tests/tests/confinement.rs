@@ -153,6 +153,7 @@ fn no_umask_opens_or_closes_anything() {
         let mut settings = setup::VFS_EXT4.settings(&lab);
         settings.root = lab.path("made/root");
         settings.run = lab.path("made/run");
+        settings.lends_code = false;
         // The test's own configuration file lies beside the run directory.
         fs::create_dir(lab.path("made")).expect("a directory");
         settings.wrapper = ["sh", "-c", &format!("umask {umask}; exec \"$@\""), "sh"]

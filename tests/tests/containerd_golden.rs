@@ -5,75 +5,11 @@
 //! and paths differ, but two paths are the same for Mica exactly if they are for containerd's.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 
-use mica_tests::containerd::{Answer, Bench, Labels, Mount, Snapshotter, wire};
+use mica_tests::containerd::{Bench, Mount, Snapshotter};
+use mica_tests::golden::{Call, Info, Told, ask, calls, golden_infos, list, text, texts};
 use mica_tests::lab::{FileSystem, Lab};
 use serde_json::Value;
-
-/// A call, and what came back.
-struct Call {
-    line: usize,
-    method: String,
-    request: Value,
-    code: String,
-    answer: Value,
-}
-
-/// Reads a transcript: `Method {request} …`, and below it `    -> Code {answer}` or `    -> Code text`.
-fn calls(text: &str) -> Vec<Call> {
-    let mut lines = (1..).zip(text.lines());
-    let mut calls = Vec::new();
-    while let Some((line, asked)) = lines.next() {
-        if asked.is_empty() || asked.starts_with("##") {
-            continue;
-        }
-        let (method, request) = asked.split_once(' ').expect("a method and a request");
-        let (_, answered) = lines.next().expect("an answer");
-        let answered = answered
-            .trim_start()
-            .strip_prefix("-> ")
-            .expect("an answer");
-        let (code, answer) = answered.split_once(' ').unwrap_or((answered, ""));
-        let request = first(request).expect("a request");
-        calls.push(Call {
-            line,
-            method: method.to_owned(),
-            // A stream's messages are a list.
-            request: request.get(0).cloned().unwrap_or(request),
-            code: code.to_owned(),
-            answer: first(answer).unwrap_or_default(),
-        });
-    }
-    calls
-}
-
-/// The first value of a text that goes on otherwise.
-fn first(text: &str) -> Option<Value> {
-    let mut values = serde_json::Deserializer::from_str(text).into_iter();
-    values.next()?.ok()
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-fn labels(value: &Value) -> Labels {
-    let pairs = value.as_object().into_iter().flatten();
-    pairs
-        .map(|(key, value)| (key.clone(), text(value).to_owned()))
-        .collect()
-}
-
-fn texts(value: &Value) -> Vec<String> {
-    let values = list(value);
-    values.iter().map(|value| text(value).to_owned()).collect()
-}
-
-fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
-}
 
 /// What an answer says that does not depend on where and when it was given.
 #[derive(Debug, PartialEq)]
@@ -81,8 +17,7 @@ enum Said {
     Nothing,
     /// Kinds and options, in order of the letters, with numbers in the place of paths.
     Mounts(Vec<(String, Vec<String>)>),
-    /// Kind, name, parent and labels.
-    Infos(Vec<(String, String, String, Labels)>),
+    Infos(Vec<Info>),
 }
 
 /// Paths by their first mention: for Mica's and for containerd's own they get the same numbers.
@@ -151,87 +86,15 @@ impl Paths {
     }
 }
 
-fn infos(infos: &[wire::Info]) -> Said {
-    let info = |info: &wire::Info| {
-        let kind = info.kind().as_str_name().to_owned();
-        let labels = info.labels.clone().into_iter().collect();
-        (kind, info.name.clone(), info.parent.clone(), labels)
-    };
-    let mut all: Vec<_> = infos.iter().map(info).collect();
-    all.sort();
-    Said::Infos(all)
-}
-
-fn golden_infos(infos: &[Value]) -> Said {
-    let field = |info: &Value, name: &str| text(&info[name]).to_owned();
-    let info = |info: &Value| {
-        let labels = labels(&info["labels"]);
-        (
-            field(info, "kind"),
-            field(info, "name"),
-            field(info, "parent"),
-            labels,
-        )
-    };
-    let mut all: Vec<_> = infos.iter().map(info).collect();
-    all.sort();
-    Said::Infos(all)
-}
-
-/// A client, and the paths that it was told.
-struct Asked {
-    client: Snapshotter,
-    paths: Paths,
-}
-
-impl Asked {
-    /// Makes a call.
-    fn ask(&mut self, call: &Call) -> Answer<Said> {
-        let field = |name: &str| text(&call.request[name]);
-        let (key, parent) = (field("key"), field("parent"));
-        let with = labels(&call.request["labels"]);
-        let Self { client, paths } = self;
-        let nothing = |answer: Answer<()>| answer.map(|()| Said::Nothing);
-        match &*call.method {
-            "Prepare" => client
-                .prepare(key, parent, &with)
-                .map(|told| paths.of_mica(&told)),
-            "View" => client.view(key, parent).map(|told| paths.of_mica(&told)),
-            "Mounts" => client.mounts(key).map(|told| paths.of_mica(&told)),
-            "Commit" => nothing(client.commit(field("name"), key, parent, &with)),
-            "Remove" => nothing(client.remove(key)),
-            "Cleanup" => nothing(client.clean_up()),
-            "Usage" => client.usage(key).map(|_| Said::Nothing),
-            "Stat" => client.stat(key).map(|info| infos(&[info])),
-            "Update" => {
-                let info = wire::Info {
-                    name: text(&call.request["info"]["name"]).to_owned(),
-                    labels: labels(&call.request["info"]["labels"])
-                        .into_iter()
-                        .collect(),
-                    ..wire::Info::default()
-                };
-                let mask = texts(&call.request["update_mask"]["paths"]);
-                client.update(info, &mask).map(|info| infos(&[info]))
-            }
-            "List" => {
-                let listed = client.list(&texts(&call.request["filters"]));
-                listed.map(|pages| infos(&pages.concat()))
-            }
-            other => panic!("an unknown call: {other}"),
-        }
-    }
-}
-
 /// What containerd's own snapshotter said.
 fn told(call: &Call, paths: &mut Paths) -> Said {
     match &*call.method {
         "Prepare" | "View" | "Mounts" => paths.of_golden(&call.answer),
-        "Stat" | "Update" => golden_infos(&[call.answer["info"].clone()]),
+        "Stat" | "Update" => Said::Infos(golden_infos(&[call.answer["info"].clone()])),
         "List" => {
             let pages = list(&call.answer);
             let all: Vec<_> = pages.iter().flat_map(|page| list(&page["info"])).collect();
-            golden_infos(&all)
+            Said::Infos(golden_infos(&all))
         }
         _ => Said::Nothing,
     }
@@ -240,20 +103,13 @@ fn told(call: &Call, paths: &mut Paths) -> Said {
 /// Asks a daemon with these settings what a transcript asks.
 #[track_caller]
 fn replay(transcript: &str, setting: &str) {
-    let path = format!(
-        "{}/golden/containerd/{transcript}.txt",
-        env!("CARGO_MANIFEST_DIR")
-    );
-    let calls = calls(&fs::read_to_string(Path::new(&path)).expect("read a transcript"));
-    assert!(!calls.is_empty());
+    let calls = calls(&format!("containerd/{transcript}"));
     let lab = Lab::on(FileSystem::Ext4);
     let mut settings = Bench::settings(&lab, "overlay");
     settings.configuration = Some(format!("[containerd]\n{setting}\n"));
     let _daemon = settings.start();
-    let mut asked = Asked {
-        client: Snapshotter::new(&lab.path("run/containerd.sock")),
-        paths: Paths::default(),
-    };
+    let mut client = Snapshotter::new(&lab.path("run/containerd.sock"));
+    let mut own_paths = Paths::default();
     let mut paths = Paths::default();
     for call in calls {
         let place = format!(
@@ -261,8 +117,13 @@ fn replay(transcript: &str, setting: &str) {
             call.line, call.method, call.request
         );
         let golden = told(&call, &mut paths);
-        match asked.ask(&call) {
-            Ok(said) => {
+        match ask(&mut client, &call) {
+            Ok(told) => {
+                let said = match told {
+                    Told::Nothing => Said::Nothing,
+                    Told::Mounts(mounts) => own_paths.of_mica(&mounts),
+                    Told::Infos(infos) => Said::Infos(infos),
+                };
                 assert_eq!(call.code, "OK", "{place}");
                 assert_eq!(said, golden, "{place}");
             }

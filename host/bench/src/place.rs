@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use mica_engine::{
-    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin,
+    DriverSource, Durability, Engine, EngineSettings, LayerRequest, MountRequest, Origin, Pairs,
     StoreRequest, WhenBusy,
 };
 use mica_runtime::Runtime;
@@ -91,10 +91,10 @@ impl Bench {
             ..EngineSettings::new(path.join("root"), path.join("run"))
         };
         let engine = Engine::open(settings, runtime)?;
-        engine.create_store(StoreRequest {
+        engine.stores().create(StoreRequest {
             name: STORE.to_owned(),
             driver: Some(driver.to_owned()),
-            options: Vec::new(),
+            options: Pairs::default(),
             client: None,
         })?;
         Ok(Self { engine, path })
@@ -103,18 +103,23 @@ impl Bench {
     /// Makes a layer.
     pub(crate) fn create(&self, id: &str, parent: Option<&str>) -> Result<()> {
         self.engine
-            .create_layer(STORE, LayerRequest::new(id, parent))?;
+            .layers(STORE)?
+            .create(LayerRequest::new(id, parent))?;
         Ok(())
     }
 
     /// Mounts a layer and tells where.
     pub(crate) fn mount(&self, id: &str) -> Result<PathBuf> {
-        Ok(self.engine.mount(STORE, id, MountRequest::default())?.path)
+        Ok(self
+            .engine
+            .store(STORE)?
+            .mount(id, MountRequest::default())?
+            .path)
     }
 
     /// Unmounts a layer.
     pub(crate) fn unmount(&self, id: &str) -> Result<()> {
-        self.engine.unmount(STORE, id, WhenBusy::Hold)?;
+        self.engine.store(STORE)?.unmount(id, WhenBusy::Hold)?;
         Ok(())
     }
 
@@ -129,7 +134,7 @@ impl Bench {
 
     /// Removes a layer.
     pub(crate) fn remove(&self, id: &str) -> Result<()> {
-        Ok(self.engine.remove_layer(STORE, id)?)
+        Ok(self.engine.layers(STORE)?.remove(id)?)
     }
 }
 

@@ -40,7 +40,12 @@ impl Blob {
         let below = |above: OwnedFd, text: &str| node::open_directory(above.as_fd(), &name(text)?);
         let blobs = below(below(root, "blobs")?, "sha256")?;
         let file = node::open_regular(blobs.as_fd(), &name(&self.digits)?)?;
-        Ok(Checked::new(File::from(file), self.clone()))
+        Ok(self.check(File::from(file)))
+    }
+
+    /// Reads it from elsewhere. Reading ends with `InvalidData` if that is not what was said of it.
+    pub fn check<R: Read + Send>(&self, reader: R) -> impl Read + Send + use<R> {
+        Checked::new(reader, self.clone())
     }
 }
 

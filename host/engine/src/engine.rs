@@ -1,25 +1,34 @@
-//! The engine: what it consists of, how it opens and closes.
+//! The engine: the lobby from which doors lead to stores and drivers, and what concerns all of them.
 //!
-//! What it does with layers is in `operations`, with stores in `stores`, with drivers in `drivers`.
+//! | door | leads to | what can be done there |
+//! |---|---|---|
+//! | [`Engine::stores`] | [`Stores`] | `store/stores.rs` |
+//! | [`Engine::store`] | [`OpenStore`] | `layers/store.rs`, `store/door.rs` |
+//! | [`Engine::layers`] | [`LayerStore`] | `layers/store.rs` |
+//! | [`Engine::snapshots`] | [`SnapshotStore`] | `snapshots/store.rs` |
+//! | [`Engine::drivers`] | [`Drivers`] | `drivers/mod.rs` |
 //!
 //! Invariant: no lock of the engine's own is held while a driver runs or a disk is waited for.
 
-use crate::drivers::{Gates, Registry};
+use crate::disk::files;
+use crate::disk::home::Reaper;
+use crate::drivers::{Drivers, Gates, Registry};
 use crate::event::{Bus, Event, News};
-use crate::home::Reaper;
+use crate::layers::LayerStore;
 use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
 use crate::settings::EngineSettings;
-use crate::store::Store;
-use crate::view::{EngineStatus, Problem};
-use crate::{Error, EventKind, Result, StoreName, files};
+use crate::snapshots::SnapshotStore;
+use crate::store::{OpenStore, Store, StoreTable, Stores};
+use crate::view::{Attention, EngineStatus};
+use crate::{Error, EventKind, Result};
 use mica_runtime::Runtime;
 use mica_sys::filesystem;
-use std::collections::BTreeMap;
+use parking_lot::Mutex;
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 
@@ -30,14 +39,14 @@ pub struct Engine {
     pub(crate) runtime: Arc<Runtime>,
     pub(crate) registry: Registry,
     pub(crate) gates: Gates,
-    pub(crate) stores: RwLock<BTreeMap<StoreName, Arc<Store>>>,
-    /// Why stores that lie on disk could not be opened.
-    pub(crate) unopened: RwLock<BTreeMap<StoreName, String>>,
+    pub(crate) store_table: StoreTable,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
     outcomes: Arc<Outcomes>,
-    problems: Mutex<Vec<Problem>>,
+    problems: Mutex<Vec<Attention>>,
     is_closed: AtomicBool,
+    /// Itself, for threads that must not keep it.
+    weak: Weak<Self>,
     _claims: [OwnedFd; 2],
 }
 
@@ -71,34 +80,68 @@ impl Engine {
         }
         let reaper = Reaper::start().map_err(|error| Error::io("start a thread", error))?;
         let gates = Gates::new(runtime.limits());
-        let engine = Self {
+        let engine = Arc::new_cyclic(|weak| Self {
             settings,
             runtime,
             registry: Registry::default(),
             gates,
-            stores: RwLock::default(),
-            unopened: RwLock::default(),
+            store_table: StoreTable::default(),
             reaper,
             bus: Bus::default(),
             outcomes: Arc::default(),
             problems: Mutex::default(),
             is_closed: AtomicBool::new(false),
+            weak: Weak::clone(weak),
             _claims: [root_claim, run_claim],
-        };
+        });
         for detail in &engine.settings.unreadable_drivers {
             engine.report(News::new(EventKind::DriverFailed), None, detail);
         }
-        engine.load_known_drivers()?;
-        engine.open_stores()?;
-        engine.clear_mounts_of_no_store();
-        let engine = Arc::new(engine);
-        engine.start_removers()?;
+        engine.drivers().load_known()?;
+        let stores = engine.stores();
+        stores.open_all()?;
+        stores.clear_mounts_of_no_store();
+        stores.start_removers()?;
         Ok(engine)
+    }
+
+    /// The stores as a whole: which there are, and how they come and go.
+    pub fn stores(&self) -> Stores<'_> {
+        Stores::new(self)
+    }
+
+    /// A store of either kind, to look at and to mount layers.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`]; [`Error::Io`] with the reason when it lies on disk and could not be opened.
+    pub fn store(&self, name: &str) -> Result<OpenStore<'_>> {
+        self.stores().open(name)
+    }
+
+    /// A store whose layers clients change.
+    ///
+    /// # Errors
+    /// As [`Engine::store`]; [`Error::HoldsSnapshots`] for the store of a container runtime.
+    pub fn layers(&self, store: &str) -> Result<LayerStore<'_>> {
+        LayerStore::new(self.store(store)?)
+    }
+
+    /// The snapshots of a container runtime.
+    ///
+    /// # Errors
+    /// As [`Engine::store`]; [`Error::NoSnapshots`] for a store of any other kind.
+    pub fn snapshots(&self, store: &str) -> Result<SnapshotStore<'_>> {
+        SnapshotStore::new(self.store(store)?)
+    }
+
+    /// The drivers.
+    pub fn drivers(&self) -> Drivers<'_> {
+        Drivers::new(self)
     }
 
     /// What it has and does.
     pub fn status(&self) -> EngineStatus {
-        let stores = self.all_stores();
+        let stores = self.stores().all();
         let slots = self.registry.all();
         let sum = |count: fn(&Store) -> u64| stores.iter().map(|store| count(store)).sum();
         let (operations, faults) = slots
@@ -113,7 +156,11 @@ impl Engine {
             stores: stores.len() as u64,
             layers: sum(|store| store.layers.table().len()),
             mounts: sum(|store| store.mounts.len()),
-            running: slots.iter().map(|slot| slot.active().running_count()).sum(),
+            running: slots
+                .iter()
+                .filter_map(|slot| slot.loaded())
+                .map(|active| active.running_count())
+                .sum(),
             operations,
             faults,
             problems: self.problems(&stores),
@@ -121,29 +168,25 @@ impl Engine {
     }
 
     /// What needs a person: what was found at the start, and stores that cannot be used now.
-    fn problems(&self, stores: &[Arc<Store>]) -> Vec<Problem> {
-        let mut problems = self
-            .problems
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+    fn problems(&self, stores: &[Arc<Store>]) -> Vec<Attention> {
+        let mut problems = self.problems.lock().clone();
         for store in stores {
             if let Some(reason) = store.layers.home().rows().refusal() {
-                problems.push(Problem {
+                problems.push(Attention {
                     store: Some(store.name.as_str().to_owned()),
                     detail: format!("the rows of the store change no more: {reason}"),
                 });
             }
             if let Some(reason) = &*store.unavailable() {
                 let store = Some(store.name.as_str().to_owned());
-                problems.push(Problem {
+                problems.push(Attention {
                     store,
                     detail: format!("the store cannot be used: {reason}"),
                 });
             }
         }
         let undeletable = self.reaper.undeletable().into_iter();
-        problems.extend(undeletable.map(|(path, reason)| Problem {
+        problems.extend(undeletable.map(|(path, reason)| Attention {
             store: None,
             detail: format!(
                 "`{}` takes room and cannot be deleted: {reason}; it is tried again each minute, or delete it by hand",
@@ -152,7 +195,7 @@ impl Engine {
         }));
         for slot in self.registry.all() {
             let quarantines = slot.quarantine.all().into_iter();
-            problems.extend(quarantines.map(|view| Problem {
+            problems.extend(quarantines.map(|view| Attention {
                 detail: format!("driver `{}` is quarantined{view}", slot.name),
                 store: view.store,
             }));
@@ -181,14 +224,19 @@ impl Engine {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
-        for store in self.all_stores() {
+        for store in self.stores().all() {
             if let Ok(snapshots) = store.snapshots() {
                 snapshots.remover().stop();
             }
-            self.clean_up(&store);
+            store.clean_up(self);
             store.layers.home().rows().close();
         }
         self.reaper.stop();
+    }
+
+    /// Itself, for threads that must not keep it.
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        Weak::clone(&self.weak)
     }
 
     /// Refuses what comes after [`Engine::close`].
@@ -205,14 +253,11 @@ impl Engine {
         let detail = detail.into();
         tracing::warn!(store, detail, "needs attention");
         self.bus.tell(news.detail(detail.clone()));
-        let problem = Problem {
+        let problem = Attention {
             store: store.map(str::to_owned),
             detail,
         };
-        self.problems
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(problem);
+        self.problems.lock().push(problem);
     }
 
     /// Notes what needs a person in a store's home or run directory.

@@ -3,10 +3,11 @@
 //! Invariant: telling never waits: a listener that is too slow misses events and learns how many.
 
 use crate::Moment;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use tokio::sync::broadcast;
+use utoipa::ToSchema;
 
 /// Events that a slow listener may be behind.
 const BACKLOG: usize = 1024;
@@ -93,21 +94,30 @@ impl fmt::Display for EventKind {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = EventView)]
 pub struct Event {
     /// Its number since the start, from 1 on, without gaps.
     pub sequence: u64,
-    /// When.
+    /// When: RFC 3339, UTC.
+    #[schema(value_type = String)]
     pub time: Moment,
-    /// What.
+    /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
+    /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
+    /// `driver.failed`, `driver.quarantined` or `driver.released`.
+    #[schema(value_type = String)]
     pub kind: EventKind,
     /// The store it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
     /// The layer it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// The driver it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
     /// More about it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
 
@@ -184,7 +194,7 @@ impl Bus {
             detail,
         } = news;
         tracing::debug!(target: "mica::event", %kind, store, layer, driver, detail);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         *last += 1;
         let event = Event {
             sequence: *last,

@@ -20,57 +20,50 @@
 //! the layers that it works on are locked.
 
 mod blob;
-mod call;
+mod disk;
 mod driver_error;
 mod drivers;
 mod engine;
 mod error;
 mod event;
-mod files;
-mod group;
-mod home;
 mod id;
 mod label;
 mod layers;
 mod moment;
 mod mounts;
-mod operations;
 mod options;
 mod outcome;
-mod places;
-mod reserve;
-mod rows;
-mod scope;
-mod selection;
 mod settings;
 mod snapshots;
 mod store;
-mod stores;
 #[cfg(test)]
 mod tests;
-mod unopened;
 mod view;
 mod words;
+mod worker;
 
 pub use blob::Blob;
+pub use disk::files::read_component;
+pub use drivers::Drivers;
 pub use engine::Engine;
-pub use error::{Error, Result};
+pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
-pub use files::read_component;
 pub use id::{LayerId, StoreName};
+pub use layers::LayerStore;
 pub use mica_runtime::{
-    Access, ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport,
-    Grant, Grants, LayerKind, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
+    ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
+    Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
 };
 pub use moment::Moment;
 pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
-    SnapshotRequest, SnapshotUsage,
+    SnapshotRequest, SnapshotStore, SnapshotUsage,
 };
+pub use store::{OpenStore, Stores};
 pub use view::{
-    Backing, DiffParent, DiffRequest, DriverView, EngineStatus, LayerRequest, LayerView,
-    LiveParent, MountRequest, MountView, Problem, QuarantineView, Release, StoreRequest, StoreView,
-    SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
+    Access, Attention, BackingView, DiffParent, DiffRequest, DriverView, EngineStatus, LayerKind,
+    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
+    StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
 };

@@ -6,11 +6,12 @@
 //! Invariant: of an operation that was begun there is an outcome when its stream has ended, even if it panicked; the
 //! memory for all of them is bounded.
 
+use crate::error::explained;
 use crate::{Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Operations that are remembered after their end.
 const KEPT: usize = 256;
@@ -88,7 +89,7 @@ impl Outcomes {
         store: &str,
         layer: &str,
     ) -> OperationTicket {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock();
         let number = all.last_key_value().map_or(1, |(last, _)| last + 1);
         let id = format!("{:x}-{number}", self.start);
         let view = OperationView {
@@ -118,12 +119,12 @@ impl Outcomes {
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<OperationView> {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock();
         all.values().find(|view| view.id == id).cloned()
     }
 
     fn end(&self, number: u64, state: OperationState) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.all.lock();
         if let Some(view) = all.get_mut(&number) {
             view.state = state;
         }
@@ -175,16 +176,9 @@ impl Drop for OperationTicket {
 }
 
 fn failed(error: &Error) -> OperationState {
-    let mut detail = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        // Writing to a string does not fail.
-        let _ = write!(detail, ": {cause}");
-        source = cause.source();
-    }
     OperationState::Failed {
         code: error.code(),
-        detail: detail.into(),
+        detail: explained(error).into(),
         remedy: error.remedy().map(SafeText::from),
     }
 }

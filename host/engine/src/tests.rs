@@ -2,8 +2,8 @@
 
 use crate::{
     Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
-    EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Runtime, Sink, Source,
-    StoreRequest, WhenBusy,
+    EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Pairs, Runtime, Sink,
+    Source, StoreRequest, WhenBusy,
 };
 use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
@@ -51,7 +51,7 @@ impl Rig {
             engine: None,
         };
         rig.engine = Some(rig.open().unwrap());
-        match rig.engine().create_store(request(STORE, driver)) {
+        match rig.engine().stores().create(request(STORE, driver)) {
             Ok(_) => Ok(rig),
             Err(
                 error @ (Error::NotSupported(_)
@@ -92,20 +92,26 @@ impl Rig {
 
     fn create(&self, id: &str, parent: Option<&str>) {
         self.engine()
-            .create_layer(STORE, LayerRequest::new(id, parent))
+            .layers(STORE)
+            .unwrap()
+            .create(LayerRequest::new(id, parent))
             .unwrap();
     }
 
     fn mount(&self, id: &str) -> PathBuf {
         self.engine()
-            .mount(STORE, id, MountRequest::default())
+            .store(STORE)
+            .unwrap()
+            .mount(id, MountRequest::default())
             .unwrap()
             .path
     }
 
     fn unmount(&self, id: &str) -> u64 {
         self.engine()
-            .unmount(STORE, id, WhenBusy::Hold)
+            .store(STORE)
+            .unwrap()
+            .unmount(id, WhenBusy::Hold)
             .unwrap()
             .references
     }
@@ -121,8 +127,9 @@ impl Rig {
         let path = self.path("archive");
         let sink = Sink::to_writer(Box::new(fs::File::create(&path).unwrap()));
         self.engine()
+            .store(STORE)
+            .unwrap()
             .diff(
-                STORE,
                 &DiffRequest {
                     id: id.to_owned(),
                     parent: DiffParent::None,
@@ -151,9 +158,14 @@ impl Drop for Rig {
         let Some(engine) = self.engine.take() else {
             return;
         };
-        for layer in engine.layers(STORE, None, 1000).unwrap_or_default() {
+        let store = engine.store(STORE);
+        let layers = store.map(|store| store.layers(None, 1000));
+        for layer in layers.unwrap_or_default() {
             for _ in 0..layer.mounts {
-                let _unmounted = engine.unmount(STORE, &layer.id, WhenBusy::Hold);
+                let _unmounted = engine
+                    .store(STORE)
+                    .unwrap()
+                    .unmount(&layer.id, WhenBusy::Hold);
             }
         }
         engine.close();
@@ -168,7 +180,7 @@ fn request(name: &str, driver: &str) -> StoreRequest {
     StoreRequest {
         name: name.into(),
         driver: Some(driver.into()),
-        options: vec![],
+        options: Pairs::default(),
         client: None,
     }
 }
@@ -179,19 +191,45 @@ fn a_layer_lives_from_creation_to_removal() {
         let mut events = rig.engine().events();
         rig.fill("base", None, "one");
         rig.fill("child", Some("base"), "two");
-        assert_eq!(rig.engine().layer(STORE, "child").unwrap().depth, 2);
-        assert_eq!(rig.engine().layer(STORE, "base").unwrap().children, 1);
         assert_eq!(
-            rig.engine().remove_layer(STORE, "base").unwrap_err().code(),
+            rig.engine()
+                .store(STORE)
+                .unwrap()
+                .layer("child")
+                .unwrap()
+                .depth,
+            2
+        );
+        assert_eq!(
+            rig.engine()
+                .store(STORE)
+                .unwrap()
+                .layer("base")
+                .unwrap()
+                .children,
+            1
+        );
+        assert_eq!(
+            rig.engine()
+                .layers(STORE)
+                .unwrap()
+                .remove("base")
+                .unwrap_err()
+                .code(),
             "has-children"
         );
-        rig.engine().remove_layer(STORE, "child").unwrap();
-        rig.engine().remove_layer(STORE, "base").unwrap();
+        rig.engine().layers(STORE).unwrap().remove("child").unwrap();
+        rig.engine().layers(STORE).unwrap().remove("base").unwrap();
         assert_eq!(
-            rig.engine().remove_layer(STORE, "base").unwrap_err().code(),
+            rig.engine()
+                .layers(STORE)
+                .unwrap()
+                .remove("base")
+                .unwrap_err()
+                .code(),
             "unknown-layer"
         );
-        assert_eq!(rig.engine().layers(STORE, None, 10).unwrap(), []);
+        assert_eq!(rig.engine().store(STORE).unwrap().layers(None, 10), []);
         let mut kinds = Vec::new();
         while let Ok(event) = events.try_recv() {
             kinds.push(event.kind);
@@ -209,7 +247,9 @@ fn what_makes_no_sense_is_refused_by_its_name() {
         rig.create("a", None);
         let create = |id: &str, parent: Option<&str>| {
             engine
-                .create_layer(STORE, LayerRequest::new(id, parent))
+                .layers(STORE)
+                .unwrap()
+                .create(LayerRequest::new(id, parent))
                 .unwrap_err()
                 .code()
         };
@@ -217,17 +257,21 @@ fn what_makes_no_sense_is_refused_by_its_name() {
         assert_eq!(create("b", Some("no")), "unknown-parent");
         assert_eq!(create("../b", None), "invalid-id");
         assert_eq!(create("b", Some("b")), "unknown-parent");
-        assert_eq!(engine.layer("no", "a").unwrap_err().code(), "unknown-store");
+        assert_eq!(engine.store("no").unwrap_err().code(), "unknown-store");
         assert_eq!(
             engine
-                .unmount(STORE, "a", WhenBusy::Hold)
+                .store(STORE)
+                .unwrap()
+                .unmount("a", WhenBusy::Hold)
                 .unwrap_err()
                 .code(),
             "not-mounted"
         );
         assert_eq!(
             engine
-                .unmount(STORE, "no", WhenBusy::Hold)
+                .store(STORE)
+                .unwrap()
+                .unmount("no", WhenBusy::Hold)
                 .unwrap_err()
                 .code(),
             "unknown-layer"
@@ -240,38 +284,43 @@ fn stores_and_drivers_are_refused_by_their_names_too() {
     each(|rig| {
         let engine = rig.engine();
         rig.create("a", None);
-        assert_eq!(engine.remove_store(STORE).unwrap_err().code(), "busy");
+        assert_eq!(engine.stores().remove(STORE).unwrap_err().code(), "busy");
         assert_eq!(
             engine
-                .create_store(request(STORE, rig.driver))
+                .stores()
+                .create(request(STORE, rig.driver))
                 .unwrap_err()
                 .code(),
             "store-exists"
         );
         assert_eq!(
             engine
-                .create_store(request("other", "no"))
+                .stores()
+                .create(request("other", "no"))
                 .unwrap_err()
                 .code(),
             "unknown-driver"
         );
         assert_eq!(
             engine
-                .create_store(request("../x", rig.driver))
+                .stores()
+                .create(request("../x", rig.driver))
                 .unwrap_err()
                 .code(),
             "invalid-name"
         );
         assert_eq!(
             engine
-                .load_driver(component(rig.driver), None, &CancelToken::default())
+                .drivers()
+                .load(component(rig.driver), None, &CancelToken::default())
                 .unwrap_err()
                 .code(),
             "driver-exists"
         );
         assert_eq!(
             engine
-                .load_driver(b"\0asm", None, &CancelToken::default())
+                .drivers()
+                .load(b"\0asm", None, &CancelToken::default())
                 .unwrap_err()
                 .code(),
             "driver-rejected"
@@ -286,14 +335,21 @@ fn references_are_counted_and_survive_a_restart() {
         let path = rig.mount("a");
         assert_eq!(
             rig.engine()
-                .mount(STORE, "a", MountRequest::default())
+                .store(STORE)
+                .unwrap()
+                .mount("a", MountRequest::default())
                 .unwrap()
                 .references,
             2
         );
         fs::write(path.join("file"), "x").unwrap();
         assert_eq!(
-            rig.engine().remove_layer(STORE, "a").unwrap_err().code(),
+            rig.engine()
+                .layers(STORE)
+                .unwrap()
+                .remove("a")
+                .unwrap_err()
+                .code(),
             "mounted"
         );
         let read_only = MountRequest {
@@ -302,21 +358,33 @@ fn references_are_counted_and_survive_a_restart() {
         };
         assert_eq!(
             rig.engine()
-                .mount(STORE, "a", read_only)
+                .store(STORE)
+                .unwrap()
+                .mount("a", read_only)
                 .unwrap_err()
                 .code(),
             "mounted"
         );
         assert_eq!(
             rig.engine()
-                .create_layer(STORE, LayerRequest::new("b", Some("a")))
+                .layers(STORE)
+                .unwrap()
+                .create(LayerRequest::new("b", Some("a")))
                 .unwrap_err()
                 .code(),
             "mounted"
         );
         rig.restart();
         assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "x");
-        assert_eq!(rig.engine().layer(STORE, "a").unwrap().mounts, 2);
+        assert_eq!(
+            rig.engine()
+                .store(STORE)
+                .unwrap()
+                .layer("a")
+                .unwrap()
+                .mounts,
+            2
+        );
         assert_eq!((rig.unmount("a"), rig.unmount("a")), (1, 0));
         assert!(!path.exists());
     });
@@ -344,12 +412,22 @@ fn a_mount_in_use_keeps_its_last_reference() {
         let user = fs::File::create(path.join("file")).unwrap();
         assert_eq!(
             rig.engine()
-                .unmount(STORE, "a", WhenBusy::Hold)
+                .store(STORE)
+                .unwrap()
+                .unmount("a", WhenBusy::Hold)
                 .unwrap_err()
                 .code(),
             "busy"
         );
-        assert_eq!(rig.engine().layer(STORE, "a").unwrap().mounts, 1);
+        assert_eq!(
+            rig.engine()
+                .store(STORE)
+                .unwrap()
+                .layer("a")
+                .unwrap()
+                .mounts,
+            1
+        );
         drop(user);
         assert_eq!(rig.unmount("a"), 0);
     });
@@ -371,7 +449,12 @@ fn a_layer_with_children_is_mounted_read_only() {
             mount_label: None,
         };
         assert_eq!(
-            rig.engine().mount(STORE, "base", write).unwrap_err().code(),
+            rig.engine()
+                .store(STORE)
+                .unwrap()
+                .mount("base", write)
+                .unwrap_err()
+                .code(),
             "has-children"
         );
     });
@@ -385,22 +468,24 @@ fn an_archive_replaces_a_layer_whole_or_not_at_all() {
         let archive = rig.archive("from");
         let apply = |rig: &Rig, bytes: &[u8]| {
             let source = Source::from_reader(Box::new(Cursor::new(bytes.to_vec())));
-            rig.engine().apply(
-                STORE,
+            rig.engine().layers(STORE).unwrap().apply(
                 "to",
                 ArchiveForm::Faithful,
                 source,
                 CancelToken::default(),
             )
         };
-        let before = rig.engine().layer(STORE, "to").unwrap();
+        let before = rig.engine().store(STORE).unwrap().layer("to").unwrap();
         let half = archive.get(..700).unwrap();
         assert_eq!(apply(&rig, half).unwrap_err().code(), "invalid-archive");
         assert_eq!(rig.names("to"), ["two"]);
-        assert_eq!(rig.engine().layer(STORE, "to").unwrap(), before);
+        assert_eq!(
+            rig.engine().store(STORE).unwrap().layer("to").unwrap(),
+            before
+        );
         apply(&rig, &archive).unwrap();
         assert_eq!(rig.names("to"), ["one", "two"]);
-        let after = rig.engine().layer(STORE, "to").unwrap();
+        let after = rig.engine().store(STORE).unwrap().layer("to").unwrap();
         assert!(after.number > before.number && after.created == before.created);
         rig.restart();
         assert_eq!(rig.names("to"), ["one", "two"]);
@@ -423,14 +508,19 @@ fn a_swap_leaves_layers_and_mounts_alone() {
         fs::write(path.join("file"), "x").unwrap();
         let report = rig
             .engine()
-            .swap_driver(rig.driver, None, &CancelToken::default())
+            .drivers()
+            .swap(rig.driver, None, &CancelToken::default())
             .unwrap();
         assert!(report.drained && report.old_digest == report.new_digest);
-        assert_eq!(rig.engine().driver(rig.driver).unwrap().generation, 2);
+        assert_eq!(
+            rig.engine().drivers().get(rig.driver).unwrap().generation,
+            2
+        );
         assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "x");
         let bad = rig
             .engine()
-            .swap_driver(
+            .drivers()
+            .swap(
                 rig.driver,
                 Some(b"\0asm\x0d\0\x01\0"),
                 &CancelToken::default(),
@@ -440,17 +530,27 @@ fn a_swap_leaves_layers_and_mounts_alone() {
             (bad.code(), bad.remedy().is_some()),
             ("driver-rejected", true)
         );
-        assert_eq!(rig.engine().driver(rig.driver).unwrap().generation, 2);
+        assert_eq!(
+            rig.engine().drivers().get(rig.driver).unwrap().generation,
+            2
+        );
         rig.engine()
-            .swap_driver(
+            .drivers()
+            .swap(
                 rig.driver,
                 Some(component(rig.driver)),
                 &CancelToken::default(),
             )
             .unwrap();
-        assert_eq!(rig.engine().driver(rig.driver).unwrap().origin, "uploaded");
+        assert_eq!(
+            rig.engine().drivers().get(rig.driver).unwrap().origin,
+            "uploaded"
+        );
         rig.restart();
-        assert_eq!(rig.engine().driver(rig.driver).unwrap().origin, "uploaded");
+        assert_eq!(
+            rig.engine().drivers().get(rig.driver).unwrap().origin,
+            "uploaded"
+        );
         assert_eq!(rig.unmount("a"), 0);
     });
 }
@@ -466,19 +566,28 @@ fn operations_on_different_layers_go_on_while_others_come_and_go() {
                     for round in 0..5 {
                         let id = format!("t{thread}-{round}");
                         rig.fill(&id, Some("base"), "two");
-                        rig.engine().remove_layer(STORE, &id).unwrap();
+                        rig.engine().layers(STORE).unwrap().remove(&id).unwrap();
                     }
                 });
             }
             scope.spawn(|| {
                 for _ in 0..3 {
                     rig.engine()
-                        .swap_driver(rig.driver, None, &CancelToken::default())
+                        .drivers()
+                        .swap(rig.driver, None, &CancelToken::default())
                         .unwrap();
                 }
             });
         });
-        assert_eq!(rig.engine().layer(STORE, "base").unwrap().children, 0);
+        assert_eq!(
+            rig.engine()
+                .store(STORE)
+                .unwrap()
+                .layer("base")
+                .unwrap()
+                .children,
+            0
+        );
         assert_eq!(rig.engine().status().running, 0);
     });
 }
@@ -487,8 +596,8 @@ fn operations_on_different_layers_go_on_while_others_come_and_go() {
 fn a_store_without_layers_can_be_removed() {
     each(|rig| {
         rig.create("a", None);
-        rig.engine().remove_layer(STORE, "a").unwrap();
-        rig.engine().remove_store(STORE).unwrap();
+        rig.engine().layers(STORE).unwrap().remove("a").unwrap();
+        rig.engine().stores().remove(STORE).unwrap();
         assert_eq!(
             rig.engine().store(STORE).unwrap_err().code(),
             "unknown-store"
@@ -513,14 +622,16 @@ fn a_panic_in_the_middle_of_an_operation_leaves_nothing_locked() {
             let apply = || {
                 let token = CancelToken::default();
                 rig.engine()
-                    .apply(STORE, "a", ArchiveForm::Faithful, source, token)
+                    .layers(STORE)
+                    .unwrap()
+                    .apply("a", ArchiveForm::Faithful, source, token)
             };
             assert!(catch_unwind(AssertUnwindSafe(apply)).is_err());
         }
         assert_eq!(rig.engine().status().running, 0);
         rig.fill("b", Some("a"), "two");
         for id in ["b", "a"] {
-            rig.engine().remove_layer(STORE, id).unwrap();
+            rig.engine().layers(STORE).unwrap().remove(id).unwrap();
         }
     });
 }

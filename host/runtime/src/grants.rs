@@ -166,8 +166,7 @@ mod tests {
     #[test]
     fn the_worlds_import_what_is_standard_and_no_more() {
         let all = |grants: Grants| -> Vec<String> {
-            let names = grants.iter().map(|grant| grant.name().to_owned());
-            names.collect()
+            grants.iter().map(|grant| grant.name().to_owned()).collect()
         };
         let sorted = |mut names: Vec<String>| {
             names.sort();

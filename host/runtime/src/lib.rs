@@ -21,7 +21,6 @@ mod grants;
 mod limits;
 mod operation;
 mod sandbox;
-mod text;
 
 pub use bindings::exports::mica::driver::diff_driver::ArchiveForm;
 pub use bindings::mica::host::filesystem::{Feature, Support};
@@ -30,7 +29,9 @@ pub use bindings::mica::host::mounts::Access;
 pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
 pub use capability::Grant;
 pub use capability::home::{Home, LayerInfo, Room, Staged};
-pub use capability::images::{detach as detach_image, probe as probe_images};
+pub use capability::images::{
+    detach as detach_image, is_kept as is_archive_kept, probe as probe_images,
+};
 pub use capability::plan::{MountPlan, Place};
 pub use capability::streams::{ChangeSink, Sink, Source};
 pub use content::{OwnContent, Stack};
@@ -38,8 +39,8 @@ pub use culprit::Culprit;
 pub use error::Error;
 pub use grants::{Grants, UnknownGrant};
 pub use limits::Limits;
+pub use mica_text::SafeText;
 pub use operation::{CancelToken, ClientWait, CreateOptions, Operation};
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::{Compiler, Program, Runtime, RuntimeFacts, Settings};
-pub use text::SafeText;

@@ -7,10 +7,11 @@
 
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Who is at the other end of a connection, as the kernel says.
@@ -92,7 +93,7 @@ impl Shares {
     /// [`Full`], at once.
     pub(crate) fn take(self: &Arc<Self>, client: Client) -> Result<Share, Full> {
         let (what, setting) = (self.what, self.setting);
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         if held
             .get(&client)
             .is_some_and(|held| *held >= self.most_of_client)
@@ -123,11 +124,7 @@ impl Shares {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut held = self
-            .shares
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.shares.held.lock();
         if let Some(count) = held.get_mut(&self.client) {
             *count -= 1;
             // A client that holds nothing is forgotten, so that the table stays as small as what is open.
@@ -225,10 +222,7 @@ mod tests {
         drop(held);
         let again = shares.take(greedy).unwrap();
         drop((again, last));
-        assert!(
-            shares.held.lock().unwrap().is_empty(),
-            "a client is remembered"
-        );
+        assert!(shares.held.lock().is_empty(), "a client is remembered");
     }
 
     #[test]

@@ -2,15 +2,15 @@
 //!
 //! Invariant: arguments only; what they do is in the file of their group.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
+use mica_client::{EXIT_CODES, Output};
 
-use super::demo::DemoArguments;
 use super::driver::DriverCommand;
-use super::exit;
 use super::layer::LayerCommand;
 use super::serve::ServeArguments;
 use super::snapshot::SnapshotCommand;
@@ -85,16 +85,7 @@ pub(crate) struct Arguments {
 }
 
 fn after_help() -> String {
-    format!("{EXAMPLES}\n\n{}", exit::HELP)
-}
-
-/// For whom results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    Table,
-    /// For programs
-    Json,
+    format!("{EXAMPLES}\n\n{}", EXIT_CODES)
 }
 
 /// A command or a group of commands.
@@ -156,6 +147,19 @@ Examples:
 pub(crate) struct DoctorArguments {
     /// Where a store would be; by default the working directory
     pub(crate) path: Option<PathBuf>,
+}
+
+/// Arguments of `mica demo`.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct DemoArguments {
+    /// What the program `mica-demo` takes: `mica demo --help` tells
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "ARGUMENTS"
+    )]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 /// Arguments of `mica completion`.

@@ -6,11 +6,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::failure::Failure;
-use super::print::Printer;
-use super::words;
 use crate::daemon::{self, Verdict};
 use crate::machine::{self, Check, Need};
+use mica_client::{Failure, Printer, words};
 
 /// What the daemon does to itself; what came of it there, `mica status` tells.
 const CONFINEMENT: &str = "\

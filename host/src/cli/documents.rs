@@ -10,8 +10,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::arguments::Arguments;
-use super::failure::Failure;
-use super::print::Printer;
+use mica_client::{Failure, Printer};
 
 /// Prints the completion script of a shell.
 pub(crate) fn completion(printer: &Printer, shell: Shell) -> Result<(), Failure> {

@@ -5,13 +5,10 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use serde_json::Value;
 
-use super::client::segment;
-use super::failure::Failure;
-use super::print::{Column, pairs, table};
-use super::store::items;
-use super::{Context, words};
+use super::context::Context;
+use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport, SwapReport};
+use mica_client::{Column, Failure, pairs, segment, table, words};
 
 /// A command of `mica driver`.
 #[derive(Debug, Subcommand)]
@@ -83,23 +80,20 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
     match command {
         DriverCommand::Ls => {
             let document = client.get("/v1/drivers")?;
-            printer.result(&document, || list(&document))
+            printer.view(&document, list)
         }
         DriverCommand::Inspect { name } => {
             let document = client.get(&format!("/v1/drivers/{}", segment(&name)))?;
-            printer.result(&document, || describe(&document))
+            printer.view(&document, describe)
         }
         DriverCommand::Load { file, name } => {
             let query = name
                 .map(|name| format!("?name={}", segment(&name)))
                 .unwrap_or_default();
             let document = client.post_bytes(&format!("/v1/drivers{query}"), read(&file)?)?;
-            printer.result(&document, || {
-                let (name, version) = (
-                    words::field(&document, "name"),
-                    words::field(&document, "version"),
-                );
-                format!("{name} {version}, {}", short(&document, "digest"))
+            printer.view(&document, |driver: &DriverView| {
+                let (name, version) = (words::told(&driver.name), words::told(&driver.version));
+                format!("{name} {version}, {}", short(&driver.digest))
             })
         }
         DriverCommand::Swap { name, file } => {
@@ -108,7 +102,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
                 Some(file) => client.post_bytes(&target, read(&file)?)?,
                 None => client.post(&target, None)?,
             };
-            printer.result(&document, || swapped(&document))
+            printer.view(&document, swapped)
         }
         DriverCommand::Release { name, store, layer } => {
             let parts = [("store", store), ("layer", layer)].into_iter();
@@ -121,7 +115,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             };
             let target = format!("/v1/drivers/{}/release{query}", segment(&name));
             let document = client.post(&target, None)?;
-            printer.result(&document, || released(&document))
+            printer.view(&document, released)
         }
     }
 }
@@ -137,24 +131,21 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn short(document: &Value, name: &str) -> String {
-    words::short_digest(&words::field(document, name))
+fn short(digest: &str) -> String {
+    words::short_digest(&words::told(&digest))
 }
 
-fn list(document: &Value) -> String {
-    let rows = items(document, "drivers").iter().map(|driver| {
+fn list(list: &DriverList) -> String {
+    let rows = list.drivers.iter().map(|driver| {
         vec![
-            words::field(driver, "name"),
-            words::field(driver, "version"),
-            words::field(driver, "world"),
-            words::field(driver, "origin"),
-            words::number(driver, "generation").to_string(),
-            short(driver, "digest"),
-            words::field(driver, "stores"),
-            match items(driver, "quarantines").len() {
-                0 => "-".to_owned(),
-                _ => quarantines(driver).join(", "),
-            },
+            words::told(&driver.name),
+            words::told(&driver.version),
+            words::told(&driver.world),
+            words::told(&driver.origin),
+            driver.generation.to_string(),
+            short(&driver.digest),
+            words::told(&driver.stores),
+            words::told(&driver.quarantines.iter().map(kept).collect::<Vec<_>>()),
         ]
     });
     let columns = [
@@ -170,54 +161,42 @@ fn list(document: &Value) -> String {
     table(&columns, rows.collect())
 }
 
-fn describe(driver: &Value) -> String {
-    let world = match driver.get("composed").and_then(Value::as_bool) {
-        Some(true) => format!(
-            "{}, composed with naive-diff",
-            words::field(driver, "world")
-        ),
-        _ => words::field(driver, "world"),
+fn describe(driver: &DriverView) -> String {
+    let composed = match driver.composed {
+        true => ", composed with naive-diff",
+        false => "",
     };
     let mut text = pairs([
-        ("name", words::field(driver, "name")),
-        ("version", words::field(driver, "version")),
-        ("summary", words::field(driver, "summary")),
-        ("world", world),
-        ("origin", words::field(driver, "origin")),
-        ("digest", words::field(driver, "digest")),
-        ("size", words::bytes(words::number(driver, "size_bytes"))),
-        (
-            "generation",
-            words::number(driver, "generation").to_string(),
-        ),
-        ("loaded", words::moment(driver, "loaded")),
-        ("previous", words::field(driver, "previous")),
-        ("stores", words::field(driver, "stores")),
+        ("name", words::told(&driver.name)),
+        ("version", words::told(&driver.version)),
+        ("summary", words::told(&driver.summary)),
+        ("world", format!("{}{composed}", words::told(&driver.world))),
+        ("origin", words::told(&driver.origin)),
+        ("digest", words::told(&driver.digest)),
+        ("size", words::bytes(driver.size_bytes)),
+        ("generation", driver.generation.to_string()),
+        ("loaded", words::seconds(&driver.loaded)),
+        ("previous", words::told(&driver.previous)),
+        ("stores", words::told(&driver.stores)),
         ("operations", operations(driver)),
-        ("grants", words::field(driver, "grants")),
+        ("grants", words::told(&driver.grants)),
     ]);
-    let quarantines = items(driver, "quarantines");
-    if !quarantines.is_empty() {
+    if !driver.quarantines.is_empty() {
         text.push_str("\nquarantined\n");
-        for quarantine in quarantines {
-            let (since, reason) = (
-                words::moment(quarantine, "since"),
-                words::field(quarantine, "reason"),
-            );
-            text.push_str(&format!(
-                "  {}, since {since}: {reason}\n",
-                kept(quarantine)
-            ));
+        for quarantine in &driver.quarantines {
+            let since = words::seconds(&quarantine.since);
+            let (kept, reason) = (kept(quarantine), words::told(&quarantine.reason));
+            text.push_str(&format!("  {kept}, since {since}: {reason}\n"));
         }
     }
     text.push_str("\nimports\n");
-    for import in words::list(driver, "imports") {
-        text.push_str(&format!("  {}\n", words::text(import)));
+    for import in &driver.imports {
+        text.push_str(&format!("  {}\n", words::told(import)));
     }
-    let options = words::pairs(driver, "options");
-    if !options.is_empty() {
+    if !driver.options.0.is_empty() {
         text.push_str("\noptions\n");
-        for (name, meaning) in options {
+        for (name, meaning) in &driver.options.0 {
+            let (name, meaning) = (words::safe(name), words::safe(meaning));
             text.push_str(&format!("  {name}  {meaning}\n"));
         }
     }
@@ -225,56 +204,53 @@ fn describe(driver: &Value) -> String {
 }
 
 /// Who is kept from calling a driver.
-fn kept(quarantine: &Value) -> String {
-    let part = |name| quarantine.get(name).map(words::text);
-    match (part("store"), part("layer")) {
-        (Some(store), Some(layer)) => format!("layer {layer} of store {store}"),
-        (Some(store), None) => format!("store {store}"),
+fn kept(quarantine: &QuarantineView) -> String {
+    match (&quarantine.store, &quarantine.layer) {
+        (Some(store), Some(layer)) => format!(
+            "layer {} of store {}",
+            words::told(layer),
+            words::told(store)
+        ),
+        (Some(store), None) => format!("store {}", words::told(store)),
         (None, _) => "everyone".to_owned(),
     }
 }
 
-fn quarantines(driver: &Value) -> Vec<String> {
-    items(driver, "quarantines").iter().map(kept).collect()
-}
-
-fn released(report: &Value) -> String {
-    let driver = words::field(report, "driver");
-    let ended = items(report, "released");
-    if ended.is_empty() {
+fn released(report: &ReleaseReport) -> String {
+    let driver = words::told(&report.driver);
+    if report.released.is_empty() {
         return format!("{driver}: nothing was quarantined");
     }
-    let lines = ended
-        .iter()
-        .map(|quarantine| format!("{driver}: released for {}", kept(quarantine)));
+    let ended = report.released.iter();
+    let lines = ended.map(|quarantine| format!("{driver}: released for {}", kept(quarantine)));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn operations(driver: &Value) -> String {
-    let count = |name| words::number(driver, name);
-    format!(
-        "{} begun, {} running, {} broken",
-        count("operations"),
-        count("running"),
-        count("faults")
-    )
+fn operations(driver: &DriverView) -> String {
+    let DriverView {
+        operations,
+        running,
+        faults,
+        ..
+    } = driver;
+    format!("{operations} begun, {running} running, {faults} broken")
 }
 
-fn swapped(report: &Value) -> String {
-    let (old, new) = (short(report, "old_digest"), short(report, "new_digest"));
+fn swapped(report: &SwapReport) -> String {
+    let (old, new) = (short(&report.old_digest), short(&report.new_digest));
     let change = if old == new {
         format!("{new} anew")
     } else {
         format!("{old} -> {new}")
     };
-    let drained = match report.get("drained").and_then(Value::as_bool) {
-        Some(false) => "; operations of the old build were ended at the deadline",
-        _ => "",
+    let drained = match report.drained {
+        true => "",
+        false => "; operations of the old build were ended at the deadline",
     };
-    format!(
-        "{}: {change}, compiled in {} ms, tried in {} ms{drained}",
-        words::field(report, "driver"),
-        words::number(report, "compile_ms"),
-        words::number(report, "probe_ms"),
-    )
+    let (driver, compile_ms, probe_ms) = (
+        words::told(&report.driver),
+        report.compile_ms,
+        report.probe_ms,
+    );
+    format!("{driver}: {change}, compiled in {compile_ms} ms, tried in {probe_ms} ms{drained}")
 }

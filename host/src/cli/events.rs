@@ -6,9 +6,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::failure::Failure;
-use super::print::{Printer, printable_json};
-use super::{Context, words};
+use super::context::Context;
+use mica_client::{Failure, Printer, printable_json, words};
 
 /// Follows the daemon's events until it ends or the reader goes away.
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {

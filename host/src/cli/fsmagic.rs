@@ -6,9 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::failure::Failure;
-use super::print::{Printer, pairs};
 use crate::machine;
+use mica_client::{Failure, Printer, pairs};
 
 /// Prints name, magic number and constant of the file system below a path.
 pub(crate) fn run(printer: &Printer, path: &Path) -> Result<(), Failure> {

@@ -1,48 +1,30 @@
 //! The command line: one file for each group of commands.
 //!
-//! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine, and
-//! only `fsmagic` and `doctor` look at the machine itself.
+//! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine,
+//! only `fsmagic` and `doctor` look at the machine itself, and `demo` is a program of its own.
 
 mod arguments;
-mod client;
+mod context;
 mod demo;
 mod doctor;
 mod documents;
 mod driver;
 mod events;
-mod exit;
-mod failure;
 mod fsmagic;
 mod layer;
-mod print;
-mod progress;
 mod serve;
 mod snapshot;
 mod status;
 mod store;
-mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mica_client::{Client, Exit, Failure, Place, Printer, Token};
 
-use crate::config::Token;
 use arguments::{Arguments, Command};
-use client::{Client, Place};
-use exit::Exit;
-use failure::Failure;
-use print::Printer;
-
-/// What a command needs beside its own arguments.
-struct Context {
-    /// The daemon; nothing is connected before the first call.
-    client: Client,
-    /// The store that layer and snapshot commands are about.
-    store: String,
-    /// Where results go.
-    printer: Printer,
-}
+use context::Context;
 
 /// Runs the command of this process's arguments, tells failures on standard error, and returns the exit code.
 pub(crate) fn run() -> ExitCode {
@@ -95,7 +77,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Events => events::run(&context),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
-        Command::Demo(demo) => demo::run(&demo),
+        Command::Demo(demo) => demo::run(&demo.arguments),
         Command::Completion(completion) => {
             documents::completion(&context.printer, completion.shell)
         }

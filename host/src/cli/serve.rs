@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use super::failure::Failure;
 use crate::config::{Config, Flags};
 use crate::daemon;
+use mica_client::{Exit, Failure};
 
 /// What `mica serve --help` ends with; `{drivers}` are those that are tried in turn.
 const HELP: &str = "\
@@ -86,11 +86,15 @@ pub(crate) fn run(
     let config = config.map_err(|error| Failure::Serve {
         what: error.to_string(),
         remedy: None,
+        exit: Exit::Invalid,
         code: Some("invalid-option"),
     })?;
     daemon::serve(config).map_err(|error| Failure::Serve {
         what: error.to_string(),
         remedy: error.remedy(),
+        exit: error.class().map_or(Exit::Failed, |class| {
+            Exit::of_problem(class.word(), error.code().unwrap_or_default())
+        }),
         code: error.code(),
     })
 }

@@ -5,10 +5,9 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::segment;
-use super::failure::Failure;
-use super::print::{Column, pairs, table};
-use super::{Context, words};
+use super::context::Context;
+use crate::api::types::{SnapshotList, SnapshotUsage, SnapshotView};
+use mica_client::{Column, Failure, pairs, segment, table, words};
 
 /// A command of `mica snapshot`.
 #[derive(Debug, Subcommand)]
@@ -41,12 +40,12 @@ pub(crate) fn run(context: &Context, command: SnapshotCommand) -> Result<(), Fai
         SnapshotCommand::Ls => list(context),
         SnapshotCommand::Inspect { key } => {
             let document = context.client.get(&target(context, &key, ""))?;
-            context.printer.result(&document, || describe(&document))
+            context.printer.view(&document, describe)
         }
         SnapshotCommand::Usage { key } => {
             let document = context.client.get(&target(context, &key, "/usage"))?;
-            context.printer.result(&document, || {
-                let (bytes, inodes) = usage(&document);
+            context.printer.view(&document, |measured: &SnapshotUsage| {
+                let (bytes, inodes) = usage(Some(measured));
                 pairs([("size", bytes), ("inodes", inodes)])
             })
         }
@@ -80,18 +79,17 @@ fn all(context: &Context) -> Result<Vec<Value>, Failure> {
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let snapshots = all(context)?;
-    let document = json!({ "snapshots": snapshots });
-    context.printer.result(&document, || {
-        let rows = snapshots.iter().map(|snapshot| {
-            let (bytes, inodes) = usage(snapshot.get("usage").unwrap_or(&Value::Null));
+    let document = json!({ "snapshots": all(context)? });
+    context.printer.view(&document, |list: &SnapshotList| {
+        let rows = list.snapshots.iter().map(|snapshot| {
+            let (bytes, inodes) = usage(snapshot.usage.as_ref());
             vec![
-                words::field(snapshot, "key"),
-                words::field(snapshot, "kind"),
-                words::field(snapshot, "parent"),
+                words::told(&snapshot.key),
+                words::told(&snapshot.kind),
+                words::told(&snapshot.parent),
                 bytes,
                 inodes,
-                words::moment(snapshot, "created"),
+                words::seconds(&snapshot.created),
             ]
         });
         let columns = [
@@ -107,36 +105,24 @@ fn list(context: &Context) -> Result<(), Failure> {
 }
 
 /// Size and inodes; a dash each where they were not measured.
-fn usage(document: &Value) -> (String, String) {
-    let measured = |name| document.get(name).and_then(Value::as_u64);
-    let size = measured("bytes").map_or_else(|| "-".to_owned(), words::bytes);
-    (size, words::field(document, "inodes"))
+fn usage(measured: Option<&SnapshotUsage>) -> (String, String) {
+    let size = measured.map_or_else(|| "-".to_owned(), |measured| words::bytes(measured.bytes));
+    let inodes = measured.and_then(|measured| measured.inodes);
+    (size, words::told(&inodes))
 }
 
-fn describe(document: &Value) -> String {
-    let (size, inodes) = usage(document.get("usage").unwrap_or(&Value::Null));
-    let mut text = pairs([
-        ("key", words::field(document, "key")),
-        ("kind", words::field(document, "kind")),
-        ("parent", words::field(document, "parent")),
-        ("layer", words::field(document, "layer")),
-        ("created", words::moment(document, "created")),
-        ("updated", words::moment(document, "updated")),
+fn describe(snapshot: &SnapshotView) -> String {
+    let (size, inodes) = usage(snapshot.usage.as_ref());
+    let text = pairs([
+        ("key", words::told(&snapshot.key)),
+        ("kind", words::told(&snapshot.kind)),
+        ("parent", words::told(&snapshot.parent)),
+        ("layer", words::told(&snapshot.layer)),
+        ("created", words::seconds(&snapshot.created)),
+        ("updated", words::seconds(&snapshot.updated)),
         ("size", size),
         ("inodes", inodes),
     ]);
-    let labels = words::pairs(document, "labels");
-    if !labels.is_empty() {
-        text.push_str("\nlabels\n");
-        let indented: Vec<_> = labels
-            .into_iter()
-            .map(|(name, value)| (format!("  {name}"), value))
-            .collect();
-        text.push_str(&pairs(
-            indented
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.clone())),
-        ));
-    }
-    text
+    let labels = snapshot.labels.clone().into_iter().collect::<Vec<_>>();
+    format!("{text}{}", words::section("labels", &labels))
 }

@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::failure::Failure;
-use super::{Context, words};
+use super::context::Context;
+use mica_client::{Failure, words};
 
 /// Prints what the daemon has and does.
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {

@@ -2,13 +2,14 @@
 //!
 //! Invariant: talks REST and prints.
 
-use clap::Subcommand;
-use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
-use super::client::segment;
-use super::failure::Failure;
-use super::print::{Column, pairs, table};
-use super::{Context, words};
+use clap::Subcommand;
+use serde_json::json;
+
+use super::context::Context;
+use crate::api::types::{Pairs, StoreList, StoreRequest, StoreView};
+use mica_client::{Column, Failure, pairs, read, segment, table, words};
 
 /// A command of `mica store`.
 #[derive(Debug, Subcommand)]
@@ -52,18 +53,16 @@ pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Options as an object. One that is given twice would be lost in it.
-pub(crate) fn object(options: &[(String, String)]) -> Result<Value, Failure> {
-    let mut object = serde_json::Map::new();
-    for (key, value) in options {
-        if object.insert(key.clone(), json!(value)).is_some() {
-            return Err(Failure::Usage {
-                what: format!("option `{key}` is given twice"),
-                remedy: "give each option once",
-            });
-        }
+/// Options of a request. One that is given twice would be lost.
+pub(crate) fn options(given: Vec<(String, String)>) -> Result<Pairs, Failure> {
+    let mut seen = BTreeSet::new();
+    match given.iter().find(|(key, _)| !seen.insert(key)) {
+        None => Ok(Pairs(given)),
+        Some((key, _)) => Err(Failure::Usage {
+            what: format!("option `{key}` is given twice"),
+            remedy: "give each option once",
+        }),
     }
-    Ok(object.into())
 }
 
 /// Runs a command of `mica store`.
@@ -74,27 +73,30 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
     match command {
         StoreCommand::Ls => {
             let document = client.get("/v1/stores")?;
-            printer.result(&document, || list(&document))
+            printer.view(&document, list)
         }
         StoreCommand::Create {
             name,
             driver,
-            options,
+            options: given,
         } => {
-            let mut request = json!({ "name": name, "options": object(&options)? });
-            if let (Some(driver), Some(fields)) = (driver, request.as_object_mut()) {
-                fields.insert("driver".to_owned(), json!(driver));
+            let request = StoreRequest {
+                name,
+                driver,
+                options: options(given)?,
+                client: None,
+            };
+            let document = client.post("/v1/stores", Some(&json!(request)))?;
+            let made: StoreView = read(&document)?;
+            if let Some(reason) = &made.chosen {
+                let driver = words::told(&made.driver);
+                printer.note(&format!("driver `{driver}`: {}", words::told(reason)));
             }
-            let document = client.post("/v1/stores", Some(&request))?;
-            if let Some(reason) = document.get("chosen").and_then(Value::as_str) {
-                let driver = words::field(&document, "driver");
-                printer.note(&format!("driver `{driver}`: {reason}"));
-            }
-            printer.result(&document, || words::field(&document, "name"))
+            printer.result(&document, || words::told(&made.name))
         }
         StoreCommand::Inspect { name } => {
             let document = client.get(&format!("/v1/stores/{}", segment(&name)))?;
-            printer.result(&document, || describe(&document))
+            printer.view(&document, describe)
         }
         StoreCommand::Rm { name } => {
             client.delete(&format!("/v1/stores/{}", segment(&name)))?;
@@ -103,23 +105,15 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
     }
 }
 
-/// Stores of a list, whether it is bare or in an object.
-pub(crate) fn items<'a>(document: &'a Value, name: &str) -> &'a [Value] {
-    document
-        .as_array()
-        .map_or_else(|| words::list(document, name), Vec::as_slice)
-}
-
-fn list(document: &Value) -> String {
-    let rows = items(document, "stores").iter().map(|store| {
-        let backing = store.get("backing").unwrap_or(&Value::Null);
+fn list(list: &StoreList) -> String {
+    let rows = list.stores.iter().map(|store| {
         vec![
-            words::field(store, "name"),
-            words::field(store, "driver"),
-            words::number(store, "layers").to_string(),
-            words::number(store, "mounts").to_string(),
-            words::field(backing, "filesystem"),
-            words::field(store, "path"),
+            words::told(&store.name),
+            words::told(&store.driver),
+            store.layers.to_string(),
+            store.mounts.to_string(),
+            words::told(&store.backing.filesystem),
+            words::told(&store.path),
         ]
     });
     let columns = [
@@ -133,42 +127,26 @@ fn list(document: &Value) -> String {
     table(&columns, rows.collect())
 }
 
-fn describe(store: &Value) -> String {
-    let backing = store.get("backing").unwrap_or(&Value::Null);
-    let mut text = pairs([
-        ("name", words::field(store, "name")),
-        ("driver", words::field(store, "driver")),
-        ("chosen", words::field(store, "chosen")),
-        ("created", words::moment(store, "created")),
-        ("path", words::field(store, "path")),
-        ("layers", words::number(store, "layers").to_string()),
-        ("mounts", words::number(store, "mounts").to_string()),
-        ("file system", file_system(backing)),
-        ("unavailable", words::field(store, "unavailable")),
-    ]);
-    for (title, name) in [("options", "options"), ("the driver says", "status")] {
-        let found = words::pairs(store, name);
-        if !found.is_empty() {
-            text.push_str(&format!("\n{title}\n"));
-            let indented: Vec<_> = found
-                .into_iter()
-                .map(|(name, value)| (format!("  {name}"), value))
-                .collect();
-            text.push_str(&pairs(
-                indented
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.clone())),
-            ));
-        }
-    }
-    text
-}
-
-fn file_system(backing: &Value) -> String {
-    format!(
+fn describe(store: &StoreView) -> String {
+    let backing = &store.backing;
+    let file_system = format!(
         "{}, {} of {} free",
-        words::field(backing, "filesystem"),
-        words::bytes(words::number(backing, "free_bytes")),
-        words::bytes(words::number(backing, "total_bytes")),
-    )
+        words::told(&backing.filesystem),
+        words::bytes(backing.free_bytes),
+        words::bytes(backing.total_bytes),
+    );
+    let text = pairs([
+        ("name", words::told(&store.name)),
+        ("driver", words::told(&store.driver)),
+        ("chosen", words::told(&store.chosen)),
+        ("created", words::seconds(&store.created)),
+        ("path", words::told(&store.path)),
+        ("layers", store.layers.to_string()),
+        ("mounts", store.mounts.to_string()),
+        ("file system", file_system),
+        ("unavailable", words::told(&store.unavailable)),
+    ]);
+    let options = words::section("options", &store.options.0);
+    let status = words::section("the driver says", &store.status.0);
+    format!("{text}{options}{status}")
 }

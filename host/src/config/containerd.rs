@@ -13,7 +13,7 @@ use std::time::Duration;
 const STORE: &str = "containerd";
 
 /// Where a containerd with the usual root keeps content.
-const CONTENT_ROOT: &str = "/var/lib/containerd/io.containerd.content.v1.content";
+pub(crate) const CONTENT_ROOT: &str = "/var/lib/containerd/io.containerd.content.v1.content";
 
 /// The section of the file.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,8 +28,11 @@ pub(super) struct Section {
     /// The driver's options, when the store is made.
     pub(super) options: BTreeMap<String, String>,
     /// Where containerd keeps content, for its diff service: `io.containerd.content.v1.content` below its `root`. Default:
-    /// that of a containerd with the usual root.
-    pub(super) content_root: PathBuf,
+    /// where the containerd at `address` says; without one, that of a containerd with the usual root.
+    pub(super) content_root: Option<PathBuf>,
+    /// containerd's own unix socket: blobs that are not to be found below `content_root` are asked for there, and
+    /// differences written. Default: none, and neither is done.
+    pub(super) address: Option<PathBuf>,
     /// Whether content that one namespace has unpacked is used for others, who need only know its digest. Default: no.
     pub(super) share_content: bool,
     /// Seconds for a call that reads or writes rows.
@@ -49,7 +52,8 @@ impl Default for Section {
             store: STORE.to_owned(),
             driver: None,
             options: BTreeMap::new(),
-            content_root: CONTENT_ROOT.into(),
+            content_root: None,
+            address: None,
             share_content: false,
             call_seconds: 30,
             work_seconds: 30 * 60,
@@ -111,8 +115,10 @@ pub(crate) struct Containerd {
     pub(crate) driver: Option<String>,
     /// The driver's options, when the store is made.
     pub(crate) options: Vec<(String, String)>,
-    /// Where containerd keeps content.
-    pub(crate) content_root: PathBuf,
+    /// Where containerd keeps content, if that was said.
+    pub(crate) content_root: Option<PathBuf>,
+    /// containerd's own socket.
+    pub(crate) address: Option<PathBuf>,
     /// Whether content that one namespace has unpacked is used for others.
     pub(crate) content: Content,
     /// Deadlines.
@@ -153,7 +159,8 @@ impl Section {
             store: self.store,
             driver: self.driver,
             options: self.options.into_iter().collect(),
-            content_root: full("containerd.content_root", &self.content_root)?,
+            content_root: named("containerd.content_root", self.content_root)?,
+            address: named("containerd.address", self.address)?,
             content: match self.share_content {
                 true => Content::Shared,
                 false => Content::Apart,
@@ -161,4 +168,8 @@ impl Section {
             limits,
         }))
     }
+}
+
+fn named(setting: &'static str, path: Option<PathBuf>) -> Result<Option<PathBuf>, Error> {
+    path.map(|path| full(setting, &path)).transpose()
 }

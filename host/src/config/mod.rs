@@ -6,14 +6,13 @@
 mod api;
 mod containerd;
 mod file;
-mod token;
 
 pub(crate) use api::ApiLimits;
-pub(crate) use containerd::{Containerd, ContainerdLimits, Content};
+pub(crate) use containerd::{CONTENT_ROOT, Containerd, ContainerdLimits, Content};
 pub(crate) use file::Flags;
-pub(crate) use token::Token;
 
 use file::File;
+use mica_client::Token;
 use mica_engine::{EngineSettings, Limits, Selection, StoreName};
 use std::collections::BTreeMap;
 use std::io;

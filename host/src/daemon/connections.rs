@@ -9,6 +9,7 @@
 use super::Error;
 use super::own_threads;
 use super::running::Running;
+use crate::api::containerd::AnyAuthority;
 use crate::api::share::{Client, Full, Share, Shares, Visitor, hold};
 use crate::config::ApiLimits;
 use axum::Router;
@@ -246,7 +247,7 @@ impl Door {
     /// Answers many requests at once. Runs on threads of its own.
     async fn answer_at_once(self, stream: UnixStream, client: Client) {
         let stream = match tokio::net::UnixStream::from_std(stream) {
-            Ok(stream) => stream,
+            Ok(stream) => AnyAuthority::new(stream),
             Err(error) => return tracing::warn!(%error, "start a connection"),
         };
         let running = Running::new();
@@ -340,15 +341,17 @@ impl Door {
         let (protocol, refuse) = (self.protocol, self.refuse);
         tokio::spawn(async move {
             let service = service_fn(move |_| ready(Ok::<_, Infallible>(refuse(full.clone()))));
-            let io = TokioIo::new(stream);
             let told = async {
                 match protocol {
                     Protocol::Http1 => {
                         let mut builder = http1::Builder::new();
                         builder.keep_alive(false);
-                        builder.serve_connection(io, service).await
+                        builder
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await
                     }
                     Protocol::Http2 => {
+                        let io = TokioIo::new(AnyAuthority::new(stream));
                         let builder = http2::Builder::new(TokioExecutor::new());
                         builder.serve_connection(io, service).await
                     }

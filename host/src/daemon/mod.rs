@@ -32,7 +32,7 @@ use crate::api::rest::{self, Api};
 use crate::config::Config;
 use activation::Passed;
 use listen::{Fronts, Listening};
-use mica_engine::{Engine, EngineSettings, Error as EngineError, Runtime};
+use mica_engine::{Class, Engine, EngineSettings, Error as EngineError, Runtime};
 use mica_runtime::Compiler;
 use std::io;
 use std::net::SocketAddr;
@@ -171,6 +171,18 @@ impl Error {
         }
     }
 
+    /// What kind of failure it is, where it is one of the interface's.
+    pub(crate) fn class(&self) -> Option<Class> {
+        match self {
+            Self::Engine(error)
+            | Self::DefaultStore(error)
+            | Self::ContainerdStore { source: error, .. } => Some(error.class()),
+            Self::SocketInUse(_) => Some(Class::InUse),
+            Self::Log { .. } => Some(Class::Invalid),
+            _ => None,
+        }
+    }
+
     fn path(doing: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         Self::Path {
@@ -284,7 +296,7 @@ async fn run(
     };
     let Listening { places, tasks } = fronts.listen(passed).await?;
     let state = rest::router(api);
-    notify::ready(&config.socket, engine.stores().len());
+    notify::ready(&config.socket, engine.stores().list().len());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -4,27 +4,28 @@
 //! driver it is, the engine decides.
 
 use super::Error;
-use mica_engine::{Engine, StoreRequest};
+use mica_engine::{Engine, Pairs, StoreRequest};
 
 /// The name of the store that commands use unless they are told another.
 pub(super) const NAME: &str = "default";
 
 /// Makes the store, if this is the first start.
 pub(super) fn make_default(engine: &Engine) -> Result<(), Error> {
-    let stores = engine.stores();
-    if stores.is_empty() && !engine.has_unopened() {
+    let stores = engine.stores().list();
+    if stores.is_empty() && !engine.stores().has_unopened() {
         let request = StoreRequest {
             name: NAME.to_owned(),
             driver: None,
-            options: Vec::new(),
+            options: Pairs::default(),
             client: None,
         };
-        let made = engine.create_store(request).map_err(Error::DefaultStore)?;
+        let made = engine.stores().create(request);
+        let made = made.map_err(Error::DefaultStore)?;
         let reason = made.chosen.unwrap_or_default();
         tracing::info!(driver = made.driver, reason, "made the store `default`");
         return Ok(());
     }
-    let Some(asked) = engine.named_driver().map_err(Error::Engine)? else {
+    let Some(asked) = engine.stores().named_driver().map_err(Error::Engine)? else {
         return Ok(());
     };
     let other = stores

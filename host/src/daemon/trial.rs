@@ -71,12 +71,12 @@ fn refusal(engine: &Engine, driver: &str) -> Option<String> {
     let request = StoreRequest {
         name: STORE.to_owned(),
         driver: Some(driver.to_owned()),
-        options: Vec::new(),
+        options: mica_engine::Pairs::default(),
         client: None,
     };
-    let asked = engine.create_store(request);
+    let asked = engine.stores().create(request);
     asked
-        .and_then(|_| engine.remove_store(STORE))
+        .and_then(|_| engine.stores().remove(STORE))
         .err()
         .map(|error| whole(&error))
 }

@@ -1,6 +1,6 @@
 //! The simplest home there can be: one published layer, one that can be made, a directory for each.
 //!
-//! Invariant: what an operation may do is what the engine allows (`host/engine/src/scope.rs`): it changes its own layer,
+//! Invariant: what an operation may do is what the engine allows (`host/engine/src/store/scope.rs`): it changes its own layer,
 //! reads the other, and publishes once.
 
 use std::any::Any;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a target fails by a panic alone, so that libFuzzer keeps the input that caused it.
 
+#![cfg(fuzzing)]
+
 pub mod canary;
 pub mod home;
 pub mod memory;

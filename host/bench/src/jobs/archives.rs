@@ -32,7 +32,8 @@ pub(super) fn diff(arguments: &Arguments, place: &Place, report: &mut Report) ->
         };
         bench
             .engine
-            .diff(STORE, &request, sink, CancelToken::default())?;
+            .store(STORE)?
+            .diff(&request, sink, CancelToken::default())?;
         finish(reader)
     });
     let native = Side::new("native", || {
@@ -123,13 +124,10 @@ pub(super) fn fill(bench: &Bench, id: &str, archive: &Path) -> Result<()> {
     }
     let file = File::open(archive).with_context(|| format!("open `{}`", archive.display()))?;
     let source = mica_engine::Source::from_reader(Box::new(file));
-    bench.engine.apply(
-        STORE,
-        id,
-        ArchiveForm::Faithful,
-        source,
-        CancelToken::default(),
-    )?;
+    bench
+        .engine
+        .layers(STORE)?
+        .apply(id, ArchiveForm::Faithful, source, CancelToken::default())?;
     Ok(())
 }
 

@@ -75,13 +75,10 @@ fn listed(bench: &Bench, expected: usize) -> Result<()> {
         }
         count
     });
-    bench.engine.changes(
-        STORE,
-        "child",
-        DiffParent::Own,
-        sink,
-        CancelToken::default(),
-    )?;
+    bench
+        .engine
+        .store(STORE)?
+        .changes("child", &DiffParent::Own, sink, CancelToken::default())?;
     let count = reader
         .join()
         .map_err(|_panic| anyhow::anyhow!("the reader broke"))?;

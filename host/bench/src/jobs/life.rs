@@ -35,7 +35,8 @@ pub(super) fn life(_: &Arguments, place: &Place, report: &mut Report) -> Result<
     let get = Side::new("get and put of a mounted layer", || {
         bench
             .engine
-            .mount(STORE, "mounted", MountRequest::default())?;
+            .store(STORE)?
+            .mount("mounted", MountRequest::default())?;
         bench.unmount("mounted")
     });
     report.compare("a reference more and less", vec![get])?;
@@ -73,7 +74,7 @@ pub(super) fn instance(_: &Arguments, place: &Place, report: &mut Report) -> Res
     let call = Side::timed("sandboxed", || {
         let started = std::time::Instant::now();
         for _ in 0..100 {
-            bench.engine.metadata(STORE, "base")?;
+            bench.engine.store(STORE)?.metadata("base")?;
         }
         Ok(started.elapsed() / 100)
     });

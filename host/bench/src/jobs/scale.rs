@@ -34,10 +34,11 @@ pub(super) fn scale(arguments: &Arguments, place: &Place, report: &mut Report) -
             bench.unmount("base")
         }),
         ("inspect", |bench| {
-            Ok(bench.engine.layer(STORE, "base").map(drop)?)
+            Ok(bench.engine.store(STORE)?.layer("base").map(drop)?)
         }),
         ("a page of the list", |bench| {
-            Ok(bench.engine.layers(STORE, None, 10).map(drop)?)
+            let _page = bench.engine.store(STORE)?.layers(None, 10);
+            Ok(())
         }),
     ];
     for (name, call) in calls {

@@ -2,7 +2,8 @@
 //!
 //! Invariant: a permit that was given comes back when its holder ends, however it ends.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Lets a number of operations through at a time.
@@ -38,10 +39,8 @@ impl Gate {
         let mut permits = self.permits();
         if permits.free == 0 {
             permits.waiting += 1;
-            let waited = self
-                .freed
-                .wait_timeout_while(permits, patience, |permits| permits.free == 0);
-            (permits, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            self.freed
+                .wait_while_for(&mut permits, |permits| permits.free == 0, patience);
             permits.waiting -= 1;
         }
         permits.free = permits.free.checked_sub(1)?;
@@ -49,7 +48,7 @@ impl Gate {
     }
 
     fn permits(&self) -> MutexGuard<'_, Permits> {
-        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+        self.permits.lock()
     }
 }
 

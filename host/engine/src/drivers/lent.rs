@@ -7,7 +7,8 @@
 
 use super::gate::{Gate, Permit};
 use mica_runtime::{CancelToken, ClientWait};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often one that waits for a permit looks whether it was cancelled.
@@ -29,7 +30,7 @@ impl Lent {
     }
 
     fn put(&self, permits: Vec<Permit>) {
-        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = permits;
+        *self.held.lock() = permits;
     }
 }
 

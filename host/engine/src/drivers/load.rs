@@ -7,14 +7,17 @@
 //!
 //! Invariant: what is kept there was loaded at least once; a component that cannot be loaded hides no other.
 
-use super::{Active, Build, Slot};
-use crate::engine::Engine;
+use super::active::{Active, Build};
+use super::candidates::{Candidate, Candidates};
+use super::view::origin_word;
+use super::{Drivers, Slot};
+use crate::disk::files;
+use crate::error::explained;
 use crate::event::News;
 use crate::settings::{DriverSource, Durability, Origin};
-use crate::stores::explained;
 use crate::view::DriverView;
-use crate::{Error, EventKind, Result, driver_error, files};
-use mica_runtime::{CancelToken, Error as DriverError, Generation, Grants, SafeText, World};
+use crate::{Error, EventKind, Result, driver_error};
+use mica_runtime::{CancelToken, Error as DriverError, Generation, Grants};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -23,83 +26,98 @@ use std::sync::Arc;
 /// A component that was loaded, and what it was loaded from.
 pub(super) type Loaded = (Arc<Generation>, Build);
 
-impl Engine {
-    /// Loads a component into a new slot and keeps it for later starts.
-    ///
-    /// # Errors
-    /// [`Error::DriverRejected`]; [`Error::DriverExists`] when a driver has its name: that one is to be swapped;
-    /// [`Error::Cancelled`] when that is asked before the component is compiled.
-    pub fn load_driver(
-        &self,
+impl Drivers<'_> {
+    /// Loads a component into a new slot.
+    pub(super) fn load_new(
+        self,
         bytes: &[u8],
         expected_name: Option<&str>,
         cancel: &CancelToken,
     ) -> Result<DriverView> {
-        self.check_open()?;
         let bytes = Cow::Owned(bytes.to_vec());
         let (generation, build) =
             self.load_build(bytes, Origin::Uploaded, expected_name, cancel)?;
         let name = generation.description().name.clone();
-        if self.registry.get(&name).is_ok() {
+        let slot = self.engine.registry.get(&name).ok();
+        if slot.as_ref().is_some_and(|slot| slot.active().is_ok()) {
             return Err(Error::DriverExists(name));
         }
         self.keep_build(&name, &build)?;
-        self.add_slot(generation, build)?;
-        self.bus
-            .tell(News::new(EventKind::DriverLoaded).driver(&name));
-        for store in self.stores_of(&name) {
-            // A store that waited for this driver; one that cannot be used says so when it is asked for.
-            let _ready = self.make_ready(&store);
+        let active = Active::new(generation, build, 1);
+        match slot {
+            // Nothing that has its name can be compiled.
+            Some(slot) => slot.replace(active),
+            None => self.add(self.slot(&name).filled(active))?,
         }
-        self.driver(&name)
+        self.engine
+            .bus
+            .tell(News::new(EventKind::DriverLoaded).driver(&name));
+        self.try_stores_again(&name);
+        self.get(&name)
     }
 
-    /// Loads the drivers of the settings and those that were kept. The later of two with one name wins.
-    pub(crate) fn load_known_drivers(&self) -> Result<()> {
-        let mut found: BTreeMap<String, Loaded> = BTreeMap::new();
+    /// Finds the drivers of the settings and those that were kept. The later of two with one name wins. What has to be
+    /// compiled, and has a name before it is, waits until someone needs it.
+    pub(crate) fn load_known(self) -> Result<()> {
+        let mut found: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
         let kept = self.kept_sources()?;
-        for source in self.settings.drivers.iter().chain(&kept) {
-            let DriverSource {
-                name,
-                bytes,
-                origin,
-            } = source;
-            let (bytes, origin_again) = (bytes.clone(), origin.clone());
-            let nobody = CancelToken::default();
-            match self.load_build(bytes, origin_again, name.as_deref(), &nobody) {
-                Ok(loaded) => drop(found.insert(loaded.0.description().name.clone(), loaded)),
-                Err(error) => {
-                    let shown = name.clone().unwrap_or_else(|| describe_origin(origin));
-                    let news = News::new(EventKind::DriverFailed).driver(&shown);
-                    self.report(
-                        news,
-                        None,
-                        format!("driver `{shown}` is not loaded: {}", explained(&error)),
-                    );
-                }
+        for source in self.engine.settings.drivers.iter().chain(&kept) {
+            let (name, candidate) = match &source.name {
+                Some(name) => (name.clone(), Candidate::Source(source.clone())),
+                None => match self.loaded(source) {
+                    Some((name, loaded)) => (name, Candidate::Loaded(loaded)),
+                    None => continue,
+                },
+            };
+            found.entry(name).or_default().push(candidate);
+        }
+        for (name, candidates) in found {
+            let waits = match candidates.last() {
+                Some(Candidate::Source(source)) => !self.engine.runtime.is_compiled(&source.bytes),
+                Some(Candidate::Loaded(_)) | None => false,
+            };
+            let candidates = Candidates::new(self.engine, &name, candidates);
+            let slot = self.slot(&name).fed_by(Box::new(candidates));
+            // One that nothing can be loaded from was told, and is not there.
+            if waits || slot.active().is_ok() {
+                self.add(slot)?;
             }
         }
-        found
-            .into_values()
-            .try_for_each(|(generation, build)| self.add_slot(generation, build))
+        Ok(())
     }
 
-    fn add_slot(&self, generation: Arc<Generation>, build: Build) -> Result<()> {
-        let name = generation.description().name.clone();
-        let active = Active::new(generation, build, 1);
-        self.registry.add(Arc::new(Slot::new(
-            &name,
-            self.grants_of(&name),
-            active,
-            self.runtime.limits(),
-            &self.gates,
-        )))
+    /// Loads a component that has no name before it is asked.
+    fn loaded(self, source: &DriverSource) -> Option<(String, Loaded)> {
+        let nobody = CancelToken::default();
+        match self.load_build(source.bytes.clone(), source.origin.clone(), None, &nobody) {
+            Ok(loaded) => Some((loaded.0.description().name.clone(), loaded)),
+            Err(error) => {
+                self.report_unloaded(&describe_origin(&source.origin), &error);
+                None
+            }
+        }
     }
 
-    fn grants_of(&self, name: &str) -> Grants {
-        let given = self.settings.grants.get(name);
+    /// Tells that a component cannot be loaded.
+    pub(super) fn report_unloaded(self, shown: &str, error: &Error) {
+        let news = News::new(EventKind::DriverFailed).driver(shown);
+        let detail = format!("driver `{shown}` is not loaded: {}", explained(error));
+        self.engine.report(news, None, detail);
+    }
+
+    fn slot(self, name: &str) -> Slot {
+        let limits = self.engine.runtime.limits();
+        Slot::new(name, self.grants_of(name), limits, &self.engine.gates)
+    }
+
+    fn add(self, slot: Slot) -> Result<()> {
+        self.engine.registry.add(Arc::new(slot))
+    }
+
+    fn grants_of(self, name: &str) -> Grants {
+        let given = self.engine.settings.grants.get(name);
         given
-            .or_else(|| self.settings.usual_grants.get(name))
+            .or_else(|| self.engine.settings.usual_grants.get(name))
             .cloned()
             .unwrap_or_default()
     }
@@ -107,7 +125,7 @@ impl Engine {
     /// Loads a component with the grants of its name. Where only the component itself can tell that, it is asked first,
     /// with everything linked and no store to use it on.
     pub(super) fn load_build(
-        &self,
+        self,
         bytes: Cow<'static, [u8]>,
         origin: Origin,
         expected_name: Option<&str>,
@@ -118,6 +136,7 @@ impl Engine {
         };
         let assumed = expected_name.map_or_else(Grants::all, |name| self.grants_of(name));
         let mut generation = self
+            .engine
             .runtime
             .load(&bytes, &assumed, cancel)
             .map_err(explain)?;
@@ -132,6 +151,7 @@ impl Engine {
         let grants = self.grants_of(&name);
         if grants != assumed {
             generation = self
+                .engine
                 .runtime
                 .load(&bytes, &grants, cancel)
                 .map_err(explain)?;
@@ -147,15 +167,16 @@ impl Engine {
         ))
     }
 
-    fn kept_path(&self, name: &str) -> PathBuf {
-        self.settings
+    fn kept_path(self, name: &str) -> PathBuf {
+        self.engine
+            .settings
             .root
             .join("drivers")
             .join(format!("{name}.wasm"))
     }
 
     /// Lets a build survive a restart, or lets the next start find the one that it comes from.
-    pub(super) fn keep_build(&self, name: &str, build: &Build) -> Result<()> {
+    pub(super) fn keep_build(self, name: &str, build: &Build) -> Result<()> {
         let path = self.kept_path(name);
         let kept = match build.origin {
             Origin::Uploaded => files::replace(&path, &build.bytes, Durability::Commit),
@@ -164,8 +185,8 @@ impl Engine {
         kept.map_err(|error| Error::path("keep component", &path, error))
     }
 
-    fn kept_sources(&self) -> Result<Vec<DriverSource>> {
-        let directory = self.settings.root.join("drivers");
+    fn kept_sources(self) -> Result<Vec<DriverSource>> {
+        let directory = self.engine.settings.root.join("drivers");
         files::make_directory(&directory)
             .map_err(|error| Error::path("make", &directory, error))?;
         let entries = std::fs::read_dir(&directory)
@@ -178,13 +199,14 @@ impl Engine {
             if path.extension().is_none_or(|extension| extension != "wasm") {
                 continue;
             }
-            let most = self.runtime.limits().component_bytes;
+            let most = self.engine.runtime.limits().component_bytes;
             let bytes = match files::read_component(&path, most) {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     // Nobody but an operator puts anything else there.
                     let detail = format!("`{}` is not loaded: {error}", path.display());
-                    self.report(News::new(EventKind::DriverFailed), None, detail);
+                    self.engine
+                        .report(News::new(EventKind::DriverFailed), None, detail);
                     continue;
                 }
             };
@@ -200,97 +222,12 @@ impl Engine {
         }
         Ok(sources)
     }
-
-    /// Describes every driver, in order of their names.
-    pub fn drivers(&self) -> Vec<DriverView> {
-        self.registry
-            .all()
-            .iter()
-            .map(|slot| self.driver_view(slot))
-            .collect()
-    }
-
-    /// Describes one driver.
-    ///
-    /// # Errors
-    /// [`Error::UnknownDriver`].
-    pub fn driver(&self, name: &str) -> Result<DriverView> {
-        Ok(self.driver_view(&*self.registry.get(name)?))
-    }
-
-    fn driver_view(&self, slot: &Slot) -> DriverView {
-        let active = slot.active();
-        let description = active.generation.description();
-        let (imports, options) = (
-            active.generation.imports().iter(),
-            description.options.iter(),
-        );
-        let (operations, faults) = slot.totals();
-        let served = self.stores_of(&slot.name);
-        let quarantines = slot.quarantine.all();
-        // A swap holds the lock for as long as it compiles; what it goes back to is not known meanwhile.
-        let previous = slot
-            .previous
-            .try_lock()
-            .ok()
-            .and_then(|build| Some(build.as_ref()?.digest.clone()));
-        DriverView {
-            name: slot.name.clone(),
-            version: description.version.to_string(),
-            summary: description.summary.to_string(),
-            digest: active.build.digest.clone(),
-            size_bytes: active.generation.size_bytes(),
-            origin: origin_word(&active.build.origin).to_owned(),
-            world: world_word(active.generation.world()).to_owned(),
-            composed: active.generation.world() == World::Proto,
-            imports: imports
-                .map(|import| SafeText::label(import).into())
-                .collect(),
-            grants: slot
-                .grants
-                .iter()
-                .map(|grant| grant.name().to_owned())
-                .collect(),
-            options: options
-                .map(|(name, meaning)| (name.to_string(), meaning.to_string()))
-                .collect(),
-            stores: served.map(|store| store.name.as_str().to_owned()).collect(),
-            generation: active.number,
-            loaded: active.loaded,
-            previous,
-            running: active.running_count(),
-            operations,
-            faults,
-            quarantined: quarantines
-                .iter()
-                .find(|view| view.store.is_none())
-                .map(|view| view.reason.clone()),
-            quarantines,
-        }
-    }
-}
-
-/// The word for where a component came from.
-fn origin_word(origin: &Origin) -> &'static str {
-    match origin {
-        Origin::Embedded => "embedded",
-        Origin::Directory(_) => "directory",
-        Origin::Uploaded => "uploaded",
-    }
 }
 
 fn describe_origin(origin: &Origin) -> String {
     match origin {
         Origin::Directory(path) => path.display().to_string(),
         Origin::Embedded | Origin::Uploaded => origin_word(origin).to_owned(),
-    }
-}
-
-/// The word for what a component exports.
-pub(super) fn world_word(world: World) -> &'static str {
-    match world {
-        World::Proto => "proto",
-        World::Full => "full",
     }
 }
 

@@ -2,21 +2,20 @@
 //!
 //! Invariant: a store of its own, on the file system of the real ones, that is deleted afterwards.
 
+use super::Drivers;
 use super::load::is_refusal;
-use crate::call::Call;
-use crate::engine::Engine;
-use crate::home::{Record, Syncing};
+use crate::disk::home::{Record, Syncing};
 use crate::layers::{LayerSet, Owner};
-use crate::scope::{Intent, Scope};
+use crate::store::{Call, Intent, Scope};
 use crate::{Error, LayerId, Result, driver_error};
 use mica_runtime::{Access, CreateOptions, Error as DriverError, Generation, LayerKind};
 use std::sync::Arc;
 
-impl Engine {
+impl Drivers<'_> {
     /// Lets a build make, mount and remove a layer, with the options of each store that it is to serve.
-    pub(super) fn probe(&self, generation: &Generation) -> Result<()> {
+    pub(super) fn probe(self, generation: &Generation) -> Result<()> {
         let driver = generation.description().name.clone();
-        let stores = self.all_stores();
+        let stores = self.engine.stores().all();
         let mut wanted: Vec<_> = stores
             .iter()
             .map(|store| &store.description)
@@ -41,19 +40,19 @@ impl Engine {
     }
 
     fn probe_with(
-        &self,
+        self,
         generation: &Generation,
         options: Vec<(String, String)>,
     ) -> std::result::Result<(), Failed> {
-        let scratch = self.scratch().map_err(Failed::Host)?;
+        let scratch = self.engine.stores().scratch().map_err(Failed::Host)?;
         let driver = generation.description().name.clone();
         let owner = Owner {
             store: "probe".to_owned(),
             driver,
             options,
         };
-        let layers =
-            LayerSet::open_scratch(owner, &scratch.path, &self.reaper).map_err(Failed::Host)?;
+        let layers = LayerSet::open_scratch(owner, &scratch.path, &self.engine.reaper)
+            .map_err(Failed::Host)?;
         let id = LayerId::parse("probe").map_err(Failed::Host)?;
         let probe = Probe {
             generation,
@@ -62,7 +61,7 @@ impl Engine {
         };
         let done = probe.run();
         drop(layers);
-        self.reaper.settle();
+        self.engine.reaper.settle();
         done
     }
 }

@@ -9,8 +9,8 @@
 use crate::Moment;
 use crate::view::QuarantineView;
 use mica_runtime::Limits;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Whose operation it is.
@@ -117,7 +117,7 @@ impl Quarantine {
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        self.record.lock()
     }
 
     /// Why an operation may not call the driver, if it may not.

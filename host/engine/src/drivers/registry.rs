@@ -4,8 +4,9 @@
 
 use super::Slot;
 use crate::{Error, Result};
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 /// The slots by name.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ impl Registry {
     /// # Errors
     /// [`Error::DriverExists`]: the original's rule for `Register`.
     pub(crate) fn add(&self, slot: Arc<Slot>) -> Result<()> {
-        let mut slots = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.0.write();
         if slots.contains_key(&slot.name) {
             return Err(Error::DriverExists(slot.name.clone()));
         }
@@ -30,7 +31,7 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownDriver`].
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Slot>> {
-        let slots = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let slots = self.0.read();
         let found = slots.get(name).cloned();
         found.ok_or_else(|| Error::UnknownDriver {
             driver: name.to_owned(),
@@ -40,11 +41,6 @@ impl Registry {
 
     /// All slots by name.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .cloned()
-            .collect()
+        self.0.read().values().cloned().collect()
     }
 }

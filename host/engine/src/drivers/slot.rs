@@ -2,18 +2,18 @@
 //!
 //! Invariant: whoever entered is counted on the build that it got, so a swap knows when the old one is idle.
 
+use super::active::{Active, Build};
 use super::gate::{Gate, Permit};
 use super::lent::Lent;
 use super::quarantine::{Quarantine, Subject};
-use crate::settings::Origin;
 use crate::view::QuarantineView;
-use crate::{Error, Moment, Result};
-use arc_swap::ArcSwap;
+use crate::{Error, Result};
+use arc_swap::ArcSwapOption;
 use mica_runtime::{CancelToken, ClientWait, Generation, Grants, Limits};
-use std::borrow::Cow;
-use std::collections::HashMap;
+use parking_lot::Mutex;
+use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an operation waits until others end; then the caller should know.
@@ -44,66 +44,10 @@ pub(crate) enum Flow {
     Stream,
 }
 
-/// A component, and where it came from.
-#[derive(Clone, Debug)]
-pub(crate) struct Build {
-    pub(crate) bytes: Cow<'static, [u8]>,
-    pub(crate) origin: Origin,
-    pub(crate) digest: String,
-}
-
-/// A build that runs.
-#[derive(Debug)]
-pub(crate) struct Active<G = Generation> {
-    pub(crate) generation: Arc<G>,
-    pub(crate) build: Build,
-    /// How often the slot was filled, this time included.
-    pub(crate) number: u64,
-    pub(crate) loaded: Moment,
-    running: Mutex<Running>,
-    idle: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Running {
-    next: u64,
-    tokens: HashMap<u64, CancelToken>,
-}
-
-impl<G> Active<G> {
-    pub(crate) fn new(generation: Arc<G>, build: Build, number: u64) -> Arc<Self> {
-        let (running, idle) = (Mutex::default(), Condvar::new());
-        Arc::new(Self {
-            generation,
-            build,
-            number,
-            loaded: Moment::now(),
-            running,
-            idle,
-        })
-    }
-
-    fn running(&self) -> MutexGuard<'_, Running> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Operations that run on it.
-    pub(crate) fn running_count(&self) -> u64 {
-        self.running().tokens.len() as u64
-    }
-
-    /// Waits until no operation runs on it; after `patience` the rest are cancelled. Says whether they ended by
-    /// themselves.
-    pub(crate) fn drain(&self, patience: Duration) -> bool {
-        let waited = self
-            .idle
-            .wait_timeout_while(self.running(), patience, |running| {
-                !running.tokens.is_empty()
-            });
-        let (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        running.tokens.values().for_each(CancelToken::cancel);
-        running.tokens.is_empty()
-    }
+/// Where a slot's first build comes from.
+pub(crate) trait Source<G = Generation>: Debug + Send {
+    /// Compiles it, or says why it cannot be had. It may be asked again.
+    fn load(&mut self) -> Result<Arc<Active<G>>>;
 }
 
 /// A driver's name with the build that runs under it.
@@ -111,7 +55,10 @@ impl<G> Active<G> {
 pub(crate) struct Slot<G = Generation> {
     pub(crate) name: String,
     pub(crate) grants: Grants,
-    active: ArcSwap<Active<G>>,
+    /// None until someone needs the driver, if it has to be compiled first.
+    active: ArcSwapOption<Active<G>>,
+    /// The lock is held while it loads.
+    source: Mutex<Option<Box<dyn Source<G>>>>,
     /// What a swap without a component goes back to; the lock is held during a swap.
     pub(crate) previous: Mutex<Option<Build>>,
     pub(crate) quarantine: Quarantine,
@@ -154,18 +101,13 @@ impl<G> Drop for Ticket<G> {
 }
 
 impl<G> Slot<G> {
-    /// A slot with its first build. `gates` bounds the operations of all drivers.
-    pub(crate) fn new(
-        name: &str,
-        grants: Grants,
-        active: Arc<Active<G>>,
-        limits: &Limits,
-        gates: &Gates,
-    ) -> Self {
+    /// A slot without a build. `gates` bounds the operations of all drivers.
+    pub(crate) fn new(name: &str, grants: Grants, limits: &Limits, gates: &Gates) -> Self {
         Self {
             name: name.to_owned(),
             grants,
-            active: ArcSwap::new(active),
+            active: ArcSwapOption::empty(),
+            source: Mutex::default(),
             previous: Mutex::default(),
             quarantine: Quarantine::new(limits),
             own_gate: Gate::new(limits.driver_operations),
@@ -176,22 +118,60 @@ impl<G> Slot<G> {
         }
     }
 
-    /// The build that runs.
-    pub(crate) fn active(&self) -> Arc<Active<G>> {
+    /// The same slot with its first build.
+    pub(crate) fn filled(self, active: Arc<Active<G>>) -> Self {
+        self.active.store(Some(active));
+        self
+    }
+
+    /// The same slot, whose first build is made when someone needs it.
+    pub(crate) fn fed_by(self, source: Box<dyn Source<G>>) -> Self {
+        *self.source.lock() = Some(source);
+        self
+    }
+
+    /// The build that runs. The first who needs it waits until it is compiled, and so do those who come meanwhile.
+    ///
+    /// # Errors
+    /// Why it cannot be had.
+    pub(crate) fn active(&self) -> Result<Arc<Active<G>>> {
+        if let Some(active) = self.loaded() {
+            return Ok(active);
+        }
+        let mut source = self.source.lock();
+        if let Some(active) = self.loaded() {
+            return Ok(active);
+        }
+        let Some(waiting) = source.as_mut() else {
+            return Err(Error::UnknownDriver {
+                driver: self.name.clone(),
+                known: Vec::new(),
+            });
+        };
+        let active = waiting.load()?;
+        self.active.store(Some(Arc::clone(&active)));
+        *source = None;
+        Ok(active)
+    }
+
+    /// The build that runs, if there is one yet.
+    pub(crate) fn loaded(&self) -> Option<Arc<Active<G>>> {
         self.active.load_full()
     }
 
-    /// Puts another build in its place; operations that run stay on theirs. Gives back the old one.
-    pub(crate) fn replace(&self, active: Arc<Active<G>>) -> Arc<Active<G>> {
-        let old = self.active.swap(active);
+    /// Puts another build in its place; operations that run stay on theirs.
+    pub(crate) fn replace(&self, active: Arc<Active<G>>) {
+        // Nothing that is being compiled may take the place afterwards.
+        let mut source = self.source.lock();
+        *source = None;
+        self.active.store(Some(active));
         self.quarantine.lift();
-        old
     }
 
     /// Begins an operation.
     ///
     /// # Errors
-    /// [`Error::Quarantined`], and [`Error::Overloaded`] when too many run for too long.
+    /// [`Error::Quarantined`]; why the first build cannot be had; [`Error::Overloaded`] when too many run for too long.
     pub(crate) fn enter(
         &self,
         subject: Subject<'_>,
@@ -206,6 +186,8 @@ impl<G> Slot<G> {
                 reason: view.reason,
             });
         }
+        // Before anything is taken that others wait for: it may have to be compiled.
+        self.active()?;
         let stream = match flow {
             Flow::None => None,
             Flow::Stream => Some([
@@ -218,7 +200,7 @@ impl<G> Slot<G> {
         let gates = [&self.own_gate, &self.gates.operations].map(Arc::clone);
         let permits = Lent::take(gates, PATIENCE).ok_or_else(overloaded)?;
         self.operations.fetch_add(1, Ordering::Relaxed);
-        let (active, key) = self.register(cancel);
+        let (active, key) = self.register(cancel)?;
         Ok(Ticket {
             active,
             key,
@@ -229,16 +211,16 @@ impl<G> Slot<G> {
 
     /// Counts an operation on the active build. One that was swapped out meanwhile is left again, or its drain
     /// could have ended without us.
-    fn register(&self, cancel: &CancelToken) -> (Arc<Active<G>>, u64) {
+    fn register(&self, cancel: &CancelToken) -> Result<(Arc<Active<G>>, u64)> {
         loop {
-            let active = self.active();
+            let active = self.active()?;
             let mut running = active.running();
             let key = running.next;
             running.next += 1;
             running.tokens.insert(key, cancel.clone());
-            if Arc::ptr_eq(&active, &self.active()) {
+            if Arc::ptr_eq(&active, &self.active()?) {
                 drop(running);
-                return (active, key);
+                return Ok((active, key));
             }
             running.tokens.remove(&key);
         }
@@ -269,6 +251,8 @@ fn stream_permit(gate: &Arc<Gate>, limit: &str) -> Result<Permit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Origin;
+    use std::borrow::Cow;
 
     fn active(name: &'static str, number: u64) -> Arc<Active<&'static str>> {
         let build = Build {
@@ -283,10 +267,10 @@ mod tests {
         Slot::new(
             "test",
             Grants::standard(),
-            active("old", 1),
             &Limits::default(),
             &Gates::new(&Limits::default()),
         )
+        .filled(active("old", 1))
     }
 
     fn enter(slot: &Slot<&'static str>, cancel: &CancelToken) -> Result<Ticket<&'static str>> {
@@ -302,10 +286,14 @@ mod tests {
     fn a_running_operation_keeps_its_build_and_the_next_gets_the_new_one() {
         let slot = slot();
         let before = enter(&slot, &CancelToken::default()).unwrap();
-        let old = slot.replace(active("new", 2));
+        let old = slot.active().unwrap();
+        slot.replace(active("new", 2));
         let after = enter(&slot, &CancelToken::default()).unwrap();
         assert_eq!((*before.generation(), *after.generation()), ("old", "new"));
-        assert_eq!((old.running_count(), slot.active().running_count()), (1, 1));
+        assert_eq!(
+            (old.running_count(), slot.active().unwrap().running_count()),
+            (1, 1)
+        );
     }
 
     #[test]
@@ -313,7 +301,8 @@ mod tests {
         let slot = slot();
         let cancel = CancelToken::default();
         let running = enter(&slot, &cancel).unwrap();
-        let old = slot.replace(active("new", 2));
+        let old = slot.active().unwrap();
+        slot.replace(active("new", 2));
         std::thread::scope(|scope| {
             let drained = scope.spawn(|| old.drain(Duration::from_secs(20)));
             drop(running);
@@ -327,11 +316,9 @@ mod tests {
         let slot = slot();
         let cancel = CancelToken::default();
         let _running = enter(&slot, &cancel).unwrap();
-        assert!(
-            !slot
-                .replace(active("new", 2))
-                .drain(Duration::from_millis(1))
-        );
+        let old = slot.active().unwrap();
+        slot.replace(active("new", 2));
+        assert!(!old.drain(Duration::from_millis(1)));
         assert!(cancel.is_cancelled());
     }
 
@@ -348,5 +335,40 @@ mod tests {
         slot.replace(active("new", 2));
         assert!(enter(&slot, &CancelToken::default()).is_ok());
         assert_eq!(slot.totals(), (1, 3));
+    }
+
+    /// Fails once, then gives a build.
+    #[derive(Debug)]
+    struct Flaky(Arc<AtomicU64>);
+
+    impl Source<&'static str> for Flaky {
+        fn load(&mut self) -> Result<Arc<Active<&'static str>>> {
+            match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => Err(Error::Cancelled),
+                _ => Ok(active("late", 1)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_build_is_made_once_when_it_is_needed_first() {
+        let asked = Arc::new(AtomicU64::new(0));
+        let empty = || {
+            let limits = Limits::default();
+            Slot::new("test", Grants::standard(), &limits, &Gates::new(&limits))
+        };
+        let slot = empty().fed_by(Box::new(Flaky(Arc::clone(&asked))));
+        assert!(slot.loaded().is_none());
+        assert!(enter(&slot, &CancelToken::default()).is_err());
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| enter(&slot, &CancelToken::default()).unwrap());
+            }
+        });
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        let unused = empty().fed_by(Box::new(Flaky(Arc::default())));
+        unused.replace(active("new", 2));
+        let entered = enter(&unused, &CancelToken::default()).unwrap();
+        assert_eq!(*entered.generation(), "new");
     }
 }

@@ -5,41 +5,34 @@
 //!
 //! Invariant: no operation sees two builds; of two swaps of one driver the second begins when the first is done.
 
-use super::load::{Loaded, world_word};
-use super::{Active, Build, Slot};
-use crate::engine::Engine;
+use super::active::{Active, Build};
+use super::load::Loaded;
+use super::view::world_word;
+use super::{Drivers, Slot};
+use crate::disk::files;
 use crate::event::News;
 use crate::settings::Origin;
 use crate::view::SwapReport;
-use crate::{Error, EventKind, Result, files};
+use crate::{Error, EventKind, Result};
 use mica_runtime::{CancelToken, Generation};
 use std::borrow::Cow;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-impl Engine {
-    /// Puts another build in a driver's place; without `bytes` the build before the last swap, or if there was none
-    /// the same again, read anew if it came from the drivers directory. Waits until operations of the old build
-    /// have ended; what is not done by then is cancelled. The build is kept for later starts.
-    ///
-    /// # Errors
-    /// [`Error::UnknownDriver`]; [`Error::DriverRejected`] when the component cannot be loaded, is another driver,
-    /// exports another world, imports more, or fails in a scratch store: the old build then goes on. [`Error::Cancelled`]
-    /// when that is asked before the component is compiled.
-    pub fn swap_driver(
-        &self,
+impl Drivers<'_> {
+    /// Puts another build in a driver's place.
+    pub(super) fn replace_build(
+        self,
         name: &str,
         bytes: Option<&[u8]>,
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
-        self.check_open()?;
-        let slot = self.registry.get(name)?;
-        let mut previous = slot.previous.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = slot.active();
+        let slot = self.engine.registry.get(name)?;
+        let mut previous = slot.previous.lock();
+        let old = slot.active()?;
         let (bytes, origin) = match bytes {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
             None => {
-                let most = self.runtime.limits().component_bytes;
+                let most = self.engine.runtime.limits().component_bytes;
                 source_again(previous.as_ref().unwrap_or(&old.build), most)?
             }
         };
@@ -55,10 +48,10 @@ impl Engine {
         if old_digest != new_digest {
             *previous = Some(old.build.clone());
         }
-        self.flip(&slot, (generation, build));
+        self.flip(&slot, &old, (generation, build));
         drop(previous);
         let running_on_old = old.running_count();
-        let drained = old.drain(self.settings.drain);
+        let drained = old.drain(self.engine.settings.drain);
         Ok(SwapReport {
             driver: name.to_owned(),
             old_digest,
@@ -70,23 +63,20 @@ impl Engine {
         })
     }
 
-    fn flip(&self, slot: &Slot, (generation, build): Loaded) {
-        let number = slot.active().number + 1;
-        let detail = format!("{} replaces {}", build.digest, slot.active().build.digest);
+    fn flip(self, slot: &Slot, old: &Active, (generation, build): Loaded) {
+        let number = old.number + 1;
+        let detail = format!("{} replaces {}", build.digest, old.build.digest);
         slot.replace(Active::new(generation, build, number));
-        self.bus.tell(
+        self.engine.bus.tell(
             News::new(EventKind::DriverSwapped)
                 .driver(&slot.name)
                 .detail(detail),
         );
-        for store in self.stores_of(&slot.name) {
-            // A store that the old build could not serve may be one for the new.
-            let _ready = self.make_ready(&store);
-        }
+        self.try_stores_again(&slot.name);
     }
 
     /// What a build must have in common with the one that it replaces. Its name was checked when it was loaded.
-    fn check_successor(&self, slot: &Slot, old: &Generation, new: &Generation) -> Result<()> {
+    fn check_successor(self, slot: &Slot, old: &Generation, new: &Generation) -> Result<()> {
         let (had, has) = (world_word(old.world()), world_word(new.world()));
         if had != has {
             return Err(Error::DriverRejected {
@@ -94,7 +84,7 @@ impl Engine {
                 remedy: "build it for the same world".to_owned(),
             });
         }
-        let is_approved = self.settings.grants.contains_key(&slot.name);
+        let is_approved = self.engine.settings.grants.contains_key(&slot.name);
         // Only interfaces of the host are granted; what else a component imports is there for everyone and inert.
         let mut wanted = new
             .imports()

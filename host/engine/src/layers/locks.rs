@@ -7,8 +7,9 @@
 //! Invariant: the mutex is held for a few map operations, never while anyone works or sleeps.
 
 use crate::LayerId;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What can be locked. The order of the variants is the order of locking.
@@ -101,7 +102,7 @@ impl Locks {
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Key, Queue>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock()
     }
 
     /// Waits for one lock; says whether it was got.
@@ -133,10 +134,7 @@ impl Locks {
                 queue.tell();
                 return false;
             }
-            queues = changed
-                .wait_timeout(queues, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            changed.wait_for(&mut queues, left);
         }
     }
 

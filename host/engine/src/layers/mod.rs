@@ -1,11 +1,26 @@
-//! The layers of a store in memory, and who may work on which at a time.
+//! The layers of a store: what can be done with them, what is known of them in memory, and who may work on which at a time.
+//!
+//! Begin with `store.rs`.
 //!
 //! Invariant: no call costs more for a store of a hundred thousand layers than for one of ten.
+
+mod store;
+
+mod apply;
+mod compare;
+mod create;
+mod left_out;
+mod metadata;
+mod places;
+mod remove;
+mod usage;
 
 mod locks;
 mod set;
 mod table;
 
+pub(crate) use create::NewLayer;
 pub(crate) use locks::{Held, Key, Locks, Mode};
 pub(crate) use set::{LayerSet, Owner};
+pub use store::LayerStore;
 pub(crate) use table::{Entry, Facts, Table};

@@ -4,18 +4,19 @@
 //! the store decide, not this.
 
 use super::{Entry, Table};
-use crate::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
-use crate::rows::Rows;
+use crate::disk::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
+use crate::disk::rows::Rows;
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Failure, Feature, Support};
 use mica_sys::btrfs::{self, Quota};
 use mica_sys::{Name, filesystem};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// The layers of a store, with what a driver is told of the store.
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl LayerSet {
 
     /// The table, for a short look.
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 
     /// The home.
@@ -250,7 +251,7 @@ impl LayerSet {
                 .find(|(probed, _)| *probed == feature)
                 .map(|(_, support)| support.clone())
         };
-        if let Some(support) = known(&self.probes.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if let Some(support) = known(&self.probes.lock()) {
             return Ok(support);
         }
         let top = self.home.layout().top();
@@ -282,10 +283,7 @@ impl LayerSet {
                 return Err(Failure::from_io("probe the home's file system", &error));
             }
         };
-        self.probes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((feature, support.clone()));
+        self.probes.lock().push((feature, support.clone()));
         Ok(support)
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Invariant: `children` of a layer are exactly the layers whose `parent` it is; `depth` is the length of its chain.
 
-use crate::LayerId;
-use crate::home::Record;
+use crate::disk::home::Record;
+use crate::{Error, LayerId, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -183,6 +183,20 @@ impl Table {
             if orphans.is_empty() {
                 self.orphans.remove(&parent);
             }
+        }
+    }
+}
+
+impl Facts {
+    /// Refuses a layer that others are built on.
+    pub(crate) fn check_childless(&self) -> Result<()> {
+        match &self.child {
+            Some(child) => Err(Error::HasChildren {
+                layer: self.record.id.as_str().to_owned(),
+                child: child.as_str().to_owned(),
+                children: self.children,
+            }),
+            None => Ok(()),
         }
     }
 }

@@ -10,12 +10,15 @@
 //! Invariant: the state is written before a mount is attached, so a mount without state is no one's.
 
 mod holders;
+mod mount;
 mod place;
 mod recover;
+mod release;
 mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod unmount;
 
 pub(crate) use holders::holder;
 pub(crate) use place::{Place, Unmounted};

@@ -4,7 +4,7 @@
 
 use super::State;
 use super::state::boot_id;
-use crate::files;
+use crate::disk::files;
 use mica_sys::mount::{DetachedMount, Unmount, mount_id, unmount};
 use mica_sys::{Name, errno, node};
 use std::fs::File;

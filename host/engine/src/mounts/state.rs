@@ -2,7 +2,8 @@
 //!
 //! Invariant: a state counts only within the boot that it was written in.
 
-use crate::{LayerId, files, settings::Durability, words};
+use crate::disk::files;
+use crate::{LayerId, settings::Durability, words};
 use mica_runtime::Access;
 use serde::{Deserialize, Serialize};
 use std::io;

@@ -5,8 +5,8 @@
 use super::State;
 use crate::LayerId;
 use mica_runtime::Access;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The mounts of a store.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Mounts {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<LayerId, State>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// How a layer is mounted.

@@ -7,15 +7,15 @@
 //!
 //! Invariant: a name leads to one directory as long as its layer exists; what is in the directory can be made anew.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use crate::files;
+use crate::disk::files;
 use mica_sys::Name;
 
 /// Their directory in a home.
@@ -48,7 +48,7 @@ impl Links {
 
     /// The short path of a directory in the room of a layer.
     pub(super) fn path(&self, number: u64, directory: &Name) -> io::Result<PathBuf> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock();
         let key = (number, directory.clone());
         if let Some(name) = made.get(&key) {
             return Ok(self.directory.join(name));
@@ -76,7 +76,7 @@ impl Links {
 
     /// Removes the names of a layer that is gone.
     pub(crate) fn forget(&self, number: u64) {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock();
         made.retain(|(of, _), name| {
             if *of == number {
                 // What stays leads nowhere, and the next start removes it.

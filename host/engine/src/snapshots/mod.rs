@@ -1,11 +1,11 @@
-//! Snapshots: layers under the names of a container runtime that mounts for itself.
+//! Snapshots: layers under the names of a container runtime that mounts for itself. What can be done with them is in `store.rs`.
 //!
 //! A snapshot is a row. An active one, and a view of nothing, has a layer of its own; a view of a
 //! committed snapshot is that snapshot's layer, read-only. The layer's id is the engine's: a key is data, of any
 //! bytes.
 //!
 //! ```text
-//! <store>/rows.sqlite   the rows: see [`crate::rows`]
+//! <store>/rows.sqlite   the rows: see [`crate::disk::rows`]
 //! <store>/l/<name>      short names of layers' directories: see `links`; a store that has it is one of snapshots
 //! ```
 //!
@@ -20,35 +20,48 @@
 //! Invariant: the rows are the truth about snapshots and their layers as long as they can be read; a layer of a store with
 //! snapshots is changed by no one else.
 
+mod store;
+
+mod change;
+mod commit;
+mod look;
+mod prepare;
+mod rebase;
+mod unpack;
+
 mod links;
 mod mapping;
 mod mounts;
 mod recover;
 mod remover;
+mod send;
 mod snapshot;
 mod table;
 mod view;
 
 pub use mapping::IdMapping;
-pub(crate) use mounts::synthesize;
-pub(crate) use remover::Remover;
 pub use snapshot::{
     CommitRequest, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
     SnapshotUsage,
 };
-pub(crate) use snapshot::{check_key, check_labels};
-pub(crate) use table::{Change, Entry};
-pub(crate) use view::{CheckedView, RoomDirectory, Shape, ViewRules};
+pub use store::SnapshotStore;
+pub(crate) use view::{CheckedView, ViewRules};
 
-use crate::home::{Described, Purpose, Record, Row};
+use crate::disk::files;
+use crate::disk::home::{Described, Purpose, Record, Row};
+use crate::disk::rows::{After, Loaded, RowChange, Rows};
 use crate::layers::LayerSet;
-use crate::rows::{After, Loaded, RowChange, Rows};
-use crate::{Error, LayerId, Result, SafeText, files};
+use crate::{Error, LayerId, Result, SafeText};
 use links::Links;
+use mounts::synthesize;
+use parking_lot::{RwLock, RwLockReadGuard};
+use remover::Remover;
+use snapshot::{check_key, check_labels};
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard};
-use table::Table;
+use std::sync::{Arc, OnceLock};
+use table::{Change, Entry, Table};
+pub(crate) use view::{RoomDirectory, Shape};
 
 /// The snapshots of a store.
 #[derive(Debug)]
@@ -57,7 +70,7 @@ pub(crate) struct Snapshots {
     layers: Arc<LayerSet>,
     table: RwLock<Table>,
     links: Links,
-    remover: Arc<Remover>,
+    remover: Remover,
     /// Whether layers of the driver are directories that overlays stack; known once that was asked.
     pub(crate) stacks: OnceLock<bool>,
 }
@@ -125,7 +138,7 @@ impl Snapshots {
             layers: Arc::clone(layers),
             table: RwLock::new(Table::load(found.rows.into_values().collect())),
             links,
-            remover: Arc::new(Remover::default()),
+            remover: Remover::default(),
             stacks: OnceLock::new(),
         };
         if found.restored > 0 {
@@ -213,7 +226,7 @@ impl Snapshots {
 
     /// The table, for a short look.
     pub(crate) fn table(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
+        self.table.read()
     }
 
     /// A snapshot.
@@ -257,7 +270,7 @@ impl Snapshots {
     pub(crate) fn change(&self, changes: &[Change], after: After) -> Result<()> {
         let rows: Result<Vec<_>> = changes.iter().map(Change::rows).collect();
         self.rows().commit(rows?.concat(), after)?;
-        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write();
         for change in changes {
             table.apply(change);
         }
@@ -283,7 +296,7 @@ impl Snapshots {
     }
 
     /// What removes layers whose rows are gone.
-    pub(crate) fn remover(&self) -> &Arc<Remover> {
+    pub(crate) fn remover(&self) -> &Remover {
         &self.remover
     }
 
@@ -315,12 +328,6 @@ impl Change {
 
 fn unwritable(error: serde_json::Error) -> Error {
     Error::io("write a snapshot as JSON", error.into())
-}
-
-impl Drop for Snapshots {
-    fn drop(&mut self) {
-        self.remover.end();
-    }
 }
 
 /// A key as an error may repeat it: printable, and not longer than keys that people read.

@@ -17,7 +17,7 @@
 
 use super::{Change, LayerPlace, Snapshot, shown};
 use crate::LayerId;
-use crate::home::Purpose;
+use crate::disk::home::Purpose;
 use crate::layers::{Entry, LayerSet};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 //! Invariant: data only; keys, names and labels are any UTF-8.
 
 use super::{IdMapping, shown};
-use crate::home::Record;
+use crate::disk::home::Record;
 use crate::layers::Facts;
 use crate::{Error, LayerId, Moment, Result, words};
 use mica_runtime::LayerKind;

@@ -162,6 +162,17 @@ fn attached(room: BorrowedFd<'_>, most_bytes: usize) -> Result<OwnedFd, Failure>
     }
 }
 
+/// Whether a room has an archive that was kept, with an index or without.
+///
+/// # Errors
+/// What looking says.
+pub fn is_kept(room: BorrowedFd<'_>) -> io::Result<bool> {
+    match node::open_directory(room, &named(SEALED)?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => found.map(|_| true),
+    }
+}
+
 /// Takes away the image that is attached in a room, if one is. Whoever uses it keeps it.
 ///
 /// # Errors

@@ -109,6 +109,11 @@ impl Cache {
         &self.path
     }
 
+    /// Whether there is something under a key, whatever its state.
+    pub(super) fn has(&self, key: &str) -> bool {
+        name(key).is_ok_and(|name| node::open_regular(self.directory.as_fd(), &name).is_ok())
+    }
+
     /// Looks a component up. A file that is damaged is removed, so that the component is compiled anew.
     pub(super) fn find(&self, key: &str) -> Option<Prepared> {
         match self.read(key) {

@@ -87,6 +87,7 @@ impl Generation {
             .delete(sink)
             .map_err(|error| Error::runtime("end the archive", error))?;
         check_written(&report, &sink)?;
+        let is_kept = sink.written().entries.is_none();
         sink.finish().map_err(|error| match error {
             HostError::Failure(failure) => Error::Host {
                 doing: "end the archive".into(),
@@ -99,6 +100,7 @@ impl Generation {
             archive_bytes: report.archive_bytes,
             left_out_count: report.left_out_count,
             first_left_out: in_words(&report.first_left_out),
+            is_kept,
         })
     }
 

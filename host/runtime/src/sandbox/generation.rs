@@ -63,6 +63,8 @@ pub struct DiffReport {
     pub left_out_count: u64,
     /// The first of them, in words.
     pub first_left_out: Vec<String>,
+    /// Whether the host sent it by itself: an archive that was kept, byte for byte, with its digest compared.
+    pub is_kept: bool,
 }
 
 /// What applying an archive did.

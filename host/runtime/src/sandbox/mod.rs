@@ -110,6 +110,13 @@ impl Runtime {
         }))
     }
 
+    /// Whether loading a component takes what was compiled before.
+    #[must_use]
+    pub fn is_compiled(&self, bytes: &[u8]) -> bool {
+        let key = || cache::key(&self.engine, bytes, &self.limits);
+        self.cache.as_ref().is_some_and(|cache| cache.has(&key()))
+    }
+
     /// Has a component checked and compiled (or finds what came of it in the cache), links it with what is granted, and asks it
     /// what it is. This process looks at nothing of it but its size before the compiler has said yes.
     ///

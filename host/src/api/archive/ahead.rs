@@ -117,7 +117,7 @@ impl Summed {
 }
 
 /// The digits of a digest.
-fn hex(digest: Sha256) -> String {
+pub(in crate::api) fn hex(digest: Sha256) -> String {
     let bytes = digest.finalize();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -7,8 +7,9 @@ use super::bound::{Bounded, Counted};
 use super::zstd::Frames;
 use crate::config::ApiLimits;
 use flate2::bufread::MultiGzDecoder;
+use parking_lot::Mutex;
 use std::io::{self, BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Bytes that are read at once from what is compressed.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -51,11 +52,11 @@ pub(in crate::api) struct Fault(Arc<Mutex<Option<io::Error>>>);
 impl Fault {
     /// Takes what went wrong.
     pub(in crate::api) fn take(&self) -> Option<io::Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 
     fn note(&self, error: &io::Error) {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.0.lock();
         noted.get_or_insert_with(|| io::Error::new(error.kind(), error.to_string()));
     }
 }

@@ -14,9 +14,11 @@ mod decode;
 pub(in crate::api) mod transfer;
 mod zstd;
 
-pub(in crate::api) use ahead::ahead;
+pub(in crate::api) use ahead::{ahead, hex};
 pub(in crate::api) use decode::{Coding, Inflating, Wanted, decode};
 pub(in crate::api) use transfer::Target;
 
-use bridge::{bridge, drain};
+pub(in crate::api) use bridge::bridge;
+
+use bridge::drain;
 use decode::Fault;

@@ -45,7 +45,9 @@ pub(in crate::api) async fn diff(
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || {
-        let written = engine.diff(&store, &request, sink, token);
+        let written = engine
+            .store(&store)
+            .and_then(|store| store.diff(&request, sink, token));
         ticket.end(written, |report| Some(report.clone())).map(drop)
     };
     let result = dispatch(work);
@@ -75,7 +77,10 @@ pub(in crate::api) async fn apply(
     let (reader, fault) = decode(reader, wanted, Inflating::Ahead, limits);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let work = move || engine.apply(&store, &id, form, Source::from_reader(reader), token);
+    let work = move || {
+        let source = Source::from_reader(reader);
+        engine.layers(&store)?.apply(&id, form, source, token)
+    };
     let mut result = dispatch(work);
     let outcome = tokio::select! {
         outcome = &mut result => outcome,

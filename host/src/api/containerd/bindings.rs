@@ -16,10 +16,28 @@ pub(super) mod containerd {
         tonic::include_proto!("containerd.types");
     }
     pub(in super::super) mod services {
+        pub(in super::super::super) mod content {
+            pub(in super::super::super::super) mod v1 {
+                //! The content service, as it is asked.
+                tonic::include_proto!("containerd.services.content.v1");
+            }
+        }
         pub(in super::super::super) mod diff {
             pub(in super::super::super::super) mod v1 {
                 //! The diff service.
                 tonic::include_proto!("containerd.services.diff.v1");
+            }
+        }
+        pub(in super::super::super) mod introspection {
+            pub(in super::super::super::super) mod v1 {
+                //! The introspection service, as it is asked.
+                tonic::include_proto!("containerd.services.introspection.v1");
+            }
+        }
+        pub(in super::super::super) mod leases {
+            pub(in super::super::super::super) mod v1 {
+                //! The lease service, as it is asked.
+                tonic::include_proto!("containerd.services.leases.v1");
             }
         }
         pub(in super::super::super) mod snapshots {

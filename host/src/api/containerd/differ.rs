@@ -10,17 +10,22 @@
 use super::bindings::containerd::services::diff::v1 as wire;
 use super::bindings::containerd::services::diff::v1::diff_server::Diff;
 use super::bindings::containerd::types::{Descriptor, Mount};
+use super::blobs::Found;
 use super::message::{REFERENCE, mounts};
 use super::service::Service;
 use super::status::invalid;
-use crate::api::archive::{Inflating, Wanted, ahead, decode};
+use crate::api::archive::{Inflating, Wanted, ahead, bridge, decode};
 use mica_engine::{Blob, Error, SafeText, Snapshot, Source};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 
+/// How long containerd may be silent within a blob.
+const IDLE: Duration = Duration::from_secs(60);
+
 /// The media type of an archive that is not compressed.
-const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(super) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 /// Layers that registries have, without what is said of their compression: that is seen from their first bytes.
 const LAYERS: [&str; 4] = [
     TAR,
@@ -48,30 +53,20 @@ impl Diff for Service {
             let digest = SafeText::label(&descriptor.digest);
             Status::unimplemented(format!("content `{digest}`: only sha256 is checked here"))
         })?;
-        let (root, limits) = (self.content_root.clone(), self.archive.clone());
-        let unpacked = self.long(move |engine, store, cancel| {
-            let doing = format!("unpack `{}` into snapshot `{key}`", descriptor.digest);
-            let blob = told.open(&root).map_err(|source| Error::Io {
-                doing: format!(
-                    "{doing}: look for it in containerd's content store `{}` (`containerd.content_root`)",
-                    root.display()
-                ),
-                source,
-            })?;
-            let (reader, fault) = decode(blob, Wanted::Found, Inflating::Here, &limits);
-            let threads = |source| Error::Io {
-                doing: doing.clone(),
-                source,
-            };
-            let (reader, sum) = ahead(reader).map_err(threads)?;
-            let source = Source::from_reader(Box::new(reader));
-            let done = engine.unpack_snapshot(store, &key, source, cancel.clone());
-            if let Err(error) = done {
-                return Err(explained(error, &doing, fault.take()));
+        let shown = SafeText::label(&key);
+        let doing = format!("unpack `{}` into snapshot `{shown}`", descriptor.digest);
+        let found = self.blobs.find((&told, &descriptor.digest), &key, &doing);
+        let found = self.in_time(self.limits.call(), found).await??;
+        let (digest, size) = match found {
+            Found::File(blob) => self.unpack(key, blob, doing).await?,
+            Found::Stream(mut body) => {
+                let (feeder, reader) = bridge(IDLE);
+                let unpacked = self.unpack(key, told.check(reader), doing);
+                // The feeder ends when the last piece is taken, or no one takes any.
+                let ((), unpacked) = tokio::join!(feeder.feed(&mut body), unpacked);
+                unpacked?
             }
-            sum.wait().map_err(threads)
-        });
-        let (digest, size) = unpacked.await?;
+        };
         let applied = Descriptor {
             media_type: TAR.to_owned(),
             digest: format!("sha256:{digest}"),
@@ -84,11 +79,11 @@ impl Diff for Service {
 
     async fn diff(
         &self,
-        _request: Request<wire::DiffRequest>,
+        request: Request<wire::DiffRequest>,
     ) -> Result<Response<wire::DiffResponse>, Status> {
-        Err(Status::unimplemented(
-            "differences are made by containerd's walking differ",
-        ))
+        let diff = self.compare(request.into_inner());
+        let diff = self.in_time(self.limits.work(), diff).await??;
+        Ok(Response::new(wire::DiffResponse { diff: Some(diff) }))
     }
 }
 
@@ -98,13 +93,38 @@ impl Service {
         let not_ours =
             || Status::unimplemented("these mounts are of no snapshot of Mica that is unpacked");
         let directory = asked.last().and_then(own_directory).ok_or_else(not_ours)?;
-        let found = self.quick(move |engine, store| engine.snapshot_in(store, &directory));
+        let found = self.quick(move |store| store.active_in(&directory));
         let (snapshot, told) = found.await?.ok_or_else(not_ours)?;
         // A container runs in other active snapshots, and must not find its files exchanged.
         if !is_extraction(&snapshot) || mounts(&told) != asked {
             return Err(not_ours());
         }
         Ok(snapshot.key.clone())
+    }
+
+    /// Unpacks a blob. Answers the digits and the size of the archive without its compression.
+    async fn unpack(
+        &self,
+        key: String,
+        blob: impl Read + Send + 'static,
+        doing: String,
+    ) -> Result<(String, u64), Status> {
+        let limits = self.archive.clone();
+        let unpacked = self.long(move |store, cancel| {
+            let (reader, fault) = decode(blob, Wanted::Found, Inflating::Here, &limits);
+            let threads = |source| Error::Io {
+                doing: doing.clone(),
+                source,
+            };
+            let (reader, sum) = ahead(reader).map_err(threads)?;
+            let source = Source::from_reader(Box::new(reader));
+            let done = store.unpack(&key, source, cancel.clone());
+            if let Err(error) = done {
+                return Err(explained(error, &doing, fault.take()));
+            }
+            sum.wait().map_err(threads)
+        });
+        unpacked.await
     }
 }
 

@@ -5,13 +5,19 @@
 //!
 //! Invariant: parses, calls the engine, prints; a call of the engine that may wait has a deadline, and delays no other.
 
+mod authority;
 mod bindings;
+mod blobs;
+mod compare;
 mod differ;
 mod filter;
 mod message;
 mod metered;
+mod peer;
 mod service;
 mod status;
+
+pub(crate) use authority::AnyAuthority;
 
 use crate::api::dispatch::{DEFECT, caught};
 use crate::api::share::Full;

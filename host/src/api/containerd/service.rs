@@ -4,6 +4,7 @@
 
 use super::bindings::containerd::services::snapshots::v1 as wire;
 use super::bindings::containerd::services::snapshots::v1::snapshots_server::Snapshots;
+use super::blobs::Blobs;
 use super::filter::Filters;
 use super::message::{Pages, REFERENCE, asked, change, info, mounts, some};
 use super::status::{invalid, status};
@@ -11,7 +12,9 @@ use crate::api::call;
 use crate::api::refusal::Refusal;
 use crate::api::stream::CancelOnDrop;
 use crate::config::{ApiLimits, Containerd, ContainerdLimits, Content};
-use mica_engine::{CancelToken, CommitRequest, Engine, LabelChange, Result as EngineResult};
+use mica_engine::{
+    CancelToken, CommitRequest, Engine, LabelChange, Result as EngineResult, SnapshotStore,
+};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,11 +23,14 @@ use tonic::{Request, Response, Status};
 /// Answers containerd from one store.
 #[derive(Clone, Debug)]
 pub(super) struct Service {
-    engine: Arc<Engine>,
-    store: Arc<str>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) store: Arc<str>,
     content: Content,
-    limits: ContainerdLimits,
-    pub(super) content_root: Arc<Path>,
+    pub(super) limits: ContainerdLimits,
+    /// Where blobs lie.
+    pub(super) blobs: Arc<Blobs>,
+    /// containerd's own socket.
+    pub(super) address: Option<Arc<Path>>,
     /// Limits of archives.
     pub(super) archive: ApiLimits,
 }
@@ -38,25 +44,35 @@ impl Service {
             store: Arc::from(settings.store.as_str()),
             content: settings.content,
             limits: settings.limits,
-            content_root: Arc::from(settings.content_root.as_path()),
+            blobs: Arc::new(Blobs::new(settings)),
+            address: settings.address.as_deref().map(Arc::from),
             archive: archive.clone(),
         }
+    }
+
+    /// Looks at what is in memory, on this thread.
+    fn look<T>(
+        &self,
+        look: impl FnOnce(&SnapshotStore<'_>) -> EngineResult<T>,
+    ) -> Result<T, Status> {
+        let found = self.engine.snapshots(&self.store);
+        let found = found.and_then(|store| look(&store));
+        found.map_err(|error| status(&error))
     }
 
     /// Calls the engine for something that reads or writes rows.
     pub(super) async fn quick<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Engine, &str) -> EngineResult<T> + Send + 'static,
+        work: impl FnOnce(&SnapshotStore<'_>) -> EngineResult<T> + Send + 'static,
     ) -> Result<T, Status> {
         let limit = self.limits.call();
-        self.call(limit, |engine, store, _| work(engine, store))
-            .await
+        self.call(limit, |store, _| work(store)).await
     }
 
     /// Calls the engine for something that copies, walks or deletes trees.
     pub(super) async fn long<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Engine, &str, &CancelToken) -> EngineResult<T> + Send + 'static,
+        work: impl FnOnce(&SnapshotStore<'_>, &CancelToken) -> EngineResult<T> + Send + 'static,
     ) -> Result<T, Status> {
         self.call(self.limits.work(), work).await
     }
@@ -64,28 +80,38 @@ impl Service {
     async fn call<T: Send + 'static>(
         &self,
         limit: Duration,
-        work: impl FnOnce(&Engine, &str, &CancelToken) -> EngineResult<T> + Send + 'static,
+        work: impl FnOnce(&SnapshotStore<'_>, &CancelToken) -> EngineResult<T> + Send + 'static,
     ) -> Result<T, Status> {
         let store = Arc::clone(&self.store);
         let cancel = CancelOnDrop::default();
         let token = cancel.token();
         let running = call::call(Arc::clone(&self.engine), move |engine| {
-            work(engine, &store, &token)
+            work(&engine.snapshots(&store)?, &token)
         });
-        match tokio::time::timeout(limit, running).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(Refusal::Engine(error))) => Err(status(&error)),
-            Ok(Err(Refusal::Request(error))) => Err(Status::internal(error.to_string())),
-            Err(_) => {
+        match self.in_time(limit, running).await? {
+            Ok(done) => Ok(done),
+            Err(Refusal::Engine(error)) => Err(status(&error)),
+            Err(Refusal::Request(error)) => Err(Status::internal(error.to_string())),
+        }
+    }
+
+    /// Waits for an answer, up to a limit.
+    pub(super) async fn in_time<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Status> {
+        tokio::time::timeout(limit, answer)
+            .await
+            .map_err(|_elapsed| {
                 let text = format!("store `{}` did not answer within {limit:?}", self.store);
                 tracing::warn!(
                     store = &*self.store,
                     ?limit,
                     "a call of containerd takes too long"
                 );
-                Err(Status::deadline_exceeded(text))
-            }
-        }
+                Status::deadline_exceeded(text)
+            })
     }
 }
 
@@ -108,8 +134,7 @@ impl Snapshots for Service {
             let reference = request.labels.get_key_value(REFERENCE);
             request.unless_held = reference.map(|(name, value)| (name.clone(), value.clone()));
         }
-        let made =
-            self.long(|engine, store, cancel| engine.prepare_snapshot(store, request, cancel));
+        let made = self.long(|store, cancel| store.prepare(request, cancel));
         let mounts = mounts(&made.await?);
         Ok(Response::new(wire::PrepareSnapshotResponse { mounts }))
     }
@@ -125,18 +150,18 @@ impl Snapshots for Service {
             ..
         } = request.into_inner();
         let request = asked(key, parent, labels)?;
-        let made = self.long(|engine, store, cancel| engine.view_snapshot(store, request, cancel));
+        let made = self.long(|store, cancel| store.view(request, cancel));
         let mounts = mounts(&made.await?);
         Ok(Response::new(wire::ViewSnapshotResponse { mounts }))
     }
 
     async fn mounts(&self, request: Request<wire::MountsRequest>) -> Answer<wire::MountsResponse> {
         let key = request.into_inner().key;
-        let known = self.engine.known_mounts(&self.store, &key);
-        let told = match known.map_err(|error| status(&error))? {
+        let known = self.look(|store| store.known_mounts(&key))?;
+        let told = match known {
             Some(mounts) => mounts,
             None => {
-                let told = self.quick(move |engine, store| engine.snapshot_mounts(store, &key));
+                let told = self.quick(move |store| store.mounts(&key));
                 told.await?
             }
         };
@@ -158,14 +183,13 @@ impl Snapshots for Service {
             parent: some(parent),
             labels,
         };
-        let done =
-            self.long(|engine, store, cancel| engine.commit_snapshot(store, request, cancel));
+        let done = self.long(|store, cancel| store.commit(request, cancel));
         done.await.map(Response::new)
     }
 
     async fn remove(&self, request: Request<wire::RemoveSnapshotRequest>) -> Answer<()> {
         let key = request.into_inner().key;
-        let done = self.quick(move |engine, store| engine.remove_snapshot(store, &key));
+        let done = self.quick(move |store| store.remove(&key));
         done.await.map(Response::new)
     }
 
@@ -174,8 +198,8 @@ impl Snapshots for Service {
         request: Request<wire::StatSnapshotRequest>,
     ) -> Answer<wire::StatSnapshotResponse> {
         let key = request.into_inner().key;
-        let found = self.engine.snapshot(&self.store, &key);
-        let info = Some(info(&*found.map_err(|error| status(&error))?));
+        let found = self.look(|store| store.get(&key))?;
+        let info = Some(info(&found));
         Ok(Response::new(wire::StatSnapshotResponse { info }))
     }
 
@@ -188,10 +212,9 @@ impl Snapshots for Service {
             return Err(Status::invalid_argument("an update without a snapshot"));
         };
         // Whether there is such a snapshot comes before what is asked of it, as with containerd's own.
-        let found = self.engine.snapshot(&self.store, &name);
-        found.map_err(|error| status(&error))?;
+        self.look(|store| store.get(&name))?;
         let change: LabelChange = change(&name, labels, request.update_mask)?;
-        let changed = self.quick(move |engine, store| engine.label_snapshot(store, &name, change));
+        let changed = self.quick(move |store| store.label(&name, change));
         let info = Some(info(&*changed.await?));
         Ok(Response::new(wire::UpdateSnapshotResponse { info }))
     }
@@ -199,8 +222,8 @@ impl Snapshots for Service {
     async fn list(&self, request: Request<wire::ListSnapshotsRequest>) -> Answer<Self::ListStream> {
         let filters = Filters::parse(&request.into_inner().filters, self.limits);
         let filters = filters.map_err(|error| invalid(error.to_string()))?;
-        let found = self.quick(move |engine, store| {
-            let mut snapshots = engine.snapshots(store)?;
+        let found = self.quick(move |store| {
+            let mut snapshots = store.list();
             snapshots.retain(|snapshot| filters.match_snapshot(snapshot));
             Ok(snapshots)
         });
@@ -210,12 +233,11 @@ impl Snapshots for Service {
 
     async fn usage(&self, request: Request<wire::UsageRequest>) -> Answer<wire::UsageResponse> {
         let key = request.into_inner().key;
-        let known = self.engine.snapshot(&self.store, &key);
-        let usage = match known.map_err(|error| status(&error))?.usage {
+        let known = self.look(|store| store.get(&key))?;
+        let usage = match known.usage {
             Some(usage) => usage,
             None => {
-                let measured = self
-                    .long(move |engine, store, cancel| engine.snapshot_usage(store, &key, cancel));
+                let measured = self.long(move |store, cancel| store.usage(&key, cancel));
                 measured.await?
             }
         };
@@ -226,7 +248,7 @@ impl Snapshots for Service {
     }
 
     async fn cleanup(&self, _request: Request<wire::CleanupRequest>) -> Answer<()> {
-        let done = self.long(|engine, store, _| engine.clean_up_snapshots(store));
+        let done = self.long(|store, _| store.clean_up());
         done.await.map(Response::new)
     }
 }

@@ -1,51 +1,37 @@
-//! Errors on their way out: one table to gRPC's codes, as containerd's own snapshotters answer them.
+//! Errors on their way out: one table from classes to gRPC's codes, as containerd's own snapshotters answer them.
 //!
-//! Invariant: the match over the engine's errors is exhaustive. NotFound and AlreadyExists are said of snapshots and of
+//! Invariant: the match over the classes of the engine's errors is exhaustive. NotFound and AlreadyExists are said of snapshots and of
 //! nothing else: containerd takes them as facts about its own keys.
 
 use crate::api::refusal::told;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use mica_engine::{Error, SafeText};
+use mica_engine::{Class, Error, SafeText};
 use tonic::{Code, Status};
 
 /// The code of an engine's error.
 fn code(error: &Error) -> Code {
-    match error {
-        Error::UnknownSnapshot { .. } => Code::NotFound,
-        Error::SnapshotExists { .. } => Code::AlreadyExists,
-        Error::Invalid(_)
-        | Error::InvalidId { .. }
-        | Error::InvalidName { .. }
-        | Error::InvalidArchive(_) => Code::InvalidArgument,
-        Error::WrongSnapshotKind { .. }
-        | Error::SnapshotHasChildren { .. }
-        | Error::NoSnapshots(_)
-        | Error::HoldsSnapshots(_)
-        | Error::TooDeep { .. }
-        | Error::UnknownStore(_)
-        | Error::UnknownDriver { .. }
-        | Error::UnknownParent { .. }
-        | Error::LayerExists { .. }
-        | Error::StoreExists(_)
-        | Error::DriverExists(_)
-        | Error::HasChildren { .. }
-        | Error::Mounted { .. }
-        | Error::MountedOtherwise { .. }
-        | Error::NotMounted { .. }
-        | Error::NotSupported(_)
-        | Error::Prerequisites(_)
-        | Error::IncompatibleFs(_)
-        | Error::DriverRejected { .. } => Code::FailedPrecondition,
-        Error::UnknownLayer { .. } | Error::Corrupt { .. } => Code::DataLoss,
-        Error::NoSpace(_) | Error::LimitReached(_) => Code::ResourceExhausted,
-        Error::TimedOut(_) => Code::DeadlineExceeded,
-        Error::Cancelled => Code::Cancelled,
-        Error::Busy(_)
-        | Error::Overloaded(_)
-        | Error::Locked { .. }
-        | Error::Quarantined { .. } => Code::Unavailable,
-        Error::DriverFailed { .. } | Error::Io { .. } | Error::Sandbox(_) => Code::Internal,
+    match (error.class(), error) {
+        (_, Error::UnknownSnapshot { .. }) => Code::NotFound,
+        (_, Error::SnapshotExists { .. }) => Code::AlreadyExists,
+        // A snapshot without its layer.
+        (_, Error::UnknownLayer { .. }) => Code::DataLoss,
+        (_, Error::InvalidArchive(_)) => Code::InvalidArgument,
+        (Class::Invalid, _) => Code::InvalidArgument,
+        (
+            Class::NotFound
+            | Class::AlreadyExists
+            | Class::Precondition
+            | Class::NotSupported
+            | Class::Unacceptable,
+            _,
+        ) => Code::FailedPrecondition,
+        (Class::Damaged, _) => Code::DataLoss,
+        (Class::Exhausted, _) => Code::ResourceExhausted,
+        (Class::TimedOut, _) => Code::DeadlineExceeded,
+        (Class::Cancelled, _) => Code::Cancelled,
+        (Class::InUse | Class::Unavailable, _) => Code::Unavailable,
+        (Class::Internal, _) => Code::Internal,
     }
 }
 

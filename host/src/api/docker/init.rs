@@ -20,7 +20,7 @@ use super::{Answer, Shared, answer, call, done, read};
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Body;
 use axum::extract::State;
-use mica_engine::{Engine, Error, Release, StoreRequest, StoreView};
+use mica_engine::{Engine, Error, Pairs, Release, StoreRequest, StoreView};
 
 /// The option that names the driver; all others are the driver's.
 const DRIVER: &str = "mica.driver";
@@ -62,7 +62,7 @@ pub(super) async fn capabilities() -> Answer {
 /// `Status`: what `docker info` shows.
 pub(super) async fn status(State(shared): State<Shared>, body: Body) -> Answer {
     let _empty: Request = read(&shared, body).await?;
-    let view = call(&shared, |engine, store| engine.store(store)).await?;
+    let view = call(&shared, |engine, store| engine.store(store)?.describe()).await?;
     answer(&Reply {
         status: Some(shown(view)),
         ..Reply::default()
@@ -72,7 +72,8 @@ pub(super) async fn status(State(shared): State<Shared>, body: Body) -> Answer {
 /// `Cleanup`: dockerd ends, and no container runs any more.
 pub(super) async fn cleanup(State(shared): State<Shared>, body: Body) -> Answer {
     let _empty: Request = read(&shared, body).await?;
-    let release = |engine: &Engine, store: &str| engine.release_mounts(store, Release::Unmount);
+    let release =
+        |engine: &Engine, store: &str| engine.store(store)?.release_mounts(Release::Unmount);
     call(&shared, release).await?;
     done()
 }
@@ -80,7 +81,7 @@ pub(super) async fn cleanup(State(shared): State<Shared>, body: Body) -> Answer 
 /// The driver's own pairs behind what a user of Docker cannot see otherwise.
 fn shown(view: StoreView) -> Vec<(String, String)> {
     let mut pairs = vec![("Mica Driver".to_owned(), view.driver)];
-    pairs.extend(view.status);
+    pairs.extend(view.status.0);
     let unavailable = view.unavailable.into_iter();
     pairs.extend(unavailable.map(|reason| ("Unavailable".to_owned(), reason)));
     pairs
@@ -151,7 +152,7 @@ impl Wanted {
         {
             return Err(differs("driver", store.driver.clone(), driver.clone()));
         }
-        let mut options = store.options.clone();
+        let mut options = store.options.0.clone();
         options.sort();
         if options != self.options {
             return Err(differs(
@@ -185,19 +186,20 @@ fn bind(
     wanted: Wanted,
 ) -> Result<(), Refusal> {
     match engine.store(store) {
-        Ok(view) => wanted.check(&view)?,
+        Ok(store) => wanted.check(&store.describe()?)?,
         Err(Error::UnknownStore(_)) => {
-            engine.create_store(StoreRequest {
+            engine.stores().create(StoreRequest {
                 name: store.to_owned(),
                 driver: wanted.driver.or(driver),
-                options: wanted.options,
+                options: Pairs(wanted.options),
                 client: Some(wanted.client),
             })?;
         }
         Err(error) => return Err(error.into()),
     }
-    engine.check_store(store)?;
-    engine.release_mounts(store, Release::Keep)?;
+    let store = engine.store(store)?;
+    store.check()?;
+    store.release_mounts(Release::Keep)?;
     Ok(())
 }
 

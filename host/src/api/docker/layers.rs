@@ -9,7 +9,7 @@ use super::messages::{Reply, Request};
 use super::{Answer, Shared, answer, call, done, read};
 use axum::body::Body;
 use axum::extract::State;
-use mica_engine::{Error, LayerKind, LayerRequest, LiveParent, MountRequest, WhenBusy};
+use mica_engine::{Error, LayerKind, LayerRequest, LiveParent, MountRequest, Pairs, WhenBusy};
 
 /// `Create`: a layer for content.
 pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
@@ -28,10 +28,13 @@ async fn make(shared: Shared, body: Body, kind: LayerKind) -> Answer {
         parent: request.take_parent(),
         kind,
         mount_label: request.take_mount_label(),
-        storage_options: request.take_storage_options(),
+        storage_options: Pairs(request.take_storage_options()),
         live_parent: LiveParent::Accept,
     };
-    call(&shared, |engine, store| engine.create_layer(store, request)).await?;
+    call(&shared, |engine, store| {
+        engine.layers(store)?.create(request)
+    })
+    .await?;
     done()
 }
 
@@ -39,7 +42,7 @@ async fn make(shared: Shared, body: Body, kind: LayerKind) -> Answer {
 pub(super) async fn remove(State(shared): State<Shared>, body: Body) -> Answer {
     let id = read::<Request>(&shared, body).await?.take_id();
     let remove =
-        move |engine: &mica_engine::Engine, store: &str| match engine.remove_layer(store, &id) {
+        move |engine: &mica_engine::Engine, store: &str| match engine.layers(store)?.remove(&id) {
             Err(Error::UnknownLayer { .. }) => Ok(()),
             other => other,
         };
@@ -56,7 +59,7 @@ pub(super) async fn get(State(shared): State<Shared>, body: Body) -> Answer {
         mount_label: request.take_mount_label(),
     };
     let view = call(&shared, move |engine, store| {
-        engine.mount(store, &id, mount)
+        engine.store(store)?.mount(&id, mount)
     })
     .await?;
     answer(&Reply {
@@ -69,7 +72,7 @@ pub(super) async fn get(State(shared): State<Shared>, body: Body) -> Answer {
 pub(super) async fn put(State(shared): State<Shared>, body: Body) -> Answer {
     let id = read::<Request>(&shared, body).await?.take_id();
     let put = move |engine: &mica_engine::Engine, store: &str| {
-        engine.unmount(store, &id, WhenBusy::LetGo)
+        engine.store(store)?.unmount(&id, WhenBusy::LetGo)
     };
     call(&shared, put).await?;
     done()
@@ -78,11 +81,12 @@ pub(super) async fn put(State(shared): State<Shared>, body: Body) -> Answer {
 /// `Exists`.
 pub(super) async fn exists(State(shared): State<Shared>, body: Body) -> Answer {
     let id = read::<Request>(&shared, body).await?.take_id();
-    let look = move |engine: &mica_engine::Engine, store: &str| match engine.layer(store, &id) {
-        Ok(_) => Ok(true),
-        Err(Error::UnknownLayer { .. }) => Ok(false),
-        Err(error) => Err(error),
-    };
+    let look =
+        move |engine: &mica_engine::Engine, store: &str| match engine.store(store)?.layer(&id) {
+            Ok(_) => Ok(true),
+            Err(Error::UnknownLayer { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
     let exists = call(&shared, look).await?;
     answer(&Reply {
         exists: Some(exists),
@@ -93,7 +97,10 @@ pub(super) async fn exists(State(shared): State<Shared>, body: Body) -> Answer {
 /// `GetMetadata`: what `docker inspect` shows of a layer.
 pub(super) async fn metadata(State(shared): State<Shared>, body: Body) -> Answer {
     let id = read::<Request>(&shared, body).await?.take_id();
-    let pairs = call(&shared, move |engine, store| engine.metadata(store, &id)).await?;
+    let pairs = call(&shared, move |engine, store| {
+        engine.store(store)?.metadata(&id)
+    })
+    .await?;
     answer(&Reply {
         metadata: Some(pairs.into_iter().collect()),
         ..Reply::default()

@@ -3,8 +3,7 @@
 //! Invariant: shape only. A field that is absent, `null` or empty means the same, for Go leaves out what is empty;
 //! fields that are not known are let pass, for a later client may say more.
 
-use crate::api::types::Pairs;
-use mica_engine::ChangeKind;
+use mica_engine::{ChangeKind, Pairs};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -50,8 +50,8 @@ pub(super) async fn changes(State(shared): State<Shared>, body: Body) -> Answer 
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || {
-        let store = &shared.settings.store;
-        shared.engine.changes(store, &id, parent, sink, token)
+        let store = shared.engine.store(&shared.settings.store)?;
+        store.changes(&id, &parent, sink, token)
     };
     let result = dispatch(work);
     let body = stream::body(List { is_first: true }, pages, result, cancel).await?;
@@ -81,7 +81,7 @@ pub(super) async fn apply_diff(State(shared): State<Shared>, uri: Uri, mut body:
 pub(super) async fn diff_size(State(shared): State<Shared>, body: Body) -> Answer {
     let (id, parent) = compared(&mut read(&shared, body).await?);
     let size = call(&shared, move |engine, store| {
-        engine.size(store, &id, parent)
+        engine.store(store)?.size(&id, &parent)
     })
     .await?;
     answer(&Reply {

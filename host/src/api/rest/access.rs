@@ -39,8 +39,8 @@ fn may_ask(access: &Access, headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Token;
     use axum::http::HeaderValue;
+    use mica_client::Token;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
 

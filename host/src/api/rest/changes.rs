@@ -45,7 +45,9 @@ pub(super) async fn changes(
     let operation = operations::header(&ticket)?;
     let work = move || {
         let engine = &shared.engine;
-        let listed = engine.changes(&store, &id, query.into(), sink, token);
+        let listed = engine
+            .store(&store)
+            .and_then(|store| store.changes(&id, &query.into(), sink, token));
         ticket.end(listed, |()| None)
     };
     let result = dispatch(work);

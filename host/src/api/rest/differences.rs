@@ -116,7 +116,10 @@ pub(super) async fn size(
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ParentQuery>,
 ) -> Answer {
-    let size_bytes = call(shared, move |engine| engine.size(&store, &id, query.into())).await?;
+    let size_bytes = call(shared, move |engine| {
+        engine.store(&store)?.size(&id, &query.into())
+    })
+    .await?;
     answer(StatusCode::OK, &SizeView { size_bytes })
 }
 

@@ -34,8 +34,7 @@ pub(super) struct ReleaseQuery {
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(State(shared): State<Shared>) -> Answer {
-    let drivers = call(shared, |engine| Ok(engine.drivers())).await?;
-    let drivers = drivers.into_iter().map(DriverView::from).collect();
+    let drivers = call(shared, |engine| Ok(engine.drivers().list())).await?;
     answer(StatusCode::OK, &DriverList { drivers })
 }
 
@@ -47,8 +46,8 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>) -> Answer {
-    let view = call(shared, move |engine| engine.driver(&driver)).await?;
-    answer(StatusCode::OK, &DriverView::from(view))
+    let view = call(shared, move |engine| engine.drivers().get(&driver)).await?;
+    answer(StatusCode::OK, &view)
 }
 
 /// Loads a component as a new driver; it is there after a restart, too. A client that goes away before the component is compiled
@@ -74,10 +73,12 @@ pub(super) async fn load(
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let view = call(shared, move |engine| {
-        engine.load_driver(&component, query.name.as_deref(), &token)
+        engine
+            .drivers()
+            .load(&component, query.name.as_deref(), &token)
     })
     .await?;
-    answer(StatusCode::CREATED, &DriverView::from(view))
+    answer(StatusCode::CREATED, &view)
 }
 
 /// Replaces the build of a driver while its layers are mounted. Without a body the build before is loaded anew.
@@ -101,9 +102,9 @@ pub(super) async fn swap(
     let token = cancel.token();
     let report = call(shared, move |engine| {
         let component = (!component.is_empty()).then_some(&*component);
-        engine.swap_driver(&driver, component, &token)
+        engine.drivers().swap(&driver, component, &token)
     });
-    answer(StatusCode::OK, &SwapReport::from(report.await?))
+    answer(StatusCode::OK, &report.await?)
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.
@@ -124,8 +125,9 @@ pub(super) async fn release(
 ) -> Answer {
     let name = driver.clone();
     let released = call(shared, move |engine| {
-        engine.release_driver(&name, query.store.as_deref(), query.layer.as_deref())
+        let (store, layer) = (query.store.as_deref(), query.layer.as_deref());
+        engine.drivers().release(&name, store, layer)
     });
-    let released = released.await?.into_iter().map(Into::into).collect();
+    let released = released.await?;
     answer(StatusCode::OK, &ReleaseReport { driver, released })
 }

@@ -4,7 +4,7 @@
 
 use super::Shared;
 use crate::api::refusal::Refusal;
-use crate::api::types::{EventView, Problem};
+use crate::api::types::{Event as Happening, Problem};
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -21,7 +21,7 @@ const READY: usize = 64;
 /// The name of an event of the stream is the event's kind, its id the event's number. The stream ends when the daemon
 /// does.
 #[utoipa::path(get, path = "/v1/events", tag = "daemon", responses(
-    (status = 200, description = "The events.", body = EventView, content_type = "text/event-stream"),
+    (status = 200, description = "The events.", body = Happening, content_type = "text/event-stream"),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn events(State(shared): State<Shared>) -> Result<impl IntoResponse, Refusal> {
@@ -41,7 +41,7 @@ pub(super) async fn events(State(shared): State<Shared>) -> Result<impl IntoResp
                 Err(RecvError::Closed) => return,
             };
             let taken = tokio::select! {
-                taken = sender.send(EventView::from(event)) => taken.is_ok(),
+                taken = sender.send(event) => taken.is_ok(),
                 _stopped = stop.wait_for(|stopped| *stopped) => false,
             };
             if !taken {
@@ -51,7 +51,7 @@ pub(super) async fn events(State(shared): State<Shared>) -> Result<impl IntoResp
     });
     let events = ReceiverStream::new(receiver).map(|view| {
         let event = Event::default()
-            .event(&view.kind)
+            .event(view.kind.as_str())
             .id(view.sequence.to_string());
         event.json_data(view)
     });

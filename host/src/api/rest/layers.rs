@@ -48,14 +48,14 @@ pub(super) async fn list(
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let list = call(shared, move |engine| {
         // One more tells whether there is a next page.
-        let mut layers = engine.layers(&store, page.after.as_deref(), limit + 1)?;
+        let store = engine.store(&store)?;
+        let mut layers = store.layers(page.after.as_deref(), limit + 1);
         let is_last = layers.len() <= limit;
         layers.truncate(limit);
         let next = layers
             .last()
             .filter(|_| !is_last)
             .map(|layer| layer.id.clone());
-        let layers = layers.into_iter().map(LayerView::from).collect();
         Ok(LayerList { layers, next })
     });
     answer(StatusCode::OK, &list.await?)
@@ -74,11 +74,8 @@ pub(super) async fn create(
     body: Body,
 ) -> Answer {
     let request: LayerRequest = json(body, shared.limits.json_bytes, None).await?;
-    let view = call(shared, move |engine| {
-        engine.create_layer(&store, request.into())
-    })
-    .await?;
-    answer(StatusCode::CREATED, &LayerView::from(view))
+    let view = call(shared, move |engine| engine.layers(&store)?.create(request)).await?;
+    answer(StatusCode::CREATED, &view)
 }
 
 /// Describes a layer.
@@ -95,8 +92,8 @@ pub(super) async fn inspect(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let view = call(shared, move |engine| engine.layer(&store, &id)).await?;
-    answer(StatusCode::OK, &LayerView::from(view))
+    let view = call(shared, move |engine| engine.store(&store)?.layer(&id)).await?;
+    answer(StatusCode::OK, &view)
 }
 
 /// Tells what a layer occupies beyond its parent; a client that goes away ends the counting.
@@ -115,9 +112,12 @@ pub(super) async fn usage(
 ) -> Answer {
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let view = call(shared, move |engine| engine.usage(&store, &id, token)).await?;
+    let view = call(shared, move |engine| {
+        engine.store(&store)?.usage(&id, &token)
+    })
+    .await?;
     drop(cancel);
-    answer(StatusCode::OK, &UsageView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Removes a layer that has no children and is not mounted.
@@ -134,7 +134,7 @@ pub(super) async fn remove(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    call(shared, move |engine| engine.remove_layer(&store, &id)).await?;
+    call(shared, move |engine| engine.layers(&store)?.remove(&id)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -160,10 +160,10 @@ pub(super) async fn mount(
     )
     .await?;
     let view = call(shared, move |engine| {
-        engine.mount(&store, &id, request.into())
+        engine.store(&store)?.mount(&id, request)
     })
     .await?;
-    answer(StatusCode::OK, &MountView::from(view))
+    answer(StatusCode::OK, &view)
 }
 
 /// Gives one reference back; with the last one the layer is unmounted.
@@ -181,11 +181,10 @@ pub(super) async fn unmount(
     At((store, id)): At<(String, String)>,
 ) -> Answer {
     let left = call(shared, move |engine| {
-        engine.unmount(&store, &id, WhenBusy::Hold)
+        engine.store(&store)?.unmount(&id, WhenBusy::Hold)
     })
     .await?;
-    let references = left.references;
-    answer(StatusCode::OK, &UnmountView { references })
+    answer(StatusCode::OK, &left)
 }
 
 /// Tells what the driver knows of a layer, in the driver's order.
@@ -202,7 +201,7 @@ pub(super) async fn metadata(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let told = call(shared, move |engine| engine.metadata(&store, &id)).await?;
+    let told = call(shared, move |engine| engine.store(&store)?.metadata(&id)).await?;
     let metadata = Pairs(told);
     answer(StatusCode::OK, &MetadataView { metadata })
 }

@@ -40,7 +40,7 @@ pub(super) async fn list(
 ) -> Answer {
     let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let list = call(shared, move |engine| {
-        let mut snapshots = engine.snapshots(&store)?;
+        let mut snapshots = engine.snapshots(&store)?.list();
         let first = page.after.map_or(0, |after| {
             snapshots.partition_point(|snapshot| snapshot.key <= after)
         });
@@ -74,7 +74,7 @@ pub(super) async fn inspect(
     State(shared): State<Shared>,
     At((store, key)): At<(String, String)>,
 ) -> Answer {
-    let found = call(shared, move |engine| engine.snapshot(&store, &key)).await?;
+    let found = call(shared, move |engine| engine.snapshots(&store)?.get(&key)).await?;
     answer(StatusCode::OK, &SnapshotView::from(&*found))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn usage(
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let usage = call(shared, move |engine| {
-        engine.snapshot_usage(&store, &key, &token)
+        engine.snapshots(&store)?.usage(&key, &token)
     });
     answer(StatusCode::OK, &SnapshotUsage::from(usage.await?))
 }

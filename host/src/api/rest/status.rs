@@ -3,7 +3,7 @@
 //! Invariant: tells what is there; changes nothing.
 
 use super::{Answer, Shared, answer, call};
-use crate::api::types::{Attention, Problem, RuntimeView, StatusView};
+use crate::api::types::{Problem, RuntimeView, StatusView};
 use axum::extract::State;
 use axum::http::StatusCode;
 use mica_engine::{Durability, EngineStatus};
@@ -27,10 +27,6 @@ pub(super) async fn status(State(shared): State<Shared>) -> Answer {
 }
 
 fn view(shared: &Shared, engine: EngineStatus, runtime: RuntimeView) -> StatusView {
-    let problem = |problem: mica_engine::Problem| Attention {
-        store: problem.store,
-        detail: problem.detail,
-    };
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -53,6 +49,6 @@ fn view(shared: &Shared, engine: EngineStatus, runtime: RuntimeView) -> StatusVi
         runtime,
         memory: (shared.memory)(),
         confinement: shared.confinement.clone(),
-        problems: engine.problems.into_iter().map(problem).collect(),
+        problems: engine.problems,
     }
 }

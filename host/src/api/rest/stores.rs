@@ -17,8 +17,7 @@ use axum::response::IntoResponse as _;
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn list(State(shared): State<Shared>) -> Answer {
-    let stores = call(shared, |engine| Ok(engine.stores())).await?;
-    let stores = stores.into_iter().map(StoreView::from).collect();
+    let stores = call(shared, |engine| Ok(engine.stores().list())).await?;
     answer(StatusCode::OK, &StoreList { stores })
 }
 
@@ -29,8 +28,8 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
 ))]
 pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
     let request: StoreRequest = json(body, shared.limits.json_bytes, None).await?;
-    let view = call(shared, |engine| engine.create_store(request.into())).await?;
-    answer(StatusCode::CREATED, &StoreView::from(view))
+    let view = call(shared, |engine| engine.stores().create(request)).await?;
+    answer(StatusCode::CREATED, &view)
 }
 
 /// Describes a store, with what its driver says of its state.
@@ -41,8 +40,8 @@ pub(super) async fn create(State(shared): State<Shared>, body: Body) -> Answer {
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn inspect(State(shared): State<Shared>, At(store): At<String>) -> Answer {
-    let view = call(shared, move |engine| engine.store(&store)).await?;
-    answer(StatusCode::OK, &StoreView::from(view))
+    let view = call(shared, move |engine| engine.store(&store)?.describe()).await?;
+    answer(StatusCode::OK, &view)
 }
 
 /// Removes a store that has no layers.
@@ -53,6 +52,6 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(store): At<String>)
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn remove(State(shared): State<Shared>, At(store): At<String>) -> Answer {
-    call(shared, move |engine| engine.remove_store(&store)).await?;
+    call(shared, move |engine| engine.stores().remove(&store)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

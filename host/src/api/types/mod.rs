@@ -1,26 +1,24 @@
-//! Requests and answers of the REST interface, shared with the command line.
+//! Requests and answers of the REST interface, shared with the command line: the engine's own, and what only this interface
+//! has, such as lists and the daemon's state.
 //!
 //! Invariant: data only. Requests refuse fields they do not know; answers may gain fields.
 
 mod driver;
 mod layer;
 mod operation;
-mod pairs;
 mod problem;
 mod snapshot;
 mod status;
 mod store;
 
-pub(crate) use driver::{DriverList, DriverView, ReleaseReport, SwapReport};
-pub(crate) use layer::{
-    ApplyReport, ChangeList, ChangeView, LayerList, LayerRequest, LayerView, MetadataView,
-    MountRequest, MountView, SizeView, UnmountView, UsageView,
+pub(crate) use driver::{DriverList, ReleaseReport};
+pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
+pub(crate) use mica_engine::{
+    Access, Attention, DriverView, Event, LayerKind, LayerRequest, LayerView, MountRequest,
+    MountView, Pairs, QuarantineView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
 };
-pub(crate) use operation::OperationView;
-pub(crate) use pairs::Pairs;
+pub(crate) use operation::{DiffReport, OperationView};
 pub(crate) use problem::Problem;
 pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};
-pub(crate) use status::{
-    Attention, ConfinementView, EventView, KernelView, MemoryView, RuntimeView, StatusView,
-};
-pub(crate) use store::{StoreList, StoreRequest, StoreView};
+pub(crate) use status::{ConfinementView, KernelView, MemoryView, RuntimeView, StatusView};
+pub(crate) use store::StoreList;

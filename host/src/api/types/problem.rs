@@ -19,6 +19,11 @@ pub(crate) struct Problem {
     /// The stable word for programs.
     #[schema(example = "unknown-layer")]
     pub(crate) code: String,
+    /// What kind of refusal or failure it is: `invalid`, `unacceptable`, `not-found`, `already-exists`, `precondition`,
+    /// `in-use`, `not-supported`, `exhausted`, `timed-out`, `cancelled`, `unavailable`, `damaged`, `denied`, `internal`.
+    /// Programs that do not know a code go by it.
+    #[schema(example = "not-found")]
+    pub(crate) class: String,
     /// What was being done, to what, and why it did not work.
     pub(crate) detail: String,
     /// What would help.

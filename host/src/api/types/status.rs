@@ -1,7 +1,8 @@
-//! The daemon's state and its events on the wire.
+//! The daemon's state on the wire.
 //!
 //! Invariant: data only.
 
+use super::Attention;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -67,16 +68,6 @@ pub(crate) struct ConfinementView {
     pub(crate) open_files: u64,
 }
 
-/// Something that needs a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct Attention {
-    /// The store, if it is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) store: Option<String>,
-    /// What is wrong.
-    pub(crate) detail: String,
-}
-
 /// What the daemon is, has and does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StatusView {
@@ -118,45 +109,6 @@ pub(crate) struct StatusView {
     pub(crate) confinement: Option<ConfinementView>,
     /// What needs a person.
     pub(crate) problems: Vec<Attention>,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct EventView {
-    /// Its number since the start, from 1 on, without gaps.
-    pub(crate) sequence: u64,
-    /// When: RFC 3339, UTC.
-    pub(crate) time: String,
-    /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
-    /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
-    /// `driver.failed`, `driver.quarantined` or `driver.released`.
-    pub(crate) kind: String,
-    /// The store it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) store: Option<String>,
-    /// The layer it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) layer: Option<String>,
-    /// The driver it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) driver: Option<String>,
-    /// More about it, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) detail: Option<String>,
-}
-
-impl From<mica_engine::Event> for EventView {
-    fn from(event: mica_engine::Event) -> Self {
-        Self {
-            sequence: event.sequence,
-            time: event.time.to_string(),
-            kind: event.kind.as_str().to_owned(),
-            store: event.store,
-            layer: event.layer,
-            driver: event.driver,
-            detail: event.detail,
-        }
-    }
 }
 
 impl RuntimeView {

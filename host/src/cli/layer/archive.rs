@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{ApplyArguments, DiffArguments, target};
-use crate::cli::client::segment;
-use crate::cli::failure::Failure;
-use crate::cli::progress::{Watched, bytes_bar};
-use crate::cli::{Context, words};
+use crate::api::types::{ApplyReport, DiffReport};
+use crate::cli::context::Context;
+use mica_client::progress::{Watched, bytes_bar};
+use mica_client::{Failure, read, segment, words};
 
 pub(super) const DIFF_EXAMPLES: &str = "\
 The archive is PAX tar with whiteouts as in the OCI image layer format. The same layer gives the same bytes every time.
@@ -46,7 +46,7 @@ pub(super) fn diff(context: &Context, arguments: &DiffArguments) -> Result<(), F
                 .client
                 .get_stream(&target, &mut io::stdout().lock())?;
             let report = report(context, received.operation.as_deref())?;
-            let left_out = left_out(&report);
+            let left_out = left_out(read(&report)?);
             if !left_out.is_empty() {
                 context.printer.note_document(&report, &left_out);
             }
@@ -69,17 +69,20 @@ fn report(context: &Context, operation: Option<&str>) -> Result<Value, Failure> 
 }
 
 /// What an archive does not hold of its layer, one line each; empty if it holds all.
-fn left_out(report: &Value) -> String {
-    let count = words::number(report, "left_out_count");
-    let first = words::list(report, "first_left_out");
-    if count == 0 {
+fn left_out(report: Option<DiffReport>) -> String {
+    let Some(DiffReport {
+        left_out_count: count @ 1..,
+        first_left_out: first,
+        ..
+    }) = report
+    else {
         return String::new();
-    }
+    };
     let mut text = format!("the archive does not hold {count} of the layer's nodes and attributes");
     text.extend(
         first
             .iter()
-            .map(|one| format!("\n  left out: {}", words::text(one))),
+            .map(|one| format!("\n  left out: {}", words::safe(one))),
     );
     if count > first.len() as u64 {
         text.push_str("\n  …");
@@ -106,6 +109,7 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
     bar.finish_and_clear();
     partial.complete(file).map_err(Failure::io(doing()))?;
     let report = report(context, received.operation.as_deref())?;
+    let left_out = left_out(read(&report)?);
     let count_bytes = received.count_bytes;
     let mut document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
     for name in ["left_out_count", "first_left_out"] {
@@ -114,7 +118,6 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
         }
     }
     context.printer.result(&document, || {
-        let left_out = left_out(&report);
         let written = format!("{}  {}", file.display(), words::bytes(count_bytes));
         format!("{written}\n{left_out}").trim_end().to_owned()
     })
@@ -183,9 +186,8 @@ pub(super) fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(),
     );
     bar.finish_and_clear();
     let report = answer?;
-    context
-        .printer
-        .result(&report, || applied(&arguments.id, &report))
+    let text = |report: &ApplyReport| applied(&arguments.id, report);
+    context.printer.view(&report, text)
 }
 
 /// The archive, and its bytes where they are known.
@@ -211,19 +213,20 @@ fn open(file: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Failure> {
     Ok((Box::new(opened), found.is_file().then_some(found.len())))
 }
 
-fn applied(id: &str, report: &Value) -> String {
-    let (entries, size) = (
-        words::number(report, "entries"),
-        words::number(report, "size_bytes"),
-    );
-    let plural = if entries == 1 { "entry" } else { "entries" };
-    let mut text = format!("{id}: {entries} {plural}, {}", words::bytes(size));
-    match words::number(report, "xattrs_skipped") {
+fn applied(id: &str, report: &ApplyReport) -> String {
+    let ApplyReport {
+        entries,
+        size_bytes,
+        xattrs_skipped,
+        first_left_out,
+    } = report;
+    let plural = if *entries == 1 { "entry" } else { "entries" };
+    let mut text = format!("{id}: {entries} {plural}, {}", words::bytes(*size_bytes));
+    match xattrs_skipped {
         0 => {}
         skipped => text.push_str(&format!(", {skipped} extended attributes skipped")),
     }
-    let first = report["first_left_out"].as_array();
-    for left_out in first.into_iter().flatten().filter_map(Value::as_str) {
+    for left_out in first_left_out {
         text.push_str(&format!("\n  left out: {left_out}"));
     }
     text

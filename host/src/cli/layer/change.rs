@@ -3,11 +3,10 @@
 //! Invariant: one change a line, a letter and a path, as the original prints it; a line break in a path does not make
 //! a second line.
 
-use serde_json::Value;
-
 use super::CompareArguments;
-use crate::cli::failure::Failure;
-use crate::cli::{Context, words};
+use crate::api::types::SizeView;
+use crate::cli::context::Context;
+use mica_client::{Failure, words};
 
 /// Lists the changes.
 pub(super) fn changes(context: &Context, arguments: &CompareArguments) -> Result<(), Failure> {
@@ -16,41 +15,14 @@ pub(super) fn changes(context: &Context, arguments: &CompareArguments) -> Result
         let changes = words::list(&document, "changes");
         changes
             .iter()
-            .map(|change| format!("{}\n", line(change)))
+            .map(|change| format!("{}\n", words::change(change)))
             .collect()
     })
-}
-
-/// A letter and a path.
-pub(crate) fn line(change: &Value) -> String {
-    let letter = match change.get("kind").and_then(Value::as_str) {
-        Some("add") => 'A',
-        Some("modify") => 'C',
-        Some("delete") => 'D',
-        _ => '?',
-    };
-    format!("{letter} {}", words::field(change, "path"))
 }
 
 /// Tells the size of the difference.
 pub(super) fn size(context: &Context, arguments: &CompareArguments) -> Result<(), Failure> {
     let document = context.client.get(&arguments.target(context, "size"))?;
-    context.printer.result(&document, || {
-        words::number(&document, "size_bytes").to_string()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn a_change_is_one_line() {
-        assert_eq!(line(&json!({"path": "/a b", "kind": "modify"})), "C /a b");
-        assert_eq!(
-            line(&json!({"path": "/a\nD /etc\u{202e}", "kind": "add"})),
-            r"A /a\nD /etc\u{202e}"
-        );
-    }
+    let text = |size: &SizeView| size.size_bytes.to_string();
+    context.printer.view(&document, text)
 }

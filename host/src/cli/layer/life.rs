@@ -5,10 +5,10 @@
 use serde_json::json;
 
 use super::{CreateArguments, layers_target, target};
-use crate::cli::arguments::Output;
-use crate::cli::failure::Failure;
-use crate::cli::store::object;
-use crate::cli::{Context, words};
+use crate::api::types::{LayerKind, LayerRequest, LayerView};
+use crate::cli::context::Context;
+use crate::cli::store::options;
+use mica_client::{Failure, Output, words};
 
 pub(super) const CREATE_EXAMPLES: &str = "\
 Examples:
@@ -18,19 +18,22 @@ Examples:
 
 /// Makes a layer and prints its id.
 pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(), Failure> {
-    let request = json!({
-        "id": arguments.id,
-        "parent": arguments.parent,
-        "kind": if arguments.read_write { "read-write" } else { "content" },
-        "mount_label": arguments.mount_label,
-        "storage_options": object(&arguments.storage_options)?,
-    });
+    let kind = match arguments.read_write {
+        true => LayerKind::ReadWrite,
+        false => LayerKind::Content,
+    };
+    let request = LayerRequest {
+        kind,
+        mount_label: arguments.mount_label.clone(),
+        storage_options: options(arguments.storage_options.clone())?,
+        ..LayerRequest::new(&arguments.id, arguments.parent.as_deref())
+    };
     let document = context
         .client
-        .post(&layers_target(context), Some(&request))?;
+        .post(&layers_target(context), Some(&json!(request)))?;
     context
         .printer
-        .result(&document, || words::field(&document, "id"))
+        .view(&document, |layer: &LayerView| words::told(&layer.id))
 }
 
 /// Removes layers, one after another, and prints the id of each that is gone.

@@ -7,25 +7,23 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{layers_target, target};
-use crate::cli::client::segment;
-use crate::cli::failure::Failure;
-use crate::cli::print::{Column, pairs, table};
-use crate::cli::{Context, words};
+use crate::api::types::{LayerKind, LayerList, LayerView, MetadataView, UsageView};
+use crate::cli::context::Context;
+use mica_client::{Column, Failure, pairs, read, segment, table, words};
 
 /// Lists the layers of the store.
 pub(super) fn ls(context: &Context) -> Result<(), Failure> {
-    let layers = all(context)?;
-    let document = json!({ "layers": layers });
-    context.printer.result(&document, || {
-        let rows = layers.iter().map(|layer| {
+    let document = json!({ "layers": all(context)? });
+    context.printer.view(&document, |list: &LayerList| {
+        let rows = list.layers.iter().map(|layer| {
             vec![
-                words::field(layer, "id"),
-                words::field(layer, "parent"),
-                words::field(layer, "kind"),
-                words::number(layer, "depth").to_string(),
-                words::number(layer, "children").to_string(),
-                words::number(layer, "mounts").to_string(),
-                words::moment(layer, "created"),
+                words::told(&layer.id),
+                words::told(&layer.parent),
+                words::told(&layer.kind),
+                layer.depth.to_string(),
+                layer.children.to_string(),
+                layer.mounts.to_string(),
+                words::seconds(&layer.created),
             ]
         });
         let columns = [
@@ -62,15 +60,11 @@ fn all(context: &Context) -> Result<Vec<Value>, Failure> {
 /// Tells what a layer occupies.
 pub(super) fn usage(context: &Context, id: &str) -> Result<(), Failure> {
     let document = context.client.get(&target(context, id, "/usage"))?;
-    context.printer.result(&document, || {
-        let inodes = document.get("inodes").and_then(Value::as_u64);
+    context.printer.view(&document, |usage: &UsageView| {
         pairs([
-            ("bytes", words::number(&document, "bytes").to_string()),
-            (
-                "inodes",
-                inodes.map_or("-".to_owned(), |inodes| inodes.to_string()),
-            ),
-            ("source", words::field(&document, "source")),
+            ("bytes", usage.bytes.to_string()),
+            ("inodes", words::told(&usage.inodes)),
+            ("source", words::told(&usage.source)),
         ])
     })
 }
@@ -82,55 +76,44 @@ pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
     if let (Some(fields), Some(more)) = (document.as_object_mut(), metadata.get("metadata")) {
         fields.insert("metadata".to_owned(), more.clone());
     }
-    context.printer.result(&document, || {
-        let mut text = pairs([
-            ("id", words::field(&document, "id")),
-            ("parent", words::field(&document, "parent")),
-            ("kind", words::field(&document, "kind")),
-            ("created", words::moment(&document, "created")),
-            ("depth", words::number(&document, "depth").to_string()),
-            ("children", words::number(&document, "children").to_string()),
-            ("mounts", words::number(&document, "mounts").to_string()),
-            ("number", words::number(&document, "number").to_string()),
-            ("store", words::field(&document, "store")),
-            ("driver", words::field(&document, "driver")),
+    let told: MetadataView = read(&metadata)?;
+    context.printer.view(&document, |layer: &LayerView| {
+        let text = pairs([
+            ("id", words::told(&layer.id)),
+            ("parent", words::told(&layer.parent)),
+            ("kind", words::told(&layer.kind)),
+            ("created", words::seconds(&layer.created)),
+            ("depth", layer.depth.to_string()),
+            ("children", layer.children.to_string()),
+            ("mounts", layer.mounts.to_string()),
+            ("number", layer.number.to_string()),
+            ("store", words::told(&layer.store)),
+            ("driver", words::told(&layer.driver)),
         ]);
-        let metadata = words::pairs(&document, "metadata");
-        if !metadata.is_empty() {
-            text.push_str("\nthe driver says\n");
-            let indented: Vec<_> = metadata
-                .into_iter()
-                .map(|(name, value)| (format!("  {name}"), value))
-                .collect();
-            text.push_str(&pairs(
-                indented
-                    .iter()
-                    .map(|(name, value)| (name.as_str(), value.clone())),
-            ));
-        }
-        text
+        let metadata = words::section("the driver says", &told.metadata.0);
+        format!("{text}{metadata}")
     })
 }
 
 /// Shows which layer lies on which.
 pub(super) fn tree(context: &Context) -> Result<(), Failure> {
-    let layers = all(context)?;
-    let document = json!({ "layers": layers });
-    context.printer.result(&document, || draw(&layers))
+    let document = json!({ "layers": all(context)? });
+    let drawn = |list: &LayerList| draw(&list.layers);
+    context.printer.view(&document, drawn)
 }
 
 /// One layer a line, below its parent; no recursion, since chains are long.
-fn draw(layers: &[Value]) -> String {
-    let mut children: BTreeMap<Option<&str>, Vec<&Value>> = BTreeMap::new();
+fn draw(layers: &[LayerView]) -> String {
+    let mut children: BTreeMap<Option<&str>, Vec<&LayerView>> = BTreeMap::new();
     for layer in layers {
         children
-            .entry(layer.get("parent").and_then(Value::as_str))
+            .entry(layer.parent.as_deref())
             .or_default()
             .push(layer);
     }
     let mut text = String::new();
     // What is still to be drawn, the next one last: a layer, and the lines before it.
-    let below = |parent: Option<&str>, indent: &str| -> Vec<(&Value, String, bool)> {
+    let below = |parent: Option<&str>, indent: &str| -> Vec<(&LayerView, String, bool)> {
         let found = children.get(&parent).map_or(&[][..], Vec::as_slice);
         let count = found.len();
         let numbered = found.iter().enumerate().rev();
@@ -140,8 +123,8 @@ fn draw(layers: &[Value]) -> String {
     };
     let mut open = below(None, "");
     while let Some((layer, indent, is_last)) = open.pop() {
-        let id = words::field(layer, "id");
-        let is_root = layer.get("parent").is_none_or(Value::is_null);
+        let id = words::told(&layer.id);
+        let is_root = layer.parent.is_none();
         let branch = match (is_root, is_last) {
             (true, _) => "",
             (false, true) => "└─ ",
@@ -153,20 +136,17 @@ fn draw(layers: &[Value]) -> String {
             (false, true) => "   ",
             (false, false) => "│  ",
         };
-        open.extend(below(
-            layer.get("id").and_then(Value::as_str),
-            &format!("{indent}{further}"),
-        ));
+        open.extend(below(Some(&layer.id), &format!("{indent}{further}")));
     }
     text
 }
 
-fn notes(layer: &Value) -> String {
+fn notes(layer: &LayerView) -> String {
     let mut notes = Vec::new();
-    if words::field(layer, "kind") == "read-write" {
+    if layer.kind == LayerKind::ReadWrite {
         notes.push("read-write");
     }
-    if words::number(layer, "mounts") > 0 {
+    if layer.mounts > 0 {
         notes.push("mounted");
     }
     if notes.is_empty() {
@@ -182,12 +162,19 @@ mod tests {
 
     #[test]
     fn a_forest_is_drawn_below_its_roots() {
+        let layer = |id: &str, parent: Option<&str>, kind: &str, mounts: u64| {
+            let told = json!({
+                "id": id, "parent": parent, "kind": kind, "mounts": mounts, "children": 0, "depth": 1, "number": 1,
+                "created": "2026-01-31T12:00:00.000000000Z", "store": "default", "driver": "vfs",
+            });
+            serde_json::from_value(told).unwrap()
+        };
         let layers = [
-            json!({"id": "a"}),
-            json!({"id": "b", "parent": "a"}),
-            json!({"id": "c", "parent": "b", "kind": "read-write", "mounts": 1}),
-            json!({"id": "d", "parent": "a"}),
-            json!({"id": "z"}),
+            layer("a", None, "content", 0),
+            layer("b", Some("a"), "content", 0),
+            layer("c", Some("b"), "read-write", 1),
+            layer("d", Some("a"), "content", 0),
+            layer("z", None, "content", 0),
         ];
         let text = "a\n├─ b\n│  └─ c  (read-write, mounted)\n└─ d\nz\n";
         assert_eq!(draw(&layers), text);

@@ -12,12 +12,9 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::Context;
-use super::client::segment;
-use super::failure::Failure;
+use super::context::Context;
 use super::store::key_value;
-
-pub(crate) use change::line as change_line;
+use mica_client::{Failure, segment};
 
 /// A command of `mica layer`.
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,9 @@
 use serde_json::json;
 
 use super::{MountArguments, target};
-use crate::cli::failure::Failure;
-use crate::cli::{Context, words};
+use crate::api::types::{Access, MountRequest, MountView, UnmountView};
+use crate::cli::context::Context;
+use mica_client::{Failure, words};
 
 pub(super) const EXAMPLES: &str = "\
 Each mount is one reference; the layer stays mounted until `mica layer umount` gave all of them back.
@@ -18,16 +19,17 @@ Examples:
 
 /// Mounts a layer and prints where.
 pub(super) fn mount(context: &Context, arguments: &MountArguments) -> Result<(), Failure> {
-    let request = json!({
-        "access": arguments.read_only.then_some("read-only"),
-        "mount_label": arguments.mount_label,
-    });
-    let document = context
-        .client
-        .post(&target(context, &arguments.id, "/mount"), Some(&request))?;
+    let request = MountRequest {
+        access: arguments.read_only.then_some(Access::ReadOnly),
+        mount_label: arguments.mount_label.clone(),
+    };
+    let document = context.client.post(
+        &target(context, &arguments.id, "/mount"),
+        Some(&json!(request)),
+    )?;
     context
         .printer
-        .result(&document, || words::field(&document, "path"))
+        .view(&document, |mount: &MountView| words::told(&mount.path))
 }
 
 /// Gives a reference back and says how many are left.
@@ -37,7 +39,7 @@ pub(super) fn unmount(context: &Context, id: &str) -> Result<(), Failure> {
         .post(&target(context, id, "/unmount"), None)?;
     context
         .printer
-        .result(&document, || match words::number(&document, "references") {
+        .view(&document, |left: &UnmountView| match left.references {
             0 => format!("{id} unmounted"),
             1 => format!("{id} still mounted, 1 reference"),
             count => format!("{id} still mounted, {count} references"),

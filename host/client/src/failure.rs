@@ -1,0 +1,195 @@
+//! Why a command failed, as people and as programs read it.
+//!
+//! Invariant: nothing but this file writes errors to standard error: `mica: …` and, where there is a remedy, a second
+//! line `  try: …`.
+
+use std::error::Error;
+use std::io;
+
+use mica_text::SafeText;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::output::Output;
+use crate::output::printable_json;
+
+/// Bytes of a message that are shown; the daemon's own are shorter.
+const TEXT_BYTES: usize = 64 << 10;
+
+/// An error as the daemon tells it: RFC 9457. Fields that are not known here are not lost.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Problem {
+    /// The stable code.
+    pub code: String,
+    /// What kind of failure it is.
+    #[serde(default)]
+    pub class: String,
+    /// What failed, and on what.
+    pub detail: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The daemon said so.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// Nobody answers there.
+    #[error("connect to the daemon at `{place}`")]
+    Unreachable {
+        /// Where.
+        place: String,
+        /// What connecting said.
+        source: io::Error,
+    },
+    /// The connection ended too early, or what came over it makes no sense.
+    #[error("{doing}")]
+    Connection {
+        /// What was being done.
+        doing: String,
+        /// What went wrong.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The machine said so.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// The command cannot be run like this.
+    #[error("{what}")]
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The machine cannot do it.
+    #[error("{what}")]
+    NotSupported {
+        /// What it cannot do.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// Something that had to be so is not.
+    #[error("{what}")]
+    Untrue {
+        /// What is not so.
+        what: String,
+        /// What to do.
+        remedy: Option<String>,
+    },
+    /// The daemon could not be started, or stopped working.
+    #[error("{what}")]
+    Serve {
+        /// What is not so.
+        what: String,
+        /// What to do.
+        remedy: Option<String>,
+        /// How the program ends.
+        exit: Exit,
+        /// The stable code of the problem, if the daemon's own part knows one.
+        code: Option<&'static str>,
+    },
+}
+
+impl Failure {
+    /// The machine's error, and what it met.
+    pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::Io { doing, source }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Problem(problem) => Exit::of_problem(&problem.class, &problem.code),
+            Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Usage { .. } => Exit::Usage,
+            Self::NotSupported { .. } => Exit::NotSupported,
+            Self::Serve { exit, .. } => *exit,
+            Self::Connection { .. } | Self::Io { .. } | Self::Untrue { .. } => Exit::Failed,
+        }
+    }
+
+    /// A stable word for it, as in problem documents.
+    fn code(&self) -> &str {
+        match self {
+            Self::Problem(problem) => &problem.code,
+            Self::Unreachable { .. } => "unreachable",
+            Self::Connection { .. } => "connection",
+            Self::Io { .. } => "io",
+            Self::Usage { .. } => "usage",
+            Self::NotSupported { .. } => "not-supported",
+            Self::Untrue { .. } => "untrue",
+            Self::Serve { code, .. } => code.unwrap_or("serve"),
+        }
+    }
+
+    fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Problem(problem) => problem.remedy.clone(),
+            Self::Unreachable { .. } => Some(
+                "start the daemon with `mica serve --root DIR`, or name its socket with --socket or MICA_SOCKET".to_owned(),
+            ),
+            Self::Connection { .. } => {
+                Some("look at the daemon's log; `mica status` tells whether it still runs".to_owned())
+            }
+            Self::Usage { remedy, .. } => Some((*remedy).to_owned()),
+            Self::NotSupported { remedy, .. } => Some(remedy.clone()),
+            Self::Untrue { remedy, .. } | Self::Serve { remedy, .. } => remedy.clone(),
+            Self::Io { .. } => None,
+        }
+    }
+
+    /// The message with its causes.
+    pub fn text(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Writes it to standard error.
+    #[expect(
+        clippy::print_stderr,
+        reason = "this is where the command line tells errors"
+    )]
+    pub fn tell(&self, output: Output) {
+        if output == Output::Json {
+            eprintln!("{}", printable_json(&format!("{:#}", self.document())));
+            return;
+        }
+        eprintln!("mica: {}", SafeText::within(&self.text(), TEXT_BYTES));
+        if let Some(remedy) = self.remedy() {
+            eprintln!("  try: {}", SafeText::within(&remedy, TEXT_BYTES));
+        }
+    }
+
+    fn document(&self) -> serde_json::Value {
+        match self {
+            Self::Problem(problem) => json!(problem),
+            _ => json!({
+                "type": format!("urn:mica:problem:{}", self.code()),
+                "title": "the command failed",
+                "code": self.code(),
+                "detail": self.text(),
+                "remedy": self.remedy(),
+            }),
+        }
+    }
+}

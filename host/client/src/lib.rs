@@ -1,0 +1,20 @@
+//! A client of the daemon, and what a command-line program of Mica needs beside it: errors with a remedy, exit codes,
+//! tables, progress.
+//!
+//! Invariant: it knows the daemon by its REST interface alone.
+
+mod client;
+mod exit;
+mod failure;
+mod output;
+mod print;
+pub mod progress;
+mod token;
+pub mod words;
+
+pub use client::{Client, Place, Received, segment};
+pub use exit::{EXIT_CODES, Exit};
+pub use failure::{Failure, Problem};
+pub use output::{Output, printable_json, shown};
+pub use print::{Column, Printer, pairs, read, table};
+pub use token::Token;

@@ -1,0 +1,164 @@
+//! Results on standard output: tables for people, documents for programs.
+//!
+//! Invariant: a document goes out as the daemon sent it, so that a field that this version does not know is not lost.
+
+use std::io::{self, Write as _};
+
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::output::{Output, printable_json, shown};
+
+/// Writes results to standard output.
+#[derive(Clone, Copy, Debug)]
+pub struct Printer {
+    output: Output,
+}
+
+impl Printer {
+    /// Results for people or for programs.
+    #[must_use]
+    pub fn new(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// Whether a program reads.
+    pub fn is_json(self) -> bool {
+        self.output == Output::Json
+    }
+
+    /// Writes a text for people, or the document for programs.
+    ///
+    /// # Errors
+    /// What writing says; a reader that went away is none.
+    pub fn result(self, document: &Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+        match self.output {
+            Output::Json => {
+                self.bytes(format!("{}\n", printable_json(&format!("{document:#}"))).as_bytes())
+            }
+            Output::Table => {
+                let mut text = shown(&text());
+                if !text.is_empty() && !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                self.bytes(text.as_bytes())
+            }
+        }
+    }
+
+    /// Writes a document: for people as a text about what this program knows of it, for programs as it came.
+    ///
+    /// # Errors
+    /// [`Failure::Connection`] when it is no such document; what writing says.
+    pub fn view<T: DeserializeOwned>(
+        self,
+        document: &Value,
+        text: impl FnOnce(&T) -> String,
+    ) -> Result<(), Failure> {
+        if self.is_json() {
+            return self.result(document, String::new);
+        }
+        let view = read(document)?;
+        self.result(document, || text(&view))
+    }
+
+    /// Tells people something beside the result; a program finds it in the document.
+    #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
+    pub fn note(self, text: &str) {
+        if !self.is_json() {
+            eprintln!("{}", shown(text));
+        }
+    }
+
+    /// Tells something beside a result that is no document: people the text, a program the document.
+    #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
+    pub fn note_document(self, document: &Value, text: &str) {
+        match self.output {
+            Output::Json => eprintln!("{}", printable_json(&format!("{document:#}"))),
+            Output::Table => eprintln!("{}", shown(text)),
+        }
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    /// What writing says; a reader that went away is none.
+    pub fn bytes(self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(Failure::io("write to standard output")),
+        }
+    }
+}
+
+/// Reads a document of the daemon's. Fields that this program does not know are passed over; one that is added to a type later
+/// has a default, so that an older daemon still gets its table.
+///
+/// # Errors
+/// [`Failure::Connection`], which names the field.
+pub fn read<T: DeserializeOwned>(document: &Value) -> Result<T, Failure> {
+    T::deserialize(document).map_err(|error| Failure::Connection {
+        doing: "understand the answer".to_owned(),
+        source: error.into(),
+    })
+}
+
+/// Where the text of a column stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// On the left, under this name.
+    Text(&'static str),
+    /// On the right, under this name.
+    Number(&'static str),
+}
+
+/// A table without lines: columns two blanks apart, names in capitals.
+pub fn table(columns: &[Column], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let names = columns.iter().map(|column| match column {
+        Column::Text(name) | Column::Number(name) => Cell::new(name.to_uppercase()),
+    });
+    table.set_header(names.collect::<Vec<_>>());
+    table.add_rows(rows);
+    for (index, column) in columns.iter().enumerate() {
+        if let Some(drawn) = table.column_mut(index) {
+            drawn.set_padding((0, 2));
+            if matches!(column, Column::Number(_)) {
+                drawn.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+    }
+    table.trim_fmt()
+}
+
+/// Names and values, one pair a line.
+pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
+    let pairs: Vec<_> = pairs.into_iter().collect();
+    let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
+    pairs
+        .iter()
+        .map(|(name, value)| {
+            let line = format!("{name:width$}{value}");
+            format!("{}\n", line.trim_end())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_have_columns_and_no_blanks_at_the_end() {
+        let rows = vec![
+            vec!["base".to_owned(), "1".to_owned()],
+            vec!["x".to_owned(), "20".to_owned()],
+        ];
+        let text = table(&[Column::Text("id"), Column::Number("depth")], rows);
+        assert_eq!(text, "ID    DEPTH\nbase      1\nx        20");
+    }
+}

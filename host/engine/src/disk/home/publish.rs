@@ -1,0 +1,150 @@
+//! How a layer appears and disappears.
+//!
+//! The order makes a power cut harmless: the record and everything else of the layer are on the device before the
+//! rename, and the rename is before anyone is told.
+//!
+//! Invariant: an error before the rename leaves no trace; a failed sync is not tried again, for the kernel reports
+//! lost pages once.
+
+use super::layout::{Area, random_name};
+use super::{Home, Record, StagedLayer};
+use crate::disk::rows::RowChange;
+use crate::settings::Durability;
+use mica_sys::{Name, filesystem, node};
+use std::io;
+use std::os::fd::AsFd;
+
+/// When a change of a home has to be on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Syncing {
+    /// Before anyone is told of it.
+    Now,
+    /// Later, for what someone else writes down describes the layer, and decides whether it counts.
+    Later,
+}
+
+impl Home {
+    /// Makes a staged layer a published one and says under which number.
+    pub(crate) fn publish(
+        &self,
+        mut staged: StagedLayer,
+        record: &Record,
+        syncing: Syncing,
+    ) -> io::Result<u64> {
+        let row = self.write_record(&staged, record, syncing)?;
+        let number = self.numbers.next()?;
+        let name = Name::from_number(number);
+        let layers = self.layout.area(Area::Layers);
+        node::rename(self.layout.area(Area::Staging), &staged.name, layers, &name)?;
+        staged.is_published = true;
+        if let Err(error) = self.sync_layers(syncing) {
+            // No one was told of it: it goes again, and if even that fails the next start finds a whole layer.
+            let _gone = self.discard(number, Syncing::Later);
+            return Err(error);
+        }
+        if syncing == Syncing::Now {
+            self.rows.note(RowChange::PutLayer(number, row));
+        }
+        Ok(number)
+    }
+
+    /// Writes a record, and brings it and everything else of the layer to the device unless that is done later.
+    fn write_record(
+        &self,
+        staged: &StagedLayer,
+        record: &Record,
+        syncing: Syncing,
+    ) -> io::Result<String> {
+        let (file, row) = record.write(&self.layout.record, staged.directory.as_fd())?;
+        if let (Durability::Commit, Syncing::Now) = (self.durability, syncing) {
+            filesystem::sync_file(file.as_fd())?;
+            self.sync()?;
+        }
+        row.to_text()
+    }
+
+    /// Writes a further record of a published layer. The first one stays beside it, so that a power cut loses the newer one at
+    /// most; a file that is renamed over another one would be written to the device at once, which delays the next sync.
+    pub(crate) fn replace_record(&self, number: u64, record: &Record) -> io::Result<()> {
+        let layers = self.layout.area(Area::Layers);
+        let layer = node::open_directory(layers, &Name::from_number(number))?;
+        let layer = layer.as_fd();
+        for name in [&self.layout.record, &self.layout.later_record] {
+            match record.write(name, layer) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => return written.map(drop),
+            }
+        }
+        let new = &self.layout.new_record;
+        match node::remove_file(layer, new) {
+            // A kill left one that is not whole.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        record.write(new, layer)?;
+        node::replace(layer, new, &self.layout.later_record)
+    }
+
+    /// Marks a published layer as one that nobody needs: should it still be there after the next start, it is removed.
+    pub(crate) fn give_up(&self, number: u64) -> io::Result<()> {
+        let layers = self.layout.area(Area::Layers);
+        let layer = node::open_directory(layers, &Name::from_number(number))?;
+        node::replace(layer.as_fd(), &self.layout.record, &self.layout.given_up)
+    }
+
+    /// Gives a published layer the room of a staged one, whose files are on the device by then; what the layer had goes.
+    pub(crate) fn exchange(&self, staged: StagedLayer, number: u64) -> io::Result<()> {
+        let number = Name::from_number(number);
+        let layer = node::open_directory(self.layout.area(Area::Layers), &number)?;
+        if self.durability == Durability::Commit {
+            filesystem::sync(self.layout.top())?;
+        }
+        let (staging, room) = (staged.directory.as_fd(), &self.layout.room);
+        let exchange = || node::exchange(staging, room, layer.as_fd(), room);
+        exchange()?;
+        if self.durability == Durability::Commit
+            && let Err(error) = filesystem::sync_file(layer.as_fd())
+        {
+            // No one was told of it, so it is undone; if even that fails, the layer is whole all the same.
+            let _undone = exchange();
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Makes a published layer disappear; its files go in the background.
+    pub(crate) fn discard(&self, number: u64, syncing: Syncing) -> io::Result<()> {
+        let trashed = random_name()?;
+        let trash = self.layout.area(Area::Trash);
+        let (layers, layer) = (self.layout.area(Area::Layers), Name::from_number(number));
+        let move_away = || node::rename(layers, &layer, trash, &trashed);
+        match (move_away(), self.rows.reserve()) {
+            // The trash needs a block more for the name.
+            (Err(error), Some(reserve)) if error.kind() == io::ErrorKind::StorageFull => {
+                reserve.lend(move_away)?;
+            }
+            (moved, _) => moved?,
+        }
+        if let Err(error) = self.sync_layers(syncing) {
+            // It comes back, so that the layer is as it was, whatever is on the device.
+            node::rename(trash, &trashed, layers, &layer)?;
+            return Err(error);
+        }
+        self.rows.note(match syncing {
+            Syncing::Now => RowChange::DropLayer(number),
+            Syncing::Later => RowChange::DropRemoval(number),
+        });
+        self.layout.detach_image(Area::Trash, &trashed);
+        self.reaper.delete(&self.layout, Area::Trash, trashed);
+        Ok(())
+    }
+
+    fn sync_layers(&self, syncing: Syncing) -> io::Result<()> {
+        match (self.durability, syncing) {
+            (Durability::Commit, Syncing::Now) => {
+                filesystem::sync_file(self.layout.area(Area::Layers))
+            }
+            (Durability::Commit, Syncing::Later) | (Durability::None, _) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What a home has, whatever happened before.
+//!
+//! | `layers/<n>` | record | rows | becomes |
+//! |---|---|---|---|
+//! | there | unchanged since its row | the record | a layer, without reading the record |
+//! | there | readable | none, or an older record | a layer; the row is written anew |
+//! | there | any | a snapshot | a layer, as the row says |
+//! | there | newer than the row | a snapshot, and rows that may be older than the layers | a layer, as the record says |
+//! | there | missing, but one of a layer that was given up | none | a layer that nobody needs |
+//! | there | not readable | asked to be removed | a layer that nobody needs |
+//! | there | else not readable, or no room | any | quarantined: reported, never deleted, no layer |
+//! | missing | – | any | the row is dropped |
+//! | two with one id | readable | any | the higher revision is the layer, the other is deleted |
+//!
+//! Invariant: recovery can be repeated at any point, and nothing is deleted but what a newer revision replaced and
+//! what lies in staging and trash.
+
+use super::layout::Area;
+use super::record::{Row, Stamp};
+use super::{Described, Home, Layout, Purpose, Record};
+use crate::LayerId;
+use crate::disk::rows::{After, RowChange};
+use mica_runtime::LayerKind;
+use mica_sys::{Name, node};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+/// What a home has.
+#[derive(Debug, Default)]
+pub(crate) struct Recovered {
+    /// Records of the layers by number, in no order.
+    pub(crate) layers: Vec<(u64, Record)>,
+    /// Directories that are no layers, and why.
+    pub(crate) quarantined: Vec<(PathBuf, String)>,
+    /// Records of which there is no row.
+    fresh: Vec<(u64, Row)>,
+    /// Numbers that a newer revision replaced.
+    superseded: Vec<u64>,
+    /// The highest number in use.
+    pub(super) highest: u64,
+}
+
+/// Compares the directory with the rows.
+pub(super) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Recovered> {
+    let mut recovered = Recovered::default();
+    let mut newest: HashMap<_, (u64, Record)> = HashMap::new();
+    for name in node::names(layout.area(Area::Layers))? {
+        let Some(number) = parse_number(&name) else {
+            let path = layout
+                .path()
+                .join("layers")
+                .join(String::from_utf8_lossy(&name).as_ref());
+            recovered
+                .quarantined
+                .push((path, "its name is no layer's number".into()));
+            continue;
+        };
+        recovered.highest = recovered.highest.max(number);
+        match inspect(layout, number, described) {
+            Ok(Found::Record(row)) => {
+                // The row of a snapshot says the same.
+                if row.record.purpose.is_none() && described.records.get(&number) != Some(&row) {
+                    recovered.fresh.push((number, row.clone()));
+                }
+                recovered
+                    .superseded
+                    .extend(older(&mut newest, number, row.record));
+            }
+            Ok(Found::Described(record)) => {
+                newest.insert(record.id.clone(), (number, record));
+            }
+            Err(error) => recovered
+                .quarantined
+                .push((layout.layer_path(number), error.to_string())),
+        }
+    }
+    recovered.layers = newest.into_values().collect();
+    Ok(recovered)
+}
+
+/// Takes a layer unless a newer one has its id; gives back the number of the one that is not the newest.
+fn older(newest: &mut HashMap<LayerId, (u64, Record)>, number: u64, record: Record) -> Option<u64> {
+    match newest.entry(record.id.clone()) {
+        Entry::Vacant(free) => {
+            free.insert((number, record));
+            None
+        }
+        Entry::Occupied(mut taken) => {
+            let (held, known) = taken.get();
+            let held = *held;
+            if (record.revision, number) < (known.revision, held) {
+                return Some(number);
+            }
+            taken.insert((number, record));
+            Some(held)
+        }
+    }
+}
+
+/// Digits as [`Name::from_number`] writes them, of a number that a row can have.
+fn parse_number(name: &[u8]) -> Option<u64> {
+    let number: i64 = std::str::from_utf8(name).ok()?.parse().ok()?;
+    let number = u64::try_from(number).ok()?;
+    (Name::from_number(number).as_bytes() == name).then_some(number)
+}
+
+/// What tells what a layer is.
+enum Found {
+    /// Its own record.
+    Record(Row),
+    /// Something else.
+    Described(Record),
+}
+
+/// Looks at a layer that is whole.
+fn inspect(layout: &Layout, number: u64, described: &Described) -> io::Result<Found> {
+    let layer = node::open_directory(layout.area(Area::Layers), &Name::from_number(number))?;
+    let room = node::stat(layer.as_fd(), &layout.room)
+        .map_err(|error| explained("its room `d` is missing", &error))?;
+    if room.kind != node::Kind::Directory {
+        return Err(io::Error::new(
+            io::ErrorKind::NotADirectory,
+            "its room `d` is no directory",
+        ));
+    }
+    if let Some((record, written)) = described.snapshots.get(&number) {
+        let newer = match described.is_behind {
+            true => Record::read(layout, layer.as_fd()).ok(),
+            false => None,
+        };
+        let newer = newer.filter(|row| row.record.is_newer(&record.id, *written));
+        return Ok(newer.map_or_else(|| Found::Described(record.clone()), Found::Record));
+    }
+    let known = described.records.get(&number);
+    match read(layout, layer.as_fd(), known) {
+        Ok(row) => Ok(Found::Record(row)),
+        Err(error) => match needless(layout, number, layer.as_fd(), described) {
+            Some(record) => Ok(Found::Described(record)),
+            None => Err(explained("its `record.json` cannot be read", &error)),
+        },
+    }
+}
+
+/// The record of a layer, from its row if the file is the one that was read for that.
+fn read(layout: &Layout, layer: BorrowedFd<'_>, known: Option<&Row>) -> io::Result<Row> {
+    let file = node::stat(layer, &layout.record)?;
+    match known {
+        Some(row) if row.is_of(&Stamp::new(&file)) => Ok(row.clone()),
+        _ => Record::read(layout, layer),
+    }
+}
+
+/// What a layer without a record is, if someone asked to remove it or gave it up.
+fn needless(
+    layout: &Layout,
+    number: u64,
+    layer: BorrowedFd<'_>,
+    described: &Described,
+) -> Option<Record> {
+    let removal = described.removals.get(&number).map(|id| {
+        let record = Record::new(id.clone(), None, LayerKind::Content, "");
+        record.for_purpose(Some(Purpose::Nothing))
+    });
+    removal.or_else(|| Record::read_given_up(layout, layer).ok())
+}
+
+fn explained(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {error}"))
+}
+
+impl Home {
+    /// Makes the rest of the home agree with what was found.
+    pub(super) fn catch_up(&self, described: &Described, recovered: &Recovered) -> io::Result<()> {
+        let present: HashSet<u64> = recovered.layers.iter().map(|(number, _)| *number).collect();
+        let gone = |number: &&u64| !present.contains(number);
+        for number in described.removals.keys().filter(gone) {
+            self.rows.note(RowChange::DropRemoval(*number));
+        }
+        let stale = described.records.keys().filter(gone);
+        let mut cached: Vec<_> = stale.map(|number| RowChange::DropLayer(*number)).collect();
+        for (number, row) in &recovered.fresh {
+            if present.contains(number) {
+                cached.push(RowChange::PutLayer(*number, row.to_text()?));
+            }
+        }
+        if !cached.is_empty()
+            && let Err(error) = self.rows.commit(cached, After::Nothing)
+        {
+            tracing::warn!(%error, "the next start reads the records of layers again");
+        }
+        for number in &recovered.superseded {
+            if let Err(error) = self.discard(*number, super::Syncing::Now) {
+                let path = self.layout.layer_path(*number);
+                tracing::warn!(path = %path.display(), %error, "an old revision stays until the next start");
+            }
+        }
+        for area in [Area::Staging, Area::Trash] {
+            for name in node::names(self.layout.area(area))? {
+                self.reaper
+                    .delete(&self.layout, area, super::layout::name(&name)?);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! Applies an archive to a layer.
+//!
+//! Invariant: the driver works on a private copy, which takes the layer's place if everything went well and is
+//! thrown away if anything did not.
+
+use super::{Key, Mode};
+use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::{Error, EventKind, LayerId, Result};
+use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
+
+impl OpenStore<'_> {
+    /// Applies an archive to a layer that is not mounted and has no children.
+    pub(super) fn apply_archive(
+        &self,
+        id: &LayerId,
+        form: ArchiveForm,
+        source: Source,
+        cancel: CancelToken,
+    ) -> Result<ApplyReport> {
+        let store = &self.store;
+        let _held = store.lock(vec![
+            (Key::Mount(id.clone()), Mode::Exclusive),
+            (Key::Layer(id.clone()), Mode::Exclusive),
+        ])?;
+        let facts = store.facts(id)?;
+        facts.check_childless()?;
+        self.clear_mount(id)?;
+        let copy = store.layers.copy(id, facts.number)?;
+        let scope = Scope::layer(&store.layers, id, Intent::Apply(copy));
+        let parent = facts.record.parent.as_ref().map(LayerId::as_str);
+        let call = Call::new("apply", scope.clone())
+            .with_cancel(cancel)
+            .streaming();
+        let report = self.call(call, |generation, operation| {
+            generation.apply_diff(operation, id.as_str(), parent, form, source)
+        })?;
+        let held = || Error::Sandbox(format!("{}: the copy is still in use", scope_name(id)));
+        let copy = scope.into_copy().ok_or_else(held)?;
+        store.layers.replace(copy, id)?;
+        self.tell_left_out(
+            id,
+            "the layer does not hold what the archive has",
+            (report.xattrs_skipped, &report.first_left_out),
+        );
+        self.tell(EventKind::LayerApplied, id);
+        Ok(report)
+    }
+}
+
+fn scope_name(id: &LayerId) -> String {
+    format!("apply to layer `{id}`")
+}

@@ -1,0 +1,38 @@
+//! Removes a layer.
+//!
+//! Invariant: the layer goes only after the driver has agreed, and then at once and whole.
+
+use super::{Key, Mode};
+use crate::disk::home::Syncing;
+use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::{EventKind, LayerId, Result};
+use mica_runtime::{CancelToken, Error as DriverError};
+
+impl OpenStore<'_> {
+    /// Removes a layer that is not mounted and has no children.
+    pub(crate) fn remove_layer(
+        &self,
+        id: &LayerId,
+        syncing: Syncing,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        let store = &self.store;
+        let _held = store.lock(vec![
+            (Key::Mount(id.clone()), Mode::Exclusive),
+            (Key::Layer(id.clone()), Mode::Exclusive),
+        ])?;
+        let facts = store.facts(id)?;
+        facts.check_childless()?;
+        self.clear_mount(id)?;
+        let scope = Scope::layer(&store.layers, id, Intent::Remove);
+        let call = Call::new("remove", scope.clone()).with_cancel(cancel.clone());
+        self.call(call, |generation, operation| {
+            generation.remove(operation, id.as_str())?;
+            let discarded = scope.is_discarded().then_some(());
+            discarded.ok_or_else(|| DriverError::Trapped("it discarded no layer".into()))
+        })?;
+        store.layers.discard(id, syncing)?;
+        self.tell(EventKind::LayerRemoved, id);
+        Ok(())
+    }
+}

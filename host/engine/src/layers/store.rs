@@ -1,0 +1,214 @@
+//! What can be done with layers: all of it is in this file, and how in the files beside it and in `mounts`.
+//!
+//! | function | layer | others |
+//! |---|---|---|
+//! | create | exclusive | parent shared |
+//! | remove, apply | its mount and the layer exclusive | |
+//! | mount, first | its mount exclusive, then the layer: read-write exclusive, read-only shared | |
+//! | mount, further; unmount; release | its mount exclusive | |
+//! | diff, changes, size, usage, metadata | shared | the other layer shared |
+//!
+//! A parent needs no lock while it has a child that is locked: it cannot be removed or changed.
+//!
+//! Invariant: everything that can be checked is checked before the driver is called, and what is known changes only after the
+//! disk has it.
+
+use super::Entry;
+use super::create::NewLayer;
+use crate::disk::home::Syncing;
+use crate::store::OpenStore;
+use crate::view::{
+    DiffParent, DiffRequest, LayerRequest, LayerView, MountRequest, MountView, Release,
+    UnmountView, UsageView, WhenBusy,
+};
+use crate::{LayerId, Result, label, options};
+use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
+use std::ops::Deref;
+
+/// A store whose layers clients change; [`OpenStore`] has what they may do in any store. It is not removed while this lives.
+#[derive(Debug)]
+pub struct LayerStore<'e>(OpenStore<'e>);
+
+impl<'e> LayerStore<'e> {
+    /// # Errors
+    /// [`crate::Error::HoldsSnapshots`].
+    pub(crate) fn new(open: OpenStore<'e>) -> Result<Self> {
+        open.store.check_no_snapshots()?;
+        Ok(Self(open))
+    }
+}
+
+impl<'e> Deref for LayerStore<'e> {
+    type Target = OpenStore<'e>;
+
+    fn deref(&self) -> &OpenStore<'e> {
+        &self.0
+    }
+}
+
+impl LayerStore<'_> {
+    /// Creates a layer of the content of its parent, or an empty one.
+    ///
+    /// # Errors
+    /// [`crate::Error::InvalidId`], [`crate::Error::LayerExists`], [`crate::Error::UnknownParent`],
+    /// [`crate::Error::TooDeep`], [`crate::Error::Mounted`] when processes may change the parent right now and
+    /// [`crate::LiveParent::Refuse`] is asked for, [`crate::Error::NoSpace`]; what the driver answers. Whatever the error,
+    /// there is no trace of the layer.
+    pub fn create(&self, request: LayerRequest) -> Result<LayerView> {
+        let id = LayerId::parse(&request.id)?;
+        let parent = request.parent.as_deref().map(LayerId::parse).transpose()?;
+        label::check(request.mount_label.as_deref())?;
+        let limits = self.engine.runtime.limits();
+        options::check("storage option", &request.storage_options.0, limits)?;
+        self.check()?;
+        let new = NewLayer::of_client(request);
+        let (created, _) = self.create_layer(&id, parent.as_ref(), new)?;
+        Ok(self.store.layer_view(created))
+    }
+
+    /// Removes a layer; its files are deleted in the background.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `has-children`, `mounted`; what the driver answers. The layer is then as it was.
+    pub fn remove(&self, id: &str) -> Result<()> {
+        let id = LayerId::parse(id)?;
+        self.check()?;
+        self.remove_layer(&id, Syncing::Now, &CancelToken::default())
+    }
+
+    /// Reads an archive, which is not compressed, into a layer. Directories of the layer are copied for it, files
+    /// are shared until they are replaced. In the form of moby an entry for the top directory is passed over.
+    ///
+    /// # Errors
+    /// `unknown-layer`; `mounted` and `has-children`, for no one may see the layer change; `invalid-archive`,
+    /// `no-space`, `cancelled`; what the driver answers. The layer is then as it was.
+    pub fn apply(
+        &self,
+        id: &str,
+        form: ArchiveForm,
+        source: Source,
+        cancel: CancelToken,
+    ) -> Result<ApplyReport> {
+        let id = LayerId::parse(id)?;
+        self.check()?;
+        self.apply_archive(&id, form, source, cancel)
+    }
+}
+
+impl OpenStore<'_> {
+    /// Lists layers in byte order of their ids, those after `after`, at most `limit`.
+    #[must_use]
+    pub fn layers(&self, after: Option<&str>, limit: usize) -> Vec<LayerView> {
+        let page: Vec<_> = {
+            let table = self.store.layers.table();
+            table.page(after, limit).map(Entry::facts).collect()
+        };
+        let views = page.into_iter().map(|facts| self.store.layer_view(facts));
+        views.collect()
+    }
+
+    /// Describes one layer.
+    ///
+    /// # Errors
+    /// `invalid-id`, `unknown-layer`.
+    pub fn layer(&self, id: &str) -> Result<LayerView> {
+        let id = LayerId::parse(id)?;
+        Ok(self.store.layer_view(self.store.facts(&id)?))
+    }
+
+    /// What the driver tells of a layer, in its order. Paths are absolute, and lead to directories one name below a room,
+    /// which no process can exchange: `LowerDir` has one for each layer below, `MergedDir` is where the layer is mounted,
+    /// or would be.
+    ///
+    /// # Errors
+    /// As [`OpenStore::layer`]; what the driver answers.
+    pub fn metadata(&self, id: &str) -> Result<Vec<(String, String)>> {
+        let id = LayerId::parse(id)?;
+        self.check()?;
+        self.layer_metadata(&id)
+    }
+
+    /// What a layer occupies beyond its parent: of a layer that shares blocks with its parent what differs, of a
+    /// complete copy all of it. It may be mounted and change meanwhile.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `cancelled`; what the driver answers.
+    pub fn usage(&self, id: &str, cancel: &CancelToken) -> Result<UsageView> {
+        let id = LayerId::parse(id)?;
+        self.check()?;
+        self.layer_usage(&id, cancel)
+    }
+
+    /// Writes the difference between two layers as a tar archive: the same bytes for the same layers and form. What
+    /// the sink got before an error is no complete archive.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `unknown-parent`, `cancelled` also when the reader of the sink has gone; what the driver
+    /// answers.
+    pub fn diff(
+        &self,
+        request: &DiffRequest,
+        sink: Sink,
+        cancel: CancelToken,
+    ) -> Result<DiffReport> {
+        self.check()?;
+        self.write_diff(request, sink, cancel)
+    }
+
+    /// Lists the difference between a layer and `parent` in byte order of the paths.
+    ///
+    /// # Errors
+    /// As [`OpenStore::diff`].
+    pub fn changes(
+        &self,
+        id: &str,
+        parent: &DiffParent,
+        sink: ChangeSink,
+        cancel: CancelToken,
+    ) -> Result<()> {
+        self.check()?;
+        self.list_changes(id, parent, sink, cancel)
+    }
+
+    /// Sums the sizes in bytes of what was added or modified against `parent`, each inode once.
+    ///
+    /// # Errors
+    /// As [`OpenStore::diff`].
+    pub fn size(&self, id: &str, parent: &DiffParent) -> Result<u64> {
+        self.check()?;
+        self.diff_size(id, parent)
+    }
+
+    /// Makes the files of a layer visible below a path; further calls count references.
+    ///
+    /// # Errors
+    /// `unknown-layer`; `has-children` when it is to be changed although layers are built on it; `holds-snapshots` when it
+    /// is to be changed and is a snapshot; `mounted` when it is mounted in another way than is asked for; what the driver
+    /// answers.
+    pub fn mount(&self, id: &str, request: MountRequest) -> Result<MountView> {
+        let id = LayerId::parse(id)?;
+        label::check(request.mount_label.as_deref())?;
+        self.check()?;
+        self.mount_layer(&id, request)
+    }
+
+    /// Gives back one reference; with the last one the layer is unmounted. A mount that is inherited counts as one that
+    /// comes after all references. Works also in a store whose driver is broken.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `not-mounted`; `busy` when it is used, with who does if that can be seen.
+    pub fn unmount(&self, id: &str, when_busy: WhenBusy) -> Result<UnmountView> {
+        let id = LayerId::parse(id)?;
+        self.engine.check_open()?;
+        self.unmount_layer(&id, when_busy)
+    }
+
+    /// Gives back all references to mounts of the store, for a client that held them all has gone or ends.
+    ///
+    /// # Errors
+    /// `io`. A mount that is in use is no error.
+    pub fn release_mounts(&self, release: Release) -> Result<()> {
+        self.engine.check_open()?;
+        self.release_all(release)
+    }
+}

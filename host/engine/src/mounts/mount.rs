@@ -1,0 +1,210 @@
+//! Mounts a layer.
+//!
+//! Invariant: the driver is asked once; whoever comes later is only counted.
+
+use super::State;
+use crate::layers::{Facts, Mode};
+use crate::store::{Call, Intent, OpenStore, Scope, Store};
+use crate::view::{MountRequest, MountView};
+use crate::words::access_word;
+use crate::{Error, EventKind, LayerId, Result};
+use mica_runtime::Access;
+
+impl OpenStore<'_> {
+    /// Mounts a layer, or counts a further reference to its mount.
+    pub(crate) fn mount_layer(&self, id: &LayerId, request: MountRequest) -> Result<MountView> {
+        let store = &*self.store;
+        let asked = request.access.map(Access::from);
+        let _mount = self.lock_mount(id)?;
+        if let Some(state) = store.mounts.get(id) {
+            match check_same(&state, &request) {
+                Ok(()) => return count(store, state),
+                // No one holds it, so no one is surprised by another.
+                Err(_) if state.references == 0 => self.detach(&state)?,
+                Err(error) => return Err(error),
+            }
+        }
+        let mode = match access_for(&store.facts(id)?, asked)? {
+            Access::ReadOnly => Mode::Shared,
+            Access::ReadWrite => {
+                store.check_no_snapshots()?;
+                Mode::Exclusive
+            }
+        };
+        let _held = self.lock_layer(id, mode)?;
+        let facts = store.facts(id)?;
+        let access = match mode {
+            // It may have lost its children meanwhile, but the lock does not allow more.
+            Mode::Shared => Access::ReadOnly,
+            Mode::Exclusive => access_for(&facts, asked)?,
+        };
+        let state = self.attach(facts.number, id, access, request.mount_label)?;
+        let view = view(store, &state);
+        store.mounts.put(state);
+        let news = self.news(EventKind::LayerMounted, id);
+        let path = view.path.display().to_string();
+        self.engine.bus.tell(news.detail(path));
+        Ok(view)
+    }
+
+    fn attach(
+        &self,
+        number: u64,
+        id: &LayerId,
+        access: Access,
+        label: Option<String>,
+    ) -> Result<State> {
+        let store = &self.store;
+        let call = Call::new(
+            "mount",
+            Scope::layer(&store.layers, id, Intent::View(access)),
+        );
+        let mount = self.call(call, |generation, operation| {
+            generation.get(operation, id.as_str(), access, label.as_deref())
+        })?;
+        let (layer, boot_id) = (id.clone(), String::new());
+        let mut state = State {
+            layer,
+            number,
+            references: 1,
+            inherited: false,
+            access,
+            label,
+            mount_id: 0,
+            boot_id,
+        };
+        let attached = store.place.attach(mount, &mut state);
+        attached
+            .map_err(|error| Error::path("mount layer on", &store.place.point(number), error))?;
+        Ok(state)
+    }
+}
+
+/// What processes may do in a mount.
+fn access_for(facts: &Facts, asked: Option<Access>) -> Result<Access> {
+    match asked {
+        Some(Access::ReadWrite) => facts.check_childless().map(|()| Access::ReadWrite),
+        Some(Access::ReadOnly) => Ok(Access::ReadOnly),
+        None if facts.children > 0 => Ok(Access::ReadOnly),
+        None => Ok(Access::ReadWrite),
+    }
+}
+
+/// Refuses what the mount that is there is not.
+fn check_same(state: &State, request: &MountRequest) -> Result<()> {
+    let otherwise = |what: String| Error::MountedOtherwise {
+        layer: state.layer.as_str().to_owned(),
+        what,
+    };
+    if let Some(asked) = request
+        .access
+        .map(Access::from)
+        .filter(|asked| *asked != state.access)
+    {
+        let (has, asked) = (access_word(state.access), access_word(asked));
+        return Err(otherwise(format!("access {has}, {asked} was asked for")));
+    }
+    if request.mount_label.is_some() && request.mount_label != state.label {
+        let shown = |label: &Option<String>| {
+            label
+                .as_ref()
+                .map_or("no label".into(), |label| format!("label `{label}`"))
+        };
+        return Err(otherwise(format!(
+            "{}, {} was asked for",
+            shown(&state.label),
+            shown(&request.mount_label)
+        )));
+    }
+    Ok(())
+}
+
+fn count(store: &Store, mut state: State) -> Result<MountView> {
+    state.references = state.references.saturating_add(1);
+    let path = store.place.point(state.number);
+    store
+        .place
+        .remember(&state)
+        .map_err(|error| Error::path("count a reference to", &path, error))?;
+    let view = view(store, &state);
+    store.mounts.put(state);
+    Ok(view)
+}
+
+fn view(store: &Store, state: &State) -> MountView {
+    MountView {
+        path: store.place.point(state.number),
+        references: state.references,
+        access: state.access.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::home::Record;
+    use mica_runtime::LayerKind;
+
+    fn facts(children: u64) -> Facts {
+        let id = LayerId::parse("a").unwrap();
+        let child = (children > 0).then(|| LayerId::parse("b").unwrap());
+        let record = Record::new(id, None, LayerKind::Content, "test");
+        Facts {
+            number: 1,
+            record,
+            depth: 1,
+            children,
+            child,
+        }
+    }
+
+    #[test]
+    fn a_layer_with_children_is_never_mounted_to_be_changed() {
+        use Access::{ReadOnly, ReadWrite};
+        for (children, asked, expected) in [
+            (0, None, Some(ReadWrite)),
+            (0, Some(ReadOnly), Some(ReadOnly)),
+            (0, Some(ReadWrite), Some(ReadWrite)),
+            (2, None, Some(ReadOnly)),
+            (2, Some(ReadOnly), Some(ReadOnly)),
+            (2, Some(ReadWrite), None),
+        ] {
+            assert_eq!(
+                access_for(&facts(children), asked).ok(),
+                expected,
+                "{children} {asked:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_mount_may_leave_open_what_it_does_not_care_for() {
+        let (layer, boot_id, label) = (
+            LayerId::parse("a").unwrap(),
+            String::new(),
+            Some("x".to_owned()),
+        );
+        let state = State {
+            layer,
+            number: 1,
+            references: 1,
+            inherited: false,
+            access: Access::ReadOnly,
+            label,
+            mount_id: 1,
+            boot_id,
+        };
+        let ask = |access: Option<Access>, label: Option<&str>| {
+            check_same(
+                &state,
+                &MountRequest {
+                    access: access.map(Into::into),
+                    mount_label: label.map(str::to_owned),
+                },
+            )
+            .is_ok()
+        };
+        assert!(ask(None, None) && ask(Some(Access::ReadOnly), Some("x")));
+        assert!(!ask(Some(Access::ReadWrite), None) && !ask(None, Some("y")));
+    }
+}

@@ -1,0 +1,353 @@
+//! One store: a driver bound to a home and options. `stores.rs` has what can be done with stores as a whole, `door.rs` and
+//! `layers/store.rs` what can be done within one, `snapshots/store.rs` what a container runtime does in its own.
+//!
+//! Invariant: the description on disk never changes after the store was made.
+
+mod call;
+mod door;
+mod ready;
+mod scope;
+mod scratch;
+mod selection;
+mod start;
+mod stores;
+
+pub(crate) use call::Call;
+pub use door::OpenStore;
+pub(crate) use scope::{Intent, Scope};
+pub(crate) use stores::StoreTable;
+pub use stores::Stores;
+
+use crate::disk::files;
+use crate::disk::home::Reaper;
+use crate::disk::rows::Rows;
+use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
+use crate::mounts::{Mounts, Place};
+use crate::settings::Durability;
+use crate::snapshots::{Snapshots, Told, shown};
+use crate::view::{BackingView, LayerView, Pairs, StoreView};
+use crate::{Error, LayerId, Moment, Result, StoreName};
+use door::Stay;
+use mica_sys::filesystem;
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The file that describes a store.
+pub(crate) const DESCRIPTION: &str = "store.json";
+/// The shape of that file.
+const VERSION: u32 = 1;
+/// How long an operation waits for layers that others work on; a diff may take longer than anyone wants to wait.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A store as `store.json` describes it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Description {
+    version: u32,
+    /// The driver.
+    pub(crate) driver: String,
+    /// Why it is this one, if no one named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chosen: Option<String>,
+    /// The driver's options, in order.
+    pub(crate) options: Vec<(String, String)>,
+    /// Whom the store is for, in the words of the front end that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<String>,
+    /// When the store was made.
+    pub(crate) created: Moment,
+}
+
+impl Description {
+    pub(crate) fn new(
+        driver: &str,
+        options: Vec<(String, String)>,
+        client: Option<String>,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            driver: driver.to_owned(),
+            chosen: None,
+            options,
+            client,
+            created: Moment::now(),
+        }
+    }
+
+    /// Notes why it is this driver.
+    pub(crate) fn because(self, reason: &str) -> Self {
+        Self {
+            chosen: Some(reason.to_owned()),
+            ..self
+        }
+    }
+
+    /// Reads the description of the store in a directory.
+    pub(crate) fn read(home: &Path) -> Result<Self> {
+        let path = home.join(DESCRIPTION);
+        let bytes = files::read(&path).map_err(|error| Error::path("read", &path, error))?;
+        let corrupt = |reason: String| Error::Corrupt {
+            path: path.clone(),
+            reason,
+        };
+        let read: Self =
+            serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
+        if read.version != VERSION {
+            return Err(corrupt(format!(
+                "it has version {}, this program reads {VERSION}",
+                read.version
+            )));
+        }
+        Ok(read)
+    }
+
+    /// Writes it into the directory of a store.
+    pub(crate) fn write(&self, home: &Path, durability: Durability) -> Result<()> {
+        let path = home.join(DESCRIPTION);
+        let write = || files::replace(&path, &serde_json::to_vec_pretty(self)?, durability);
+        write().map_err(|error| Error::path("write", &path, error))
+    }
+}
+
+/// Whether a store is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It is.
+    Here,
+    /// It was removed.
+    Gone,
+}
+
+/// An open store.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(crate) name: StoreName,
+    pub(crate) path: PathBuf,
+    pub(crate) description: Description,
+    pub(crate) layers: Arc<LayerSet>,
+    pub(crate) mounts: Mounts,
+    pub(crate) place: Place,
+    snapshots: OnceLock<Arc<Snapshots>>,
+    locks: Locks,
+    life: Arc<RwLock<Life>>,
+    unavailable: Mutex<Option<String>>,
+}
+
+/// Where stores find what they need.
+#[derive(Debug)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) run_dir: &'a Path,
+    pub(crate) durability: Durability,
+    pub(crate) reaper: &'a Arc<Reaper>,
+}
+
+impl Store {
+    /// Opens the store in a directory. What needs a person comes back as well.
+    pub(crate) fn open(
+        name: &StoreName,
+        path: &Path,
+        around: &Surroundings<'_>,
+    ) -> Result<(Arc<Self>, Vec<String>)> {
+        let description = Description::read(path)?;
+        let (driver, options) = (description.driver.clone(), description.options.clone());
+        let owner = Owner {
+            store: name.as_str().to_owned(),
+            driver,
+            options,
+        };
+        let (durability, reaper) = (around.durability, around.reaper);
+        let (rows, mut loaded) = Rows::open(path, durability)?;
+        if let Err(error) = rows.keep_reserve(path) {
+            tracing::warn!(store = %name, %error, "there is no reserve for removals on a full disk");
+        }
+        let (told, described) = Told::new(&mut loaded, &description.driver);
+        let opened = LayerSet::open(owner, path, durability, reaper, (&rows, &described))?;
+        let (layers, more) = opened;
+        let mut problems = loaded.problems;
+        problems.extend(more);
+        let place = Place::open(around.run_dir, name.as_str())
+            .map_err(|error| Error::path("use run directory", around.run_dir, error))?;
+        let is_layer = |state: &crate::mounts::State| {
+            layers
+                .table()
+                .get(state.layer.as_str())
+                .is_some_and(|entry| entry.number == state.number)
+        };
+        let adopted = place
+            .adopt(is_layer)
+            .map_err(|error| Error::path("list mounts below", around.run_dir, error))?;
+        problems.extend(adopted.problems);
+        let store = Self {
+            name: name.clone(),
+            path: path.to_owned(),
+            description,
+            layers,
+            mounts: Mounts::new(adopted.mounts),
+            place,
+            snapshots: OnceLock::new(),
+            locks: Locks::default(),
+            life: Arc::new(RwLock::new(Life::Here)),
+            // Until its driver has said that it can work on it.
+            unavailable: Mutex::new(Some("it was not tried yet".to_owned())),
+        };
+        if Snapshots::are_in(path, &told) {
+            problems.extend(store.set_snapshots(&told)?);
+        }
+        Ok((Arc::new(store), problems))
+    }
+
+    /// Keeps the store from being removed while the guard lives.
+    ///
+    /// # Errors
+    /// [`Error::UnknownStore`] when it was removed before.
+    pub(crate) fn enter(&self) -> Result<Stay> {
+        let life = self.life.read_arc();
+        match *life {
+            Life::Here => Ok(life),
+            Life::Gone => Err(Error::UnknownStore(self.name.as_str().to_owned())),
+        }
+    }
+
+    /// Keeps everyone else out while the guard lives.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when operations run.
+    pub(crate) fn close(&self) -> Result<RwLockWriteGuard<'_, Life>> {
+        let busy = || Error::Busy(format!("operations run in store `{}`", self.name));
+        self.life.try_write().ok_or_else(busy)
+    }
+
+    /// Why the driver cannot work on the store.
+    pub(crate) fn unavailable(&self) -> MutexGuard<'_, Option<String>> {
+        self.unavailable.lock()
+    }
+
+    /// Waits for locks.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when they are not free for too long.
+    pub(crate) fn lock(&self, wanted: Vec<(Key, Mode)>) -> Result<Held<'_>> {
+        self.locks.acquire(wanted, PATIENCE).map_err(|key| {
+            let what = match key {
+                Key::Layer(id) | Key::Mount(id) => format!("layer `{id}`"),
+                Key::Snapshot(key) => format!("snapshot `{}`", shown(&key)),
+            };
+            Error::Busy(format!(
+                "another operation works on {what} of store `{}` for {PATIENCE:?}",
+                self.name
+            ))
+        })
+    }
+
+    /// What is known of a layer.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`].
+    pub(crate) fn facts(&self, id: &LayerId) -> Result<Facts> {
+        self.layers
+            .table()
+            .get(id.as_str())
+            .map(Entry::facts)
+            .ok_or_else(|| self.layers.unknown(id))
+    }
+
+    /// The number of a layer that is there.
+    pub(crate) fn number_of(&self, id: &LayerId) -> Option<u64> {
+        let table = self.layers.table();
+        table.get(id.as_str()).map(|entry| entry.number)
+    }
+
+    /// Refuses a layer that is mounted.
+    pub(crate) fn check_unmounted(&self, id: &LayerId) -> Result<()> {
+        match self.mounts.get(id) {
+            Some(state) => Err(Error::Mounted {
+                layer: id.as_str().to_owned(),
+                path: self.place.point(state.number),
+                references: state.references,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The snapshots.
+    ///
+    /// # Errors
+    /// [`Error::NoSnapshots`].
+    pub(crate) fn snapshots(&self) -> Result<&Arc<Snapshots>> {
+        let none = || Error::NoSnapshots(self.name.as_str().to_owned());
+        self.snapshots.get().ok_or_else(none)
+    }
+
+    /// Makes rows the snapshots; what needs a person comes back.
+    fn set_snapshots(&self, told: &Told) -> Result<Vec<String>> {
+        let (snapshots, problems) = Snapshots::new(told, &self.path, &self.layers)?;
+        // An error means that another was faster.
+        let _first = self.snapshots.set(Arc::new(snapshots));
+        Ok(problems)
+    }
+
+    /// Refuses to change layers of a store whose layers are snapshots.
+    ///
+    /// # Errors
+    /// [`Error::HoldsSnapshots`].
+    pub(crate) fn check_no_snapshots(&self) -> Result<()> {
+        match self.snapshots.get() {
+            Some(_) => Err(Error::HoldsSnapshots(self.name.as_str().to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    /// What is told of a layer.
+    pub(crate) fn layer_view(&self, facts: Facts) -> LayerView {
+        let Facts {
+            number,
+            record,
+            depth,
+            children,
+            child: _,
+        } = facts;
+        LayerView {
+            mounts: self.mounts.references(&record.id),
+            id: record.id.into(),
+            parent: record.parent.map(String::from),
+            kind: record.kind.into(),
+            created: record.created,
+            children,
+            depth,
+            number,
+            store: self.name.as_str().to_owned(),
+            driver: record.driver,
+        }
+    }
+
+    /// What is told of the store, without the driver's own words.
+    pub(crate) fn view(&self) -> Result<StoreView> {
+        let found = filesystem::statfs(self.layers.home().layout().top())
+            .map_err(|error| Error::path("measure file system of", &self.path, error))?;
+        Ok(StoreView {
+            name: self.name.as_str().to_owned(),
+            driver: self.description.driver.clone(),
+            chosen: self.description.chosen.clone(),
+            options: Pairs(self.description.options.clone()),
+            client: self.description.client.clone(),
+            created: self.description.created,
+            path: self.path.clone(),
+            backing: BackingView {
+                magic: found.magic,
+                filesystem: filesystem::name_of(found.magic)
+                    .unwrap_or("<unknown>")
+                    .to_owned(),
+                total_bytes: found.total_bytes,
+                free_bytes: found.free_bytes,
+                total_inodes: found.total_inodes,
+                free_inodes: found.free_inodes,
+            },
+            layers: self.layers.table().len(),
+            mounts: self.mounts.len(),
+            status: Pairs::default(),
+            unavailable: self.unavailable().clone(),
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! What the driver of a store says of it: whether it can work there, how it stands.
+//!
+//! Invariant: a driver that has refused a store is asked again by whoever needs the store; nobody uses it before.
+
+use super::{Call, Scope, Store};
+use crate::Result;
+use crate::engine::Engine;
+use crate::error::explained;
+use crate::layers::LayerSet;
+use mica_runtime::SafeText;
+use std::sync::Arc;
+
+impl Store {
+    /// Asks the driver whether it can work on the store, unless it has said so before.
+    pub(crate) fn make_ready(&self, engine: &Engine) -> Result<()> {
+        if self.unavailable().is_none() {
+            return Ok(());
+        }
+        let answer = Self::init(&self.layers, engine);
+        *self.unavailable() = answer.as_ref().err().map(explained);
+        answer
+    }
+
+    /// Asks a driver whether it can work on a home.
+    pub(super) fn init(layers: &Arc<LayerSet>, engine: &Engine) -> Result<()> {
+        let call = Call::new("init", Scope::store(layers));
+        let options = Arc::clone(&layers.options);
+        call.run(engine, move |generation, operation| {
+            generation.init(operation, &options)
+        })
+    }
+
+    /// What the driver says of the store's state, in its order.
+    pub(super) fn status(&self, engine: &Engine) -> Result<Vec<(SafeText, SafeText)>> {
+        let call = Call::new("status", Scope::store(&self.layers));
+        call.run(engine, |generation, operation| generation.status(operation))
+    }
+
+    /// Tells the driver that the store is closed.
+    pub(crate) fn clean_up(&self, engine: &Engine) {
+        if self.unavailable().is_some() {
+            return;
+        }
+        let call = Call::new("cleanup", Scope::store(&self.layers));
+        let told = call.run(engine, |generation, operation| {
+            generation.cleanup(operation)
+        });
+        if let Err(error) = told {
+            tracing::warn!(store = %self.name, error = explained(&error), "the driver could not clean up");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Drivers, as they are told of.
+//!
+//! Invariant: data only.
+
+use super::Pairs;
+use crate::Moment;
+use crate::error::kept;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use utoipa::ToSchema;
+
+/// A driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DriverView {
+    /// Its name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// What it says of itself.
+    pub summary: String,
+    /// `sha256:` and the hexadecimal digest of the component.
+    pub digest: String,
+    /// Bytes of the component.
+    pub size_bytes: u64,
+    /// `embedded`, `directory` or `uploaded`.
+    pub origin: String,
+    /// `proto` or `full`: what its author exported.
+    pub world: String,
+    /// Whether it was composed with naive-diff.
+    pub composed: bool,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Interfaces that it may import.
+    pub grants: Vec<String>,
+    /// Options that it knows, each with a sentence.
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub options: Pairs,
+    /// Stores that it serves.
+    pub stores: Vec<String>,
+    /// How often a build was loaded into the slot, from 1 on.
+    pub generation: u64,
+    /// When the build was loaded: RFC 3339, UTC.
+    #[schema(value_type = String)]
+    pub loaded: Moment,
+    /// Digest of the build that a swap without a component goes back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// Operations that run now.
+    pub running: u64,
+    /// Operations that were begun.
+    pub operations: u64,
+    /// Operations that the driver broke in.
+    pub faults: u64,
+    /// Why nobody may call it any more, if it is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
+    /// What is kept from calling it: layers, stores, and everyone last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantines: Vec<QuarantineView>,
+}
+
+/// Something that is kept from calling a driver, because the driver broke there too often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct QuarantineView {
+    /// The store; absent for everyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The layer; absent for the whole store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// Since when: RFC 3339, UTC.
+    #[schema(value_type = String)]
+    pub since: Moment,
+    /// How often the driver broke, and how the last time.
+    pub reason: String,
+}
+
+impl fmt::Display for QuarantineView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kept = kept(self.store.as_deref(), self.layer.as_deref());
+        write!(f, "{kept}: {}", self.reason)
+    }
+}
+
+/// What a swap did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SwapReport {
+    /// The driver.
+    pub driver: String,
+    /// Digest of the build that ran before.
+    pub old_digest: String,
+    /// Digest of the build that runs now.
+    pub new_digest: String,
+    /// Milliseconds that loading took.
+    pub compile_ms: u64,
+    /// Milliseconds that the probe in a scratch store took.
+    pub probe_ms: u64,
+    /// Whether the operations of the old build ended by themselves before the deadline.
+    pub drained: bool,
+    /// Operations that ran on the old build when the new one took over.
+    pub running_on_old: u64,
+}

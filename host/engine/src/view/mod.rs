@@ -1,0 +1,27 @@
+//! What the engine is asked with, and what it tells: the documents that REST, its description (OpenAPI) and the command line
+//! take as they are. A new field is added here and nowhere else.
+//!
+//! Invariant: data only. Requests refuse fields that they do not know; answers may gain fields.
+
+mod driver;
+mod layer;
+mod pairs;
+mod status;
+mod store;
+
+pub use driver::{DriverView, QuarantineView, SwapReport};
+pub use layer::{
+    Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
+    MountView, Release, UnmountView, UsageSource, UsageView, WhenBusy,
+};
+pub use pairs::Pairs;
+pub use status::{Attention, EngineStatus};
+pub use store::{BackingView, StoreRequest, StoreView};
+
+use serde::Serializer;
+use std::path::Path;
+
+/// Writes a path as people read it: bytes that are no UTF-8 become U+FFFD.
+fn shown<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&path.display())
+}
