@@ -7,7 +7,7 @@
 //! memory for all of them is bounded.
 
 use crate::error::explained;
-use crate::{Error, Moment, Result};
+use crate::{Class, Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -36,6 +36,8 @@ pub enum OperationState {
     Failed {
         /// The stable word for the error: [`Error::code`].
         code: &'static str,
+        /// What kind of failure it is.
+        class: Class,
         /// What was being done, to what, and why it did not work.
         detail: SafeText,
         /// What would help.
@@ -178,6 +180,7 @@ impl Drop for OperationTicket {
 fn failed(error: &Error) -> OperationState {
     OperationState::Failed {
         code: error.code(),
+        class: error.class(),
         detail: explained(error).into(),
         remedy: error.remedy().map(SafeText::from),
     }
@@ -205,11 +208,12 @@ mod tests {
         assert_eq!(state(&outcomes, &first), Some(OperationState::Done(None)));
         assert!(bad.end(Err::<(), _>(Error::Cancelled), |()| None).is_err());
         drop(lost);
-        for (id, expected) in [(second, "cancelled"), (third, "io")] {
-            let Some(OperationState::Failed { code, .. }) = state(&outcomes, &id) else {
+        let expected = [("cancelled", Class::Cancelled), ("io", Class::Internal)];
+        for (id, expected) in [second, third].into_iter().zip(expected) {
+            let Some(OperationState::Failed { code, class, .. }) = state(&outcomes, &id) else {
                 panic!("`{id}` has not failed");
             };
-            assert_eq!(code, expected);
+            assert_eq!((code, class), expected);
         }
         assert_eq!(state(&outcomes, "1"), None);
     }
