@@ -302,6 +302,7 @@ fn a_diff_that_fails_late_says_why() {
         assert_eq!(operation["state"], "failed", "{operation}");
         let problem = &operation["problem"];
         assert_eq!(problem["code"], "not-supported", "{problem}");
+        assert_eq!(problem["class"], "not-supported", "{problem}");
         let detail = problem["detail"].as_str().expect("a text");
         assert!(detail.contains("65536 bytes"), "{detail}");
     }
@@ -311,7 +312,7 @@ fn a_diff_that_fails_late_says_why() {
         &["layer", "diff", "base", "-o", file.to_str().expect("UTF-8")],
     );
     assert!(
-        ended.code != 0 && ended.stderr.contains("65536 bytes"),
+        ended.code == 5 && ended.stderr.contains("65536 bytes"),
         "{}",
         ended.stderr
     );

@@ -6,7 +6,7 @@ use crate::tree::{Data, Segment, Unfit};
 /// The largest chunk: 5 bits of the chunk format tell its blocks as a power of two.
 const LARGEST_BITS: u32 = 9 + 31;
 /// The most chunks of one file, so that a sparse file of some terabytes does not become an index of some gigabytes.
-const MOST: u64 = 1 << 16;
+const MAX_CHUNKS: u64 = 1 << 16;
 
 /// The chunks of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Chunks {
         }
         let bits = bits.min(LARGEST_BITS);
         let count = size.div_ceil(1 << bits);
-        match 1 << bits >= BLOCK && count <= MOST {
+        match 1 << bits >= BLOCK && count <= MAX_CHUNKS {
             true => Ok(Self { bits, count }),
             false => Err(Unfit::Sparse),
         }

@@ -9,7 +9,7 @@
 //! The kernel's times come in steps of some milliseconds. So only those files are on the list that were last changed before
 //! the step in which it was begun (an original) or ended (a copy): a later change has a later time.
 //!
-//! Invariant: 8 bytes of memory and of disk for each file, up to [`MOST`] files.
+//! Invariant: 8 bytes of memory and of disk for each file, up to [`MAX_LIST_BYTES`] files.
 //!
 //! See docs/decisions/0010-equal-size-and-time-is-compared-by-content.md.
 
@@ -24,9 +24,9 @@ const HEAD: &[u8; HEAD_BYTES as usize] = b"copied1\n";
 /// Its bytes.
 const HEAD_BYTES: u32 = 8;
 /// Bytes of a part that is read or written at once; the host takes 256 KiB.
-const PART: u32 = 256 << 10;
+const READ_BYTES: u32 = 256 << 10;
 /// Files that a list holds: 32 MiB, a quarter of a guest's memory. Of further ones the contents are read.
-const MOST: usize = 4 << 20;
+const MAX_LIST_BYTES: usize = 4 << 20;
 
 /// The files of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,7 +69,9 @@ impl Notes {
     /// Notes a file as it was before it was copied, and its copy as it is.
     pub fn note(&mut self, original: &Attributes, copy: &Attributes) {
         let (time, waiting) = &mut self.last;
-        if self.prints.len() + waiting.len() >= MOST || !is_before(original.changed, self.begun) {
+        if self.prints.len() + waiting.len() >= MAX_LIST_BYTES
+            || !is_before(original.changed, self.begun)
+        {
             return;
         }
         if copy.changed != *time {
@@ -120,7 +122,7 @@ impl Copies {
             file.write(0, HEAD)?;
             let Self(prints) = notes.end(file.get_attributes()?.changed);
             let mut offset = HEAD.len() as u64;
-            for part in prints.chunks(PART as usize / 8) {
+            for part in prints.chunks(READ_BYTES as usize / 8) {
                 let bytes: Vec<u8> = part.iter().flat_map(|print| print.to_le_bytes()).collect();
                 file.write(offset, &bytes)?;
                 offset += bytes.len() as u64;
@@ -143,12 +145,12 @@ impl Copies {
         if file.read(0, HEAD_BYTES).doing(doing)? != HEAD {
             return Ok(Self::default());
         }
-        while prints.len() < MOST {
+        while prints.len() < MAX_LIST_BYTES {
             let offset = (HEAD.len() + prints.len() * 8) as u64;
-            let bytes = file.read(offset, PART).doing(doing)?;
+            let bytes = file.read(offset, READ_BYTES).doing(doing)?;
             let whole = bytes.chunks_exact(8).flat_map(<[u8; 8]>::try_from);
             prints.extend(whole.map(u64::from_le_bytes));
-            if bytes.len() < PART as usize {
+            if bytes.len() < READ_BYTES as usize {
                 break;
             }
         }

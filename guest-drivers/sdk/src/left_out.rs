@@ -7,7 +7,7 @@ use crate::bindings::diff::exports::mica::driver::diff_driver;
 pub use diff_driver::LeftOutReason as Reason;
 
 /// How many are told by name.
-const FIRST: usize = 16;
+const SHOWN_COUNT: usize = 16;
 
 /// What was left out.
 #[derive(Clone, Debug, Default)]
@@ -32,13 +32,13 @@ impl LeftOut {
     /// Adds what was left out elsewhere.
     pub fn extend(&mut self, other: Self) {
         self.count += other.count;
-        let room = FIRST.saturating_sub(self.first.len());
+        let room = SHOWN_COUNT.saturating_sub(self.first.len());
         self.first.extend(other.first.into_iter().take(room));
     }
 
     fn add(&mut self, reason: Reason, path: &[u8], attribute: &[u8]) {
         self.count += 1;
-        if self.first.len() < FIRST {
+        if self.first.len() < SHOWN_COUNT {
             self.first.push(diff_driver::LeftOut {
                 reason,
                 path: path.to_vec(),

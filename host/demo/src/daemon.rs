@@ -14,11 +14,11 @@ use mica_client::{Client, Failure, Place};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a daemon may take to answer: it compiles its drivers first.
-const START: Duration = Duration::from_secs(120);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a daemon may take to end.
-const STOP: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often it is looked at.
-const PAUSE: Duration = Duration::from_millis(20);
+const POLL_PERIOD: Duration = Duration::from_millis(20);
 
 /// A daemon that runs.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Daemon {
     }
 
     fn wait_for_answer(&mut self) -> Result<(), Failure> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             interrupt::check()?;
             match self.client.get("/v1/status") {
@@ -91,7 +91,7 @@ impl Daemon {
                     self.last_words()
                 )));
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 
@@ -123,7 +123,7 @@ impl Daemon {
         if let Some(pid) = pid {
             kill_process(pid, Signal::TERM).ok();
         }
-        let deadline = Instant::now() + STOP;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
             match self
                 .child
@@ -137,7 +137,7 @@ impl Daemon {
                         self.last_words()
                     )));
                 }
-                None => std::thread::sleep(PAUSE),
+                None => std::thread::sleep(POLL_PERIOD),
             }
         }
         Err(untrue("the daemon did not end in time and was killed"))

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// Hexadecimal digits of a digest.
-const DIGITS: usize = 64;
+const DIGEST_DIGITS: usize = 64;
 
 /// What is said of a blob: its digest by SHA-256, and its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Blob {
     pub fn new(digest: &str, size: u64) -> Option<Self> {
         let digits = digest.strip_prefix("sha256:")?;
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_digest = digits.len() == DIGITS && digits.bytes().all(is_digit);
+        let is_digest = digits.len() == DIGEST_DIGITS && digits.bytes().all(is_digit);
         let digits = is_digest.then(|| digits.to_owned())?;
         Some(Self { digits, size })
     }

@@ -271,13 +271,13 @@ impl Engine {
 }
 
 /// How long a start waits for a daemon that was killed: the kernel first ends its system calls.
-const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes a directory for this process alone.
 fn claim(path: &Path) -> Result<OwnedFd> {
     let directory =
         files::open_directory(path).map_err(|error| Error::path("open", path, error))?;
-    let deadline = Instant::now() + CLAIM_PATIENCE;
+    let deadline = Instant::now() + CLAIM_TIMEOUT;
     while !filesystem::try_lock_exclusive(directory.as_fd())
         .map_err(|error| Error::path("lock", path, error))?
     {

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use utoipa::ToSchema;
 
 /// Events that a slow listener may be behind.
-const BACKLOG: usize = 1024;
+const CHANNEL_EVENTS: usize = 1024;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,7 +175,7 @@ impl Default for Bus {
     fn default() -> Self {
         Self {
             last: Mutex::new(0),
-            sender: broadcast::Sender::new(BACKLOG),
+            sender: broadcast::Sender::new(CHANNEL_EVENTS),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// How ids begin that the engine makes for layers of snapshots.
 const SNAPSHOT_PREFIX: &str = "snapshot-";
 /// Characters of a refused name that an error repeats.
-const SHOWN: usize = 64;
+const SHOWN_BYTES: usize = 64;
 
 /// The id of a layer: 1 to 255 bytes of UTF-8 without `/`, NUL and control characters, not `.` or `..`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,7 +124,7 @@ impl fmt::Display for StoreName {
 }
 
 fn shown(text: &str) -> String {
-    SafeText::within(text, SHOWN).into()
+    SafeText::within(text, SHOWN_BYTES).into()
 }
 
 #[cfg(test)]

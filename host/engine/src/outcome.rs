@@ -7,14 +7,14 @@
 //! memory for all of them is bounded.
 
 use crate::error::explained;
-use crate::{Error, Moment, Result};
+use crate::{Class, Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Operations that are remembered after their end.
-const KEPT: usize = 256;
+const MAX_OUTCOMES: usize = 256;
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum OperationState {
     Failed {
         /// The stable word for the error: [`Error::code`].
         code: &'static str,
+        /// What kind of failure it is.
+        class: Class,
         /// What was being done, to what, and why it did not work.
         detail: SafeText,
         /// What would help.
@@ -105,7 +107,7 @@ impl Outcomes {
         let ended = all
             .iter()
             .filter(|(_, view)| view.state != OperationState::Running);
-        if ended.clone().count() > KEPT
+        if ended.clone().count() > MAX_OUTCOMES
             && let Some(oldest) = ended.map(|(number, _)| *number).next()
         {
             all.remove(&oldest);
@@ -178,6 +180,7 @@ impl Drop for OperationTicket {
 fn failed(error: &Error) -> OperationState {
     OperationState::Failed {
         code: error.code(),
+        class: error.class(),
         detail: explained(error).into(),
         remedy: error.remedy().map(SafeText::from),
     }
@@ -205,11 +208,12 @@ mod tests {
         assert_eq!(state(&outcomes, &first), Some(OperationState::Done(None)));
         assert!(bad.end(Err::<(), _>(Error::Cancelled), |()| None).is_err());
         drop(lost);
-        for (id, expected) in [(second, "cancelled"), (third, "io")] {
-            let Some(OperationState::Failed { code, .. }) = state(&outcomes, &id) else {
+        let expected = [("cancelled", Class::Cancelled), ("io", Class::Internal)];
+        for (id, expected) in [second, third].into_iter().zip(expected) {
+            let Some(OperationState::Failed { code, class, .. }) = state(&outcomes, &id) else {
                 panic!("`{id}` has not failed");
             };
-            assert_eq!(code, expected);
+            assert_eq!((code, class), expected);
         }
         assert_eq!(state(&outcomes, "1"), None);
     }
@@ -218,7 +222,7 @@ mod tests {
     fn the_last_ones_are_kept_and_those_that_run() {
         let outcomes = Arc::<Outcomes>::default();
         let running = diff(&outcomes);
-        let ids: Vec<String> = (0..KEPT + 10)
+        let ids: Vec<String> = (0..MAX_OUTCOMES + 10)
             .map(|_| {
                 let ticket = diff(&outcomes);
                 let id = ticket.id().to_owned();
@@ -226,7 +230,7 @@ mod tests {
             })
             .collect();
         let kept = ids.iter().filter(|id| outcomes.find(id).is_some()).count();
-        assert!((KEPT..=KEPT + 1).contains(&kept), "{kept}");
+        assert!((MAX_OUTCOMES..=MAX_OUTCOMES + 1).contains(&kept), "{kept}");
         assert!(outcomes.find(&ids[ids.len() - 1]).is_some());
         assert_eq!(
             state(&outcomes, running.id()),

@@ -5,7 +5,7 @@ use crate::refusal::{Refusal, Rule};
 /// Bytes of a block.
 pub(crate) const BLOCK: u64 = 512;
 /// The shortest image: superblock, device and root.
-const SHORTEST: u64 = 1536;
+const MIN_IMAGE_BYTES: u64 = 1536;
 
 /// The bytes of an image.
 #[derive(Clone, Copy)]
@@ -15,7 +15,7 @@ impl<'a> Image<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, Refusal> {
         let length = bytes.len() as u64;
         let holds = length.is_multiple_of(BLOCK)
-            && length >= SHORTEST
+            && length >= MIN_IMAGE_BYTES
             && length / BLOCK < u64::from(u32::MAX);
         Rule::Length.check(holds, length)?;
         Ok(Self(bytes))

@@ -7,9 +7,9 @@ use crate::refusal::{Refusal, Rule};
 /// Bytes of an index.
 const INDEX: u64 = 8;
 /// The most chunks of one file.
-const MOST: u64 = 1 << 16;
+const MAX_CHUNKS: u64 = 1 << 16;
 /// The largest file: no offset in it overflows.
-const LARGEST: u64 = 1 << 62;
+const MAX_FILE_BYTES: u64 = 1 << 62;
 
 /// Checks the chunk indexes of the inode at `inode`, behind `body`. Answers their end.
 pub(crate) fn check(
@@ -21,13 +21,13 @@ pub(crate) fn check(
     archive_blocks: u32,
 ) -> Result<u64, Refusal> {
     let rule = Rule::ChunkSize;
-    rule.check(size <= LARGEST && format & !0x1f == 0x20, inode + 16)?;
+    rule.check(size <= MAX_FILE_BYTES && format & !0x1f == 0x20, inode + 16)?;
     let bits = 9 + (format & 0x1f);
     let chunk = 1_u64 << bits;
     // No larger than the file asks for; smaller ones are for holes.
     let largest = size.max(BLOCK).next_power_of_two();
     let count = size.div_ceil(chunk);
-    rule.check(chunk <= largest && count <= MOST, inode + 16)?;
+    rule.check(chunk <= largest && count <= MAX_CHUNKS, inode + 16)?;
     let start = align(body, INDEX);
     image.zeros(body, start, Rule::Zeros)?;
     let end = start + count * INDEX;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// How long a client may be silent within a small body.
-const IDLE: Duration = Duration::from_secs(30);
+const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that are set aside for a body before any came.
 const RESERVE_BYTES: usize = 64 << 10;
 
@@ -36,8 +36,8 @@ pub(in crate::api) async fn whole(mut body: Body, limit: usize) -> Result<Bytes,
     }
     let mut bytes = Vec::with_capacity(least.min(RESERVE_BYTES));
     loop {
-        let seconds = IDLE.as_secs();
-        let frame = tokio::time::timeout(IDLE, body.frame())
+        let seconds = BODY_IDLE_TIMEOUT.as_secs();
+        let frame = tokio::time::timeout(BODY_IDLE_TIMEOUT, body.frame())
             .await
             .or(Err(RequestError::Slow { seconds }))?;
         let Some(frame) = frame else {

@@ -27,7 +27,7 @@ pub(crate) const DEFAULT_RUN_DIR: &str = "/run/mica";
 /// The socket's name in the run directory.
 const SOCKET_NAME: &str = "mica.sock";
 /// Layers of a chain that overlay can mount.
-const MOST_DEPTH: usize = 500;
+const MAX_DEPTH: usize = 500;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +151,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             driver_depths.insert(name, depth);
         }
     }
-    let max_depth = file.max_depth.unwrap_or(MOST_DEPTH);
+    let max_depth = file.max_depth.unwrap_or(MAX_DEPTH);
     check_depth("max_depth", max_depth)?;
     file.api.check()?;
     let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
@@ -248,12 +248,12 @@ fn full(setting: &str, path: &Path) -> Result<PathBuf, Error> {
 }
 
 fn check_depth(setting: &str, depth: usize) -> Result<(), Error> {
-    if (1..=MOST_DEPTH).contains(&depth) {
+    if (1..=MAX_DEPTH).contains(&depth) {
         return Ok(());
     }
     Err(invalid(
         setting,
-        format!("{depth} is not from 1 to {MOST_DEPTH}, the most that overlay can mount"),
+        format!("{depth} is not from 1 to {MAX_DEPTH}, the most that overlay can mount"),
     ))
 }
 

@@ -19,14 +19,14 @@ use std::io;
 use super::listen::LISTENERS;
 
 /// Descriptors of the daemon itself: stores, logs, events, pipes to the compiler.
-const OWN_FILES: u64 = 1024;
+const OWN_DESCRIPTORS: u64 = 1024;
 
 /// Descriptors of a connection: the socket, and what the runtime of an HTTP/2 connection waits with.
-const FILES_OF_CONNECTION: u64 = 4;
+const DESCRIPTORS_PER_CONNECTION: u64 = 4;
 
 /// Descriptors that ordinary work needs: a few hundred connections, and some operations that each hold hundreds of lower
 /// directories. With fewer, a busy driver leaves none for others.
-const LEAST_FILES: u64 = 16_384;
+const MIN_DESCRIPTORS: u64 = 16_384;
 
 /// Gives up what is not needed, and lowers the limits that need more descriptors than there are.
 ///
@@ -46,7 +46,7 @@ pub(super) fn confine(config: &mut Config) -> Result<(), Error> {
     let text = "fewer descriptors may be open than all connections and operations need: raise `LimitNOFILE` or `ulimit -Hn`";
     match files {
         _ if files >= wanted => {}
-        LEAST_FILES.. => tracing::info!(files, wanted, "{text}"),
+        MIN_DESCRIPTORS.. => tracing::info!(files, wanted, "{text}"),
         _ => tracing::warn!(files, wanted, "{text}"),
     }
     let half = usize::try_from(files / 2).unwrap_or(usize::MAX);
@@ -59,9 +59,9 @@ pub(super) fn confine(config: &mut Config) -> Result<(), Error> {
 /// Descriptors that are open when every connection, every handle of every operation is.
 fn wanted_files(config: &Config) -> u64 {
     let connections = LISTENERS.saturating_mul(config.api.connections) as u64;
-    let connections = connections.saturating_mul(FILES_OF_CONNECTION);
+    let connections = connections.saturating_mul(DESCRIPTORS_PER_CONNECTION);
     let handles = u64::from(config.limits.operations).saturating_mul(config.limits.handles as u64);
-    OWN_FILES
+    OWN_DESCRIPTORS
         .saturating_add(connections)
         .saturating_add(handles)
 }

@@ -41,10 +41,10 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 const KEEPALIVE_PERIOD: Duration = Duration::from_secs(30);
 
 /// How long an answer has to reach its client when nothing else runs on the connection.
-const LINGER: Duration = Duration::from_millis(200);
+const LINGER_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Clients of one listener that are being told that there is no room for them; others are only hung up on.
-const REFUSALS: usize = 64;
+const MAX_REFUSALS_AT_ONCE: usize = 64;
 /// How long such a client may take to ask, so that it can be told.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -172,7 +172,7 @@ impl Door {
                 limits.memory,
                 limits.client_memory,
             ),
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            refusals: Arc::new(Semaphore::new(MAX_REFUSALS_AT_ONCE)),
             warned: Arc::default(),
             idle: front.idle,
             limits,
@@ -309,7 +309,7 @@ impl Door {
             ended = tokio::select! {
                 ended = connection.as_mut() => Some(ended),
                 // A client that keeps an idle connection open need not agree.
-                () = running.idle() => tokio::time::timeout(LINGER, connection).await.ok(),
+                () = running.idle() => tokio::time::timeout(LINGER_TIMEOUT, connection).await.ok(),
             };
         }
         if let Some(Err(error)) = ended {

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 /// How long a connection of dockerd's may be idle, at least. Go keeps connections for good, and does not repeat a request on
 /// one that is closed just as it is sent.
-const DOCKER_IDLE: Duration = Duration::from_secs(7 * 24 * 3600);
+const DOCKER_IDLE_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Listeners that there may be: REST, Docker, containerd, TCP.
 pub(super) const LISTENERS: usize = 4;
@@ -82,7 +82,7 @@ impl Fronts<'_> {
                 protocol: Protocol::Http1,
                 router: docker::router(Arc::new(docker)),
                 refuse: docker::refused,
-                idle: idle.max(DOCKER_IDLE),
+                idle: idle.max(DOCKER_IDLE_TIMEOUT),
             };
             listening.add(self.door(docker), socket);
         }

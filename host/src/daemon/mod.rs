@@ -43,9 +43,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Threads for the daemon's own calls, beside those that each listener may need.
-const OWN_THREADS: usize = 64;
+const OWN_THREAD_COUNT: usize = 64;
 /// How long calls of the engine that do not end are waited for after everything else has ended.
-const LAST_WAIT: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the daemon cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +213,7 @@ pub(crate) fn serve(mut config: Config) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // Whatever one listener is asked, the calls of the others have threads.
-        .max_blocking_threads(listen::LISTENERS * config.api.calls + OWN_THREADS)
+        .max_blocking_threads(listen::LISTENERS * config.api.calls + OWN_THREAD_COUNT)
         .build()
         .map_err(|source| Error::Process {
             doing: "start threads",
@@ -221,7 +221,7 @@ pub(crate) fn serve(mut config: Config) -> Result<(), Error> {
         })?;
     let result = open(&config, Compiler::Child(compiler::program()))
         .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
-    runtime.shutdown_timeout(LAST_WAIT);
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }
 

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// How long calls that were cancelled with their connection are waited for at the daemon's end.
-const LAST_CALLS: Duration = Duration::from_secs(2);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs a connection on threads of its own, with up to `calls` calls at once, and waits for it. When the wait is given up, so
 /// is the connection.
@@ -59,7 +59,7 @@ struct Ending(Option<Runtime>);
 impl Ending {
     fn wait(mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_timeout(LAST_CALLS);
+            runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
         }
     }
 }

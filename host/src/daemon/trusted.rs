@@ -15,7 +15,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 /// Links on one way that are followed, as many as the kernel follows.
-const LINKS: usize = 40;
+const MAX_SYMLINKS: usize = 40;
 /// Write permission of group and others.
 const WRITE_OF_OTHERS: u32 = 0o022;
 /// Only owners may remove or rename what is in the directory.
@@ -85,7 +85,7 @@ fn check_for(path: &Path, owners: Owners) -> io::Result<Result<(), Untrusted>> {
             continue;
         }
         links += 1;
-        if links > LINKS {
+        if links > MAX_SYMLINKS {
             return Err(io::Error::from_raw_os_error(
                 rustix::io::Errno::LOOP.raw_os_error(),
             ));

@@ -15,11 +15,11 @@ use super::{Check, Need, Report, capabilities, file_system};
 use crate::daemon::compiler;
 
 /// Bytes that should be free: a root file system and one copy of it.
-const ROOM_BYTES: u64 = 2 << 30;
+const WANTED_BYTES: u64 = 2 << 30;
 /// Descriptors that the usual limits need: 2048 handles of each of 128 operations, and connections.
-const FILES: u64 = 270_000;
+const WANTED_DESCRIPTORS: u64 = 270_000;
 /// Inodes that should be free: a root file system of a distribution and one copy of it.
-const ROOM_INODES: u64 = 200_000;
+const WANTED_INODES: u64 = 200_000;
 
 /// Tries out what drivers need, on the directory `path` or the nearest above it that exists.
 ///
@@ -164,7 +164,7 @@ fn open_files() -> Check {
         Need::Nice,
         "descriptors for all operations at once",
         unless(
-            may_raise || hard >= FILES,
+            may_raise || hard >= WANTED_DESCRIPTORS,
             "raise `LimitNOFILE` of the service, or `ulimit -Hn`: with few descriptors one busy driver leaves none for others",
         ),
     )
@@ -213,8 +213,8 @@ fn places(directory: BorrowedFd<'_>) -> Vec<Check> {
 }
 
 fn enough(room: &Statfs) -> Vec<Check> {
-    let has_bytes = room.free_bytes >= ROOM_BYTES;
-    let has_inodes = room.total_inodes == 0 || room.free_inodes >= ROOM_INODES;
+    let has_bytes = room.free_bytes >= WANTED_BYTES;
+    let has_inodes = room.total_inodes == 0 || room.free_inodes >= WANTED_INODES;
     vec![
         check(
             "free space",

@@ -13,7 +13,7 @@ use rustix::net::sockopt::socket_acceptconn;
 /// The first descriptor that is passed.
 const FIRST: RawFd = 3;
 /// As many as no service has.
-const MOST: usize = 64;
+const MAX_DESCRIPTORS: usize = 64;
 
 /// Takes the sockets that the process was given, in their order: none when it was given none, and at a second call.
 ///
@@ -44,7 +44,7 @@ fn count(pid: &str, count: &str, own: u32) -> io::Result<usize> {
     if pid.parse() != Ok(own) {
         return Ok(0);
     }
-    let count = count.parse().ok().filter(|count| *count <= MOST);
+    let count = count.parse().ok().filter(|count| *count <= MAX_DESCRIPTORS);
     count.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "`LISTEN_FDS` is no number"))
 }
 

@@ -29,7 +29,7 @@ const AMPLE_BYTES: u64 = 1 << 20;
 /// What is tried first, on the stack: most nodes have no attribute at all or one short one.
 const FIRST_BYTES: usize = 512;
 /// How often a reading is repeated that a writer outgrew.
-const ATTEMPTS: usize = 8;
+const MAX_ATTEMPTS: usize = 8;
 
 /// Lists the full names of all attributes of `name`, in byte order. A file system that has none
 /// gives an empty list.
@@ -167,7 +167,7 @@ fn read_growing(
         Err(error) => return Err(error),
     }
     let mut large = vec![0_u8; MAX_BYTES];
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         match read(&mut large) {
             Ok(length) => {
                 take(&large[..length]);

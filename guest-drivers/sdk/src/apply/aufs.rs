@@ -10,7 +10,7 @@ use crate::tree::Source;
 use std::collections::BTreeMap;
 
 /// AUFS's directory.
-const LINKS: &[u8] = b".wh..wh.plnk";
+const LINKS_DIRECTORY: &[u8] = b".wh..wh.plnk";
 
 /// Bytes that the names of all common nodes may have: those of AUFS are two numbers, so this is a million of them.
 const NAME_BYTES: usize = 16 << 20;
@@ -31,7 +31,7 @@ fn kept_name(number: u64) -> Vec<u8> {
 impl Kept {
     /// The name of the node that a link's target means, if it is one of these.
     pub(super) fn instead_of(&self, target: &[&[u8]]) -> Option<Vec<u8>> {
-        let [LINKS, wanted] = target else {
+        let [LINKS_DIRECTORY, wanted] = target else {
             return None;
         };
         self.numbers.get(*wanted).copied().map(kept_name)
@@ -57,7 +57,7 @@ impl Kept {
 impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     /// Keeps what links are made of, and passes over all else of AUFS's.
     pub(super) fn take_aufs(&mut self, entry: &Entry, parts: &[&[u8]]) -> Result<()> {
-        let [LINKS, name] = parts else {
+        let [LINKS_DIRECTORY, name] = parts else {
             return Ok(());
         };
         if entry.kind != Kind::Regular {

@@ -11,7 +11,7 @@ use super::attributes::{self, its_time};
 use super::seen::{PathHash, Seen, TOP, hash};
 use super::target::Target;
 use super::waiting::Waiting;
-use super::way::{IMPLIED_MODE, LINKS, Missing, Obstacle, Step, Way, is_missing, steps};
+use super::way::{IMPLIED_MODE, MAX_SYMLINKS, Missing, Obstacle, Step, Way, is_missing, steps};
 use crate::error::printable;
 use crate::left_out::LeftOut;
 use crate::tree::trail::Trail;
@@ -213,9 +213,9 @@ impl<T: Target> Chain<T> {
         way: &mut VecDeque<Vec<u8>>,
         links: usize,
     ) -> Result<(), Obstacle> {
-        if links > LINKS {
+        if links > MAX_SYMLINKS {
             return Err(Obstacle::Archive(format!(
-                "over {LINKS} symbolic links lead to it"
+                "over {MAX_SYMLINKS} symbolic links lead to it"
             )));
         }
         let target = self.open_here(part)?.read_link(part);

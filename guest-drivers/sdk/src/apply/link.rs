@@ -4,7 +4,7 @@
 
 use super::chain::Chain;
 use super::seen::{PathHash, TOP, hash};
-use super::way::{LINKS, Obstacle, is_missing, steps};
+use super::way::{MAX_SYMLINKS, Obstacle, is_missing, steps};
 use super::{Apply, Target};
 use crate::archive::{Entry as Record, name};
 use crate::error::{host, printable};
@@ -101,9 +101,9 @@ impl<T: Target> Chain<T> {
                 Err(failure) if is_missing(failure.code) => return Ok(None),
                 Err(failure) if failure.code == Code::Symlink => {
                     *links += 1;
-                    if *links > LINKS {
+                    if *links > MAX_SYMLINKS {
                         return Err(Obstacle::Archive(format!(
-                            "over {LINKS} symbolic links lead to its target"
+                            "over {MAX_SYMLINKS} symbolic links lead to its target"
                         )));
                     }
                     // What this archive brings lies where it waits, the rest where the link leads.

@@ -9,7 +9,7 @@ use crate::tree::Source;
 use crate::{Code, Error, Failure};
 
 /// Symbolic links on one way: the kernel's limit.
-pub(super) const LINKS: usize = 40;
+pub(super) const MAX_SYMLINKS: usize = 40;
 /// What directories have that no entry describes.
 pub(super) const IMPLIED_MODE: u32 = 0o755;
 

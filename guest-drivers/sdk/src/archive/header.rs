@@ -44,7 +44,6 @@ const STAR_MAGIC: Field = Field(508, 4);
 /// GNU keeps times where ustar has the prefix.
 const GNU_TIMES: [Field; 2] = [Field(345, 12), Field(357, 12)];
 
-const USTAR: &[u8] = b"ustar\x0000";
 const GNU: &[u8] = b"ustar  \0";
 
 /// The bytes of a field.
@@ -62,13 +61,6 @@ pub fn field(block: &Block, Field(offset, length): Field) -> &[u8] {
 pub fn text(block: &Block, at: Field) -> &[u8] {
     let bytes = field(block, at);
     bytes.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-fn put(block: &mut Block, Field(offset, length): Field, bytes: &[u8]) {
-    let length = length.min(bytes.len());
-    if let (Some(to), Some(from)) = (block.get_mut(offset..offset + length), bytes.get(..length)) {
-        to.copy_from_slice(from);
-    }
 }
 
 /// What a header that is written says; every number fits its field or is clamped to it.
@@ -99,33 +91,45 @@ pub struct Plain<'a> {
 /// Writes a ustar header.
 #[must_use]
 pub fn encode(plain: &Plain<'_>) -> Block {
-    let mut block = [0; BLOCK_BYTES];
-    put(&mut block, NAME, plain.name);
-    put_octal(&mut block, MODE, plain.mode.into());
-    put_octal(&mut block, UID, plain.uid.into());
-    put_octal(&mut block, GID, plain.gid.into());
-    put_octal(&mut block, SIZE, plain.size);
-    put_octal(&mut block, MTIME, plain.seconds);
-    put(&mut block, TYPE, &[plain.type_flag]);
-    put(&mut block, LINK, plain.link);
-    put(&mut block, MAGIC, USTAR);
-    if let Some((major, minor)) = plain.device {
-        put_octal(&mut block, MAJOR, major.into());
-        put_octal(&mut block, MINOR, minor.into());
+    let mut header = tar::Header::new_ustar();
+    if let Some(fields) = header.as_ustar_mut() {
+        put(&mut fields.name, plain.name);
+        put_octal(&mut fields.mode, plain.mode.into());
+        put_octal(&mut fields.uid, plain.uid.into());
+        put_octal(&mut fields.gid, plain.gid.into());
+        put_octal(&mut fields.size, plain.size);
+        put_octal(&mut fields.mtime, plain.seconds);
+        fields.typeflag = [plain.type_flag];
+        put(&mut fields.linkname, plain.link);
+        if let Some((major, minor)) = plain.device {
+            put_octal(&mut fields.dev_major, major.into());
+            put_octal(&mut fields.dev_minor, minor.into());
+        }
+        put(&mut fields.prefix, plain.prefix);
     }
-    put(&mut block, PREFIX, plain.prefix);
-    let (sum, _) = sums(&block);
-    // By tradition the checksum has six digits, a NUL and a space.
-    put(&mut block, CHECKSUM, &number::octal::<6>(sum.into()));
-    put(&mut block, Field(CHECKSUM.0 + 6, 2), b"\0 ");
-    block
+    let (sum, _) = sums(header.as_bytes());
+    // By tradition it has six digits, a NUL and a space; the crate's own writes seven digits, and archives have digests.
+    let checksum = &mut header.as_old_mut().cksum;
+    put(checksum, &number::octal::<6>(sum.into()));
+    put(&mut checksum[6..], b"\0 ");
+    *header.as_bytes()
 }
 
-fn put_octal(block: &mut Block, at: Field, value: u64) {
-    // The last byte of a field stays NUL.
-    match at.1 {
-        8 => put(block, at, &number::octal::<7>(value)),
-        _ => put(block, at, &number::octal::<11>(value)),
+/// Copies what fits.
+fn put(field: &mut [u8], bytes: &[u8]) {
+    for (to, from) in field.iter_mut().zip(bytes) {
+        *to = *from;
+    }
+}
+
+/// Writes a number in octal digits, the largest that fits at most, and a NUL. The crate's own would change to base 256.
+fn put_octal<const BYTES: usize>(field: &mut [u8; BYTES], value: u64) {
+    match BYTES {
+        8 => put(field, &number::octal::<7>(value)),
+        _ => put(field, &number::octal::<11>(value)),
+    }
+    if let Some(last) = field.last_mut() {
+        *last = 0;
     }
 }
 

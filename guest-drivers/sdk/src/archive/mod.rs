@@ -11,6 +11,8 @@ pub mod header;
 pub mod moby;
 pub mod name;
 pub mod number;
+#[cfg(test)]
+mod oracle;
 pub mod pax;
 pub mod reader;
 pub mod sparse;

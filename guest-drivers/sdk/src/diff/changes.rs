@@ -9,9 +9,9 @@ use crate::{Change, ChangeKind, Result};
 use std::ops::ControlFlow;
 
 /// The host takes this many at once.
-const COUNT: usize = 1024;
+const PAGE_CHANGES: usize = 1024;
 /// And this many bytes of paths are a good parcel.
-const BYTES: usize = 128 << 10;
+const PAGE_BYTES: usize = 128 << 10;
 
 /// Gathers changes.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl<S: ChangeSink> List<S> {
     pub(super) fn new(sink: S) -> Self {
         Self {
             sink,
-            changes: Vec::with_capacity(COUNT),
+            changes: Vec::with_capacity(PAGE_CHANGES),
             bytes: 0,
         }
     }
@@ -63,7 +63,7 @@ impl<D: Directory, S: ChangeSink> Visitor<D> for List<S> {
             path: found.path.to_vec(),
             kind: found.kind,
         });
-        if self.changes.len() >= COUNT || self.bytes >= BYTES {
+        if self.changes.len() >= PAGE_CHANGES || self.bytes >= PAGE_BYTES {
             self.flush()?;
         }
         Ok(ControlFlow::Continue(()))

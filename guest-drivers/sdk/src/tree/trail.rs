@@ -4,15 +4,15 @@
 //! nearest are open: one further up is closed on the way down, and opened again, by the names that lead to it, on the
 //! way back. Most trees are never that deep, and cost no call more.
 //!
-//! Invariant: no more than [`OPEN`] directories are open beside the top.
+//! Invariant: no more than [`OPEN_LEVELS`] directories are open beside the top.
 
 use super::Directory;
 use crate::{Failure, Result};
 use std::rc::Rc;
 
 /// Directories that stay open. Of those that are opened again half as many are kept, so that the way back through `n`
-/// levels costs `n² / OPEN` calls, not `n²`.
-pub const OPEN: usize = 64;
+/// levels costs `n² / OPEN_LEVELS` calls, not `n²`.
+pub const OPEN_LEVELS: usize = 64;
 
 /// Directories, each within the one before.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl<D: Directory> Trail<D> {
             name: name.to_vec(),
             directory: Some(Rc::new(directory)),
         });
-        if let Some(far) = self.below.len().checked_sub(OPEN + 1)
+        if let Some(far) = self.below.len().checked_sub(OPEN_LEVELS + 1)
             && let Some(step) = self.below.get_mut(far)
         {
             step.directory = None;
@@ -97,7 +97,7 @@ impl<D: Directory> Trail<D> {
         reason = "a depth within the trail: any other would open another directory"
     )]
     fn open_again(&mut self, depth: usize) -> Result<Rc<D>, Failure> {
-        let kept = depth.saturating_sub(OPEN / 2);
+        let kept = depth.saturating_sub(OPEN_LEVELS / 2);
         let steps = &mut self.below[..depth];
         let open = steps
             .iter()

@@ -1,6 +1,6 @@
 //! What a request carries.
 //!
-//! Invariant: a stream is read by a thread of its own, at most [`AHEAD`] pieces ahead of the connection.
+//! Invariant: a stream is read by a thread of its own, at most [`CHANNEL_PIECES`] pieces ahead of the connection.
 
 use parking_lot::Mutex;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 /// Bytes of a piece of a stream: large enough that a system call costs nothing.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces that are read before they can be sent.
-const AHEAD: usize = 4;
+const CHANNEL_PIECES: usize = 4;
 
 /// What a request carries.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Body {
 
     /// What `source` has until its end, sent in chunks; and why it ended too early, if it does.
     pub(super) fn stream(mut source: impl Read + Send + 'static) -> (Self, SourceError) {
-        let (to, pieces) = mpsc::channel(AHEAD);
+        let (to, pieces) = mpsc::channel(CHANNEL_PIECES);
         let error = SourceError::default();
         let told = error.clone();
         std::thread::spawn(move || {

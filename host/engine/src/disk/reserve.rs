@@ -17,11 +17,11 @@ use std::path::Path;
 /// Its name in a home.
 const NAME: &str = "reserve";
 /// What it keeps: a removal's transaction takes 20 KiB, and what it wrote is used again once it is in the file of rows.
-const BYTES: u64 = 512 << 10;
+const RESERVE_BYTES: u64 = 512 << 10;
 /// How many times that must be free for it to take all of its blocks again, so that it is not what makes a disk full.
-const AMPLE: u64 = 2;
+const REGROWTH_FACTOR: u64 = 2;
 /// What it takes at least of a disk that has less.
-const LEAST: u64 = 4 << 10;
+const MIN_RESERVE_BYTES: u64 = 4 << 10;
 
 /// The reserve of a home.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Reserve {
             }
         }
         let done = act();
-        *kept = self.take(BYTES);
+        *kept = self.take(RESERVE_BYTES);
         done
     }
 
@@ -71,26 +71,26 @@ impl Reserve {
         let Some(mut kept) = self.kept.try_lock() else {
             return;
         };
-        if *kept >= BYTES {
+        if *kept >= RESERVE_BYTES {
             return;
         }
         let free = filesystem::statfs(self.file.as_fd()).map_or(0, |found| found.free_bytes);
-        if free >= AMPLE * BYTES {
-            *kept = self.take(BYTES).max(*kept);
+        if free >= REGROWTH_FACTOR * RESERVE_BYTES {
+            *kept = self.take(RESERVE_BYTES).max(*kept);
         }
     }
 
     /// Takes as many blocks as there are, up to `most` bytes. Says how many bytes that are.
     fn take(&self, most: u64) -> u64 {
         let (mut taken, mut step) = (0, most);
-        while step >= LEAST && taken < most {
+        while step >= MIN_RESERVE_BYTES && taken < most {
             match content::preallocate(self.file.as_fd(), taken + step) {
                 Ok(()) => taken += step,
                 Err(_) => step /= 2,
             }
         }
         // What a step took that failed goes with the change of the length.
-        let cut = self.file.set_len(BYTES);
+        let cut = self.file.set_len(RESERVE_BYTES);
         match cut.and_then(|()| self.file.set_len(taken)) {
             Ok(()) => taken,
             Err(_) => 0,
@@ -99,7 +99,7 @@ impl Reserve {
 
     /// Gives all blocks back; those behind the end of the file go only with a change of its length.
     fn empty(&self) -> io::Result<()> {
-        self.file.set_len(BYTES)?;
+        self.file.set_len(RESERVE_BYTES)?;
         self.file.set_len(0)
     }
 }

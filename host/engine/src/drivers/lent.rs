@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How often one that waits for a permit looks whether it was cancelled.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_PERIOD: Duration = Duration::from_millis(100);
 
 /// The permits of one operation.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl ClientWait for Lent {
         for gate in &self.gates {
             // Whoever holds one works, and so gives it back.
             let permit = loop {
-                match gate.enter(LOOK) {
+                match gate.enter(POLL_PERIOD) {
                     None if cancel.is_cancelled() => return,
                     None => {}
                     Some(permit) => break permit,

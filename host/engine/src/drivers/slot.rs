@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long an operation waits until others end; then the caller should know.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How much runs at once, whatever the driver.
 #[derive(Clone, Debug)]
@@ -195,10 +195,14 @@ impl<G> Slot<G> {
                 stream_permit(&self.gates.streams, "streams")?,
             ]),
         };
-        let overloaded =
-            || Error::Overloaded(format!("driver `{}` is busy for {PATIENCE:?}", self.name));
+        let overloaded = || {
+            Error::Overloaded(format!(
+                "driver `{}` is busy for {ADMISSION_TIMEOUT:?}",
+                self.name
+            ))
+        };
         let gates = [&self.own_gate, &self.gates.operations].map(Arc::clone);
-        let permits = Lent::take(gates, PATIENCE).ok_or_else(overloaded)?;
+        let permits = Lent::take(gates, ADMISSION_TIMEOUT).ok_or_else(overloaded)?;
         self.operations.fetch_add(1, Ordering::Relaxed);
         let (active, key) = self.register(cancel)?;
         Ok(Ticket {
@@ -242,8 +246,9 @@ impl<G> Slot<G> {
 }
 
 fn stream_permit(gate: &Arc<Gate>, limit: &str) -> Result<Permit> {
-    gate.enter(PATIENCE).ok_or_else(|| {
-        let text = format!("no other archive or listing has ended for {PATIENCE:?}: `{limit}`");
+    gate.enter(ADMISSION_TIMEOUT).ok_or_else(|| {
+        let text =
+            format!("no other archive or listing has ended for {ADMISSION_TIMEOUT:?}: `{limit}`");
         Error::Overloaded(text)
     })
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::SafeText;
 
 /// Links of processes that are looked at: those of some thousand processes.
-const LINKS: usize = 200_000;
+const MAX_LINKS: usize = 200_000;
 
 /// Says what holds a mount, as the end of a sentence about it.
 pub(crate) fn holder(path: &Path) -> String {
@@ -39,7 +39,7 @@ pub(crate) fn holder(path: &Path) -> String {
 
 /// A process that has a directory or a file below a path.
 fn process(path: &Path) -> Option<(u32, SafeText)> {
-    let mut left = LINKS;
+    let mut left = MAX_LINKS;
     for entry in fs::read_dir("/proc").ok()?.flatten() {
         let Some(pid) = entry
             .file_name()

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often a busy mount is tried again: a process that was just forked holds its parent's files for a moment.
-const ATTEMPTS: u32 = 6;
+const UNMOUNT_ATTEMPTS: u32 = 6;
 /// The first pause between attempts; each further one is twice as long: 315 ms in all.
-const PAUSE: Duration = Duration::from_millis(5);
+const UNMOUNT_RETRY_DELAY: Duration = Duration::from_millis(5);
 
 /// The mount points and states of one store.
 #[derive(Debug)]
@@ -136,8 +136,8 @@ impl Place {
     }
 
     fn unmount_patiently(&self, name: &Name) -> io::Result<()> {
-        let mut pause = PAUSE;
-        for _ in 1..ATTEMPTS {
+        let mut pause = UNMOUNT_RETRY_DELAY;
+        for _ in 1..UNMOUNT_ATTEMPTS {
             match unmount(self.points_fd.as_fd(), name, Unmount::Plain) {
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
                     std::thread::sleep(pause)

@@ -21,7 +21,7 @@ use mica_sys::Name;
 /// Their directory in a home.
 const DIRECTORY: &str = "l";
 /// Directories of one layer that one view may consist of.
-const MOST: u32 = 512;
+const MAX_DIRECTORIES: u32 = 512;
 
 /// The short names of a store.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Links {
         }
         let mut target = PathBuf::from(format!("../layers/{number}/d"));
         target.push(OsStr::from_bytes(directory.as_bytes()));
-        for further in 0..MOST {
+        for further in 0..MAX_DIRECTORIES {
             let name = name(number, further);
             let path = self.directory.join(&name);
             match std::os::unix::fs::symlink(&target, &path) {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Ranges of one map: the kernel's limit.
-const RANGES: usize = 340;
+const MAX_RANGES: usize = 340;
 
 /// Ids of a range, and those that they become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +57,11 @@ impl Map {
     fn parse(text: &str) -> std::result::Result<Self, String> {
         let ranges = text.split(',').map(Range::parse);
         let ranges = ranges.collect::<std::result::Result<Vec<_>, _>>()?;
-        if ranges.len() > RANGES {
-            return Err(format!("{} ranges; {RANGES} are possible", ranges.len()));
+        if ranges.len() > MAX_RANGES {
+            return Err(format!(
+                "{} ranges; {MAX_RANGES} are possible",
+                ranges.len()
+            ));
         }
         for side in [|range: &Range| range.container, |range: &Range| range.host] {
             let mut sorted: Vec<_> = ranges
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_would_refuse_or_wrap_is_refused() {
-        let many: Vec<_> = (0..=RANGES).map(|at| format!("{at}:{at}:1")).collect();
+        let many: Vec<_> = (0..=MAX_RANGES).map(|at| format!("{at}:{at}:1")).collect();
         for bad in [
             "",
             "0:0",

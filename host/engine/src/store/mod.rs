@@ -40,7 +40,7 @@ pub(crate) const DESCRIPTION: &str = "store.json";
 /// The shape of that file.
 const VERSION: u32 = 1;
 /// How long an operation waits for layers that others work on; a diff may take longer than anyone wants to wait.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A store as `store.json` describes it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -229,13 +229,13 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`] when they are not free for too long.
     pub(crate) fn lock(&self, wanted: Vec<(Key, Mode)>) -> Result<Held<'_>> {
-        self.locks.acquire(wanted, PATIENCE).map_err(|key| {
+        self.locks.acquire(wanted, LOCK_TIMEOUT).map_err(|key| {
             let what = match key {
                 Key::Layer(id) | Key::Mount(id) => format!("layer `{id}`"),
                 Key::Snapshot(key) => format!("snapshot `{}`", shown(&key)),
             };
             Error::Busy(format!(
-                "another operation works on {what} of store `{}` for {PATIENCE:?}",
+                "another operation works on {what} of store `{}` for {LOCK_TIMEOUT:?}",
                 self.name
             ))
         })

@@ -17,7 +17,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// Layers of one page of a listing: what `wit/home.wit` promises.
-const PAGE: usize = 1024;
+const PAGE_ENTRIES: usize = 1024;
 
 /// What an operation is for.
 #[derive(Debug)]
@@ -223,7 +223,7 @@ impl Home for Scope {
     fn list(&self, after: Option<&str>) -> Answer<Vec<String>> {
         let table = self.layers.table();
         Ok(table
-            .page(after, PAGE)
+            .page(after, PAGE_ENTRIES)
             .map(|entry| entry.id().as_str().to_owned())
             .collect())
     }

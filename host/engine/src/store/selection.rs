@@ -12,7 +12,7 @@
 use super::{Description, Stores};
 use crate::error::explained;
 use crate::settings::PriorDrivers;
-use crate::{Error, Result, StoreName};
+use crate::{Class, Error, Result, StoreName};
 use std::collections::BTreeSet;
 
 /// A driver of Docker's that people ask for by name and that no component is here for.
@@ -196,7 +196,8 @@ impl Stores<'_> {
         };
         match self.take(search, driver, reason) {
             Ok(()) => Ok(true),
-            Err(error) if cannot_work_here(&error) => {
+            // The original's ErrNotSupported, ErrPrerequisites and ErrIncompatibleFS.
+            Err(error) if error.class() == Class::NotSupported => {
                 let refusal = format!("{driver}: {}", explained(&error));
                 tracing::info!(driver, refusal, "the driver does not work here");
                 search.refusals.push(refusal);
@@ -230,12 +231,4 @@ impl Stores<'_> {
 
 fn list(names: BTreeSet<String>) -> String {
     names.into_iter().collect::<Vec<_>>().join(",")
-}
-
-/// The original's ErrNotSupported, ErrPrerequisites and ErrIncompatibleFS.
-fn cannot_work_here(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::NotSupported(_) | Error::Prerequisites(_) | Error::IncompatibleFs(_)
-    )
 }

@@ -16,7 +16,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 /// Most names and prefixes that one listing asks for.
-const MOST_WANTED: usize = 16;
+const MAX_WANTED_NAMES: usize = 16;
 
 /// A node that attributes are read from or set on.
 #[derive(Clone, Copy)]
@@ -65,9 +65,9 @@ pub(crate) struct Wanted {
 
 impl Wanted {
     pub(super) fn parse(wanted: Vec<String>, limits: &Limits) -> Result<Self, Failure> {
-        if wanted.len() > MOST_WANTED {
+        if wanted.len() > MAX_WANTED_NAMES {
             let text = format!(
-                "{} extended attributes are wanted; {MOST_WANTED} can be",
+                "{} extended attributes are wanted; {MAX_WANTED_NAMES} can be",
                 wanted.len()
             );
             return Err(Failure::new(Code::Invalid, text));

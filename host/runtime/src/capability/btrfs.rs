@@ -23,9 +23,14 @@ const SINCE_BYTES: usize = 1 << 20;
 
 /// What a list of names takes in an answer.
 fn bytes(names: &BTreeMap<u64, BTreeSet<Vec<u8>>>) -> usize {
-    const EACH: usize = 16;
-    let of = |names: &BTreeSet<Vec<u8>>| names.iter().map(|name| name.len() + EACH).sum::<usize>();
-    names.values().map(|names| of(names) + EACH).sum()
+    const BYTES_PER_NAME: usize = 16;
+    let of = |names: &BTreeSet<Vec<u8>>| {
+        names
+            .iter()
+            .map(|name| name.len() + BYTES_PER_NAME)
+            .sum::<usize>()
+    };
+    names.values().map(|names| of(names) + BYTES_PER_NAME).sum()
 }
 
 /// Builds the failure of an operation on one name.

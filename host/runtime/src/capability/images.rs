@@ -3,7 +3,7 @@
 //! An index is mounted only as the bytes that were checked: it is read whole through the descriptor that is mounted
 //! afterwards, while nobody has it open for writing, and no driver can open a file for writing that is there already.
 //! Where an image is attached is a directory in the layer's room, so the paths that leave Mica lie one name below a room as
-//! those of any layer (`engine/src/snapshots/view.rs`). It is attached when it is first asked for, and found attached
+//! those of any layer (`host/engine/src/snapshots/view.rs`). It is attached when it is first asked for, and found attached
 //! afterwards, also by the next daemon.
 //!
 //! Invariant: no bytes are mounted that [`mica_erofs_check`] has not passed, and none over another archive than they

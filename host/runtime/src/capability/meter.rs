@@ -29,7 +29,7 @@ pub(crate) enum Stop {
 
 /// How much of its memory a guest must have been given as input before its input explains that the memory is full:
 /// what comes in is kept in parts, and in a form that is several times larger.
-const FED_SHARE: usize = 16;
+const FED_DIVISOR: usize = 16;
 
 /// Host calls, input and time.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl Meter {
             cpu_before: thread_cpu_time(),
             slept: Duration::ZERO,
             fed: 0,
-            fed_much: (limits.memory_bytes / FED_SHARE) as u64,
+            fed_much: (limits.memory_bytes / FED_DIVISOR) as u64,
             log_left: limits.log_bytes,
             log_dropped: 0,
             listing_left: limits.listing_bytes,

@@ -15,7 +15,7 @@ use std::os::fd::BorrowedFd;
 use wasmtime::component::Resource;
 
 /// The kernel's own limit on lower directories.
-const MOST_LOWERS: usize = 500;
+const MAX_LOWERS: usize = 500;
 
 /// A view that nobody else sees.
 #[derive(Debug)]
@@ -86,12 +86,12 @@ fn check_label(label: Option<&str>) -> Result<(), Failure> {
 }
 
 fn check_lowers(count: usize, least: usize) -> Result<(), Failure> {
-    if (least..=MOST_LOWERS).contains(&count) {
+    if (least..=MAX_LOWERS).contains(&count) {
         return Ok(());
     }
     Err(Failure::new(
         Code::Invalid,
-        format!("{count} lower directories; an overlay takes {least} to {MOST_LOWERS}"),
+        format!("{count} lower directories; an overlay takes {least} to {MAX_LOWERS}"),
     ))
 }
 

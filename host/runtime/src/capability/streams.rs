@@ -32,7 +32,7 @@ use wasmtime::component::Resource;
 /// Size of a chunk: large enough that a channel hop costs nothing beside the copy.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Most changes in one call.
-const MOST_CHANGES: usize = 1024;
+const MAX_CHANGES: usize = 1024;
 
 impl State {
     /// Takes the time that a sink waited for its reader out of the operation's own.
@@ -118,9 +118,9 @@ impl wit::HostSource for State {
 
 impl wit::HostChangeSink for State {
     fn push(&mut self, this: Resource<ChangeSink>, changes: Vec<Change>) -> HostResult<()> {
-        if changes.len() > MOST_CHANGES {
+        if changes.len() > MAX_CHANGES {
             let text = format!(
-                "{} changes in one call are more than {MOST_CHANGES}",
+                "{} changes in one call are more than {MAX_CHANGES}",
                 changes.len()
             );
             return Err(Failure::new(Code::Limit, text).into());

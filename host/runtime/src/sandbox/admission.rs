@@ -58,7 +58,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Err
 const BUILD: &str = "build it with `cargo build --release --target wasm32-wasip2`";
 
 /// Exports that a refusal names.
-const SHOWN: usize = 8;
+const SHOWN_EXPORTS: usize = 8;
 
 /// Takes a name down.
 fn note(names: &mut Vec<String>, name: &str, limits: &Limits) -> Result<(), Error> {
@@ -179,7 +179,7 @@ impl Shape {
             .exports
             .iter()
             .filter(|name| !near || is_near(name))
-            .take(SHOWN)
+            .take(SHOWN_EXPORTS)
             .map(|name| SafeText::label(name).to_string());
         let shown = shown.collect::<Vec<_>>().join(", ");
         let found = if shown.is_empty() {

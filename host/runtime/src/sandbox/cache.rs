@@ -29,9 +29,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 /// Bytes of a digest.
-const DIGEST: usize = 32;
+const DIGEST_BYTES: usize = 32;
 /// Files that are kept: many times the drivers of a node, with the builds that they replaced.
-const KEPT: usize = 64;
+const MAX_FILES: usize = 64;
 
 /// A directory of compiled code.
 #[derive(Debug)]
@@ -144,7 +144,7 @@ impl Cache {
         let mut bytes = Vec::new();
         File::from(file).read_to_end(&mut bytes)?;
         let (digest, answer) = bytes
-            .split_at_checked(DIGEST)
+            .split_at_checked(DIGEST_BYTES)
             .ok_or_else(|| damaged("it is too short"))?;
         if *digest != *Sha256::digest(answer) {
             return Err(damaged("its digest is another"));
@@ -199,7 +199,7 @@ impl Cache {
             files.push((entry.metadata()?.modified()?, entry.file_name()));
         }
         files.sort();
-        for (_, file) in files.iter().take(files.len().saturating_sub(KEPT)) {
+        for (_, file) in files.iter().take(files.len().saturating_sub(MAX_FILES)) {
             let name = Name::new(file.as_bytes()).map_err(io::Error::other)?;
             remove_if_there(node::remove_file(self.directory.as_fd(), &name))?;
         }
@@ -260,7 +260,7 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let cache = Cache::open(place.path().join("c")).unwrap();
         let (prepared, before) = (prepared(), SystemTime::UNIX_EPOCH);
-        for number in 0..KEPT + 5 {
+        for number in 0..MAX_FILES + 5 {
             let key = format!("key-{number}");
             cache.keep(&key, &prepared);
             let file = File::options()
@@ -271,8 +271,8 @@ mod tests {
                 .unwrap();
         }
         let found = |number: usize| cache.find(&format!("key-{number}")).is_some();
-        assert_eq!(fs::read_dir(&cache.path).unwrap().count(), KEPT);
-        assert!(!found(0) && !found(4) && found(5) && found(KEPT + 4));
+        assert_eq!(fs::read_dir(&cache.path).unwrap().count(), MAX_FILES);
+        assert!(!found(0) && !found(4) && found(5) && found(MAX_FILES + 4));
     }
 
     #[test]

@@ -27,11 +27,11 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a wait looks whether its operation was cancelled.
-const LOOK: Duration = Duration::from_millis(50);
+const CANCEL_POLL_PERIOD: Duration = Duration::from_millis(50);
 /// How long a child may take to end after its last word.
-const FAREWELL: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that one read takes out of the pipe.
-const PIECE: usize = 64 << 10;
+const READ_BYTES: usize = 64 << 10;
 
 /// The program that is started as a compiler.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ impl Compilers {
                 *free = left;
                 return Ok(Place(self));
             }
-            let waited = self.freed.wait_timeout(free, LOOK);
+            let waited = self.freed.wait_timeout(free, CANCEL_POLL_PERIOD);
             (free, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -234,10 +234,10 @@ impl Running {
         reason = "a read fills no more than the buffer"
     )]
     fn read(&mut self, answer: &mut Vec<u8>) -> io::Result<Option<usize>> {
-        if !mica_sys::wait_for_input(self.output.as_fd(), LOOK)? {
+        if !mica_sys::wait_for_input(self.output.as_fd(), CANCEL_POLL_PERIOD)? {
             return Ok(None);
         }
-        let mut piece = [0; PIECE];
+        let mut piece = [0; READ_BYTES];
         let read = self.output.read(&mut piece)?;
         answer.extend_from_slice(&piece[..read]);
         Ok(Some(read))
@@ -245,12 +245,12 @@ impl Running {
 
     /// How it ended. One that has said its last word and stays is killed.
     fn end(&mut self) -> Option<Ending> {
-        let deadline = Instant::now() + FAREWELL;
+        let deadline = Instant::now() + EXIT_TIMEOUT;
         while Instant::now() < deadline {
             if let Ok(Some(status)) = self.child.try_wait() {
                 return Some(mica_sys::ending(status));
             }
-            std::thread::sleep(LOOK / 10);
+            std::thread::sleep(CANCEL_POLL_PERIOD / 10);
         }
         None
     }

@@ -24,7 +24,7 @@ const HEADER_BYTES: u64 = 512;
 /// What a guest left out, as people read it.
 fn in_words(left_out: &[LeftOut]) -> Vec<String> {
     /// A guest may say what it likes; this is what a reader is given of it.
-    const FIRST: usize = 16;
+    const SHOWN_COUNT: usize = 16;
     const SHOWN_BYTES: usize = 256;
     let shown = |bytes: &[u8]| {
         let shown = bytes.get(..SHOWN_BYTES).unwrap_or(bytes);
@@ -43,7 +43,7 @@ fn in_words(left_out: &[LeftOut]) -> Vec<String> {
             }
         }
     };
-    left_out.iter().take(FIRST).map(words).collect()
+    left_out.iter().take(SHOWN_COUNT).map(words).collect()
 }
 
 /// Puts a stream into the operation's table; the number is what a guest borrows it by.

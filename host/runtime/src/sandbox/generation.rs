@@ -25,7 +25,7 @@ use std::sync::Arc;
 use wasmtime::component::Resource;
 
 /// Pairs of names and sentences that are taken from a driver at once.
-const PAIRS: usize = 100;
+const MAX_PAIRS: usize = 100;
 
 /// What a driver's author exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -372,7 +372,7 @@ impl Generation {
 
 /// Names and sentences that a driver tells of itself or of a layer.
 fn safe_pairs(pairs: &[(String, String)]) -> Vec<(SafeText, SafeText)> {
-    let pairs = pairs.iter().take(PAIRS);
+    let pairs = pairs.iter().take(MAX_PAIRS);
     pairs
         .map(|(name, text)| (SafeText::label(name), SafeText::line(text)))
         .collect()

@@ -1,7 +1,7 @@
 //! A reader that another thread reads ahead, and a digest that a third thread makes of the same bytes: inflating, hashing
 //! and writing are done at the same time.
 //!
-//! Invariant: at most [`PIECES`] pieces lie between two threads, so a slow driver holds the decompressor back
+//! Invariant: at most [`CHANNEL_PIECES`] pieces lie between two threads, so a slow driver holds the decompressor back
 //! (backpressure); the digest is of all bytes that were handed out, and is there only after the end was.
 
 use axum::body::Bytes;
@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 /// Bytes of a piece.
 const PIECE_BYTES: usize = 256 << 10;
 /// Pieces that lie ready for a thread.
-const PIECES: usize = 8;
+const CHANNEL_PIECES: usize = 8;
 
 /// What is read ahead.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(in crate::api) struct Summed(JoinHandle<(Sha256, u64)>);
 /// # Errors
 /// Where the thread cannot be started.
 pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Result<Ahead> {
-    let (to_reader, pieces) = sync_channel(PIECES);
+    let (to_reader, pieces) = sync_channel(CHANNEL_PIECES);
     let named = std::thread::Builder::new().name("mica-inflate".to_owned());
     named.spawn(move || read_all(reader, &to_reader))?;
     Ok(Ahead {
@@ -47,7 +47,7 @@ pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Resu
 /// # Errors
 /// Where a thread cannot be started.
 pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(Ahead, Summed)> {
-    let (to_digest, digested) = sync_channel::<Bytes>(PIECES);
+    let (to_digest, digested) = sync_channel::<Bytes>(CHANNEL_PIECES);
     let named = std::thread::Builder::new().name("mica-digest".to_owned());
     let sum = named.spawn(move || {
         let (mut digest, mut count) = (Sha256::new(), 0);

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Frames that may lie in the channel: enough that neither side waits for the other's turn.
-const FRAMES: usize = 8;
+const CHANNEL_FRAMES: usize = 8;
 /// Bytes and time that are spent on a body that no one wants any more, so that the client reads the answer first.
 const DRAIN_BYTES: usize = 16 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 enum Piece {
     Bytes(Bytes),
@@ -37,7 +37,7 @@ pub(in crate::api) struct BodyReader {
 
 /// The two ends. A body that stands still for `idle` is a fault.
 pub(in crate::api) fn bridge(idle: Duration) -> (Feeder, BodyReader) {
-    let (sender, receiver) = mpsc::channel(FRAMES);
+    let (sender, receiver) = mpsc::channel(CHANNEL_FRAMES);
     let reader = BodyReader {
         receiver,
         current: Bytes::new(),
@@ -86,7 +86,7 @@ pub(in crate::api) async fn drain(body: &mut Body) {
         }
     };
     // Whoever sends more than that finds the connection closed.
-    let _in_time = tokio::time::timeout(DRAIN_TIME, all).await;
+    let _in_time = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
 }
 
 impl BodyReader {

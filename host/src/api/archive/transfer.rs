@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Chunks of 256 KiB that lie ready for a client.
-const CHUNKS: usize = 8;
+const CHANNEL_CHUNKS: usize = 8;
 
 /// Where an archive goes.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ pub(in crate::api) async fn diff(
     request: DiffRequest,
     ticket: OperationTicket,
 ) -> Result<Body, Refusal> {
-    let (sink, chunks) = Sink::channel(CHUNKS);
+    let (sink, chunks) = Sink::channel(CHANNEL_CHUNKS);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || {

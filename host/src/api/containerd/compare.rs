@@ -25,9 +25,9 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
 /// Chunks of 256 KiB that lie ready.
-const CHUNKS: usize = 8;
+const CHANNEL_CHUNKS: usize = 8;
 /// Messages that lie ready, each of at most [`MESSAGE_BYTES`].
-const MESSAGES: usize = 4;
+const CHANNEL_MESSAGES: usize = 4;
 /// Bytes of a message, far below what containerd takes.
 const MESSAGE_BYTES: usize = 1 << 20;
 
@@ -131,8 +131,8 @@ impl Service {
         mut labels: BTreeMap<String, String>,
         writer: &Writer,
     ) -> Result<(Written, BTreeMap<String, String>), Status> {
-        let (sink, chunks) = Sink::channel(CHUNKS);
-        let (to, messages) = mpsc::channel(MESSAGES);
+        let (sink, chunks) = Sink::channel(CHANNEL_CHUNKS);
+        let (to, messages) = mpsc::channel(CHANNEL_MESSAGES);
         let packed = start_packing(chunks, Pieces::new(writer.name(), to), form)?;
         let key = key.to_owned();
         let reading =

@@ -22,7 +22,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 /// How long containerd may be silent within a blob.
-const IDLE: Duration = Duration::from_secs(60);
+const BLOB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The media type of an archive that is not compressed.
 pub(super) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -60,7 +60,7 @@ impl Diff for Service {
         let (digest, size) = match found {
             Found::File(blob) => self.unpack(key, blob, doing).await?,
             Found::Stream(mut body) => {
-                let (feeder, reader) = bridge(IDLE);
+                let (feeder, reader) = bridge(BLOB_IDLE_TIMEOUT);
                 let unpacked = self.unpack(key, told.check(reader), doing);
                 // The feeder ends when the last piece is taken, or no one takes any.
                 let ((), unpacked) = tokio::join!(feeder.feed(&mut body), unpacked);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tonic::Status;
 
 /// Snapshots of one message of a list: as containerd's own service has.
-const PAGE: usize = 100;
+const PAGE_SNAPSHOTS: usize = 100;
 /// Bytes of keys and labels of one message of a list; a client takes 4 MiB at least.
 const PAGE_BYTES: usize = 1 << 20;
 
@@ -151,7 +151,7 @@ impl Iterator for Pages {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (mut page, mut bytes) = (Vec::new(), 0);
-        while page.len() < PAGE && bytes < PAGE_BYTES {
+        while page.len() < PAGE_SNAPSHOTS && bytes < PAGE_BYTES {
             let Some(snapshot) = self.0.next() else { break };
             let labels = snapshot.labels.iter();
             bytes += snapshot.key.len() + snapshot.parent.as_ref().map_or(0, String::len);

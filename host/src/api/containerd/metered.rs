@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 
 /// How long a client may be silent within a message.
-const IDLE: Duration = Duration::from_secs(30);
+const MESSAGE_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of a message that are not counted: ordinary ones have fewer.
 const FREE_BYTES: usize = 64 << 10;
 /// Bytes that are counted as one.
@@ -38,7 +38,7 @@ pub(super) async fn meter(
             visitor,
             received: 0,
             shares: Vec::new(),
-            silence: Box::pin(sleep(IDLE)),
+            silence: Box::pin(sleep(MESSAGE_IDLE_TIMEOUT)),
         })
     };
     next.run(request.map(metered)).await
@@ -81,13 +81,15 @@ impl HttpBody for Metered {
         let this = &mut *self;
         let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
             ready!(this.silence.as_mut().poll(context));
-            let seconds = IDLE.as_secs();
+            let seconds = MESSAGE_IDLE_TIMEOUT.as_secs();
             let slow = RequestError::Slow { seconds };
             return Poll::Ready(Some(
                 Err(Status::deadline_exceeded(slow.to_string()).into()),
             ));
         };
-        this.silence.as_mut().reset(Instant::now() + IDLE);
+        this.silence
+            .as_mut()
+            .reset(Instant::now() + MESSAGE_IDLE_TIMEOUT);
         let Some(frame) = frame.transpose()? else {
             return Poll::Ready(None);
         };
@@ -116,7 +118,7 @@ mod tests {
             visitor: visitor.clone(),
             received: 0,
             shares: Vec::new(),
-            silence: Box::pin(sleep(IDLE)),
+            silence: Box::pin(sleep(MESSAGE_IDLE_TIMEOUT)),
         }
     }
 

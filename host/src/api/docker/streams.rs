@@ -19,7 +19,7 @@ use mica_engine::{ArchiveForm, ChangeSink, DiffParent, DiffRequest, OperationKin
 use std::sync::Arc;
 
 /// Pages of up to 1024 changes that lie ready for a client.
-const PAGES: usize = 4;
+const CHANNEL_PAGES: usize = 4;
 
 fn compared(request: &mut Request) -> (String, DiffParent) {
     let parent = request.take_parent();
@@ -46,7 +46,7 @@ pub(super) async fn diff(State(shared): State<Shared>, body: Body) -> Answer {
 /// `Changes`: the difference as a list.
 pub(super) async fn changes(State(shared): State<Shared>, body: Body) -> Answer {
     let (id, parent) = compared(&mut read(&shared, body).await?);
-    let (sink, pages) = ChangeSink::channel(PAGES);
+    let (sink, pages) = ChangeSink::channel(CHANNEL_PAGES);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let work = move || {

@@ -15,7 +15,7 @@ use axum::response::IntoResponse as _;
 use mica_engine::{Change, ChangeSink, OperationKind};
 
 /// Pages of up to 1024 changes that lie ready for a client.
-const PAGES: usize = 4;
+const CHANNEL_PAGES: usize = 4;
 
 /// Lists the paths that differ between a layer and another, in byte order.
 ///
@@ -38,7 +38,7 @@ pub(super) async fn changes(
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ParentQuery>,
 ) -> Answer {
-    let (sink, pages) = ChangeSink::channel(PAGES);
+    let (sink, pages) = ChangeSink::channel(CHANNEL_PAGES);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
     let ticket = shared.engine.begin(OperationKind::Changes, &store, &id);

@@ -14,7 +14,7 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 
 /// Events that lie ready for a listener.
-const READY: usize = 64;
+const CHANNEL_EVENTS: usize = 64;
 
 /// Tells what happens from now on, one JSON object an event.
 ///
@@ -27,7 +27,7 @@ const READY: usize = 64;
 pub(super) async fn events(State(shared): State<Shared>) -> Result<impl IntoResponse, Refusal> {
     let mut happening = shared.engine.events();
     let mut stop = shared.stop.clone();
-    let (sender, receiver) = mpsc::channel(READY);
+    let (sender, receiver) = mpsc::channel(CHANNEL_EVENTS);
     tokio::spawn(async move {
         loop {
             let event = tokio::select! {

@@ -18,8 +18,8 @@ use mica_engine::WhenBusy;
 use serde::Deserialize;
 
 /// Layers of a page when nothing else is asked for, and at most.
-const PAGE: usize = 1000;
-const LARGEST_PAGE: usize = 10_000;
+const DEFAULT_PAGE: usize = 1000;
+const MAX_PAGE: usize = 10_000;
 
 /// Which page of layers.
 #[derive(Debug, Deserialize)]
@@ -45,7 +45,7 @@ pub(super) async fn list(
     At(store): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let list = call(shared, move |engine| {
         // One more tells whether there is a next page.
         let store = engine.store(&store)?;

@@ -11,8 +11,8 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 /// Snapshots of a page when nothing else is asked for, and at most.
-const PAGE: usize = 1000;
-const LARGEST_PAGE: usize = 10_000;
+const DEFAULT_PAGE: usize = 1000;
+const MAX_PAGE: usize = 10_000;
 
 /// Which page of snapshots.
 #[derive(Debug, Deserialize)]
@@ -38,7 +38,7 @@ pub(super) async fn list(
     At(store): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let limit = page.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
     let list = call(shared, move |engine| {
         let mut snapshots = engine.snapshots(&store)?.list();
         let first = page.after.map_or(0, |after| {

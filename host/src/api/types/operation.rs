@@ -48,6 +48,8 @@ pub(crate) struct LateProblem {
     pub(crate) kind: String,
     /// The stable word for programs.
     pub(crate) code: String,
+    /// What kind of failure it is, as in other problem documents.
+    pub(crate) class: String,
     /// What was being done, to what, and why it did not work.
     pub(crate) detail: String,
     /// What would help.
@@ -66,12 +68,14 @@ impl From<mica_engine::OperationView> for OperationView {
             OperationState::Done(report) => ("done", report.map(DiffReport::from), None),
             OperationState::Failed {
                 code,
+                class,
                 detail,
                 remedy,
             } => {
                 let problem = LateProblem {
                     kind: format!("urn:mica:problem:{code}"),
                     code: code.to_owned(),
+                    class: class.word().to_owned(),
                     detail: detail.into(),
                     remedy: remedy.map(Into::into),
                 };

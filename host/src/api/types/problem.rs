@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 writes them.
 //!
-//! Invariant: `code` is stable and kebab-case; programs decide by it and by nothing else.
+//! Invariant: `code` and `class` are stable and kebab-case; programs decide by them and by nothing else.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -15,7 +15,7 @@ use crate::{Name, node, tree};
 pub const SCRATCH_PREFIX: &str = ".mica-probe-";
 
 /// How many names are tried.
-const ATTEMPTS: u64 = 64;
+const MAX_ATTEMPTS: u64 = 64;
 
 /// A fresh directory that is removed on drop.
 pub(super) struct Scratch<'a> {
@@ -31,7 +31,7 @@ impl<'a> Scratch<'a> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let serial = COUNTER.fetch_add(1, Ordering::Relaxed);
             let text = format!(
                 "{SCRATCH_PREFIX}{}-{}-{serial}",

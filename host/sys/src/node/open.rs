@@ -15,7 +15,7 @@ use crate::raw::{descriptor_path, os_error};
 
 /// How often an open is repeated that a signal or a concurrent rename disturbed. The kernel gives
 /// EAGAIN for less than 1 % of the opens even under a hostile rename loop.
-const ATTEMPTS: usize = 128;
+const MAX_ATTEMPTS: usize = 128;
 
 /// Opens `name` in `dir` without leaving `dir`: no link is followed and no mount is crossed.
 ///
@@ -52,7 +52,7 @@ fn open_resolved(
     mode: Mode,
     resolve: ResolveFlags,
 ) -> io::Result<OwnedFd> {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         match openat2(dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             opened => return Ok(opened?),

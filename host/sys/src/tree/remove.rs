@@ -18,7 +18,7 @@ use crate::{Name, btrfs};
 /// How many directories of one level are remembered at a time.
 const PENDING_COUNT: usize = 1024;
 /// How often a directory is read again that someone else keeps filling.
-const PASSES: u32 = 8;
+const MAX_PASSES: u32 = 8;
 
 /// A directory that is being emptied.
 struct Emptied {
@@ -152,7 +152,7 @@ impl Walk {
             return Ok(false);
         };
         level.passes += 1;
-        if level.passes > PASSES {
+        if level.passes > MAX_PASSES {
             return Err(reason);
         }
         seek(dir, SeekFrom::Start(0))?;

@@ -19,7 +19,7 @@ use crate::node::{self, Attributes, Kind};
 use crate::raw::{is, os_error};
 
 /// Names that are tried for a node on its way into the place of another.
-const TRIES: u64 = 1000;
+const MAX_TRIES: u64 = 1000;
 
 /// Through what a directory of a copy is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,7 +104,7 @@ fn replace_with_copy(dir: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
 pub(super) fn under_free_name<T>(
     mut make: impl FnMut(&Name) -> io::Result<T>,
 ) -> io::Result<(Name, T)> {
-    for number in 0..TRIES {
+    for number in 0..MAX_TRIES {
         let name = format!(".mica-copy-{number}");
         let name = Name::new(name.as_bytes()).or(Err(os_error(libc::EINVAL)))?;
         match make(&name) {

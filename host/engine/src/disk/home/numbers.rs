@@ -12,7 +12,7 @@ use std::io;
 use std::path::PathBuf;
 
 /// Numbers reserved at a time: one write for as many layers; a start throws the rest of a block away.
-const BLOCK: u64 = 256;
+const NUMBERS_PER_BLOCK: u64 = 256;
 
 /// Gives numbers out.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Numbers {
     pub(super) fn next(&self) -> io::Result<u64> {
         let mut block = self.block.lock();
         if block.next >= block.end {
-            let end = block.next.saturating_add(BLOCK);
+            let end = block.next.saturating_add(NUMBERS_PER_BLOCK);
             files::replace(&self.path, format!("{end}\n").as_bytes(), self.durability)?;
             block.end = end;
         }

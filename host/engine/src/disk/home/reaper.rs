@@ -18,9 +18,9 @@ use std::time::Duration;
 
 /// How often a tree is tried soon again, because an error of the disk may pass and a busy mount may go, and after which
 /// pause; the pause between later tries.
-const TRIES: u32 = 10;
-const SOON: Duration = Duration::from_secs(1);
-const LATER: Duration = Duration::from_secs(60);
+const MAX_QUICK_TRIES: u32 = 10;
+const QUICK_RETRY_DELAY: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(60);
 /// After how many tries an operator is told.
 const SILENT_TRIES: u32 = 2;
 /// Whoever discards one tree discards more, and is to be let do that first.
@@ -102,7 +102,11 @@ fn reap(doomed: Doomed, undeletable: &Undeletable) -> Outcome<Doomed> {
     if left.tries > SILENT_TRIES {
         undeletable.insert(path, reason);
     }
-    let pause = if left.tries < TRIES { SOON } else { LATER };
+    let pause = if left.tries < MAX_QUICK_TRIES {
+        QUICK_RETRY_DELAY
+    } else {
+        RETRY_DELAY
+    };
     Outcome::Again(left, Some(pause))
 }
 
@@ -132,7 +136,7 @@ impl Doomed {
                 let (path, tries) = (self.path(), self.tries + 1);
                 let path = path.display();
                 match tries {
-                    TRIES => {
+                    MAX_QUICK_TRIES => {
                         tracing::warn!(%path, %error, "cannot be deleted; it is tried again each minute")
                     }
                     _ => tracing::info!(%path, %error, tries, "cannot be deleted yet"),

@@ -33,7 +33,7 @@ const VERSIONS: [u64; 2] = [1, 2];
 /// Memory for pages.
 const CACHE_BYTES: usize = 4 << 20;
 /// Bytes before the changes of a piece of the log.
-const HEAD: usize = 12;
+const PIECE_HEAD_BYTES: usize = 12;
 
 /// What an earlier release left.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ fn log(mut bytes: &[u8]) -> std::result::Result<Vec<Logged>, String> {
     let mut changes = Vec::new();
     let is_empty = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
     let damaged = "a piece in its middle is damaged";
-    while let Some((head, rest)) = bytes.split_first_chunk::<HEAD>() {
+    while let Some((head, rest)) = bytes.split_first_chunk::<PIECE_HEAD_BYTES>() {
         let [length, sum, head_sum] = [0, 4, 8].map(|at| {
             let number = head.iter().skip(at).take(4).rev();
             number.fold(0, |number, byte| number << 8 | u32::from(*byte))

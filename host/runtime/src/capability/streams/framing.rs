@@ -12,13 +12,13 @@ use super::records::Records;
 use std::fmt;
 
 /// Bytes of a block.
-const BLOCK: usize = 512;
+const BLOCK_BYTES: usize = 512;
 /// Blocks of zeros that end an archive.
 const END_BLOCKS: u32 = 2;
 /// Where a header has its fields: begin and end.
 const SIZE: (usize, usize) = (124, 136);
 const CHECKSUM: (usize, usize) = (148, 156);
-const TYPE: usize = 156;
+const TYPE_OFFSET: usize = 156;
 
 /// Why bytes are no archive.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ enum Next {
 #[derive(Debug)]
 pub(super) struct Framing {
     next: Next,
-    block: [u8; BLOCK],
+    block: [u8; BLOCK_BYTES],
     filled: usize,
     zero_blocks: u32,
     /// What records say of the size of the next entry.
@@ -66,7 +66,7 @@ impl Framing {
     pub(super) fn new() -> Self {
         Self {
             next: Next::Block,
-            block: [0; BLOCK],
+            block: [0; BLOCK_BYTES],
             filled: 0,
             zero_blocks: 0,
             size: None,
@@ -105,7 +105,8 @@ impl Framing {
 
     /// The end of the archive.
     pub(super) fn end(&self) -> Result<(), Unframed> {
-        let is_whole = matches!(self.next, Next::Zeros) && self.bytes.is_multiple_of(BLOCK as u64);
+        let is_whole =
+            matches!(self.next, Next::Zeros) && self.bytes.is_multiple_of(BLOCK_BYTES as u64);
         let what = "it ends without two blocks of zeros";
         let at = self.bytes;
         is_whole.then_some(()).ok_or(Unframed { at, what })
@@ -115,13 +116,13 @@ impl Framing {
     fn step(&mut self, bytes: &[u8]) -> Framed<usize> {
         match &mut self.next {
             Next::Block => {
-                let part = bytes.len().min(BLOCK - self.filled);
+                let part = bytes.len().min(BLOCK_BYTES - self.filled);
                 let room = self.block.get_mut(self.filled..self.filled + part);
                 if let (Some(room), Some(part)) = (room, bytes.get(..part)) {
                     room.copy_from_slice(part);
                 }
                 self.filled += part;
-                if self.filled == BLOCK {
+                if self.filled == BLOCK_BYTES {
                     self.filled = 0;
                     self.next = self.after_block()?;
                 }
@@ -166,7 +167,7 @@ impl Framing {
         }
         self.check_sum()?;
         let size = self.field_size()?;
-        match self.block.get(TYPE).copied().unwrap_or_default() {
+        match self.block.get(TYPE_OFFSET).copied().unwrap_or_default() {
             b'x' => records(size, Records::of_entry(size)),
             b'g' => records(size, Records::of_archive(size)),
             // Long names and link targets of the entry that follows.
@@ -227,7 +228,7 @@ fn counted(bytes: u64) -> Next {
 }
 
 fn padding(size: u64) -> u64 {
-    size.next_multiple_of(BLOCK as u64) - size
+    size.next_multiple_of(BLOCK_BYTES as u64) - size
 }
 
 /// Content with its padding. A size fits into 63 bits, so that the sum fits into 64.

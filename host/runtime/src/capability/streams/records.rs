@@ -5,7 +5,7 @@
 /// The key that says how long an entry's content is.
 const SIZE: &[u8] = b"size";
 /// Digits of a record's length, and of a size: more than any number of 63 bits has.
-const DIGITS: u32 = 19;
+const MAX_DIGITS: u32 = 19;
 
 /// The records of one header.
 #[derive(Debug)]
@@ -115,7 +115,7 @@ impl Records {
                 left,
                 value,
                 digits,
-            } => match digit(byte).filter(|_| digits < DIGITS) {
+            } => match digit(byte).filter(|_| digits < MAX_DIGITS) {
                 Some(digit)
                     if i64::try_from(value.saturating_mul(10).saturating_add(digit)).is_ok() =>
                 {
@@ -160,7 +160,9 @@ impl Records {
 /// What follows a byte of a record's length.
 fn length(byte: u8, value: u64, digits: u32, behind: u64) -> Result<Step, &'static str> {
     if byte != b' ' {
-        let digit = digit(byte).filter(|_| digits < DIGITS).ok_or(ILL_FORMED)?;
+        let digit = digit(byte)
+            .filter(|_| digits < MAX_DIGITS)
+            .ok_or(ILL_FORMED)?;
         return Ok(Step::Length {
             value: value.saturating_mul(10).saturating_add(digit),
             digits: digits + 1,

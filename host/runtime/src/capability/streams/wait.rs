@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a stream may stand still before it is bound to an operation.
-const IDLE: Duration = Duration::from_secs(300);
+const UNBOUND_IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How a stream waits, and how long it did.
 pub(crate) struct Wait {
@@ -31,7 +31,7 @@ impl fmt::Debug for Wait {
 impl Default for Wait {
     fn default() -> Self {
         Self {
-            idle: IDLE,
+            idle: UNBOUND_IDLE_TIMEOUT,
             cancel: CancelToken::default(),
             told: None,
             spent: Duration::ZERO,

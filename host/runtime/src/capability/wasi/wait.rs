@@ -17,7 +17,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamErro
 use wasmtime_wasi::runtime::{poll_noop, with_ambient_tokio_runtime};
 
 /// How long a wait rests between two looks.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_PERIOD: Duration = Duration::from_millis(5);
 
 /// What waits, and what ends it.
 pub(super) struct Waiting<'a> {
@@ -53,8 +53,8 @@ impl Waiting<'_> {
                     return Err(Stop::Cancelled.into());
                 }
                 meter.tick()?;
-                std::thread::sleep(LOOK);
-                meter.sleep(LOOK);
+                std::thread::sleep(POLL_PERIOD);
+                meter.sleep(POLL_PERIOD);
             }
         })
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// What an answer begins with.
 const MAGIC: [u8; 4] = *b"MICA";
 /// Bytes before the header.
-const LENGTHS: usize = 16;
+const PREFIX_BYTES: usize = 16;
 /// Bytes of a header: a thousand names of imports and a reason, with room.
 pub(super) const HEADER_BYTES: usize = 1 << 20;
 
@@ -50,7 +50,7 @@ pub(in crate::sandbox) struct Damaged;
 pub(in crate::sandbox) fn encode(header: &Header, code: &[u8]) -> Result<Vec<u8>, Damaged> {
     let header = serde_json::to_vec(header).map_err(|_unwritable| Damaged)?;
     let length = u32::try_from(header.len()).map_err(|_too_long| Damaged)?;
-    let mut bytes = Vec::with_capacity(LENGTHS + header.len() + code.len());
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + header.len() + code.len());
     bytes.extend(MAGIC);
     bytes.extend(length.to_le_bytes());
     bytes.extend((code.len() as u64).to_le_bytes());

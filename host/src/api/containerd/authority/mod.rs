@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Bytes that are read at once while they are looked at.
-const CHUNK: usize = 4 << 10;
+const READ_BYTES: usize = 4 << 10;
 
 /// A connection whose client may call itself what it likes.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for AnyAuthority<S> {
                 this.reading = None;
                 break;
             }
-            let mut chunk = [0; CHUNK];
+            let mut chunk = [0; READ_BYTES];
             let mut chunk = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut this.stream).poll_read(context, &mut chunk))?;
             reading.take(chunk.filled());
@@ -146,10 +146,10 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_lost_when_bytes_are_no_longer_looked_at() {
-        let rest = vec![7; 3 * CHUNK];
+        let rest = vec![7; 3 * READ_BYTES];
         for (authority, is_replaced) in [(&b"localhost"[..], false), (b"/run/m.sock", true)] {
             let sent = [PREFACE, &headers(authority), &rest].concat();
-            for at_once in [1, 5, 64, 2 * CHUNK] {
+            for at_once in [1, 5, 64, 2 * READ_BYTES] {
                 let (read, is_aside) = read(&sent, at_once).await;
                 assert_eq!(read != sent, is_replaced);
                 assert_eq!(is_aside, !is_replaced);
