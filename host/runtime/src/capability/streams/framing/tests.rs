@@ -4,10 +4,10 @@ use super::*;
 
 /// A header as GNU tar and Go write it.
 fn header(kind: u8, size: &[u8]) -> Vec<u8> {
-    let mut block = vec![0; BLOCK];
+    let mut block = vec![0; BLOCK_BYTES];
     block[..4].copy_from_slice(b"name");
     block[SIZE.0..SIZE.0 + size.len()].copy_from_slice(size);
-    block[TYPE] = kind;
+    block[TYPE_OFFSET] = kind;
     block[CHECKSUM.0..CHECKSUM.1].fill(b' ');
     let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
     block[CHECKSUM.0..CHECKSUM.1].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
@@ -15,7 +15,7 @@ fn header(kind: u8, size: &[u8]) -> Vec<u8> {
 }
 
 fn padded(mut content: Vec<u8>) -> Vec<u8> {
-    content.resize(content.len().next_multiple_of(BLOCK), 0);
+    content.resize(content.len().next_multiple_of(BLOCK_BYTES), 0);
     content
 }
 
@@ -33,7 +33,7 @@ fn record(key: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn archive(parts: &[Vec<u8>]) -> Vec<u8> {
-    [parts.concat(), vec![0; 2 * BLOCK]].concat()
+    [parts.concat(), vec![0; 2 * BLOCK_BYTES]].concat()
 }
 
 /// Takes bytes in parts of this size; the entries, or what is wrong.
@@ -60,7 +60,7 @@ fn plain() -> Vec<Good> {
     let long = [file(b'L', &[b'n'; 300]), file(b'0', b"x")];
     vec![
         ("an empty one", archive(&[]), 0),
-        ("more zeros", vec![0; 20 * BLOCK], 0),
+        ("more zeros", vec![0; 20 * BLOCK_BYTES], 0),
         ("a file", archive(&[file(b'0', b"hello")]), 1),
         ("an old file", archive(&[file(0, &[7; 513])]), 1),
         ("a directory and a link", archive(&links), 2),
@@ -102,7 +102,7 @@ fn archives_are_taken_in_parts_of_any_size() {
 #[track_caller]
 fn are_refused(cases: Vec<Bad>) {
     for (what, bytes, at, says) in cases {
-        let wrong = framed(&bytes, BLOCK).expect_err(what);
+        let wrong = framed(&bytes, BLOCK_BYTES).expect_err(what);
         assert!(wrong.what.contains(says), "{what}: {wrong}");
         assert_eq!(wrong.at, at, "{what}: {wrong}");
     }
@@ -110,12 +110,12 @@ fn are_refused(cases: Vec<Bad>) {
 
 #[test]
 fn an_archive_has_an_end_and_nothing_behind_it() {
-    let block = BLOCK as u64;
+    let block = BLOCK_BYTES as u64;
     let file = file(b'0', b"hello");
-    let half = [file.clone(), vec![0; BLOCK]].concat();
+    let half = [file.clone(), vec![0; BLOCK_BYTES]].concat();
     let more = [archive(&[]), vec![0; 5]].concat();
     let behind = [archive(&[]), file.clone()].concat();
-    let midst = archive(&[vec![0; BLOCK], file.clone()]);
+    let midst = archive(&[vec![0; BLOCK_BYTES], file.clone()]);
     are_refused(vec![
         ("nothing", Vec::new(), 0, "ends without"),
         ("text", b"hello".to_vec(), 5, "ends without"),
@@ -145,7 +145,7 @@ fn a_header_has_a_checksum_and_a_size_that_its_type_can_have() {
 
 #[test]
 fn records_are_well_formed_and_stand_before_their_entry() {
-    let block = BLOCK as u64;
+    let block = BLOCK_BYTES as u64;
     let of = |records: &[u8]| archive(&[file(b'x', records)]);
     let global = archive(&[file(b'g', b"9 size=6\n")]);
     let beyond = record("size", b"9223372036854775808");
