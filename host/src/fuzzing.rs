@@ -1,7 +1,11 @@
-//! The three protocols over an engine of their own, for the fuzz targets of `tests/fuzz`.
+//! The three protocols over an engine of their own, and what stands before one of them, for the fuzz targets of `tests/fuzz`.
 //!
 //! Only a fuzz build has this module (`--cfg fuzzing`). Requests go to the routers as they come from a connection, so
 //! everything but the framing of HTTP is under test.
+
+mod wire;
+
+pub use wire::{Passed, pass};
 
 use crate::api::rest::{self, Api};
 use crate::api::share::{Client, Shares, Visitor};

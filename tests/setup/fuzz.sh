@@ -7,7 +7,7 @@ set -eu
 
 seconds=$1
 shift
-[ $# -gt 0 ] || set -- archive image index host_calls rest docker containerd
+[ $# -gt 0 ] || set -- archive image index host_calls rest docker containerd authority
 
 bins=
 for name in "$@"; do bins="$bins --bin fuzz-$name"; done

@@ -309,6 +309,11 @@ fn hostile_frames_with_a_path_as_authority_end_their_own_connection() {
         ("a longer frame than is taken", END_HEADERS, long),
         ("a length without an end", END_HEADERS, endless),
         ("two authorities", END_HEADERS, [&*path, &path].concat()),
+        (
+            "a NUL and the end of a line",
+            END_HEADERS,
+            list_call("/run/\0\r\nm.sock"),
+        ),
         ("nothing", END_HEADERS, Vec::new()),
         (
             "a code that is none",

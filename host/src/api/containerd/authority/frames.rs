@@ -146,8 +146,8 @@ impl Frames {
         let text: Vec<u8> = authority.text.iter().map(|byte| usual(*byte)).collect();
         let literal = field::literal(&text);
         let payload = self.held.len() - HEAD_BYTES - place.len() + literal.len();
-        // Only an empty one cannot be replaced so.
-        if payload > PAYLOAD_BYTES || !is_usual(&text) {
+        // An empty one cannot be replaced so.
+        if payload > PAYLOAD_BYTES || !is_printable(&authority.text) || !is_usual(&text) {
             return;
         }
         self.held.splice(place, literal);
@@ -174,6 +174,12 @@ fn block(frame: &[u8], head: &Head) -> Option<Range<usize>> {
 /// Whether h2 takes an authority: it asks the same parser.
 fn is_usual(authority: &[u8]) -> bool {
     uri::Authority::try_from(authority).is_ok()
+}
+
+/// Whether nothing speaks against replacing it. A NUL or the end of a line must be refused (RFC 9113, 8.2.1), and h2 ends the
+/// connection for what is no UTF-8; replaced, both would be served.
+fn is_printable(authority: &[u8]) -> bool {
+    str::from_utf8(authority).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
 /// What stands for a byte of an authority.
@@ -266,6 +272,15 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_path_in_any_language_is_replaced() {
+        check(
+            "a path beyond ASCII",
+            &[headers("/run/größe".as_bytes())],
+            &[headers(b"-run-gr----e")],
+        );
+    }
+
+    #[test]
     fn what_is_malformed_or_too_long_is_handed_on_as_it_is() {
         let long = vec![b'/'; PAYLOAD_BYTES + 1];
         // Four slashes of six bits each are three bytes when they are packed.
@@ -273,6 +288,9 @@ pub(super) mod tests {
         packed[2] |= 0x80;
         for (what, flags, payload) in [
             ("no authority", 0x4, fields(b"")),
+            ("the end of a line", 0x4, fields(b"/run/\r\nm.sock")),
+            ("a NUL", 0x4, fields(b"/run/\0")),
+            ("what is no UTF-8", 0x4, fields(b"/run/\xff")),
             ("more padding than payload", PADDED, vec![200, 1, 2]),
             ("no room for its priority", PRIORITY, vec![1, 2, 3]),
             ("no length of its padding", PADDED, Vec::new()),

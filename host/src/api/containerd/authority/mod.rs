@@ -65,6 +65,12 @@ impl<S> AnyAuthority<S> {
             reading: Some(Box::default()),
         }
     }
+
+    /// Whether no byte is looked at any more.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn is_aside(&self) -> bool {
+        self.reading.is_none()
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for AnyAuthority<S> {
@@ -138,7 +144,7 @@ mod tests {
         });
         let mut stream = AnyAuthority::new(server);
         stream.read_exact(&mut read).await.unwrap();
-        let is_aside = stream.reading.is_none();
+        let is_aside = stream.is_aside();
         drop(sending.await.unwrap());
         assert_eq!(stream.read(&mut [0]).await.unwrap(), 0, "the end");
         (read, is_aside)
