@@ -137,6 +137,15 @@ fn bench() -> Bench {
 }
 
 /// Makes the layer that every case looks after.
+/// A store of the hostile driver with a layer to harm.
+fn furnished(bench: &Bench) -> Store {
+    let client = &bench.daemon.client;
+    let store = client.create_store("hostile", "hostile", &json!({}));
+    let store = store.expect("a store");
+    furnish(&store);
+    store
+}
+
 fn furnish(front: &dyn FrontEnd) {
     front.create("victim").expect("create");
     let at = front.mount("victim").expect("mount");
@@ -258,12 +267,7 @@ fn nothing_that_a_driver_says_over_dockers_socket_is_believed() {
 #[test]
 fn nothing_that_a_driver_says_over_rest_is_believed() {
     let bench = bench();
-    let store = bench
-        .daemon
-        .client
-        .create_store("hostile", "hostile", &json!({}));
-    let store = store.expect("a store");
-    furnish(&store);
+    let store = furnished(&bench);
     for case in &cases() {
         commit_crime(&bench, &store, case);
     }
@@ -290,12 +294,7 @@ fn a_status_of_many_keys_ends_one_call() {
 #[test]
 fn streams_that_do_not_end_last_as_long_as_their_reader() {
     let bench = bench();
-    let store = bench
-        .daemon
-        .client
-        .create_store("hostile", "hostile", &json!({}));
-    let store = store.expect("a store");
-    furnish(&store);
+    let store = furnished(&bench);
     let before = faults(&bench);
     for (id, rest) in [("diff-endless", "/diff"), ("changes-endless", "/changes")] {
         store.create(id, None).expect("create");
@@ -345,12 +344,7 @@ fn content_that_a_driver_names_elsewhere_is_not_measured() {
 #[test]
 fn put_can_change_nothing() {
     let bench = bench();
-    let store = bench
-        .daemon
-        .client
-        .create_store("hostile", "hostile", &json!({}));
-    let store = store.expect("a store");
-    furnish(&store);
+    let store = furnished(&bench);
     store.create("reach-put", None).expect("create");
     let log = bench.daemon.log().len();
     store.mount("reach-put").expect("mount");

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io;
 
-use mica_text::SafeText;
+use mica_text::{SafeText, with_causes};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -153,15 +153,9 @@ impl Failure {
     }
 
     /// The message with its causes.
+    #[must_use]
     pub fn text(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        with_causes(self)
     }
 
     /// Writes it to standard error.

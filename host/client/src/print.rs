@@ -48,10 +48,11 @@ impl Printer {
         }
     }
 
-    /// Writes a document: for people as a text about what this program knows of it, for programs as it came.
+    /// Writes a document: for people as a text about what this program knows of it, for programs as it came. What a daemon of
+    /// another version says in another form goes to people as it came, too, because what they asked for is done.
     ///
     /// # Errors
-    /// [`Failure::Connection`] when it is no such document; what writing says.
+    /// What writing says; a reader that went away is none.
     pub fn view<T: DeserializeOwned>(
         self,
         document: &Value,
@@ -60,8 +61,10 @@ impl Printer {
         if self.is_json() {
             return self.result(document, String::new);
         }
-        let view = read(document)?;
-        self.result(document, || text(&view))
+        self.result(document, || match read(document) {
+            Some(view) => text(&view),
+            None => format!("{document:#}"),
+        })
     }
 
     /// Tells people something beside the result; a program finds it in the document.
@@ -94,16 +97,10 @@ impl Printer {
     }
 }
 
-/// Reads a document of the daemon's. Fields that this program does not know are passed over; one that is added to a type later
-/// has a default, so that an older daemon still gets its table.
-///
-/// # Errors
-/// [`Failure::Connection`], which names the field.
-pub fn read<T: DeserializeOwned>(document: &Value) -> Result<T, Failure> {
-    T::deserialize(document).map_err(|error| Failure::Connection {
-        doing: "understand the answer".to_owned(),
-        source: error.into(),
-    })
+/// Reads a document of the daemon's; `None` if it has another form than this program knows. Fields that are not known are
+/// passed over.
+pub fn read<T: DeserializeOwned>(document: &Value) -> Option<T> {
+    T::deserialize(document).ok()
 }
 
 /// Where the text of a column stands.
@@ -151,6 +148,14 @@ pub fn pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, String)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_has_another_form_is_none_and_what_is_more_is_passed_over() {
+        let known = |document| read::<Vec<(String, u64)>>(&document);
+        assert_eq!(known(json!([["a", 1]])), Some(vec![("a".to_owned(), 1)]));
+        assert_eq!(known(json!([["a"]])), None);
+    }
 
     #[test]
     fn tables_have_columns_and_no_blanks_at_the_end() {

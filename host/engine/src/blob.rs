@@ -4,6 +4,7 @@
 //! of a blob and is no regular file is not opened.
 
 use mica_sys::{Name, filesystem, node};
+use mica_text::hex;
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read};
@@ -49,11 +50,6 @@ impl Blob {
     }
 }
 
-fn hex(digest: Sha256) -> String {
-    let bytes = digest.finalize();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn name(text: &str) -> io::Result<Name> {
     Name::new(text.as_bytes()).map_err(io::Error::other)
 }
@@ -92,7 +88,7 @@ impl<R> Checked<R> {
         if count != size {
             return Err(self.damaged(&format!("has {count} bytes, {size} were told")));
         }
-        let found = hex(digest);
+        let found = hex(&digest.finalize());
         if found != self.told.digits {
             return Err(self.damaged(&format!("has the digest `sha256:{found}`")));
         }
@@ -125,7 +121,7 @@ mod tests {
     use super::*;
 
     fn blob(bytes: &[u8], size: u64) -> Blob {
-        let digest = format!("sha256:{}", hex(Sha256::new_with_prefix(bytes)));
+        let digest = format!("sha256:{}", hex(&Sha256::digest(bytes)));
         Blob::new(&digest, size).unwrap()
     }
 

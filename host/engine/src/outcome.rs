@@ -6,9 +6,9 @@
 //! Invariant: of an operation that was begun there is an outcome when its stream has ended, even if it panicked; the
 //! memory for all of them is bounded.
 
-use crate::error::explained;
 use crate::{Class, Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
+use mica_text::with_causes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -181,7 +181,7 @@ fn failed(error: &Error) -> OperationState {
     OperationState::Failed {
         code: error.code(),
         class: error.class(),
-        detail: explained(error).into(),
+        detail: with_causes(error).into(),
         remedy: error.remedy().map(SafeText::from),
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::{
     Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
-    EngineSettings, Error, EventKind, LayerRequest, MountRequest, Origin, Pairs, Runtime, Sink,
-    Source, StoreRequest, WhenBusy,
+    EngineSettings, Error, EventKind, LayerRequest, LayerView, MountRequest, Origin, Pairs,
+    Runtime, Sink, Source, StoreRequest, WhenBusy,
 };
 use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
@@ -96,6 +96,10 @@ impl Rig {
             .unwrap()
             .create(LayerRequest::new(id, parent))
             .unwrap();
+    }
+
+    fn layer(&self, id: &str) -> LayerView {
+        self.engine().store(STORE).unwrap().layer(id).unwrap()
     }
 
     fn mount(&self, id: &str) -> PathBuf {
@@ -191,24 +195,8 @@ fn a_layer_lives_from_creation_to_removal() {
         let mut events = rig.engine().events();
         rig.fill("base", None, "one");
         rig.fill("child", Some("base"), "two");
-        assert_eq!(
-            rig.engine()
-                .store(STORE)
-                .unwrap()
-                .layer("child")
-                .unwrap()
-                .depth,
-            2
-        );
-        assert_eq!(
-            rig.engine()
-                .store(STORE)
-                .unwrap()
-                .layer("base")
-                .unwrap()
-                .children,
-            1
-        );
+        assert_eq!(rig.layer("child").depth, 2);
+        assert_eq!(rig.layer("base").children, 1);
         assert_eq!(
             rig.engine()
                 .layers(STORE)
@@ -376,15 +364,7 @@ fn references_are_counted_and_survive_a_restart() {
         );
         rig.restart();
         assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "x");
-        assert_eq!(
-            rig.engine()
-                .store(STORE)
-                .unwrap()
-                .layer("a")
-                .unwrap()
-                .mounts,
-            2
-        );
+        assert_eq!(rig.layer("a").mounts, 2);
         assert_eq!((rig.unmount("a"), rig.unmount("a")), (1, 0));
         assert!(!path.exists());
     });
@@ -419,15 +399,7 @@ fn a_mount_in_use_keeps_its_last_reference() {
                 .code(),
             "busy"
         );
-        assert_eq!(
-            rig.engine()
-                .store(STORE)
-                .unwrap()
-                .layer("a")
-                .unwrap()
-                .mounts,
-            1
-        );
+        assert_eq!(rig.layer("a").mounts, 1);
         drop(user);
         assert_eq!(rig.unmount("a"), 0);
     });
@@ -475,17 +447,14 @@ fn an_archive_replaces_a_layer_whole_or_not_at_all() {
                 CancelToken::default(),
             )
         };
-        let before = rig.engine().store(STORE).unwrap().layer("to").unwrap();
+        let before = rig.layer("to");
         let half = archive.get(..700).unwrap();
         assert_eq!(apply(&rig, half).unwrap_err().code(), "invalid-archive");
         assert_eq!(rig.names("to"), ["two"]);
-        assert_eq!(
-            rig.engine().store(STORE).unwrap().layer("to").unwrap(),
-            before
-        );
+        assert_eq!(rig.layer("to"), before);
         apply(&rig, &archive).unwrap();
         assert_eq!(rig.names("to"), ["one", "two"]);
-        let after = rig.engine().store(STORE).unwrap().layer("to").unwrap();
+        let after = rig.layer("to");
         assert!(after.number > before.number && after.created == before.created);
         rig.restart();
         assert_eq!(rig.names("to"), ["one", "two"]);
@@ -579,15 +548,7 @@ fn operations_on_different_layers_go_on_while_others_come_and_go() {
                 }
             });
         });
-        assert_eq!(
-            rig.engine()
-                .store(STORE)
-                .unwrap()
-                .layer("base")
-                .unwrap()
-                .children,
-            0
-        );
+        assert_eq!(rig.layer("base").children, 0);
         assert_eq!(rig.engine().status().running, 0);
     });
 }

@@ -4,6 +4,7 @@
 
 use super::share::Full;
 use mica_engine::{Error, SafeText};
+use mica_text::with_causes;
 
 /// Why a request is refused.
 #[derive(Debug)]
@@ -100,21 +101,10 @@ impl From<RequestError> for Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&match self {
-            Self::Engine(error) => SafeText::from(told(error)),
-            Self::Request(error) => SafeText::from(told(error)),
+            Self::Engine(error) => SafeText::from(with_causes(error)),
+            Self::Request(error) => SafeText::from(with_causes(error)),
         })
     }
-}
-
-/// The text of an error with its causes.
-pub(in crate::api) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::api::types::{Pairs, StoreList, StoreRequest, StoreView};
-use mica_client::{Column, Failure, pairs, read, segment, table, words};
+use mica_client::{Column, Failure, pairs, segment, table, words};
 
 /// A command of `mica store`.
 #[derive(Debug, Subcommand)]
@@ -87,12 +87,13 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
                 client: None,
             };
             let document = client.post("/v1/stores", Some(&json!(request)))?;
-            let made: StoreView = read(&document)?;
-            if let Some(reason) = &made.chosen {
-                let driver = words::told(&made.driver);
-                printer.note(&format!("driver `{driver}`: {}", words::told(reason)));
-            }
-            printer.result(&document, || words::told(&made.name))
+            printer.view(&document, |made: &StoreView| {
+                if let Some(reason) = &made.chosen {
+                    let driver = words::told(&made.driver);
+                    printer.note(&format!("driver `{driver}`: {}", words::told(reason)));
+                }
+                words::told(&made.name)
+            })
         }
         StoreCommand::Inspect { name } => {
             let document = client.get(&format!("/v1/stores/{}", segment(&name)))?;

@@ -34,6 +34,7 @@ use activation::Passed;
 use listen::{Fronts, Listening};
 use mica_engine::{Class, Engine, EngineSettings, Error as EngineError, Runtime};
 use mica_runtime::Compiler;
+use mica_text::with_causes;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -96,10 +97,10 @@ pub(crate) enum Error {
         source: io::Error,
     },
     /// The default store cannot be made, with the driver that was asked for or with any.
-    #[error("make the store `default`: {}", whole(.0))]
+    #[error("make the store `default`: {}", with_causes(.0))]
     DefaultStore(mica_engine::Error),
     /// The store of containerd cannot be opened.
-    #[error("open store `{store}` for containerd: {}", whole(source))]
+    #[error("open store `{store}` for containerd: {}", with_causes(source))]
     ContainerdStore {
         /// The store.
         store: String,
@@ -107,7 +108,7 @@ pub(crate) enum Error {
         source: mica_engine::Error,
     },
     /// The engine does not open.
-    #[error("{}", whole(.0))]
+    #[error("{}", with_causes(.0))]
     Engine(mica_engine::Error),
     /// The sandbox does not start.
     #[error("start the sandbox: {0}")]
@@ -190,14 +191,6 @@ impl Error {
             path,
             source,
         }
-    }
-}
-
-/// The text of an engine's error with its cause, which its own text leaves out.
-fn whole(error: &mica_engine::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
     }
 }
 

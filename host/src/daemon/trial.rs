@@ -2,9 +2,10 @@
 //!
 //! Invariant: no driver is named here; what is made for the question is removed, whatever the answers are.
 
-use super::{compiler, drivers, whole};
+use super::{compiler, drivers};
 use mica_engine::{Engine, EngineSettings, Runtime, StoreRequest};
 use mica_runtime::{Compiler, Limits};
+use mica_text::with_causes;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,7 +65,7 @@ fn open(root: &PathBuf) -> Result<Arc<Engine>, String> {
         compiler: Compiler::Child(compiler::program()),
     };
     let sandbox = Runtime::new(sandbox).map_err(|error| error.to_string())?;
-    Engine::open(settings, sandbox).map_err(|error| whole(&error))
+    Engine::open(settings, sandbox).map_err(|error| with_causes(&error))
 }
 
 fn refusal(engine: &Engine, driver: &str) -> Option<String> {
@@ -78,5 +79,5 @@ fn refusal(engine: &Engine, driver: &str) -> Option<String> {
     asked
         .and_then(|_| engine.stores().remove(STORE))
         .err()
-        .map(|error| whole(&error))
+        .map(|error| with_causes(&error))
 }

@@ -7,6 +7,7 @@
 //! Invariant: a `SafeText` is one line of printable characters, and not long. What it is made of does not matter.
 
 use serde::{Serialize, Serializer};
+use std::error::Error;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
@@ -118,6 +119,24 @@ impl From<SafeText> for String {
     fn from(text: SafeText) -> Self {
         text.0
     }
+}
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The bytes of a digest in lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

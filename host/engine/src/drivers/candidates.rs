@@ -1,13 +1,13 @@
 //! The components from which a driver's first build can be made.
 //!
-//! Invariant: a component that cannot be loaded hides no other, and is told once.
+//! Invariant: a component that is refused hides no other, and is told once; one that could not be looked at is tried again.
 
 use super::active::Active;
 use super::load::Loaded;
 use super::slot::Source;
 use crate::engine::Engine;
 use crate::settings::DriverSource;
-use crate::{Error, Result};
+use crate::{Class, Error, Result};
 use mica_runtime::CancelToken;
 use std::sync::{Arc, Weak};
 
@@ -51,19 +51,23 @@ impl Source for Candidates {
     fn load(&mut self) -> Result<Arc<Active>> {
         let engine = self.engine.upgrade().ok_or(Error::Cancelled)?;
         let drivers = engine.drivers();
-        while let Some(candidate) = self.candidates.pop() {
+        while let Some(candidate) = self.candidates.last() {
             let loaded = match candidate {
-                Candidate::Loaded(loaded) => Ok(loaded),
+                Candidate::Loaded(loaded) => Ok(loaded.clone()),
                 Candidate::Source(DriverSource { bytes, origin, .. }) => {
+                    let (bytes, origin) = (bytes.clone(), origin.clone());
                     drivers.load_build(bytes, origin, Some(&self.name), &CancelToken::default())
                 }
             };
             match loaded {
                 Ok((generation, build)) => return Ok(Active::new(generation, build, 1)),
-                Err(error) => {
+                Err(error) if error.class() == Class::Unacceptable => {
                     drivers.report_unloaded(&self.name, &error);
                     self.refusal = Some(error.to_string());
+                    self.candidates.pop();
                 }
+                // The host could not do it now, so no other build may take its place.
+                Err(error) => return Err(error),
             }
         }
         Err(Error::DriverRejected {

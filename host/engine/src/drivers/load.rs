@@ -12,12 +12,12 @@ use super::candidates::{Candidate, Candidates};
 use super::view::origin_word;
 use super::{Drivers, Slot};
 use crate::disk::files;
-use crate::error::explained;
 use crate::event::News;
 use crate::settings::{DriverSource, Durability, Origin};
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error};
 use mica_runtime::{CancelToken, Error as DriverError, Generation, Grants};
+use mica_text::with_causes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -78,8 +78,9 @@ impl Drivers<'_> {
             };
             let candidates = Candidates::new(self.engine, &name, candidates);
             let slot = self.slot(&name).fed_by(Box::new(candidates));
+            let refused = !waits && matches!(slot.active(), Err(Error::DriverRejected { .. }));
             // One that nothing can be loaded from was told, and is not there.
-            if waits || slot.active().is_ok() {
+            if !refused {
                 self.add(slot)?;
             }
         }
@@ -101,7 +102,7 @@ impl Drivers<'_> {
     /// Tells that a component cannot be loaded.
     pub(super) fn report_unloaded(self, shown: &str, error: &Error) {
         let news = News::new(EventKind::DriverFailed).driver(shown);
-        let detail = format!("driver `{shown}` is not loaded: {}", explained(error));
+        let detail = format!("driver `{shown}` is not loaded: {}", with_causes(error));
         self.engine.report(news, None, detail);
     }
 

@@ -266,17 +266,6 @@ impl Error {
     }
 }
 
-/// An error with its causes, in one line.
-pub(crate) fn explained(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// For whom a driver is quarantined, within a sentence.
 pub(crate) fn kept(store: Option<&str>, layer: Option<&str>) -> String {
     match (store, layer) {

@@ -3,7 +3,6 @@
 //! Invariant: the driver works on a private copy, which takes the layer's place if everything went well and is
 //! thrown away if anything did not.
 
-use super::{Key, Mode};
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
@@ -18,13 +17,7 @@ impl OpenStore<'_> {
         cancel: CancelToken,
     ) -> Result<ApplyReport> {
         let store = &self.store;
-        let _held = store.lock(vec![
-            (Key::Mount(id.clone()), Mode::Exclusive),
-            (Key::Layer(id.clone()), Mode::Exclusive),
-        ])?;
-        let facts = store.facts(id)?;
-        facts.check_childless()?;
-        self.clear_mount(id)?;
+        let (_held, facts) = self.lock_unused(id)?;
         let copy = store.layers.copy(id, facts.number)?;
         let scope = Scope::layer(&store.layers, id, Intent::Apply(copy));
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
@@ -34,7 +27,7 @@ impl OpenStore<'_> {
         let report = self.call(call, |generation, operation| {
             generation.apply_diff(operation, id.as_str(), parent, form, source)
         })?;
-        let held = || Error::Sandbox(format!("{}: the copy is still in use", scope_name(id)));
+        let held = || Error::Sandbox(format!("apply to layer `{id}`: the copy is still in use"));
         let copy = scope.into_copy().ok_or_else(held)?;
         store.layers.replace(copy, id)?;
         self.tell_left_out(
@@ -45,8 +38,4 @@ impl OpenStore<'_> {
         self.tell(EventKind::LayerApplied, id);
         Ok(report)
     }
-}
-
-fn scope_name(id: &LayerId) -> String {
-    format!("apply to layer `{id}`")
 }

@@ -2,7 +2,6 @@
 //!
 //! Invariant: the layer goes only after the driver has agreed, and then at once and whole.
 
-use super::{Key, Mode};
 use crate::disk::home::Syncing;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::{EventKind, LayerId, Result};
@@ -17,13 +16,7 @@ impl OpenStore<'_> {
         cancel: &CancelToken,
     ) -> Result<()> {
         let store = &self.store;
-        let _held = store.lock(vec![
-            (Key::Mount(id.clone()), Mode::Exclusive),
-            (Key::Layer(id.clone()), Mode::Exclusive),
-        ])?;
-        let facts = store.facts(id)?;
-        facts.check_childless()?;
-        self.clear_mount(id)?;
+        let (_held, _facts) = self.lock_unused(id)?;
         let scope = Scope::layer(&store.layers, id, Intent::Remove);
         let call = Call::new("remove", scope.clone()).with_cancel(cancel.clone());
         self.call(call, |generation, operation| {

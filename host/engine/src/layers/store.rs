@@ -116,12 +116,12 @@ impl OpenStore<'_> {
         Ok(self.store.layer_view(self.store.facts(&id)?))
     }
 
-    /// What the driver tells of a layer, in its order. Paths are absolute, and lead to directories one name below a room,
-    /// which no process can exchange: `LowerDir` has one for each layer below, `MergedDir` is where the layer is mounted,
-    /// or would be.
+    /// Where a layer lies, in moby's keys, and what the driver tells of it, in its order. Paths are absolute, and lead to
+    /// directories one name below a room, which no process can exchange: `LowerDir` has those below the layer, nearest
+    /// first, `MergedDir` is where the layer is mounted, or would be.
     ///
     /// # Errors
-    /// As [`OpenStore::layer`]; what the driver answers.
+    /// As [`OpenStore::layer`]; what the driver answers; `driver-failed` when it tells a key that is the host's.
     pub fn metadata(&self, id: &str) -> Result<Vec<(String, String)>> {
         let id = LayerId::parse(id)?;
         self.check()?;

@@ -4,10 +4,11 @@
 //! when anyone needs its layer unmounted, and never while a process uses it.
 
 use super::State;
-use crate::error::explained;
+use crate::layers::{Facts, Held, Key, Mode};
 use crate::store::{OpenStore, Store};
 use crate::view::Release;
 use crate::{Error, LayerId, Result};
+use mica_text::with_causes;
 
 impl OpenStore<'_> {
     /// Gives back all references to mounts of the store.
@@ -27,10 +28,25 @@ impl OpenStore<'_> {
         if release == Release::Unmount
             && let Err(error) = self.detach(&state)
         {
-            let (layer, error) = (state.layer.as_str(), explained(&error));
+            let (layer, error) = (state.layer.as_str(), with_causes(&error));
             tracing::warn!(store = %self.store.name, layer, error, "the layer stays mounted");
         }
         Ok(())
+    }
+
+    /// Locks a layer that is to be changed or removed, and makes sure that nothing is built on it and no one has it mounted.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], [`Error::HasChildren`]; those of [`OpenStore::clear_mount`].
+    pub(crate) fn lock_unused(&self, id: &LayerId) -> Result<(Held<'_>, Facts)> {
+        let held = self.store.lock(vec![
+            (Key::Mount(id.clone()), Mode::Exclusive),
+            (Key::Layer(id.clone()), Mode::Exclusive),
+        ])?;
+        let facts = self.store.facts(id)?;
+        facts.check_childless()?;
+        self.clear_mount(id)?;
+        Ok((held, facts))
     }
 
     /// Makes sure that a layer, whose mount lock is held, is not mounted.

@@ -4,10 +4,10 @@
 
 use super::release::let_go;
 use super::{State, Unmounted, holder};
-use crate::error::explained;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{UnmountView, WhenBusy};
 use crate::{Error, EventKind, LayerId, Result};
+use mica_text::with_causes;
 use std::io;
 
 impl OpenStore<'_> {
@@ -68,7 +68,7 @@ impl OpenStore<'_> {
         });
         if let Err(error) = told {
             // The mount is gone, which is what the caller wanted; a driver keeps nothing that could leak.
-            tracing::warn!(store = %store.name, layer = %state.layer, error = explained(&error), "put failed");
+            tracing::warn!(store = %store.name, layer = %state.layer, error = with_causes(&error), "put failed");
         }
         store.mounts.remove(&state.layer);
         Ok(())

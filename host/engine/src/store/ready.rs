@@ -5,9 +5,9 @@
 use super::{Call, Scope, Store};
 use crate::Result;
 use crate::engine::Engine;
-use crate::error::explained;
 use crate::layers::LayerSet;
 use mica_runtime::SafeText;
+use mica_text::with_causes;
 use std::sync::Arc;
 
 impl Store {
@@ -17,7 +17,7 @@ impl Store {
             return Ok(());
         }
         let answer = Self::init(&self.layers, engine);
-        *self.unavailable() = answer.as_ref().err().map(explained);
+        *self.unavailable() = answer.as_ref().err().map(|error| with_causes(error));
         answer
     }
 
@@ -46,7 +46,7 @@ impl Store {
             generation.cleanup(operation)
         });
         if let Err(error) = told {
-            tracing::warn!(store = %self.name, error = explained(&error), "the driver could not clean up");
+            tracing::warn!(store = %self.name, error = with_causes(&error), "the driver could not clean up");
         }
     }
 }

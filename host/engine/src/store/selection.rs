@@ -10,9 +10,9 @@
 //! would seem to be gone.
 
 use super::{Description, Stores};
-use crate::error::explained;
 use crate::settings::PriorDrivers;
 use crate::{Class, Error, Result, StoreName};
+use mica_text::with_causes;
 use std::collections::BTreeSet;
 
 /// A driver of Docker's that people ask for by name and that no component is here for.
@@ -198,7 +198,7 @@ impl Stores<'_> {
             Ok(()) => Ok(true),
             // The original's ErrNotSupported, ErrPrerequisites and ErrIncompatibleFS.
             Err(error) if error.class() == Class::NotSupported => {
-                let refusal = format!("{driver}: {}", explained(&error));
+                let refusal = format!("{driver}: {}", with_causes(&error));
                 tracing::info!(driver, refusal, "the driver does not work here");
                 search.refusals.push(refusal);
                 Ok(false)

@@ -4,11 +4,11 @@
 
 use super::{Store, Stores, Surroundings};
 use crate::disk::files;
-use crate::error::explained;
 use crate::event::News;
 use crate::mounts::Place;
 use crate::{Error, EventKind, Result, StoreName};
 use mica_sys::{Name, node, tree};
+use mica_text::with_causes;
 use std::fs;
 use std::os::fd::AsFd;
 
@@ -41,7 +41,7 @@ impl Stores<'_> {
                 self.engine.report(
                     news,
                     Some(&text),
-                    format!("the store cannot be opened: {}", explained(&error)),
+                    format!("the store cannot be opened: {}", with_causes(&error)),
                 );
             }
         }
@@ -61,7 +61,7 @@ impl Stores<'_> {
         }
         if let Err(error) = store.make_ready(self.engine) {
             // The status tells it for as long as it is so.
-            let detail = explained(&error);
+            let detail = with_causes(&error);
             tracing::warn!(store = %name, detail, "the store cannot be used");
             self.engine.bus.tell(
                 News::new(EventKind::StoreFailed)

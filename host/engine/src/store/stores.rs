@@ -10,12 +10,12 @@
 use super::scratch::Scratch;
 use super::{Description, Life, OpenStore, Store};
 use crate::engine::Engine;
-use crate::error::explained;
 use crate::event::News;
 use crate::layers::{LayerSet, Owner};
 use crate::snapshots::Told;
 use crate::view::{Pairs, StoreRequest, StoreView};
 use crate::{Error, EventKind, Result, SafeText, StoreName, options};
+use mica_text::with_causes;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::fs;
@@ -218,7 +218,7 @@ impl<'e> Stores<'e> {
     /// Remembers why a store could not be opened.
     pub(super) fn note_unopened(self, name: &StoreName, error: Error) -> Error {
         let mut unopened = self.engine.store_table.unopened.write();
-        unopened.insert(name.clone(), explained(&error));
+        unopened.insert(name.clone(), with_causes(&error));
         error
     }
 

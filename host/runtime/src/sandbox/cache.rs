@@ -17,6 +17,7 @@ use super::child::{Header, Outcome, decode, encode};
 use super::prepare::Prepared;
 use crate::{Error, Limits};
 use mica_sys::{Name, filesystem, node};
+use mica_text::hex;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
@@ -62,11 +63,6 @@ pub(super) fn key(engine: &Engine, bytes: &[u8], limits: &Limits) -> String {
     sink.0.update(Sha256::digest(mica_artifacts::NAIVE_DIFF));
     sink.0.update(Sha256::digest(bytes));
     hex(&sink.0.finalize())
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Turns code that this program compiled into a component.

@@ -2,10 +2,10 @@
 //!
 //! Invariant: nothing is kept between two operations but the compiled, linked component.
 
+use super::Runtime;
 use super::admission::ComponentFacts;
 use super::call::{Finished, refused};
 use super::clock::Counter;
-use super::{Runtime, cache};
 use crate::bindings::DriverPre;
 use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
@@ -18,6 +18,7 @@ use crate::{
     Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
 };
 use mica_sys::mount::DetachedMount;
+use mica_text::hex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -111,7 +112,7 @@ impl Generation {
         linked: DriverPre<State>,
     ) -> Self {
         Self {
-            digest: format!("sha256:{}", cache::hex(&Sha256::digest(bytes))),
+            digest: format!("sha256:{}", hex(&Sha256::digest(bytes))),
             size_bytes: bytes.len() as u64,
             world: facts.world,
             imports: facts.imports,

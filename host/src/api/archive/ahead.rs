@@ -5,6 +5,7 @@
 //! (backpressure); the digest is of all bytes that were handed out, and is there only after the end was.
 
 use axum::body::Bytes;
+use mica_text::hex;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -112,14 +113,8 @@ impl Summed {
     pub(in crate::api) fn wait(self) -> io::Result<(String, u64)> {
         let broke = |_| io::Error::other("the thread of the digest broke");
         let (digest, count) = self.0.join().map_err(broke)?;
-        Ok((hex(digest), count))
+        Ok((hex(&digest.finalize()), count))
     }
-}
-
-/// The digits of a digest.
-pub(in crate::api) fn hex(digest: Sha256) -> String {
-    let bytes = digest.finalize();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -134,7 +129,7 @@ mod tests {
             let mut read = Vec::new();
             reader.read_to_end(&mut read).unwrap();
             assert_eq!(read, bytes);
-            let expected = hex(Sha256::new_with_prefix(&bytes));
+            let expected = hex(&Sha256::digest(&bytes));
             assert_eq!(sum.wait().unwrap(), (expected, size as u64));
         }
     }

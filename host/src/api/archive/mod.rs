@@ -14,7 +14,7 @@ mod decode;
 pub(in crate::api) mod transfer;
 mod zstd;
 
-pub(in crate::api) use ahead::{ahead, hex};
+pub(in crate::api) use ahead::ahead;
 pub(in crate::api) use decode::{Coding, Inflating, Wanted, decode};
 pub(in crate::api) use transfer::Target;
 

@@ -13,11 +13,11 @@ use super::message::mounts;
 use super::peer::{Peer, UNCOMPRESSED, Writer, Written};
 use super::service::Service;
 use super::status::status;
-use crate::api::archive::hex;
 use axum::body::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mica_engine::{Error, SafeText, Sink, SnapshotKind};
+use mica_text::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -213,7 +213,7 @@ fn pack(mut chunks: mpsc::Receiver<Bytes>, pieces: Pieces, form: Form) -> io::Re
 
 /// `sha256:` and the digits.
 fn digest(sum: Sha256) -> String {
-    format!("sha256:{}", hex(sum))
+    format!("sha256:{}", hex(&sum.finalize()))
 }
 
 /// Cuts what is written into messages.

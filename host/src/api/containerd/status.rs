@@ -3,10 +3,10 @@
 //! Invariant: the match over the classes of the engine's errors is exhaustive. NotFound and AlreadyExists are said of snapshots and of
 //! nothing else: containerd takes them as facts about its own keys.
 
-use crate::api::refusal::told;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use mica_engine::{Class, Error, SafeText};
+use mica_text::with_causes;
 use tonic::{Code, Status};
 
 /// The code of an engine's error.
@@ -37,7 +37,7 @@ fn code(error: &Error) -> Code {
 
 /// An error with its causes, for a client.
 pub(super) fn status(error: &Error) -> Status {
-    let text = SafeText::from(told(error));
+    let text = SafeText::from(with_causes(error));
     let code = code(error);
     if code == Code::Internal || code == Code::DataLoss {
         tracing::warn!(error = &*text, "a call of containerd fails");

@@ -5,10 +5,11 @@
 
 use super::MEDIA_TYPE;
 use super::messages::Reply;
-use crate::api::refusal::{Refusal, RequestError, told};
+use crate::api::refusal::{Refusal, RequestError};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mica_engine::{Error, SafeText};
+use mica_text::with_causes;
 
 /// A refusal that goes to dockerd.
 #[derive(Debug)]
@@ -85,7 +86,7 @@ impl Refused {
         let Refusal::Engine(error) = &self.0 else {
             return self.0.to_string();
         };
-        let own = SafeText::from(told(error)).to_string();
+        let own = SafeText::from(with_causes(error)).to_string();
         match (wording(error), error.remedy()) {
             (Wording::Mobys(words), _) => match own.split_once(": ") {
                 Some((_, reason)) => format!("{words}: {reason}"),

@@ -3,6 +3,7 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::page::PageQuery;
 use super::{Answer, Shared, answer, call};
 use crate::api::body::json;
 use crate::api::stream::CancelOnDrop;
@@ -15,19 +16,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use mica_engine::WhenBusy;
-use serde::Deserialize;
-
-/// Layers of a page when nothing else is asked for, and at most.
-const DEFAULT_PAGE: usize = 1000;
-const MAX_PAGE: usize = 10_000;
-
-/// Which page of layers.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
 
 /// Lists layers in byte order of their ids, in pages.
 #[utoipa::path(get, path = "/v1/stores/{store}/layers", tag = "layers",
@@ -45,7 +33,7 @@ pub(super) async fn list(
     At(store): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+    let limit = page.limit();
     let list = call(shared, move |engine| {
         // One more tells whether there is a next page.
         let store = engine.store(&store)?;

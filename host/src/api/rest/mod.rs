@@ -13,6 +13,7 @@ mod host;
 mod layers;
 mod openapi;
 mod operations;
+mod page;
 mod problem;
 mod queries;
 mod snapshots;

@@ -3,24 +3,12 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::page::PageQuery;
 use super::{Answer, Shared, answer, call};
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{Problem, SnapshotList, SnapshotUsage, SnapshotView};
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-
-/// Snapshots of a page when nothing else is asked for, and at most.
-const DEFAULT_PAGE: usize = 1000;
-const MAX_PAGE: usize = 10_000;
-
-/// Which page of snapshots.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct PageQuery {
-    after: Option<String>,
-    limit: Option<usize>,
-}
 
 /// Lists snapshots in byte order of their keys, in pages.
 #[utoipa::path(get, path = "/v1/stores/{store}/snapshots", tag = "snapshots",
@@ -38,7 +26,7 @@ pub(super) async fn list(
     At(store): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let limit = page.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE);
+    let limit = page.limit();
     let list = call(shared, move |engine| {
         let mut snapshots = engine.snapshots(&store)?.list();
         let first = page.after.map_or(0, |after| {

@@ -46,7 +46,7 @@ pub(super) fn diff(context: &Context, arguments: &DiffArguments) -> Result<(), F
                 .client
                 .get_stream(&target, &mut io::stdout().lock())?;
             let report = report(context, received.operation.as_deref())?;
-            let left_out = left_out(read(&report)?);
+            let left_out = left_out(&report);
             if !left_out.is_empty() {
                 context.printer.note_document(&report, &left_out);
             }
@@ -69,15 +69,20 @@ fn report(context: &Context, operation: Option<&str>) -> Result<Value, Failure> 
 }
 
 /// What an archive does not hold of its layer, one line each; empty if it holds all.
-fn left_out(report: Option<DiffReport>) -> String {
-    let Some(DiffReport {
-        left_out_count: count @ 1..,
-        first_left_out: first,
-        ..
-    }) = report
-    else {
-        return String::new();
+fn left_out(report: &Value) -> String {
+    let (count, first) = match read(report) {
+        Some(Some(DiffReport {
+            left_out_count,
+            first_left_out,
+            ..
+        })) => (left_out_count, first_left_out),
+        Some(None) => return String::new(),
+        // A daemon of another version says it otherwise.
+        None => return format!("the daemon tells of the archive: {report}"),
     };
+    if count == 0 {
+        return String::new();
+    }
     let mut text = format!("the archive does not hold {count} of the layer's nodes and attributes");
     text.extend(
         first
@@ -109,7 +114,7 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
     bar.finish_and_clear();
     partial.complete(file).map_err(Failure::io(doing()))?;
     let report = report(context, received.operation.as_deref())?;
-    let left_out = left_out(read(&report)?);
+    let left_out = left_out(&report);
     let count_bytes = received.count_bytes;
     let mut document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
     for name in ["left_out_count", "first_left_out"] {
@@ -227,7 +232,7 @@ fn applied(id: &str, report: &ApplyReport) -> String {
         skipped => text.push_str(&format!(", {skipped} extended attributes skipped")),
     }
     for left_out in first_left_out {
-        text.push_str(&format!("\n  left out: {left_out}"));
+        text.push_str(&format!("\n  left out: {}", words::safe(left_out)));
     }
     text
 }

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{layers_target, target};
 use crate::api::types::{LayerKind, LayerList, LayerView, MetadataView, UsageView};
 use crate::cli::context::Context;
-use mica_client::{Column, Failure, pairs, read, segment, table, words};
+use mica_client::{Column, Failure, pairs, segment, table, words};
 
 /// Lists the layers of the store.
 pub(super) fn ls(context: &Context) -> Result<(), Failure> {
@@ -69,6 +70,15 @@ pub(super) fn usage(context: &Context, id: &str) -> Result<(), Failure> {
     })
 }
 
+/// A layer with what its driver tells of it.
+#[derive(Deserialize)]
+struct Inspected {
+    #[serde(flatten)]
+    layer: LayerView,
+    #[serde(flatten)]
+    told: MetadataView,
+}
+
 /// Tells all about a layer.
 pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
     let mut document = context.client.get(&target(context, id, ""))?;
@@ -76,23 +86,24 @@ pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
     if let (Some(fields), Some(more)) = (document.as_object_mut(), metadata.get("metadata")) {
         fields.insert("metadata".to_owned(), more.clone());
     }
-    let told: MetadataView = read(&metadata)?;
-    context.printer.view(&document, |layer: &LayerView| {
-        let text = pairs([
-            ("id", words::told(&layer.id)),
-            ("parent", words::told(&layer.parent)),
-            ("kind", words::told(&layer.kind)),
-            ("created", words::seconds(&layer.created)),
-            ("depth", layer.depth.to_string()),
-            ("children", layer.children.to_string()),
-            ("mounts", layer.mounts.to_string()),
-            ("number", layer.number.to_string()),
-            ("store", words::told(&layer.store)),
-            ("driver", words::told(&layer.driver)),
-        ]);
-        let metadata = words::section("the driver says", &told.metadata.0);
-        format!("{text}{metadata}")
-    })
+    context
+        .printer
+        .view(&document, |Inspected { layer, told }: &Inspected| {
+            let text = pairs([
+                ("id", words::told(&layer.id)),
+                ("parent", words::told(&layer.parent)),
+                ("kind", words::told(&layer.kind)),
+                ("created", words::seconds(&layer.created)),
+                ("depth", layer.depth.to_string()),
+                ("children", layer.children.to_string()),
+                ("mounts", layer.mounts.to_string()),
+                ("number", layer.number.to_string()),
+                ("store", words::told(&layer.store)),
+                ("driver", words::told(&layer.driver)),
+            ]);
+            let metadata = words::section("the driver says", &told.metadata.0);
+            format!("{text}{metadata}")
+        })
 }
 
 /// Shows which layer lies on which.
