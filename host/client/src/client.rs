@@ -124,6 +124,27 @@ impl Client {
         })
     }
 
+    /// Hands on every line of an answer that has one document a line.
+    ///
+    /// # Errors
+    /// As [`Client::get_stream`]; the first one of `each`.
+    pub fn get_lines(
+        &self,
+        target: &str,
+        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut lines = Lines {
+            begun: Vec::new(),
+            each,
+            failed: None,
+        };
+        let received = self.get_stream(target, &mut lines);
+        match lines.failed {
+            Some(failure) => Err(failure),
+            None => received.map(drop),
+        }
+    }
+
     /// Why a stream broke off, if the daemon knows.
     async fn reason(&self, operation: Option<String>) -> Option<Failure> {
         let target = format!("/v1/operations/{}", segment(&operation?));
@@ -235,6 +256,47 @@ impl Client {
 fn operation_of(response: &Response<Incoming>) -> Option<String> {
     let value = response.headers().get("mica-operation")?;
     value.to_str().ok().map(str::to_owned)
+}
+
+/// Takes a stream apart into its lines.
+struct Lines<'a> {
+    /// The beginning of a line that is not whole.
+    begun: Vec<u8>,
+    each: &'a mut dyn FnMut(Value) -> Result<(), Failure>,
+    /// Why no further line is wanted.
+    failed: Option<Failure>,
+}
+
+impl Lines<'_> {
+    fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let document = serde_json::from_slice(line).map_err(|error| Failure::Connection {
+            doing: "understand a line of the answer".to_owned(),
+            source: Box::new(error),
+        })?;
+        (self.each)(document)
+    }
+}
+
+impl Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (line, behind) = rest.split_at(end);
+            self.begun.extend_from_slice(line);
+            let whole = std::mem::take(&mut self.begun);
+            if let Err(failure) = self.line(&whole) {
+                self.failed = Some(failure);
+                return Err(std::io::Error::other("the reader of the lines has failed"));
+            }
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        self.begun.extend_from_slice(rest);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A segment of a target: everything but letters, digits and `-_~` is percent-encoded, and so are the names `.` and

@@ -4,7 +4,8 @@
 
 use std::io::{self, IsTerminal as _, Read, Write};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+pub use indicatif::ProgressBar;
+use indicatif::{ProgressDrawTarget, ProgressStyle};
 
 const KNOWN: &str = "{msg} {wide_bar:.cyan/238} {decimal_bytes:>10}/{decimal_total_bytes} {decimal_bytes_per_sec:>12} {eta:>4}";
 const UNKNOWN: &str =

@@ -49,7 +49,7 @@ pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use id::{LayerId, StoreName};
-pub use layers::LayerStore;
+pub use layers::{LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
     Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
@@ -63,7 +63,8 @@ pub use snapshots::{
 };
 pub use store::{OpenStore, Stores};
 pub use view::{
-    Access, Attention, BackingView, DiffParent, DiffRequest, DriverView, EngineStatus, LayerKind,
-    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
-    StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
+    Access, Attention, BackingView, DiffParent, DiffRequest, DriverView, EngineStatus, FileKind,
+    FileView, FilesRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
+    MountView, Pairs, QuarantineView, Release, StoreRequest, StoreView, SwapReport, UnmountView,
+    UsageSource, UsageView, WhenBusy,
 };

@@ -23,6 +23,10 @@ pub enum OperationKind {
     Diff,
     /// Lists what differs between two layers.
     Changes,
+    /// Lists files of a layer.
+    Files,
+    /// Reads a file of a layer.
+    Content,
 }
 
 /// How an operation stands.

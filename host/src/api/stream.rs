@@ -10,7 +10,9 @@ use super::refusal::Refusal;
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use mica_engine::CancelToken;
+use serde::Serialize;
 use std::future::Future as _;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::mpsc::Receiver;
@@ -53,6 +55,35 @@ impl Encoder for Raw {
 
     fn encode(&mut self, piece: Bytes) -> Bytes {
         piece
+    }
+
+    fn finish(&mut self) -> Bytes {
+        Bytes::new()
+    }
+}
+
+/// Pages of values, one JSON document a line.
+pub(in crate::api) struct JsonLines<T>(PhantomData<fn(T)>);
+
+impl<T> JsonLines<T> {
+    pub(in crate::api) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T: Serialize + Send + 'static> Encoder for JsonLines<T> {
+    type Piece = Vec<T>;
+
+    fn encode(&mut self, page: Vec<T>) -> Bytes {
+        let mut text = Vec::with_capacity(page.len() * 128);
+        for value in page {
+            // Writing strings to memory does not fail; half a line would be seen by who reads it.
+            if let Err(error) = serde_json::to_writer(&mut text, &value) {
+                tracing::error!(%error, "a line cannot be written");
+            }
+            text.push(b'\n');
+        }
+        text.into()
     }
 
     fn finish(&mut self) -> Bytes {
@@ -187,5 +218,14 @@ mod tests {
         assert!(!token.is_cancelled());
         drop(cancel);
         assert!(token.is_cancelled());
+    }
+
+    #[test]
+    fn lines_are_documents() {
+        let mut lines = JsonLines::new();
+        let page = vec![Some("a\nb"), None];
+        assert_eq!(lines.encode(page), "\"a\\nb\"\nnull\n");
+        assert_eq!(lines.encode(Vec::new()), "");
+        assert_eq!(lines.finish(), "");
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! Invariant: a `SafeText` is one line of printable characters, and not long. What it is made of does not matter.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -139,9 +141,46 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Bytes that should be text, as documents have them: the text, with U+FFFD for what is none, and then the exact bytes too, in
+/// base64 with padding.
+#[must_use]
+pub fn text_of(bytes: Vec<u8>) -> (String, Option<String>) {
+    match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let bytes = error.as_bytes();
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            (text, Some(STANDARD.encode(bytes)))
+        }
+    }
+}
+
+/// The bytes that [`text_of`] made a document's fields of; the text's own where the base64 is none.
+#[must_use]
+pub fn bytes_of(text: &str, exact: Option<&str>) -> Vec<u8> {
+    exact
+        .and_then(|exact| STANDARD.decode(exact).ok())
+        .unwrap_or_else(|| text.as_bytes().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_kept() {
+        assert_eq!(
+            text_of(b"/caf\xc3\xa9".to_vec()),
+            ("/café".to_owned(), None)
+        );
+        let (text, exact) = text_of(b"/caf\xe9".to_vec());
+        assert_eq!(
+            (text.as_str(), exact.as_deref()),
+            ("/caf\u{fffd}", Some("L2NhZuk="))
+        );
+        assert_eq!(bytes_of(&text, exact.as_deref()), b"/caf\xe9");
+        assert_eq!(bytes_of("/a", None), b"/a");
+    }
 
     #[test]
     fn what_drives_a_terminal_or_forges_a_line_is_written_out() {

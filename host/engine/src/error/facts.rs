@@ -60,11 +60,13 @@ table! {
     E::Invalid(_) => "invalid-option", Invalid, "an option or argument is wrong";
     E::InvalidArchive(_) => "invalid-archive", Unacceptable, "the archive cannot be applied";
     E::DriverRejected { .. } => "driver-rejected", Unacceptable, "the component cannot be loaded";
+    E::WrongFile { .. } => "wrong-file", Unacceptable, "the file is of another kind";
     E::TooDeep { .. } => "too-deep", Unacceptable, "the chain is too long";
     E::UnknownStore(_) => "unknown-store", NotFound, "no such store";
     E::UnknownDriver { .. } => "unknown-driver", NotFound, "no such driver";
     E::UnknownLayer { .. } => "unknown-layer", NotFound, "no such layer";
     E::UnknownParent { .. } => "unknown-parent", NotFound, "no such parent";
+    E::UnknownFile { .. } => "unknown-file", NotFound, "no such file";
     E::UnknownSnapshot { .. } => "unknown-snapshot", NotFound, "no such snapshot";
     E::NoSnapshots(_) => "no-snapshots", NotFound, "the store has no snapshots";
     E::LayerExists { .. } => "layer-exists", AlreadyExists, "the layer exists already";
@@ -194,6 +196,7 @@ impl Error {
             E::UnknownDriver { driver, .. }
             | E::DriverFailed { driver, .. }
             | E::Quarantined { driver, .. } => Some(driver.clone()),
+            E::UnknownFile { path, .. } | E::WrongFile { path, .. } => Some(path.clone()),
             E::UnknownParent { parent, .. } => Some(parent.clone()),
             E::UnknownLayer { layer, .. }
             | E::LayerExists { layer, .. }

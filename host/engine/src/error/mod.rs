@@ -55,6 +55,24 @@ pub enum Error {
         /// The id.
         layer: String,
     },
+    /// There is no such file in a layer.
+    #[error("there is no file `{path}` in layer `{layer}`")]
+    UnknownFile {
+        /// The layer.
+        layer: String,
+        /// The path, made printable and cut to 256 bytes.
+        path: String,
+    },
+    /// A file of a layer is of another kind than is needed.
+    #[error("`{path}` in layer `{layer}` is {what}")]
+    WrongFile {
+        /// The layer.
+        layer: String,
+        /// The path, made printable and cut to 256 bytes.
+        path: String,
+        /// What it is.
+        what: &'static str,
+    },
     /// The layer to build on, or to compare with, is not there.
     #[error("there is no parent layer `{parent}` in store `{store}`")]
     UnknownParent {

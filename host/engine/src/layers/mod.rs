@@ -9,6 +9,7 @@ mod store;
 mod apply;
 mod compare;
 mod create;
+mod files;
 mod left_out;
 mod metadata;
 mod places;
@@ -20,6 +21,7 @@ mod set;
 mod table;
 
 pub(crate) use create::NewLayer;
+pub use files::OpenFile;
 pub(crate) use locks::{Held, Key, Locks, Mode};
 pub(crate) use set::{LayerSet, Owner};
 pub use store::LayerStore;

@@ -7,6 +7,7 @@
 //! | mount, first | its mount exclusive, then the layer: read-write exclusive, read-only shared | |
 //! | mount, further; unmount; release | its mount exclusive | |
 //! | diff, changes, size, usage, metadata | shared | the other layer shared |
+//! | files, open_file | its mount exclusive until there is a view, and shared | |
 //!
 //! A parent needs no lock while it has a child that is locked: it cannot be removed or changed.
 //!
@@ -15,15 +16,16 @@
 
 use super::Entry;
 use super::create::NewLayer;
+use super::files::OpenFile;
 use crate::disk::home::Syncing;
 use crate::store::OpenStore;
 use crate::view::{
-    DiffParent, DiffRequest, LayerRequest, LayerView, MountRequest, MountView, Release,
-    UnmountView, UsageView, WhenBusy,
+    DiffParent, DiffRequest, FileView, FilesRequest, LayerRequest, LayerView, MountRequest,
+    MountView, Release, UnmountView, UsageView, WhenBusy,
 };
 use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 
 /// A store whose layers clients change; [`OpenStore`] has what they may do in any store. It is not removed while this lives.
 #[derive(Debug)]
@@ -177,6 +179,31 @@ impl OpenStore<'_> {
     pub fn size(&self, id: &str, parent: &DiffParent) -> Result<u64> {
         self.check()?;
         self.diff_size(id, parent)
+    }
+
+    /// Hands `page` the files at a path of a layer, up to 1024 at a time, and ends when that breaks: of a directory what is in
+    /// it, names in byte order, or itself and everything below, each directory before what is in it; of any other file that one. Works also while the
+    /// layer is mounted, and takes no reference.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `unknown-file`, `wrong-file` for a circle of links; `cancelled` when `page` breaks; what the driver
+    /// answers.
+    pub fn files(
+        &self,
+        request: &FilesRequest,
+        page: &mut dyn FnMut(Vec<FileView>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.check()?;
+        self.list_files(request, page)
+    }
+
+    /// Opens a regular file of a layer for reading. It can be read also when the layer goes meanwhile.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `unknown-file`, `wrong-file` for anything else than a regular file; what the driver answers.
+    pub fn open_file(&self, id: &str, path: &[u8]) -> Result<OpenFile> {
+        self.check()?;
+        self.open_layer_file(id, path)
     }
 
     /// Makes the files of a layer visible below a path; further calls count references.

@@ -9,7 +9,7 @@ use mica_sys::mount::{DetachedMount, Unmount, mount_id, unmount};
 use mica_sys::{Name, errno, node};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -63,6 +63,11 @@ impl Place {
     /// Where a layer is mounted.
     pub(crate) fn point(&self, number: u64) -> PathBuf {
         self.points.join(number.to_string())
+    }
+
+    /// The directory that all layers of the store are mounted in.
+    pub(crate) fn points(&self) -> BorrowedFd<'_> {
+        self.points_fd.as_fd()
     }
 
     fn state_path(&self, number: u64) -> PathBuf {

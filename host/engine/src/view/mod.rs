@@ -4,12 +4,14 @@
 //! Invariant: data only. Requests refuse fields that they do not know; answers may gain fields.
 
 mod driver;
+mod file;
 mod layer;
 mod pairs;
 mod status;
 mod store;
 
 pub use driver::{DriverView, QuarantineView, SwapReport};
+pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{
     Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
     MountView, Release, UnmountView, UsageSource, UsageView, WhenBusy,

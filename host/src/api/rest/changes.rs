@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse as _;
 use mica_engine::{Change, ChangeSink, OperationKind};
+use mica_text::text_of;
 
 /// Pages of up to 1024 changes that lie ready for a client.
 const CHANNEL_PAGES: usize = 4;
@@ -98,37 +99,12 @@ impl Encoder for Json {
 }
 
 fn view(change: Change) -> ChangeView {
-    let kind = change.kind.into();
-    match String::from_utf8(change.path) {
-        Ok(path) => ChangeView {
-            path,
-            kind,
-            path_base64: None,
-        },
-        Err(error) => ChangeView {
-            path: String::from_utf8_lossy(error.as_bytes()).into_owned(),
-            kind,
-            path_base64: Some(base64(error.as_bytes())),
-        },
+    let (path, path_base64) = text_of(change.path);
+    ChangeView {
+        path,
+        kind: change.kind.into(),
+        path_base64,
     }
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for position in 0..4_usize {
-            let digit = (bits >> (18 - 6 * position)) & 63;
-            let digit = DIGITS
-                .get(digit as usize)
-                .filter(|_| position <= chunk.len());
-            text.push(digit.map_or('=', |digit| char::from(*digit)));
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -165,21 +141,6 @@ mod tests {
                     .collect::<Vec<_>>(),
                 all
             );
-        }
-    }
-
-    #[test]
-    fn a_path_that_is_no_text_keeps_its_bytes() {
-        let view = view(change(b"/caf\xe9"));
-        assert_eq!(view.path_base64.as_deref(), Some("L2NhZuk="));
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
         }
     }
 }

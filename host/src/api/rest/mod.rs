@@ -9,6 +9,7 @@ mod differences;
 mod drivers;
 mod events;
 mod extract;
+mod files;
 mod host;
 mod layers;
 mod openapi;
@@ -134,6 +135,14 @@ fn layers_router() -> Router<Shared> {
         .route(
             "/v1/stores/{store}/layers/{id}/changes",
             get(changes::changes).layer(middleware::from_fn(stream)),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}/files",
+            get(files::list).layer(middleware::from_fn(stream)),
+        )
+        .route(
+            "/v1/stores/{store}/layers/{id}/content",
+            get(files::content).layer(middleware::from_fn(stream)),
         )
         .route(
             "/v1/stores/{store}/layers/{id}/size",

@@ -3,7 +3,9 @@
 //! Invariant: made once; a handler that is not listed here is not documented, so the tests compare the list with the
 //! routes.
 
-use super::{changes, differences, drivers, events, layers, operations, snapshots, status, stores};
+use super::{
+    changes, differences, drivers, events, files, layers, operations, snapshots, status, stores,
+};
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
@@ -24,6 +26,7 @@ use utoipa::OpenApi;
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
         layers::metadata, layers::usage,
         differences::diff, differences::apply, differences::size, changes::changes, operations::inspect,
+        files::list, files::content,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),
     tags(
@@ -32,6 +35,7 @@ use utoipa::OpenApi;
         (name = "stores", description = "Stores: a driver with a home."),
         (name = "layers", description = "Layers and their mounts."),
         (name = "differences", description = "What layers differ in."),
+        (name = "files", description = "Files of layers, without a mount."),
         (name = "snapshots", description = "What a container runtime holds."),
     )
 )]

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 pub(crate) struct OperationView {
     /// Its id, as the header `Mica-Operation` gave it.
     pub(crate) id: String,
-    /// What it does: `diff` or `changes`.
+    /// What it does: `diff`, `changes`, `files` or `content`.
     pub(crate) kind: String,
     /// The store.
     pub(crate) store: String,
@@ -62,6 +62,8 @@ impl From<mica_engine::OperationView> for OperationView {
         let kind = match view.kind {
             OperationKind::Diff => "diff",
             OperationKind::Changes => "changes",
+            OperationKind::Files => "files",
+            OperationKind::Content => "content",
         };
         let (state, report, problem) = match view.state {
             OperationState::Running => ("running", None, None),

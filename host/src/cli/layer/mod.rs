@@ -4,6 +4,8 @@
 
 mod archive;
 mod change;
+mod copy_out;
+mod files;
 mod life;
 mod list;
 mod mount;
@@ -22,9 +24,18 @@ pub(crate) enum LayerCommand {
     /// Make a layer, empty or on top of another
     #[command(after_help = life::CREATE_EXAMPLES)]
     Create(CreateArguments),
-    /// List the layers of the store
-    #[command(visible_alias = "list")]
-    Ls,
+    /// List the layers of the store, or the files of a layer
+    #[command(visible_alias = "list", after_help = files::LS_EXAMPLES)]
+    Ls(files::ListArguments),
+    /// Write a file of a layer to standard output
+    #[command(after_help = files::CAT_EXAMPLES)]
+    Cat(files::FileArguments),
+    /// Print the paths of files of a layer
+    #[command(after_help = files::FIND_EXAMPLES)]
+    Find(files::FindArguments),
+    /// Copy files of a layer to this machine
+    #[command(after_help = copy_out::EXAMPLES)]
+    Cp(copy_out::CopyArguments),
     /// Show which layer lies on which
     Tree,
     /// Tell all about a layer
@@ -145,7 +156,13 @@ impl CompareArguments {
 pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failure> {
     match command {
         LayerCommand::Create(arguments) => life::create(context, &arguments),
-        LayerCommand::Ls => list::ls(context),
+        LayerCommand::Ls(arguments) => match arguments.id() {
+            Some(id) => files::ls(context, id, &arguments),
+            None => list::ls(context),
+        },
+        LayerCommand::Cat(arguments) => files::cat(context, &arguments),
+        LayerCommand::Find(arguments) => files::find(context, &arguments),
+        LayerCommand::Cp(arguments) => copy_out::copy(context, &arguments),
         LayerCommand::Tree => list::tree(context),
         LayerCommand::Inspect { id } => list::inspect(context, &id),
         LayerCommand::Rm { ids } => life::remove(context, &ids),

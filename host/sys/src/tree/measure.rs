@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::pages::Pages;
 use super::trail::Trail;
+use super::unless_gone;
 use crate::node::{self, Attributes, Kind};
-use crate::raw::is;
 
 /// What a tree occupies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,20 +83,6 @@ impl Walk {
             self.count(&found);
         }
         Ok(true)
-    }
-}
-
-/// `None` for what someone removed or replaced meanwhile.
-fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
-    match found {
-        Err(error)
-            if [libc::ENOENT, libc::ENOTDIR, libc::ELOOP]
-                .iter()
-                .any(|gone| is(&error, *gone)) =>
-        {
-            Ok(None)
-        }
-        found => found.map(Some),
     }
 }
 

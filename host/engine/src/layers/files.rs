@@ -1,0 +1,193 @@
+//! Shows the files of a layer, as a process would see them whose root the layer is.
+//!
+//! The driver makes a read-only view as for a mount. It is attached nowhere and goes when the last descriptor in it does, so
+//! that looking takes no mount reference. Of a layer that is mounted, the mount is cloned: what processes write there is seen,
+//! and looking never keeps anyone from unmounting.
+//!
+//! Invariant: nothing is changed, and no path leads out of the layer.
+
+use super::{Held, Mode};
+use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::view::{FileView, FilesRequest};
+use crate::{Error, LayerId, Result};
+use mica_runtime::Access;
+use mica_sys::mount::{self, DetachedMount};
+use mica_sys::node::{self, Kind};
+use mica_sys::tree::{self, Depth, Resolved};
+use mica_sys::{Name, errno};
+use std::fs::File;
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// Files of one piece of a list.
+const PAGE_FILES: usize = 1024;
+
+/// A regular file of a layer.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// Stands at the beginning.
+    pub content: File,
+    /// Bytes that it had when it was opened.
+    pub size_bytes: u64,
+}
+
+/// A layer as a tree, for as long as somebody looks at it.
+struct Look<'s> {
+    id: LayerId,
+    top: OwnedFd,
+    _view: DetachedMount,
+    _held: Held<'s>,
+}
+
+impl OpenStore<'_> {
+    /// Hands `page` the files at a path, up to 1024 at a time.
+    pub(super) fn list_files(
+        &self,
+        request: &FilesRequest,
+        page: &mut dyn FnMut(Vec<FileView>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let look = self.look(&request.id)?;
+        let found = look.find(&request.path)?;
+        let unread = |error| Error::io(look.doing("list files of", &request.path), error);
+        if found.attributes.kind != Kind::Directory {
+            let node = FileView::new(found.path(), &found.attributes, None);
+            return match page(vec![node]) {
+                ControlFlow::Continue(()) => Ok(()),
+                ControlFlow::Break(()) => Err(Error::Cancelled),
+            };
+        }
+        let mut above = found.path();
+        if above != b"/" {
+            above.push(b'/');
+        }
+        let depth = match request.is_recursive {
+            true => Depth::Everything,
+            false => Depth::Entries,
+        };
+        let mut files = Vec::new();
+        if request.is_recursive {
+            files.push(FileView::new(found.path(), &found.attributes, None));
+        }
+        let mut flow = ControlFlow::Continue(());
+        let walked = tree::visit(found.directory.as_fd(), depth, &mut |node| {
+            let path = [above.as_slice(), node.path].concat();
+            files.push(FileView::new(path, node.attributes, node.target));
+            if files.len() == PAGE_FILES {
+                flow = page(std::mem::take(&mut files));
+            }
+            flow
+        });
+        walked.map_err(unread)?;
+        if flow.is_continue() && !files.is_empty() {
+            flow = page(files);
+        }
+        match flow {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        }
+    }
+
+    /// Opens a regular file for reading.
+    pub(super) fn open_layer_file(&self, id: &str, path: &[u8]) -> Result<OpenFile> {
+        let look = self.look(id)?;
+        let found = look.find(path)?;
+        let other = match found.attributes.kind {
+            Kind::Regular => None,
+            Kind::Directory => Some("a directory"),
+            // Links were followed.
+            Kind::Symlink => Some("a symbolic link"),
+            Kind::BlockDevice | Kind::CharacterDevice => Some("a device"),
+            Kind::Fifo => Some("a named pipe"),
+            Kind::Socket => Some("a socket"),
+        };
+        if let Some(what) = other {
+            return Err(look.wrong(path, what));
+        }
+        let unread = |error| Error::io(look.doing("open", path), error);
+        let name = found
+            .names
+            .last()
+            .ok_or_else(|| look.wrong(path, "a directory"))?;
+        let opened = open(&found, name).map_err(unread)?;
+        let size_bytes = opened.metadata().map_err(unread)?.len();
+        Ok(OpenFile {
+            content: opened,
+            size_bytes,
+        })
+    }
+
+    /// Makes a view of a layer. Others may mount, unmount and look meanwhile, but not change the layer through Mica.
+    fn look(&self, id: &str) -> Result<Look<'_>> {
+        let id = LayerId::parse(id)?;
+        let store = &*self.store;
+        // Nobody may unmount it between the look at the table and the clone.
+        let _mount = self.lock_mount(&id)?;
+        let _held = self.lock_layer(&id, Mode::Shared)?;
+        store.facts(&id)?;
+        let doing = || format!("look into layer `{id}` of store `{}`", store.name);
+        let view = match store.mounts.get(&id) {
+            Some(state) => {
+                let point = Name::from_number(state.number);
+                node::open_mounted(store.place.points(), &point)
+                    .and_then(|top| mount::bind(top.as_fd(), mount::Access::ReadOnly))
+                    .map_err(|error| Error::io(doing(), error))?
+            }
+            None => {
+                let scope = Scope::layer(&store.layers, &id, Intent::View(Access::ReadOnly));
+                self.call(Call::new("look into", scope), |generation, operation| {
+                    generation.get(operation, id.as_str(), Access::ReadOnly, None)
+                })?
+            }
+        };
+        let top = view.root().map_err(|error| Error::io(doing(), error))?;
+        Ok(Look {
+            id,
+            top,
+            _view: view,
+            _held,
+        })
+    }
+}
+
+fn open(found: &Resolved, name: &Name) -> io::Result<File> {
+    node::open_regular(found.directory.as_fd(), name).map(File::from)
+}
+
+impl Look<'_> {
+    fn find(&self, path: &[u8]) -> Result<Resolved> {
+        tree::resolve(self.top.as_fd(), path).map_err(|error| {
+            let (layer, path) = (self.id.as_str().to_owned(), shown(path));
+            match errno::of(&error) {
+                Some(errno::ENOENT | errno::ENOTDIR | errno::ENAMETOOLONG) => {
+                    Error::UnknownFile { layer, path }
+                }
+                Some(errno::ELOOP) => Error::WrongFile {
+                    layer,
+                    path,
+                    what: "a circle of symbolic links",
+                },
+                Some(errno::EINVAL) => Error::Invalid(format!("the path `{path}` has a NUL byte")),
+                _ => Error::io(self.doing("find", path.as_bytes()), error),
+            }
+        })
+    }
+
+    fn wrong(&self, path: &[u8], what: &'static str) -> Error {
+        Error::WrongFile {
+            layer: self.id.as_str().to_owned(),
+            path: shown(path),
+            what,
+        }
+    }
+
+    fn doing(&self, what: &str, path: &[u8]) -> String {
+        format!("{what} `{}` in layer `{}`", shown(path), self.id)
+    }
+}
+
+/// A path as errors show it.
+fn shown(path: &[u8]) -> String {
+    let path = String::from_utf8_lossy(path);
+    mica_runtime::SafeText::within(&path, 256).into()
+}

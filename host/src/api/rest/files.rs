@@ -1,0 +1,203 @@
+//! `GET /v1/stores/{store}/layers/{id}/files` and `…/content`: looking into a layer without a mount.
+//!
+//! Invariant: a list and a content stream; no file is held in memory, and a client that takes nothing holds no thread for good.
+
+use super::extract::{Asked, At};
+use super::{Answer, Shared, operations};
+use crate::api::dispatch::dispatch;
+use crate::api::stream::{self, CancelOnDrop, JsonLines, Raw};
+use crate::api::types::{FileView, Problem};
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::IntoResponse as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mica_engine::{Error, FilesRequest, OpenFile, OperationKind, OperationTicket};
+use serde::Deserialize;
+use std::io::Read as _;
+use std::ops::ControlFlow;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// Pages of up to 1024 files, or pieces of content, that lie ready for a client.
+const CHANNEL_PIECES: usize = 4;
+/// Bytes of a piece of content.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Which file of a layer.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileQuery {
+    path: Option<String>,
+    path_base64: Option<String>,
+    #[serde(default)]
+    recursive: bool,
+}
+
+impl FileQuery {
+    /// The path in bytes; the top without one.
+    fn path(&self) -> Result<Vec<u8>, Error> {
+        match (&self.path, &self.path_base64) {
+            (Some(_), Some(_)) => Err(Error::Invalid(
+                "the query has `path` and `path_base64`; one path at a time".to_owned(),
+            )),
+            (Some(path), None) => Ok(path.clone().into_bytes()),
+            (None, Some(encoded)) => STANDARD
+                .decode(encoded)
+                .map_err(|_| Error::Invalid("the query's `path_base64` is no base64".to_owned())),
+            (None, None) => Ok(b"/".to_vec()),
+        }
+    }
+}
+
+/// Lists the files at a path of a layer, as a process sees them whose root the layer is.
+///
+/// Of a directory that is what is in it, names in byte order; of any other file that one. Links of the path are followed, and
+/// never lead out of the layer. Works also while the layer is mounted, and takes no reference. An error after the first bytes
+/// breaks the body off; `GET /v1/operations/{operation}` then says why.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/files", tag = "files",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("path" = Option<String>, Query, description = "The path from the layer's root; the root if absent."),
+        ("path_base64" = Option<String>, Query, description = "The path in base64, if it is no UTF-8."),
+        ("recursive" = Option<bool>, Query,
+            description = "Whether the directory itself and what lies deeper is told too, each directory before what is in it."),
+    ),
+    responses(
+    (status = 200, description = "The files, one JSON document a line.", body = FileView, content_type = "application/x-ndjson",
+        headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."))),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    Asked(query): Asked<FileQuery>,
+) -> Answer {
+    let request = FilesRequest {
+        id,
+        path: query.path()?,
+        is_recursive: query.recursive,
+    };
+    let ticket = shared
+        .engine
+        .begin(OperationKind::Files, &store, &request.id);
+    let operation = operations::header(&ticket)?;
+    let (sender, pages) = mpsc::channel(CHANNEL_PIECES);
+    let idle = shared.runtime.limits().stream_idle();
+    let work = move || {
+        let mut told = Ok(());
+        let listed = shared.engine.store(&store).and_then(|store| {
+            store.files(&request, &mut |page| {
+                told = hand_on(&sender, page, idle);
+                match told {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(_) => ControlFlow::Break(()),
+                }
+            })
+        });
+        ticket.end(told.and(listed), |()| None)
+    };
+    let result = dispatch(work);
+    let body = stream::body(JsonLines::new(), pages, result, CancelOnDrop::default()).await?;
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
+}
+
+/// Reads a regular file of a layer.
+///
+/// Links of the path are followed, and never lead out of the layer. The content is that of the moment for a layer that is
+/// mounted and changes.
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/content", tag = "files",
+    params(
+        ("store" = String, Path, description = "The store."),
+        ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("path" = Option<String>, Query, description = "The path from the layer's root."),
+        ("path_base64" = Option<String>, Query, description = "The path in base64, if it is no UTF-8."),
+    ),
+    responses(
+    (status = 200, description = "The bytes of the file.", body = Vec<u8>, content_type = "application/octet-stream",
+        headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."))),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn content(
+    State(shared): State<Shared>,
+    At((store, id)): At<(String, String)>,
+    Asked(query): Asked<FileQuery>,
+) -> Answer {
+    let path = query.path()?;
+    let ticket = shared.engine.begin(OperationKind::Content, &store, &id);
+    let operation = operations::header(&ticket)?;
+    let (sender, pieces) = mpsc::channel(CHANNEL_PIECES);
+    let (size_told, size) = oneshot::channel();
+    let idle = shared.runtime.limits().stream_idle();
+    let work = move || {
+        let opened = shared
+            .engine
+            .store(&store)
+            .and_then(|store| store.open_file(&id, &path));
+        match opened {
+            Ok(file) => {
+                // Whoever waits for it may have gone.
+                let _told = size_told.send(file.size_bytes);
+                send_content(file, &sender, ticket, idle)
+            }
+            Err(error) => ticket.end(Err(error), |()| None),
+        }
+    };
+    let result = dispatch(work);
+    let body = stream::body(Raw, pieces, result, CancelOnDrop::default()).await?;
+    let kind = HeaderValue::from_static("application/octet-stream");
+    let mut response = ([(header::CONTENT_TYPE, kind), operation], body).into_response();
+    // An answer is there only after the size was told.
+    if let Ok(size_bytes) = size.await {
+        let length = HeaderValue::from(size_bytes);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length);
+    }
+    Ok(response)
+}
+
+/// Hands on as many bytes as the file had when it was opened.
+fn send_content(
+    file: OpenFile,
+    sender: &mpsc::Sender<Bytes>,
+    ticket: OperationTicket,
+    idle: Duration,
+) -> Result<(), Error> {
+    let OpenFile {
+        content,
+        size_bytes,
+    } = file;
+    let mut content = content.take(size_bytes);
+    let mut send = || {
+        let mut left = size_bytes;
+        while left > 0 {
+            let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES))];
+            content.read_exact(&mut piece).map_err(|error| Error::Io {
+                doing: "read a file of a layer".to_owned(),
+                source: error,
+            })?;
+            left -= piece.len() as u64;
+            hand_on(sender, piece.into(), idle)?;
+        }
+        Ok(())
+    };
+    let sent = send();
+    ticket.end(sent, |()| None)
+}
+
+/// Gives a piece to the client, which may take nothing for `idle`.
+fn hand_on<T>(sender: &mpsc::Sender<T>, piece: T, idle: Duration) -> Result<(), Error> {
+    let sent = Handle::current().block_on(tokio::time::timeout(idle, sender.send(piece)));
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_gone)) => Err(Error::Cancelled),
+        Err(_elapsed) => Err(Error::TimedOut(format!(
+            "the client took nothing for {idle:?}: `stream_idle_seconds`"
+        ))),
+    }
+}
