@@ -10,10 +10,11 @@
 //!
 //! Invariant: no lock of the engine's own is held while a driver runs or a disk is waited for.
 
+use crate::bus::{Bus, Hearing, Since};
 use crate::disk::files;
 use crate::disk::home::Reaper;
 use crate::drivers::{Drivers, Gates, Registry};
-use crate::event::{Bus, Event, News};
+use crate::event::News;
 use crate::layers::LayerStore;
 use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
 use crate::settings::EngineSettings;
@@ -30,7 +31,6 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio::sync::broadcast;
 
 /// Stores, drivers, layers and mounts of one root directory. All functions may block: call them from a thread that
 /// may.
@@ -203,9 +203,10 @@ impl Engine {
         problems
     }
 
-    /// Tells from now on what happens. A listener that is more than 1024 events behind misses some.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.bus.listen()
+    /// Tells what happens, and of what has happened the last 4096 events. A listener that is more than 1024 events behind
+    /// misses some.
+    pub fn events(&self, since: Since) -> Hearing {
+        self.bus.listen(since)
     }
 
     /// Notes that an operation begins whose answer is a stream. The last 256 that ended are kept.

@@ -1,16 +1,11 @@
 //! What happens, as it happens.
 //!
-//! Invariant: telling never waits: a listener that is too slow misses events and learns how many.
+//! Invariant: data only; `bus.rs` is where events are told.
 
 use crate::Moment;
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use tokio::sync::broadcast;
 use utoipa::ToSchema;
-
-/// Events that a slow listener may be behind.
-const CHANNEL_EVENTS: usize = 1024;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,14 +116,14 @@ pub struct Event {
     pub detail: Option<String>,
 }
 
-/// An event before it is told: see [`Bus::tell`].
+/// An event before it is told.
 #[derive(Clone, Debug)]
 pub(crate) struct News {
-    kind: EventKind,
-    store: Option<String>,
-    layer: Option<String>,
-    driver: Option<String>,
-    detail: Option<String>,
+    pub(crate) kind: EventKind,
+    pub(crate) store: Option<String>,
+    pub(crate) layer: Option<String>,
+    pub(crate) driver: Option<String>,
+    pub(crate) detail: Option<String>,
 }
 
 impl News {
@@ -160,52 +155,5 @@ impl News {
     pub(crate) fn detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
         self
-    }
-}
-
-/// Where events are told.
-#[derive(Debug)]
-pub(crate) struct Bus {
-    /// The number of the last event; held while one is told, so that their order is that of their numbers.
-    last: Mutex<u64>,
-    sender: broadcast::Sender<Event>,
-}
-
-impl Default for Bus {
-    fn default() -> Self {
-        Self {
-            last: Mutex::new(0),
-            sender: broadcast::Sender::new(CHANNEL_EVENTS),
-        }
-    }
-}
-
-impl Bus {
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Event> {
-        self.sender.subscribe()
-    }
-
-    pub(crate) fn tell(&self, news: News) {
-        let News {
-            kind,
-            store,
-            layer,
-            driver,
-            detail,
-        } = news;
-        tracing::debug!(target: "mica::event", %kind, store, layer, driver, detail);
-        let mut last = self.last.lock();
-        *last += 1;
-        let event = Event {
-            sequence: *last,
-            time: Moment::now(),
-            kind,
-            store,
-            layer,
-            driver,
-            detail,
-        };
-        // An error means that no one listens.
-        let _heard = self.sender.send(event);
     }
 }

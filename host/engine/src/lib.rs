@@ -20,6 +20,7 @@
 //! the layers that it works on are locked.
 
 mod blob;
+mod bus;
 mod disk;
 mod driver_error;
 mod drivers;
@@ -43,6 +44,7 @@ mod words;
 mod worker;
 
 pub use blob::Blob;
+pub use bus::{EventId, Hearing, Since};
 pub use disk::files::read_component;
 pub use drivers::Drivers;
 pub use engine::Engine;

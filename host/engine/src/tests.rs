@@ -3,7 +3,7 @@
 use crate::{
     Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
     EngineSettings, Error, EventKind, LayerRequest, LayerView, MountRequest, Origin, Pairs,
-    Runtime, Sink, Source, StoreRequest, WhenBusy,
+    Runtime, Since, Sink, Source, StoreRequest, WhenBusy,
 };
 use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
@@ -192,7 +192,7 @@ fn request(name: &str, driver: &str) -> StoreRequest {
 #[test]
 fn a_layer_lives_from_creation_to_removal() {
     each(|rig| {
-        let mut events = rig.engine().events();
+        let mut events = rig.engine().events(Since::Now).coming;
         rig.fill("base", None, "one");
         rig.fill("child", Some("base"), "two");
         assert_eq!(rig.layer("child").depth, 2);

@@ -108,7 +108,8 @@ pub(crate) enum Command {
     /// Tell what the daemon has and does
     Status,
     /// Follow what happens, one line each, until interrupted
-    Events,
+    #[command(after_help = super::events::EXAMPLES)]
+    Events(super::events::EventArguments),
     /// Tell the type of the file system below a path
     Fsmagic(FsmagicArguments),
     /// Tell what this kernel and file system offer to drivers, and what is missing

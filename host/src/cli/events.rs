@@ -7,15 +7,100 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::context::Context;
-use mica_client::{Failure, Printer, printable_json, words};
+use mica_client::{Failure, Printer, printable_json, segment, words};
+use mica_engine::Moment;
+
+pub(super) const EXAMPLES: &str = "\
+The daemon keeps its last 4096 events. With --store only those that are about a store are told.
+
+Examples:
+  mica events
+  mica events --since 10m --no-follow --kind driver
+  mica --json events --kind layer.created,layer.removed --store default";
+
+/// Arguments of `mica events`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct EventArguments {
+    /// Begin with what happened so long ago (30s, 10m, 2h, 1d), at this time (2026-01-31T12:00:00Z), or after the event of this number
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// End after what has happened already
+    #[arg(long, requires = "since")]
+    no_follow: bool,
+    /// Only these kinds, separated by commas; `layer`, `store` and `driver` stand for all of theirs
+    #[arg(long, value_name = "KINDS")]
+    kind: Option<String>,
+    /// Only what is about this layer
+    #[arg(long, value_name = "ID")]
+    layer: Option<String>,
+    /// Only what is about this driver
+    #[arg(long, value_name = "NAME")]
+    driver: Option<String>,
+}
+
+impl EventArguments {
+    fn target(&self, store: Option<&str>) -> Result<String, Failure> {
+        let since = self.since.as_deref().map(since).transpose()?;
+        let pairs = [
+            ("since", since.as_deref()),
+            ("follow", self.no_follow.then_some("false")),
+            ("kind", self.kind.as_deref()),
+            ("store", store),
+            ("layer", self.layer.as_deref()),
+            ("driver", self.driver.as_deref()),
+        ];
+        let given = pairs
+            .iter()
+            .filter_map(|(key, value)| Some((key, (*value)?)));
+        let query: Vec<_> = given
+            .map(|(key, value)| format!("{key}={}", segment(value)))
+            .collect();
+        Ok(match query.is_empty() {
+            true => "/v1/events".to_owned(),
+            false => format!("/v1/events?{}", query.join("&")),
+        })
+    }
+}
+
+/// What the daemon takes for a beginning: a time in the past is told as a moment.
+fn since(text: &str) -> Result<String, Failure> {
+    let unit = match text.bytes().last() {
+        Some(b's') => 1,
+        Some(b'm') => 60,
+        Some(b'h') => 3600,
+        Some(b'd') => 86_400,
+        // The daemon says what is wrong with any other.
+        _ => return Ok(text.to_owned()),
+    };
+    let number = text
+        .get(..text.len() - 1)
+        .unwrap_or_default()
+        .parse::<u64>();
+    let passed = number.ok().and_then(|number| number.checked_mul(unit));
+    let now = Moment::now();
+    match passed.and_then(|passed| now.seconds.checked_sub(passed)) {
+        Some(seconds) => Ok(Moment { seconds, ..now }.to_string()),
+        None => Err(Failure::Usage {
+            what: format!("`{}` is no time that has passed", words::safe(text)),
+            remedy: "give a number and s, m, h or d: `--since 10m`",
+        }),
+    }
+}
 
 /// Follows the daemon's events until it ends or the reader goes away.
-pub(crate) fn run(context: &Context) -> Result<(), Failure> {
+pub(crate) fn run(
+    context: &Context,
+    arguments: &EventArguments,
+    store: Option<&str>,
+) -> Result<(), Failure> {
     let mut lines = Lines {
         printer: context.printer,
         rest: Vec::new(),
     };
-    match context.client.get_stream("/v1/events", &mut lines) {
+    match context
+        .client
+        .get_stream(&arguments.target(store)?, &mut lines)
+    {
         Err(Failure::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         followed => followed.map(drop),
     }
@@ -70,6 +155,16 @@ fn render(line: &str, is_json: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_that_has_passed_becomes_a_moment() {
+        for text in ["90s", "10m", "2h", "1d"] {
+            let told: Moment = since(text).unwrap().parse().unwrap();
+            assert!(told < Moment::now(), "{text}");
+        }
+        assert_eq!(since("17").unwrap(), "17");
+        assert!(since("99999999999999d").is_err() && since("-1m").is_err() && since("m").is_err());
+    }
 
     #[test]
     fn only_data_is_printed() {

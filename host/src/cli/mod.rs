@@ -62,6 +62,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Snapshot(_) => "containerd",
         _ => "default",
     };
+    let named = arguments.store.clone();
     let context = Context {
         client: Client::new(place(&arguments)?)?,
         store: arguments.store.unwrap_or_else(|| store.to_owned()),
@@ -74,7 +75,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Driver(command) => driver::run(&context, command),
         Command::Status => status::run(&context),
-        Command::Events => events::run(&context),
+        Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
         Command::Demo(demo) => demo::run(&demo.arguments),
