@@ -99,13 +99,16 @@ impl Waiting {
                 // A layer can hold the name, for a container can have made it.
                 Err(failure) if failure.code == Code::Exists => {}
                 made => {
-                    if let Some(link) = self.links.get_mut(&at) {
-                        link.place = Some(place);
-                    }
+                    self.link(at).place = Some(place);
                     return made;
                 }
             }
         }
+    }
+
+    /// A link that waits: what is noted of another would be lost, and the layer would show what was deleted.
+    fn link(&mut self, at: PathHash) -> &mut Link {
+        self.links.get_mut(&at).expect("it was found there")
     }
 
     /// Notes a deletion behind a link; without a name all that is there.
@@ -120,10 +123,8 @@ impl Waiting {
         if self.hidden_bytes > HIDDEN_BYTES {
             return Err("too many deletions lie behind symbolic links of lower layers".to_owned());
         }
-        if let Some(link) = self.links.get_mut(&at) {
-            let name = name.map(<[u8]>::to_vec);
-            link.hidden.push(Hidden { rest, name });
-        }
+        let name = name.map(<[u8]>::to_vec);
+        self.link(at).hidden.push(Hidden { rest, name });
         Ok(())
     }
 }
