@@ -16,7 +16,7 @@ use crate::event::News;
 use crate::settings::{DriverSource, Durability, Origin};
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error};
-use mica_runtime::{CancelToken, Error as DriverError, Generation, Grants};
+use mica_runtime::{CancelToken, Generation, Grants};
 use mica_text::with_causes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -230,14 +230,4 @@ fn describe_origin(origin: &Origin) -> String {
         Origin::Directory(path) => path.display().to_string(),
         Origin::Embedded | Origin::Uploaded => origin_word(origin).to_owned(),
     }
-}
-
-/// Says whether a driver refused a machine rather than failed.
-pub(super) fn is_refusal(error: &DriverError) -> bool {
-    matches!(
-        error,
-        DriverError::NotSupported(_)
-            | DriverError::Prerequisites(_)
-            | DriverError::IncompatibleFs(_)
-    )
 }

@@ -7,11 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
-use rustix::mount::{
-    MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount as unmount_path,
-};
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount as unmount_path};
 
-use super::raw::set_private_with;
 use super::statmount::has_statmount;
 use crate::Name;
 use crate::raw::entry_path;
@@ -60,18 +57,6 @@ impl DetachedMount {
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(&self.top, c"", target, c"", flags)?;
         Ok(Attached { mount_id })
-    }
-
-    /// Switches set-user-id bits, devices and programs off in this mount. Meant for views that the
-    /// host only reads and writes through.
-    ///
-    /// # Errors
-    /// ENOSYS before Linux 5.12.
-    pub fn set_scratch_flags(&self) -> io::Result<()> {
-        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        set_private_with(self.top.as_fd(), u64::from(flags.bits()))
     }
 }
 
