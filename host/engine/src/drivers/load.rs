@@ -78,6 +78,7 @@ impl Drivers<'_> {
             };
             let candidates = Candidates::new(self.engine, &name, candidates);
             let slot = self.slot(&name).fed_by(Box::new(candidates));
+            // One that is compiled already costs nothing to load, and what is wrong with it is told at once.
             let refused = !waits && matches!(slot.active(), Err(Error::DriverRejected { .. }));
             // One that nothing can be loaded from was told, and is not there.
             if !refused {
@@ -135,6 +136,8 @@ impl Drivers<'_> {
         let explain = |error| {
             driver_error::translate(expected_name.unwrap_or("?"), "load the component", error)
         };
+        // The name decides the grants, and only the component tells its name: it runs `describe` with everything linked, but
+        // no store.
         let assumed = expected_name.map_or_else(Grants::all, |name| self.grants_of(name));
         let mut generation = self
             .engine
@@ -150,6 +153,7 @@ impl Drivers<'_> {
             });
         }
         let grants = self.grants_of(&name);
+        // Linked anew, because the linker is what refuses: a generation keeps what it was linked with.
         if grants != assumed {
             generation = self
                 .engine
@@ -181,6 +185,7 @@ impl Drivers<'_> {
         let path = self.kept_path(name);
         let kept = match build.origin {
             Origin::Uploaded => files::replace(&path, &build.bytes, Durability::Commit),
+            // A kept one would win at the next start over the one that runs now.
             Origin::Embedded | Origin::Directory(_) => files::remove(&path),
         };
         kept.map_err(|error| Error::path("keep component", &path, error))

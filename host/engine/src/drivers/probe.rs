@@ -60,6 +60,7 @@ impl Drivers<'_> {
             id: &id,
         };
         let done = probe.run();
+        // The last use of the scratch directory's home: only then can the reaper empty it.
         drop(layers);
         self.engine.reaper.settle();
         done
@@ -111,6 +112,7 @@ impl Probe<'_> {
         let mount = generation
             .get(operation("get", &view), id, Access::ReadWrite, None)
             .map_err(failed("get"))?;
+        // Never attached, so it is gone with its descriptor.
         drop(mount);
         let look = self.scope(Intent::Look);
         generation

@@ -52,6 +52,7 @@ impl DetachedMount {
     /// # Errors
     /// EINVAL when the target is no directory, or not in this process's mount table.
     pub fn attach(self, target: BorrowedFd<'_>) -> io::Result<Attached> {
+        // Before it is attached: afterwards an error would leave a mount that nobody knows.
         let mount_id = mount_id(self.top.as_fd())?;
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
@@ -87,6 +88,7 @@ pub fn mount_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
         StatxFlags::MNT_ID
     };
     let found = statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
+    // A kernel that does not know the field leaves it zero, which is the number of no mount.
     if found.stx_mask & wanted.bits() == 0 {
         return Err(crate::raw::os_error(libc::ENOSYS));
     }

@@ -274,10 +274,12 @@ impl Sink {
         sha256: [u8; 32],
     ) -> Result<(), HostError> {
         self.check_open()?;
+        // Its own entries before it, or the archive twice, would be an archive that nobody checked.
         if self.framing.bytes() > 0 {
             let text = "an archive can be sent only as the whole stream, and something was written already";
             return Err(Failure::new(Code::Invalid, text).into());
         }
+        // Until the digest is right: a driver that goes on after an error must not end in an archive that looks whole.
         self.whole = Whole::Part;
         let mut hash = Sha256::new();
         let mut done = 0;
