@@ -244,10 +244,6 @@ impl Old {
     }
 
     /// The map.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "the first number is how many follow: a file without a map would be all zeros"
-    )]
     pub(super) fn finish(self) -> Result<Map, String> {
         match (self.numbers, self.size) {
             (Some(numbers), Some(size)) => Ok(Map::new(&numbers, size)),

@@ -105,7 +105,6 @@ impl Links {
 
 #[expect(
     clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
     reason = "a remainder of 36: another digit would be another layer's link"
 )]
 fn name(number: u64, further: u32) -> String {
