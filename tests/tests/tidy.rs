@@ -204,7 +204,11 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
         let Ok(kind) = entry.file_type() else {
             continue;
         };
-        if kind.is_dir() && name != "target" && name != ".git" {
+        // What is generated keeps to the rules of its generator.
+        let is_ours = !["target", ".git", "generated"]
+            .iter()
+            .any(|other| name == *other);
+        if kind.is_dir() && is_ours {
             walk(&path, found);
         } else if kind.is_file() {
             found.push(path);

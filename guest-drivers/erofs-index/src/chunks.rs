@@ -59,7 +59,9 @@ impl Chunks {
         let block = found
             .filter(holds)
             .map(|segment| (segment.at + (offset - segment.offset)) / BLOCK);
-        block.map_or(NOWHERE, |block| u32::try_from(block).unwrap_or(NOWHERE))
+        // Another address would be other content, and none at all a hole.
+        let address = |block| u32::try_from(block).expect("checked with its segment");
+        block.map_or(NOWHERE, address)
     }
 }
 

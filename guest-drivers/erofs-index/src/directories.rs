@@ -43,7 +43,7 @@ pub(crate) fn write(entries: &[Entry<'_>]) -> Vec<u8> {
         write_block(block, &mut out);
         if !rest.is_empty() {
             let end = (out.len() as u64).next_multiple_of(BLOCK);
-            out.resize(usize::try_from(end).unwrap_or(out.len()), 0);
+            out.resize(usize::try_from(end).expect("it is in memory"), 0);
         }
     }
     out
@@ -53,7 +53,7 @@ fn write_block(entries: &[Entry<'_>], out: &mut Vec<u8>) {
     let mut offset = entries.len() * ENTRY_BYTES;
     for entry in entries {
         out.extend_from_slice(&entry.number.to_le_bytes());
-        out.extend_from_slice(&u16::try_from(offset).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&u16::try_from(offset).expect("within a block").to_le_bytes());
         out.extend_from_slice(&[entry_type(entry.mode), 0]);
         offset += entry.name.len();
     }

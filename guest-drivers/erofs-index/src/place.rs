@@ -97,10 +97,12 @@ impl Index {
         Ok(())
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "nodes and inodes are never taken out of their lists: a name would be left out of the image"
+    )]
     fn add(&mut self, id: Id, above: Id) -> Result<(), Unfit> {
-        let Some(node) = self.tree.nodes.get(id) else {
-            return Ok(());
-        };
+        let node = &self.tree.nodes[id];
         let (kind, size, chunks) = match &node.kind {
             Kind::Directory(directory) => {
                 let names = directory.children.keys().map(Vec::as_slice);
@@ -118,9 +120,7 @@ impl Index {
             Kind::Other(Content::BlockDevice(..)) => (BLOCK_DEVICE, 0, None),
             Kind::Other(Content::Fifo) => (FIFO, 0, None),
         };
-        if let Some(place) = self.inode_of.get_mut(id) {
-            *place = Some(self.inodes.len());
-        }
+        self.inode_of[id] = Some(self.inodes.len());
         self.inodes.push(Inode {
             id,
             above,
@@ -137,36 +137,40 @@ impl Index {
     }
 
     /// Directories count themselves, their name, and the `..` of each directory in them; others count their names.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "nodes and inodes are never taken out of their lists: a name would be left out of the image"
+    )]
     fn count_names(&mut self) {
         let mut names = vec![0_u32; self.inodes.len()];
         for (place, inode) in self.inodes.iter().enumerate() {
             let Some(directory) = self.tree.directory(inode.id) else {
                 continue;
             };
-            let children = directory.children.values();
-            let children = children.filter_map(|id| self.inode_of.get(*id).copied().flatten());
             let mut own = 2;
-            for child in children {
-                let is_directory = self.inodes.get(child).is_some_and(Inode::is_directory);
-                match names.get_mut(child) {
-                    Some(count) if !is_directory => *count += 1,
-                    _ => own += 1,
+            for id in directory.children.values() {
+                let child = self.place_of(*id);
+                match self.inodes[child].is_directory() {
+                    true => own += 1,
+                    false => names[child] += 1,
                 }
             }
-            if let Some(count) = names.get_mut(place) {
-                *count = own;
-            }
+            names[place] = own;
         }
         for (inode, names) in self.inodes.iter_mut().zip(names) {
             inode.names = names;
         }
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "nodes and inodes are never taken out of their lists: a name would be left out of the image"
+    )]
     fn place_inodes(&mut self) {
         let mut at = FIRST_INODE;
         for inode in &mut self.inodes {
-            let attributes = self.tree.nodes.get(inode.id).map(|node| &node.attributes);
-            let body = INODE + attributes.map_or(0, |found| xattrs::area(&found.xattrs));
+            let attributes = &self.tree.nodes[inode.id].attributes;
+            let body = INODE + xattrs::area(&attributes.xattrs);
             let mut end = body;
             if let Some(chunks) = inode.chunks {
                 inode.layout = Layout::Chunks;
@@ -201,25 +205,37 @@ impl Index {
         }
     }
 
+    /// Which inode a node has.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "nodes and inodes are never taken out of their lists: a name would be left out of the image"
+    )]
+    fn place_of(&self, id: Id) -> usize {
+        self.inode_of[id].expect("whatever has a name was numbered")
+    }
+
     /// The entries of a directory, sorted.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "nodes and inodes are never taken out of their lists: a name would be left out of the image"
+    )]
     pub(crate) fn entries(&self, inode: &Inode) -> Vec<directories::Entry<'_>> {
         let Some(directory) = self.tree.directory(inode.id) else {
             return Vec::new();
         };
         let entry = |name, id: Id| {
-            let place = self.inode_of.get(id).copied().flatten()?;
-            let inode = self.inodes.get(place)?;
-            Some(directories::Entry {
+            let inode = &self.inodes[self.place_of(id)];
+            directories::Entry {
                 name,
                 number: inode.at / INODE_STEP,
                 mode: inode.mode,
-            })
+            }
         };
         let dots = [(&b"."[..], inode.id), (&b".."[..], inode.above)];
         let children = directory.children.iter();
         let children = children.map(|(name, id)| (name.as_slice(), *id));
         let all = dots.into_iter().chain(children);
-        let mut all: Vec<_> = all.filter_map(|(name, id)| entry(name, id)).collect();
+        let mut all: Vec<_> = all.map(|(name, id)| entry(name, id)).collect();
         all.sort_unstable_by_key(|entry| entry.name);
         all
     }

@@ -152,9 +152,7 @@ impl Tree {
         match look(below, path)? {
             Found::Directory(attributes) => {
                 check(&attributes)?;
-                if let Some(node) = self.nodes.get_mut(step.id) {
-                    node.attributes = attributes;
-                }
+                *self.attributes_mut(step.id) = attributes;
                 Ok(Some(is_opaque))
             }
             // What lies behind a link of the layers below may belong into its target; only directories are opaque.

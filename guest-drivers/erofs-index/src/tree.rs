@@ -178,9 +178,7 @@ impl Tree {
     /// [`Unfit`]; so for all methods.
     pub fn set_top(&mut self, attributes: Attributes) -> Result<(), Unfit> {
         check(&attributes)?;
-        if let Some(top) = self.nodes.get_mut(TOP) {
-            top.attributes = attributes;
-        }
+        *self.attributes_mut(TOP) = attributes;
         Ok(())
     }
 
@@ -209,9 +207,7 @@ impl Tree {
             // Overlayfs would not show through it what the file before it has hidden.
             directory.is_opaque |= there.is_some() && !is_directory;
         }
-        if let Some(node) = self.nodes.get_mut(id) {
-            node.attributes = attributes;
-        }
+        *self.attributes_mut(id) = attributes;
         self.check_memory()
     }
 
@@ -231,9 +227,7 @@ impl Tree {
         let above = self.way(parent, For::Member, &attributes)?;
         self.used_bytes += cost(&attributes) + extra;
         let id = self.insert(above, name, Kind::Other(content))?;
-        if let Some(node) = self.nodes.get_mut(id) {
-            node.attributes = attributes;
-        }
+        *self.attributes_mut(id) = attributes;
         self.check_memory()
     }
 
@@ -249,12 +243,13 @@ impl Tree {
         if self.directory(id).is_some() {
             return Err(Unfit::LinkTarget);
         }
-        let time = self.nodes.get(id).map(|node| Attributes {
-            seconds: node.attributes.seconds,
-            nanoseconds: node.attributes.nanoseconds,
+        let of_file = self.attributes_mut(id);
+        let time = Attributes {
+            seconds: of_file.seconds,
+            nanoseconds: of_file.nanoseconds,
             ..Attributes::default()
-        });
-        let above = self.way(parent, For::Member, &time.unwrap_or_default())?;
+        };
+        let above = self.way(parent, For::Member, &time)?;
         self.name(above, name, id)?;
         self.check_memory()
     }
@@ -292,14 +287,12 @@ impl Tree {
                 Some(id) => id,
                 None => {
                     let id = self.insert(at, part, Kind::Directory(Directory::default()))?;
-                    if let Some(node) = self.nodes.get_mut(id) {
-                        node.attributes = Attributes {
-                            mode: 0o755,
-                            seconds: time.seconds,
-                            nanoseconds: time.nanoseconds,
-                            ..Attributes::default()
-                        };
-                    }
+                    *self.attributes_mut(id) = Attributes {
+                        mode: 0o755,
+                        seconds: time.seconds,
+                        nanoseconds: time.nanoseconds,
+                        ..Attributes::default()
+                    };
                     id
                 }
             };
@@ -355,6 +348,14 @@ impl Tree {
             Kind::Directory(directory) => Some(directory),
             Kind::Other(_) => None,
         }
+    }
+
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a node is never taken out of the list: attributes would be lost"
+    )]
+    pub(crate) fn attributes_mut(&mut self, id: Id) -> &mut Attributes {
+        &mut self.nodes[id].attributes
     }
 
     /// Adds a node that no member is: a deletion.

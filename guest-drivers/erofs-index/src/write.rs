@@ -26,6 +26,11 @@ pub struct Archive {
     pub sha256: [u8; 32],
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "nodes and inodes are never taken out of their lists, and content has the size that was counted: less would \
+              be another image"
+)]
 impl Index {
     /// Writes the image, in pieces from its beginning to its end.
     ///
@@ -51,9 +56,8 @@ impl Index {
         for inode in self.inodes.iter().filter(|inode| inode.blocks > 0) {
             pieces.fill_to(inode.block * BLOCK);
             let bytes = self.bytes(inode);
-            let full = usize::try_from(inode.blocks * BLOCK).unwrap_or(usize::MAX);
-            let full = bytes.get(..full).unwrap_or(&bytes);
-            pieces.buffer.extend_from_slice(full);
+            let full = whole_blocks(inode, &bytes);
+            pieces.buffer.extend_from_slice(&bytes[..full]);
             pieces.hand_on(PIECE_BYTES)?;
         }
         pieces.fill_to(self.length);
@@ -61,9 +65,7 @@ impl Index {
     }
 
     fn write_superblock(&self, archive: &Archive, out: &mut Vec<u8>) {
-        let root = self.inode_of.first().copied().flatten();
-        let root = root.and_then(|place| self.inodes.get(place));
-        let root = root.map_or(0, |inode| inode.at / INODE_STEP);
+        let root = self.inodes[TOP].at / INODE_STEP;
         fill(out, SUPERBLOCK);
         put(out, &MAGIC.to_le_bytes());
         put(out, &[0; 4]);
@@ -75,7 +77,7 @@ impl Index {
         put(out, &narrow::<u32>(self.length / BLOCK).to_le_bytes());
         put(out, &[0; 8]);
         // The archive's digest tells images apart as well as a random number would, and is the same each time.
-        put(out, archive.sha256.get(..16).unwrap_or_default());
+        put(out, &archive.sha256[..16]);
         put(out, &[0; 16]);
         put(out, &INCOMPATIBLE.to_le_bytes());
         put(out, &[0; 2]);
@@ -92,9 +94,7 @@ impl Index {
     }
 
     fn write_inode(&self, number: usize, inode: &Inode, out: &mut Vec<u8>) {
-        let Some(node) = self.tree.nodes.get(inode.id) else {
-            return;
-        };
+        let node = &self.tree.nodes[inode.id];
         let attributes = &node.attributes;
         put(out, &(1 | (inode.layout as u16) << 1).to_le_bytes());
         put(out, &xattrs::count(&attributes.xattrs).to_le_bytes());
@@ -119,8 +119,7 @@ impl Index {
             }
             (Layout::Inline, _) => {
                 let bytes = self.bytes(inode);
-                let full = usize::try_from(inode.blocks * BLOCK).unwrap_or(usize::MAX);
-                put(out, bytes.get(full..).unwrap_or_default());
+                put(out, &bytes[whole_blocks(inode, &bytes)..]);
             }
             _ => {}
         }
@@ -128,12 +127,17 @@ impl Index {
 
     /// The content that the image holds of a node.
     fn bytes(&self, inode: &Inode) -> Vec<u8> {
-        match self.tree.nodes.get(inode.id).map(|node| &node.kind) {
-            Some(Kind::Directory(_)) => directories::write(&self.entries(inode)),
-            Some(Kind::Other(Content::Symlink(target))) => target.clone(),
-            _ => Vec::new(),
+        match &self.tree.nodes[inode.id].kind {
+            Kind::Directory(_) => directories::write(&self.entries(inode)),
+            Kind::Other(Content::Symlink(target)) => target.clone(),
+            Kind::Other(_) => Vec::new(),
         }
     }
+}
+
+/// Bytes of an inode's content that lie in blocks of their own: all of a directory's, whose last block may not be full.
+fn whole_blocks(inode: &Inode, bytes: &[u8]) -> usize {
+    narrow::<usize>(inode.blocks * BLOCK).min(bytes.len())
 }
 
 /// Where the content of an inode begins, or what it is instead.
@@ -168,12 +172,12 @@ fn put(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Fills up with zeros to a place of the image, whose beginning `out` is.
 fn fill(out: &mut Vec<u8>, at: u64) {
-    out.resize(usize::try_from(at).unwrap_or(out.len()), 0);
+    out.resize(narrow(at), 0);
 }
 
-/// A number that was checked to fit.
-fn narrow<T: TryFrom<u64> + Default>(number: u64) -> T {
-    T::try_from(number).unwrap_or_default()
+/// A number that was checked to fit; another one in its place would be another image.
+fn narrow<T: TryFrom<u64, Error: core::fmt::Debug>>(number: u64) -> T {
+    T::try_from(number).expect("checked when the tree was settled")
 }
 
 fn digit(half: u8) -> u8 {
@@ -194,23 +198,25 @@ struct Pieces<F> {
 impl<E, F: FnMut(&[u8]) -> Result<(), E>> Pieces<F> {
     /// Fills up with zeros to a place of the image.
     fn fill_to(&mut self, at: u64) {
-        let length = usize::try_from(at.saturating_sub(self.done)).unwrap_or(0);
+        let length = narrow(at.saturating_sub(self.done));
         if length > self.buffer.len() {
             self.buffer.resize(length, 0);
         }
     }
 
     /// Hands on what there is, if it has `least` bytes.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the buffer was made long enough: without its checksum the image would be refused"
+    )]
     fn hand_on(&mut self, least: usize) -> Result<(), E> {
         if self.buffer.len() < least.max(1) {
             return Ok(());
         }
         if self.done == 0 {
             self.buffer.resize(self.buffer.len().max(CHECKED.end), 0);
-            let sum = crc32c(self.buffer.get(CHECKED).unwrap_or_default());
-            if let Some(place) = self.buffer.get_mut(CHECKSUM) {
-                place.copy_from_slice(&sum.to_le_bytes());
-            }
+            let sum = crc32c(&self.buffer[CHECKED]);
+            self.buffer[CHECKSUM].copy_from_slice(&sum.to_le_bytes());
         }
         (self.out)(&self.buffer)?;
         self.done += self.buffer.len() as u64;

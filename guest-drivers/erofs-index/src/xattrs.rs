@@ -59,14 +59,11 @@ pub(crate) fn write(xattrs: &[Xattr], out: &mut Vec<u8>) {
     if xattrs.is_empty() {
         return;
     }
-    let header = usize::try_from(XATTR_HEADER).unwrap_or(0);
-    out.extend(core::iter::repeat_n(0, header));
+    out.extend((0..XATTR_HEADER).map(|_| 0));
     for xattr in xattrs {
-        let Some((prefix, rest)) = split(&xattr.name) else {
-            continue;
-        };
-        let length = u16::try_from(xattr.value.len()).unwrap_or(0);
-        out.push(u8::try_from(rest.len()).unwrap_or(0));
+        let (prefix, rest) = split(&xattr.name).expect("checked with its area");
+        let length = u16::try_from(xattr.value.len()).expect("checked with its area");
+        out.push(u8::try_from(rest.len()).expect("the kernel's names have 255 bytes"));
         out.push(prefix);
         out.extend_from_slice(&length.to_le_bytes());
         out.extend_from_slice(rest);

@@ -3,7 +3,7 @@
 //! Invariant: a layer that has nothing is sealed, or unpacked by the same archive that was kept; any other is changed in its
 //! upper.
 
-use crate::layers::{NONE, Parts, SEALED, UPPER, WORK, is_empty};
+use crate::layers::{NONE, Parts, SEALED, is_empty};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, ArchiveForm};
 use mica_sdk::driver::apply_report;
 use mica_sdk::host::directory::Directory;
@@ -11,6 +11,7 @@ use mica_sdk::host::mounts::{self, Access};
 use mica_sdk::host::streams::Source;
 use mica_sdk::host::{images, log};
 use mica_sdk::index::{self, Archive, Index, Outcome, Unsettled, View};
+use mica_sdk::stacked::{UPPER, WORK};
 use mica_sdk::tree::wanted;
 use mica_sdk::{Code, Doing as _, Error, Failure, Result, apply};
 

@@ -2,17 +2,13 @@
 //!
 //! Invariant: directories come nearest first.
 
-use crate::{TOP_MODE, WORK_MODE};
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::mounts::{self, Access, Mount};
 use mica_sdk::host::{home, images};
+use mica_sdk::stacked::{UPPER, WORK, make_upper, make_work};
 use mica_sdk::tree::wanted;
 use mica_sdk::{Code, Doing as _, Entry, Failure, Result, copy};
 
-/// What a layer has that is changed, or was.
-pub(crate) const UPPER: &[u8] = b"upper";
-/// Overlayfs' own.
-pub(crate) const WORK: &[u8] = b"work";
 /// The archive and its index.
 pub(crate) const SEALED: &[u8] = b"sealed";
 /// An empty directory.
@@ -86,7 +82,7 @@ impl Parts {
     pub(crate) fn make_writable(&mut self, id: &str) -> Result<()> {
         let making = || format!("make the upper of layer `{id}`");
         if self.upper.is_none() {
-            let upper = self.room.create_directory(UPPER, TOP_MODE).doing(making)?;
+            let upper = make_upper(&self.room).doing(making)?;
             if let Some(image) = &self.image {
                 copy::copy_attributes(image, &upper).doing(making)?;
             }
@@ -95,7 +91,7 @@ impl Parts {
         // Looked for first, because a room cannot be changed while its view is planned.
         let work = self.room.open_directory(WORK).unless(Code::NotFound);
         if work.doing(making)?.is_none() && !self.lowers().is_empty() {
-            drop(self.room.create_directory(WORK, WORK_MODE).doing(making)?);
+            make_work(&self.room).doing(making)?;
         }
         Ok(())
     }

@@ -18,17 +18,11 @@ mod apply;
 mod diffs;
 mod layers;
 
-use layers::{SEALED, UPPER, WORK, parts};
-use mica_sdk::driver::known_options;
+use layers::{SEALED, parts};
 use mica_sdk::host::filesystem::{self, Feature, Support};
-use mica_sdk::host::home;
-use mica_sdk::host::mounts::{self, Access, Mount};
+use mica_sdk::host::mounts::{Access, Mount};
+use mica_sdk::stacked::{self, UPPER, WORK};
 use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, OwnContent, Result, Stack};
-
-/// Mode of the top of an empty layer: Docker's.
-const TOP_MODE: u32 = 0o755;
-/// Mode of overlayfs' own directory.
-const WORK_MODE: u32 = 0o700;
 
 struct Erofs;
 
@@ -68,23 +62,7 @@ impl Driver for Erofs {
 
     fn create(id: &str, parent: Option<&str>, options: &CreateOptions) -> Result<()> {
         known(&options.storage_options)?;
-        let staged = home::stage().doing(|| format!("begin layer `{id}`"))?;
-        {
-            let room = staged
-                .room()
-                .doing(|| format!("open the room of layer `{id}`"))?;
-            let upper = room
-                .create_directory(UPPER, TOP_MODE)
-                .doing(|| format!("make the upper of layer `{id}`"))?;
-            if let Some(parent) = parent {
-                drop(
-                    room.create_directory(WORK, WORK_MODE)
-                        .doing(|| format!("make the work of layer `{id}`"))?,
-                );
-                layers::like_parent(&upper, parent)?;
-            }
-        }
-        home::publish(staged, id).doing(|| format!("publish layer `{id}`"))
+        stacked::create(id, parent, layers::like_parent)
     }
 
     fn get(id: &str, access: Access, label: Option<&str>) -> Result<Mount> {
@@ -98,40 +76,13 @@ impl Driver for Erofs {
     }
 
     fn status() -> Result<Vec<(String, String)>> {
-        let identity = filesystem::identify().doing(|| "identify the file system")?;
-        let word = |feature| match filesystem::supports(feature) {
-            Ok(Support::Available) => "true".to_owned(),
-            _ => "false".to_owned(),
-        };
-        Ok(vec![
-            ("Backing Filesystem".to_owned(), identity.name),
-            ("Supports d_type".to_owned(), word(Feature::DType)),
-            ("Supports images".to_owned(), word(Feature::Images)),
-            (
-                "Native Overlay Diff".to_owned(),
-                word(Feature::OverlayNativeDiff),
-            ),
-            (
-                "userxattr".to_owned(),
-                mounts::opaque_xattr().starts_with("user.").to_string(),
-            ),
-        ])
+        stacked::status(("Supports images", stacked::is_supported(Feature::Images)))
     }
 }
 
-/// Refuses every option: there are none. Of Docker's it says why.
+/// Refuses every option: there are none.
 fn known(options: &[(String, String)]) -> Result<()> {
-    let sizes = ["size", "overlay.size", "overlay2.size", "erofs.size"];
-    match options
-        .iter()
-        .find(|(key, _)| sizes.contains(&key.as_str()))
-    {
-        Some((key, _)) => Err(Error::Invalid(format!(
-            "option `{key}`: a size needs project quotas, which this driver does not set; layers of the driver `btrfs` \
-             can have one"
-        ))),
-        None => known_options(&[], options),
-    }
+    stacked::no_options(&["erofs.size"], options)
 }
 
 mica_sdk::export_full!(Erofs);

@@ -5,12 +5,8 @@
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::home;
 use mica_sdk::host::mounts::{self, Access, Mount};
+use mica_sdk::stacked::{UPPER, WORK};
 use mica_sdk::{Doing as _, Failure, Result};
-
-/// What a layer itself has.
-pub(crate) const UPPER: &[u8] = b"upper";
-/// Overlayfs' own.
-pub(crate) const WORK: &[u8] = b"work";
 
 /// A layer, opened.
 pub(crate) struct Parts {

@@ -10,18 +10,14 @@
 mod layers;
 mod native;
 
-use layers::{UPPER, WORK, lowers, parts, upper};
-use mica_sdk::copy;
-use mica_sdk::driver::known_options;
+use layers::{lowers, parts, upper};
+use mica_sdk::host::directory::Directory;
 use mica_sdk::host::filesystem::{self, Feature, Support};
-use mica_sdk::host::mounts::{self, Access, Mount};
-use mica_sdk::host::{directory::Directory, home};
-use mica_sdk::{CreateOptions, Description, Doing as _, Driver, Error, OwnContent, Result, Stack};
-
-/// Mode of the top of an empty layer: Docker's.
-const TOP_MODE: u32 = 0o755;
-/// Mode of overlayfs' own directory.
-const WORK_MODE: u32 = 0o700;
+use mica_sdk::host::mounts::{Access, Mount};
+use mica_sdk::stacked::{self, UPPER, WORK};
+use mica_sdk::{
+    CreateOptions, Description, Doing as _, Driver, Error, OwnContent, Result, Stack, copy,
+};
 
 struct Overlay;
 
@@ -62,23 +58,7 @@ impl Driver for Overlay {
 
     fn create(id: &str, parent: Option<&str>, options: &CreateOptions) -> Result<()> {
         known(&options.storage_options)?;
-        let staged = home::stage().doing(|| format!("begin layer `{id}`"))?;
-        {
-            let room = staged
-                .room()
-                .doing(|| format!("open the room of layer `{id}`"))?;
-            let upper = room
-                .create_directory(UPPER, TOP_MODE)
-                .doing(|| format!("make the upper of layer `{id}`"))?;
-            if let Some(parent) = parent {
-                drop(
-                    room.create_directory(WORK, WORK_MODE)
-                        .doing(|| format!("make the work of layer `{id}`"))?,
-                );
-                like_parent(&upper, parent)?;
-            }
-        }
-        home::publish(staged, id).doing(|| format!("publish layer `{id}`"))
+        stacked::create(id, parent, like_parent)
     }
 
     fn get(id: &str, access: Access, label: Option<&str>) -> Result<Mount> {
@@ -88,41 +68,14 @@ impl Driver for Overlay {
     }
 
     fn status() -> Result<Vec<(String, String)>> {
-        let identity = filesystem::identify().doing(|| "identify the file system")?;
-        let word = |feature| match filesystem::supports(feature) {
-            Ok(Support::Available) => "true".to_owned(),
-            _ => "false".to_owned(),
-        };
-        Ok(vec![
-            ("Backing Filesystem".to_owned(), identity.name),
-            ("Supports d_type".to_owned(), word(Feature::DType)),
-            // The host mounts with `metacopy=off`, whatever the kernel's default is.
-            ("Using metacopy".to_owned(), "false".to_owned()),
-            (
-                "Native Overlay Diff".to_owned(),
-                word(Feature::OverlayNativeDiff),
-            ),
-            (
-                "userxattr".to_owned(),
-                mounts::opaque_xattr().starts_with("user.").to_string(),
-            ),
-        ])
+        // The host mounts with `metacopy=off`, whatever the kernel's default is.
+        stacked::status(("Using metacopy", "false".to_owned()))
     }
 }
 
-/// Refuses every option: there are none. Of Docker's it says why.
+/// Refuses every option: there are none.
 fn known(options: &[(String, String)]) -> Result<()> {
-    let sizes = ["size", "overlay.size", "overlay2.size"];
-    match options
-        .iter()
-        .find(|(key, _)| sizes.contains(&key.as_str()))
-    {
-        Some((key, _)) => Err(Error::Invalid(format!(
-            "option `{key}`: a size needs project quotas, which this driver does not set; layers of the driver `btrfs` \
-             can have one"
-        ))),
-        None => known_options(&[], options),
-    }
+    stacked::no_options(&[], options)
 }
 
 /// The top of a merged tree has the attributes of the upper's: a child begins with its parent's.

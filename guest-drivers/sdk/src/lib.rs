@@ -21,6 +21,7 @@ pub mod error;
 mod export;
 pub mod index;
 pub mod left_out;
+pub mod stacked;
 pub mod tree;
 pub mod views;
 pub mod walk;

@@ -18,7 +18,7 @@ pub(crate) fn check(image: &Image<'_>) -> Result<Facts, Refusal> {
     image.zeros(0, SUPERBLOCK, Rule::Zeros)?;
     let at = |offset: u64| SUPERBLOCK + offset;
     Rule::Magic.check(image.u32(at(0)) == MAGIC, at(0))?;
-    Rule::Checksum.check(image.u32(at(4)) == checksum(image), at(4))?;
+    Rule::Checksum.check(image.u32(at(4)) == checksum(image)?, at(4))?;
     Rule::Features.check(image.u32(at(8)) == 3, at(8))?;
     Rule::BlockSize.check(image.u16(at(12)) == 9, at(12))?;
     image.zeros(at(24), at(36), Rule::Superblock)?;
@@ -71,13 +71,13 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// CRC-32C of the superblock's block with zeros in the place of the checksum, not inverted at the end.
-fn checksum(image: &Image<'_>) -> u32 {
-    let block = image.get(SUPERBLOCK, BLOCK).unwrap_or_default();
+fn checksum(image: &Image<'_>) -> Result<u32, Refusal> {
+    let block = image.take(SUPERBLOCK, BLOCK, Rule::Checksum)?;
     let bytes = block.iter().enumerate();
-    bytes.fold(u32::MAX, |sum, (place, byte)| {
+    Ok(bytes.fold(u32::MAX, |sum, (place, byte)| {
         let byte = if (4..8).contains(&place) { 0 } else { *byte };
         (0..8).fold(sum ^ u32::from(byte), |sum, _| {
             (sum >> 1) ^ if sum & 1 == 1 { POLYNOMIAL } else { 0 }
         })
-    })
+    }))
 }

@@ -81,6 +81,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the driver refused the machine rather than failed on it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSupported(_) | Self::Prerequisites(_) | Self::IncompatibleFs(_)
+        )
+    }
+
     /// A failure of the sandbox itself; `doing` says what was tried.
     pub(crate) fn runtime(doing: impl Display, cause: impl Display) -> Self {
         Self::Runtime(format!("{doing}: {cause}").into())

@@ -20,6 +20,7 @@ use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::io;
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
@@ -319,7 +320,7 @@ impl Door {
 
     /// Whether the log is to be told of a refusal: not of each, because whoever is refused can come again at once.
     fn is_warning_due(&self) -> bool {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.warned.lock();
         let is_due = warned.is_none_or(|warned| warned.elapsed() > WARNING_PERIOD);
         if is_due {
             *warned = Some(Instant::now());

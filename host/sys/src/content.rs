@@ -69,6 +69,26 @@ pub fn read_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result
     }
 }
 
+/// Reads at `offset` until `buffer` is full or the file ends. Answers how many bytes there were.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "the kernel reads no more than it has room for: another place would be wrong content"
+)]
+pub fn read_full_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_at(
+            fd,
+            &mut buffer[filled..],
+            offset.saturating_add(filled as u64),
+        )? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
 /// Writes all of `bytes` at `offset`.
 ///
 /// # Errors

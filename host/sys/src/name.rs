@@ -45,8 +45,7 @@ impl Name {
 
     /// The name that is a number in decimal.
     pub fn from_number(number: u64) -> Self {
-        // Digits hold no NUL byte, so nothing is lost here.
-        Self(CString::new(number.to_string()).unwrap_or_default())
+        Self(CString::new(number.to_string()).expect("digits hold no NUL byte"))
     }
 
     /// The name as system calls want it.

@@ -37,6 +37,5 @@ pub(crate) fn entry_path(dir: BorrowedFd<'_>, name: &Name) -> CString {
     let mut path = descriptor_path(dir).into_bytes();
     path.push(b'/');
     path.extend_from_slice(name.as_bytes());
-    // A name holds no NUL byte, nor does the prefix, so nothing is lost here.
-    CString::new(path).unwrap_or_default()
+    CString::new(path).expect("neither a name nor the prefix holds a NUL byte")
 }

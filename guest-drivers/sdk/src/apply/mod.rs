@@ -83,6 +83,7 @@ pub fn apply<T: Target, S: Source<File = T::File>>(
         apply.report.size_bytes = apply.report.size_bytes.saturating_add(entry.size);
         apply.take(&entry)?;
     }
+    // What follows the end of an archive is read too: a client that is not read to its end takes that for an error.
     apply.reader.drain()?;
     apply.chain.settle()?;
     apply.drop_kept()?;
@@ -120,6 +121,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
                 .reader
                 .invalid("only a directory can stand for the top"));
         }
+        // moby and containerd pass over `./`, so their layers keep the top that was made with the layer.
         if self.form != ArchiveForm::Faithful {
             return Ok(());
         }
@@ -185,6 +187,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
 
     fn make_directory(&mut self, entry: &Entry, name: &[u8]) -> Result<()> {
         let failed = |failure| host(doing("directory", entry), failure);
+        // The entry says that the name is a directory, so what waited behind a link of that name belongs into it.
         self.chain.unfold(name).map_err(failed)?;
         let here = self.here(entry)?;
         let directory = target::open_or_make(&*here, name, entry.mode).map_err(failed)?;
@@ -222,6 +225,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         let here = self.chain.here();
         let here = here.map_err(|failure| host(format!("make `{}`", printable(name)), failure))?;
         let made = match make(&here) {
+            // Tried first, and cleared only if need be: nearly every name of an archive is new.
             Err(failure) if failure.code == Code::Exists => {
                 here.make_way(name).and_then(|()| make(&here))
             }

@@ -17,7 +17,9 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
     /// Hides one name of the layers below.
     pub(super) fn hide(&mut self, parent: &[&[u8]], name: &[u8]) -> Result<()> {
         let missing = match T::IS_BELOW_KNOWN {
+            // Nothing is there that could be hidden; a directory that is only implied by a deletion would be a change.
             true => Missing::Stop,
+            // The layers below are not known yet, so the whiteout has to be kept, and needs its directory.
             false => Missing::Create,
         };
         let way = self.chain.go(parent, missing);
@@ -133,7 +135,9 @@ impl<T: Target> Chain<T> {
         at: PathHash,
     ) -> Result<Vec<(Vec<u8>, PathHash)>, Failure> {
         let directory = trail.here()?;
+        // Removing names changes the time of the directory, which no entry of the archive has asked for.
         let time = its_time(&*directory)?;
+        // In an upper, opaque from now on: what stays must not let names of the layers below through again.
         directory.sever()?;
         let mut names = Vec::new();
         let mut listing = directory.list(&[])?;
@@ -145,6 +149,7 @@ impl<T: Target> Chain<T> {
             let entries = page.into_iter();
             names.extend(entries.map(|entry| (entry.name, entry.attributes.kind)));
         }
+        // Collected before anything is removed: a listing of a directory that changes may skip names.
         drop(listing);
         let mut stay = Vec::new();
         for (name, kind) in names {

@@ -99,13 +99,16 @@ impl Waiting {
                 // A layer can hold the name, for a container can have made it.
                 Err(failure) if failure.code == Code::Exists => {}
                 made => {
-                    if let Some(link) = self.links.get_mut(&at) {
-                        link.place = Some(place);
-                    }
+                    self.link(at).place = Some(place);
                     return made;
                 }
             }
         }
+    }
+
+    /// A link that waits: what is noted of another would be lost, and the layer would show what was deleted.
+    fn link(&mut self, at: PathHash) -> &mut Link {
+        self.links.get_mut(&at).expect("it was found there")
     }
 
     /// Notes a deletion behind a link; without a name all that is there.
@@ -120,10 +123,8 @@ impl Waiting {
         if self.hidden_bytes > HIDDEN_BYTES {
             return Err("too many deletions lie behind symbolic links of lower layers".to_owned());
         }
-        if let Some(link) = self.links.get_mut(&at) {
-            let name = name.map(<[u8]>::to_vec);
-            link.hidden.push(Hidden { rest, name });
-        }
+        let name = name.map(<[u8]>::to_vec);
+        self.link(at).hidden.push(Hidden { rest, name });
         Ok(())
     }
 }
@@ -167,10 +168,12 @@ impl<T: Target> Chain<T> {
         self.go::<&[u8]>(&[], Missing::Create)?;
         let links = std::mem::take(&mut self.waiting.links);
         let mut links: Vec<(PathHash, Link)> = links.into_iter().collect();
+        // In the order of the archive, because one link may lead through another.
         links.sort_by_key(|(_, link)| link.number);
         for (_, link) in &links {
             for Hidden { rest, name } in &link.hidden {
                 let path = [link.path.as_slice(), rest].concat();
+                // A deletion behind a link whose target is not there deletes nothing, and must not make a directory.
                 if self.go(&path, Missing::Stop)? == Way::There {
                     self.hide_here(name.as_deref())
                         .map_err(|failure| obstacle("hide what lies in", &path, failure))?;
@@ -189,6 +192,7 @@ impl<T: Target> Chain<T> {
 
     /// Moves what waits behind a link to where the link leads.
     fn move_in(&mut self, at: PathHash, link: &[Vec<u8>], place: &[u8]) -> Result<(), Obstacle> {
+        // No recursion: an archive can be as deep as it likes, a guest's stack cannot.
         let mut todo: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
         while let Some(rest) = todo.pop() {
             let path = [link, rest.as_slice()].concat();
@@ -242,6 +246,7 @@ impl<T: Target> Chain<T> {
         if entry.attributes.kind == NodeKind::Directory {
             let merges = |kind| match kind {
                 NodeKind::Directory => true,
+                // An entry of its own makes a directory of the name; else the things in it go where that link leads.
                 NodeKind::Symlink => !described,
                 _ => false,
             };

@@ -136,14 +136,13 @@ fn put_octal<const BYTES: usize>(field: &mut [u8; BYTES], value: u64) {
 /// The sums of all bytes, those of the checksum field taken as spaces: of unsigned bytes, and of signed ones, which
 /// some old programs wrote.
 fn sums(block: &Block) -> (u32, i32) {
-    let own = CHECKSUM.0..CHECKSUM.0 + CHECKSUM.1;
     let mut unsigned = 0u32;
     let mut signed = 0i32;
     for byte in block {
         unsigned += u32::from(*byte);
         signed += i32::from(byte.cast_signed());
     }
-    for byte in block.get(own).unwrap_or_default() {
+    for byte in field(block, CHECKSUM) {
         unsigned = unsigned + 32 - u32::from(*byte);
         signed = signed + 32 - i32::from(byte.cast_signed());
     }

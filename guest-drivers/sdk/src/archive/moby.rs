@@ -138,6 +138,10 @@ fn records(entry: &Header) -> Vec<u8> {
 }
 
 /// The text of a field of 100 bytes.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "slashes were trimmed, so the text is longer than its trimmed part"
+)]
 fn text(from: &[u8]) -> Vec<u8> {
     let mut text: Vec<u8> = from.iter().copied().filter(u8::is_ascii).collect();
     if text.len() > header::NAME.1 {
@@ -145,9 +149,7 @@ fn text(from: &[u8]) -> Vec<u8> {
         // Some readers take a file for a directory if its field ends with a slash.
         if text.last() == Some(&b'/') {
             let length = trimmed(&text).len();
-            if let Some(byte) = text.get_mut(length) {
-                *byte = 0;
-            }
+            text[length] = 0;
         }
     }
     text

@@ -162,10 +162,12 @@ impl Records {
             b"gid" => self.gid = parsed(value, signed).ok_or_else(wrong)?,
             b"mtime" => self.modified = parsed(value, parse_time).ok_or_else(wrong)?,
             b"SCHILY.acl.access" | b"SCHILY.acl.default" => {
-                let at = usize::from(key.ends_with(b"default"));
-                if let Some(list) = self.lists.get_mut(at) {
-                    *list = given.then(|| value.to_vec());
-                }
+                let [access, default] = &mut self.lists;
+                let list = match key.ends_with(b"default") {
+                    true => default,
+                    false => access,
+                };
+                *list = given.then(|| value.to_vec());
             }
             // Access and change times, user names and programs' own records say nothing about a layer.
             _ => {}

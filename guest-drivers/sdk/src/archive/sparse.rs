@@ -62,11 +62,12 @@ impl Records {
     pub(super) fn take(&mut self, key: &[u8], value: &[u8]) -> bool {
         let number = || super::pax::decimal(value);
         match key {
-            b"major" | b"minor" => {
-                let at = usize::from(key == b"minor");
-                if let Some(version) = self.version.get_mut(at) {
-                    *version = number();
-                }
+            b"major" => {
+                self.version[0] = number();
+                number().is_some()
+            }
+            b"minor" => {
+                self.version[1] = number();
                 number().is_some()
             }
             b"name" => {
@@ -299,12 +300,13 @@ impl Lines {
     }
 
     /// The map.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "the first number is how many follow: a file without a map would be all zeros"
+    )]
     pub(super) fn finish(self) -> Result<Map, String> {
         match self.wrong {
-            false => Ok(Map::new(
-                self.numbers.get(1..).unwrap_or_default(),
-                self.size,
-            )),
+            false => Ok(Map::new(&self.numbers[1..], self.size)),
             true => {
                 Err("the map of a sparse file is no list of numbers, or exceeds 1 MiB".to_owned())
             }

@@ -110,6 +110,7 @@ impl<S: Sink> Archiver<S> {
         }
         let identity = (entry.attributes.device, entry.attributes.inode);
         let many = kind != Kind::Directory && entry.attributes.links > 1;
+        // The content is in the archive already, under the first name.
         if many && let Some(Names::Written(first)) = self.names.get(&identity) {
             let link = link(path, first, entry);
             return self.writer.entry(&link);
@@ -206,6 +207,7 @@ where
     }
 
     fn unchanged(&mut self, found: &Found<'_, D>) -> Result<()> {
+        // With one name an inode has no links; to keep those as well would be a table of the whole layer.
         let Some(entry) = found.entry.filter(|entry| entry.attributes.links > 1) else {
             return Ok(());
         };

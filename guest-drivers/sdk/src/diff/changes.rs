@@ -63,6 +63,7 @@ impl<D: Directory, S: ChangeSink> Visitor<D> for List<S> {
             path: found.path.to_vec(),
             kind: found.kind,
         });
+        // Both bounds: long paths fill the call's memory long before there are many.
         if self.changes.len() >= PAGE_CHANGES || self.bytes >= PAGE_BYTES {
             self.flush()?;
         }

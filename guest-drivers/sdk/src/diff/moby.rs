@@ -52,6 +52,7 @@ pub fn write_archive_as_moby<D: Directory, S: Sink<File = D::File>>(
         (Sides::Views(_), Some(old)) => {
             walk(new, Some(old), sides, &wanted::of_archives(), &mut appender)?
         }
+        // An upper, or all of a view: moby archives either as it is, without looking at what lies below.
         _ => appender.tree(new, &wanted::of_archives())?,
     }
     let (entries, archive_bytes) = appender.writer.finish()?;
@@ -163,6 +164,7 @@ impl<S: Sink> Appender<S> {
         if header.type_flag == b'0' && header.size > 0 {
             let opened = parent.map(|parent| parent.open_file(&entry.name).unless(Code::NotFound));
             file = opened.transpose().doing(doing)?.flatten();
+            // Removed since it was listed, as in a layer that a container uses: its header must not come without content.
             if file.is_none() {
                 return Ok(());
             }
@@ -195,6 +197,7 @@ impl<S: Sink> Appender<S> {
         if let Some(first) = self.seen.get(&attributes.inode) {
             header.type_flag = b'1';
             header.link.clone_from(first);
+            // A hard link has no content, and a reader would take the next header for it.
             header.size = 0;
         } else {
             self.seen.insert(attributes.inode, path.to_vec());

@@ -57,6 +57,7 @@ pub fn list_changes<D: Directory>(
     let top = top_of(&new, &wanted)?;
     let changed = match &old {
         Some(old) => is_another(&top, old, &wanted)?,
+        // Without a tree before it, the top counts as changed if it is not what a new layer has.
         None => !is_plain(&top),
     };
     if changed {

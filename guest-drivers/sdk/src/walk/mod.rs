@@ -53,6 +53,7 @@ pub fn walk<D: Directory>(
         old: old.map(Trail::new),
         ordered: true,
     };
+    // The top itself is never reported, so there is nothing to announce before what lies below.
     walk.enter(sparse, None)?;
     walk.run(visitor).map(drop)
 }
@@ -78,6 +79,7 @@ impl<D: Directory> Walk<'_, D> {
         let new = at(&mut self.new, depth).doing(what)?;
         let old = at(&mut self.old, depth).doing(what)?;
         let whiteouts = matches!(self.sides, Sides::Upper { .. });
+        // The file system told which names were touched: then neither side is listed at all.
         let named = match (self.sides, &new, &old) {
             (Sides::Views(kept), Some(new), Some(old)) => kept.names_in(&**new, &**old),
             _ => Ok(None),
@@ -157,6 +159,7 @@ impl<D: Directory> Walk<'_, D> {
     fn run<V: Visitor<D>>(&mut self, visitor: &mut V) -> Result<ControlFlow<()>> {
         while let Some(frame) = self.stack.last_mut() {
             self.path.truncate(frame.path);
+            // Entered only now, where `name/` sorts: `a-b` comes between `a` and `a/x`.
             if let Some(pending) = frame.due() {
                 self.descend(pending)?;
                 continue;
@@ -232,6 +235,7 @@ impl<D: Directory> Walk<'_, D> {
         let is_directory = new.attributes.kind == NodeKind::Directory;
         // What is in an upper was written to. A comparison could miss that: content can change and keep size and time.
         let written = matches!(self.sides, Sides::Upper { .. });
+        // One inode on both sides is shared by the two layers: nothing below it can differ.
         if !written && compare::same_node(&new, old) {
             return if is_directory {
                 Ok(ControlFlow::Continue(()))
@@ -253,6 +257,8 @@ impl<D: Directory> Walk<'_, D> {
             return self.keep(&new, old, visitor);
         }
         if self.ordered && self.sibling_comes_between(&new.name) {
+            // The walk cannot wait for the first change below, because the sibling must be told before it and after the
+            // directory.
             if self.differs_below(&new)? {
                 let flow = self.report(ChangeKind::Modify, Some(&new), Some(old), visitor)?;
                 self.plan(new, true, None);
@@ -290,6 +296,7 @@ impl<D: Directory> Walk<'_, D> {
         }
         let opaque = self.is_opaque(&entry);
         if let Some(frame) = self.stack.last_mut() {
+            // An opaque directory hides all that lies below, so what it lacks is deleted: both sides are listed again.
             let sparse = frame.sparse && !opaque;
             frame.pending.push(Pending {
                 name: entry.name,
@@ -323,6 +330,7 @@ impl<D: Directory> Walk<'_, D> {
             .stack
             .iter()
             .rev()
+            // From the last one up: the directories above an announced one are announced as well.
             .take_while(|frame| frame.unannounced.is_some())
             .count();
         for index in self.stack.len() - quiet..self.stack.len() {

@@ -50,6 +50,7 @@ impl<L: Listing> Pairs<L> {
         let pages = |side: Option<&D>| {
             side.map_or_else(|| Ok(Pages::empty()), |side| Pages::of(side, wanted))
         };
+        // A sparse side has only what changed; the other is asked for just those names.
         let old = if sparse { None } else { old };
         Ok(Self {
             new: pages(new)?,

@@ -47,6 +47,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Reads an open small file.
 pub(crate) fn read_open(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large from one that just fits.
     file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(io::Error::new(
@@ -85,6 +86,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::
     let mut new_name = name.to_owned();
     new_name.push(NEW);
     let new = directory.join(new_name);
+    // Truncates what a kill may have left under this name.
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -93,10 +95,12 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::
         .open(&new)?;
     file.write_all(bytes)?;
     if durability == Durability::Commit {
+        // Before the rename: else a power cut can leave the name with an empty file, the old content gone.
         file.sync_all()?;
     }
     fs::rename(&new, path)?;
     if durability == Durability::Commit {
+        // The rename itself is an entry of the directory, and on the device only with that.
         File::open(directory)?.sync_all()?;
     }
     Ok(())
@@ -117,6 +121,7 @@ pub(crate) fn random_name() -> io::Result<String> {
         Some(open) => open,
         None => {
             let opened = File::open("/dev/urandom")?;
+            // Another thread may have been first; then this descriptor is closed again.
             SOURCE.get_or_init(|| opened)
         }
     };

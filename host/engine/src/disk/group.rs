@@ -56,12 +56,15 @@ impl<W, R: Clone> Group<W, R> {
         let outcome = Arc::new(OnceLock::new());
         let mut state = self.state();
         state.waiting.push((work, Arc::clone(&outcome)));
+        // The end of any round wakes everyone, also of a round that this work was not in.
         while state.is_led && outcome.get().is_none() {
             self.ended.wait(&mut state);
         }
         if outcome.get().is_none() {
+            // Nobody may lead after a panic: what the broken round did to the rows is not known.
             assert!(!state.is_broken, "an earlier round ended with a panic");
             state.is_led = true;
+            // All that waits goes into this round, so one sync serves every caller that came during the last one.
             let round = std::mem::take(&mut state.waiting);
             drop(state);
             self.lead(round, together);
@@ -102,6 +105,7 @@ impl<W, R: Clone> Drop for Ending<'_, W, R> {
         state.is_led = false;
         state.is_broken |= !self.is_whole;
         drop(state);
+        // Told after the lock is free, so that nobody wakes only to wait for it.
         self.group.ended.notify_all();
     }
 }

@@ -68,6 +68,7 @@ impl Reserve {
 
     /// Takes all blocks again if it has given some up and there are enough.
     pub(crate) fn refill(&self) {
+        // Whoever holds the lock lends the blocks, and takes them back itself.
         let Some(mut kept) = self.kept.try_lock() else {
             return;
         };
@@ -86,6 +87,7 @@ impl Reserve {
         while step >= MIN_RESERVE_BYTES && taken < most {
             match content::preallocate(self.file.as_fd(), taken + step) {
                 Ok(()) => taken += step,
+                // No file system tells how many blocks a file can really get, so it is tried with fewer.
                 Err(_) => step /= 2,
             }
         }

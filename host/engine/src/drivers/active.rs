@@ -66,6 +66,8 @@ impl<G> Active<G> {
         let mut running = self.running();
         self.idle
             .wait_while_for(&mut running, |running| !running.tokens.is_empty(), patience);
+        // They end by themselves at their next tick; a swap does not wait for that, because their build stays as long as they
+        // run.
         running.tokens.values().for_each(CancelToken::cancel);
         running.tokens.is_empty()
     }

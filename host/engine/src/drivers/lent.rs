@@ -45,6 +45,7 @@ impl ClientWait for Lent {
             // Whoever holds one works, and so gives it back.
             let permit = loop {
                 match gate.enter(POLL_PERIOD) {
+                    // Without permits: a cancelled operation does nothing any more but end.
                     None if cancel.is_cancelled() => return,
                     None => {}
                     Some(permit) => break permit,

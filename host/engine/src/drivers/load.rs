@@ -16,7 +16,7 @@ use crate::event::News;
 use crate::settings::{DriverSource, Durability, Origin};
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error};
-use mica_runtime::{CancelToken, Error as DriverError, Generation, Grants};
+use mica_runtime::{CancelToken, Generation, Grants};
 use mica_text::with_causes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -78,6 +78,7 @@ impl Drivers<'_> {
             };
             let candidates = Candidates::new(self.engine, &name, candidates);
             let slot = self.slot(&name).fed_by(Box::new(candidates));
+            // One that is compiled already costs nothing to load, and what is wrong with it is told at once.
             let refused = !waits && matches!(slot.active(), Err(Error::DriverRejected { .. }));
             // One that nothing can be loaded from was told, and is not there.
             if !refused {
@@ -135,6 +136,8 @@ impl Drivers<'_> {
         let explain = |error| {
             driver_error::translate(expected_name.unwrap_or("?"), "load the component", error)
         };
+        // The name decides the grants, and only the component tells its name: it runs `describe` with everything linked, but
+        // no store.
         let assumed = expected_name.map_or_else(Grants::all, |name| self.grants_of(name));
         let mut generation = self
             .engine
@@ -150,6 +153,7 @@ impl Drivers<'_> {
             });
         }
         let grants = self.grants_of(&name);
+        // Linked anew, because the linker is what refuses: a generation keeps what it was linked with.
         if grants != assumed {
             generation = self
                 .engine
@@ -181,6 +185,7 @@ impl Drivers<'_> {
         let path = self.kept_path(name);
         let kept = match build.origin {
             Origin::Uploaded => files::replace(&path, &build.bytes, Durability::Commit),
+            // A kept one would win at the next start over the one that runs now.
             Origin::Embedded | Origin::Directory(_) => files::remove(&path),
         };
         kept.map_err(|error| Error::path("keep component", &path, error))
@@ -230,14 +235,4 @@ fn describe_origin(origin: &Origin) -> String {
         Origin::Directory(path) => path.display().to_string(),
         Origin::Embedded | Origin::Uploaded => origin_word(origin).to_owned(),
     }
-}
-
-/// Says whether a driver refused a machine rather than failed.
-pub(super) fn is_refusal(error: &DriverError) -> bool {
-    matches!(
-        error,
-        DriverError::NotSupported(_)
-            | DriverError::Prerequisites(_)
-            | DriverError::IncompatibleFs(_)
-    )
 }

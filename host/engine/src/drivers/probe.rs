@@ -3,7 +3,6 @@
 //! Invariant: a store of its own, on the file system of the real ones, that is deleted afterwards.
 
 use super::Drivers;
-use super::load::is_refusal;
 use crate::disk::home::{Record, Syncing};
 use crate::layers::{LayerSet, Owner};
 use crate::store::{Call, Intent, Scope};
@@ -16,21 +15,22 @@ impl Drivers<'_> {
     pub(super) fn probe(self, generation: &Generation) -> Result<()> {
         let driver = generation.description().name.clone();
         let stores = self.engine.stores().all();
-        let mut wanted: Vec<_> = stores
-            .iter()
-            .map(|store| &store.description)
-            .filter(|store| store.driver == driver)
-            .collect();
-        wanted.dedup_by(|a, b| a.options == b.options);
-        for description in &wanted {
-            self.probe_with(generation, description.options.clone())
+        let mut wanted: Vec<&Vec<(String, String)>> = Vec::new();
+        for store in &stores {
+            let store = &store.description;
+            if store.driver == driver && !wanted.contains(&&store.options) {
+                wanted.push(&store.options);
+            }
+        }
+        for options in &wanted {
+            self.probe_with(generation, options.to_vec())
                 .map_err(|failed| failed.explain(&driver))?;
         }
         if wanted.is_empty() {
             let probed = self.probe_with(generation, Vec::new());
             // No store depends on it, so that it cannot work here is for whoever makes one to learn.
             if let Err(Failed::Driver(_, error)) = &probed
-                && is_refusal(error)
+                && error.is_refusal()
             {
                 return Ok(());
             }
@@ -60,6 +60,7 @@ impl Drivers<'_> {
             id: &id,
         };
         let done = probe.run();
+        // The last use of the scratch directory's home: only then can the reaper empty it.
         drop(layers);
         self.engine.reaper.settle();
         done
@@ -111,6 +112,7 @@ impl Probe<'_> {
         let mount = generation
             .get(operation("get", &view), id, Access::ReadWrite, None)
             .map_err(failed("get"))?;
+        // Never attached, so it is gone with its descriptor.
         drop(mount);
         let look = self.scope(Intent::Look);
         generation

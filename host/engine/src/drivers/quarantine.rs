@@ -123,6 +123,7 @@ impl Quarantine {
     /// Why an operation may not call the driver, if it may not.
     pub(crate) fn refusal(&self, subject: Subject<'_>) -> Option<QuarantineView> {
         let record = self.record();
+        // The usual case, without making the keys.
         if record.kept.is_empty() {
             return None;
         }
@@ -163,6 +164,7 @@ impl Quarantine {
                     "stores with faults",
                 ),
             };
+            // What is in force keeps its first reason.
             if count < most || record.kept.contains_key(&kept) {
                 continue;
             }

@@ -139,6 +139,7 @@ impl<G> Slot<G> {
             return Ok(active);
         }
         let mut source = self.source.lock();
+        // Asked again under the lock: whoever waited for it finds what the first one compiled.
         if let Some(active) = self.loaded() {
             return Ok(active);
         }
@@ -148,6 +149,7 @@ impl<G> Slot<G> {
                 known: Vec::new(),
             });
         };
+        // An error leaves the source in its place, so the next caller tries again.
         let active = waiting.load()?;
         self.active.store(Some(Arc::clone(&active)));
         *source = None;
@@ -191,6 +193,7 @@ impl<G> Slot<G> {
         let stream = match flow {
             Flow::None => None,
             Flow::Stream => Some([
+                // The driver's own limit first, so that a driver whose clients stand still takes none of the common permits.
                 stream_permit(&self.own_streams, "driver_streams")?,
                 stream_permit(&self.gates.streams, "streams")?,
             ]),
@@ -222,6 +225,7 @@ impl<G> Slot<G> {
             let key = running.next;
             running.next += 1;
             running.tokens.insert(key, cancel.clone());
+            // A swap that came between reading and counting may have seen an idle build and gone on.
             if Arc::ptr_eq(&active, &self.active()?) {
                 drop(running);
                 return Ok((active, key));

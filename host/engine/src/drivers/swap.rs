@@ -27,6 +27,7 @@ impl Drivers<'_> {
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
+        // Held to the end of the flip: two swaps of one driver come one after the other.
         let mut previous = slot.previous.lock();
         let old = slot.active()?;
         let (bytes, origin) = match bytes {
@@ -43,12 +44,15 @@ impl Drivers<'_> {
         let started = Instant::now();
         self.probe(&generation)?;
         let probe_ms = milliseconds(started.elapsed());
+        // The last step that can fail. A crash behind it starts with the new build, which has passed every check.
         self.keep_build(name, &build)?;
         let (old_digest, new_digest) = (old.build.digest.clone(), build.digest.clone());
+        // A swap to the same component must not make itself what is gone back to.
         if old_digest != new_digest {
             *previous = Some(old.build.clone());
         }
         self.flip(&slot, &old, (generation, build));
+        // The next swap may begin while this one's operations drain.
         drop(previous);
         let running_on_old = old.running_count();
         let drained = old.drain(self.engine.settings.drain);

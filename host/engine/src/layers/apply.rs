@@ -28,6 +28,7 @@ impl OpenStore<'_> {
             generation.apply_diff(operation, id.as_str(), parent, form, source)
         })?;
         let held = || Error::Sandbox(format!("apply to layer `{id}`: the copy is still in use"));
+        // No handle of the driver may be left that could change the files after they have become the layer.
         let copy = scope.into_copy().ok_or_else(held)?;
         store.layers.replace(copy, id)?;
         self.tell_left_out(

@@ -37,6 +37,7 @@ fn pair<'a>(store: &'a Store, id: &str, parent: &DiffParent) -> Result<Pair<'a>>
         named = Some(parent);
     }
     let held = store.lock(wanted)?;
+    // Only now: without the lock it could be removed, or get another parent, in between.
     let facts = store.facts(&id)?;
     if let Some(named) = &named
         && store.layers.table().get(named.as_str()).is_none()

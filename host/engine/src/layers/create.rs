@@ -92,6 +92,7 @@ impl OpenStore<'_> {
                 _ => None,
             };
             let staged = scope
+                // The driver only wished: nothing is visible until the record is written and the rename is done.
                 .take_published()
                 .ok_or_else(|| DriverError::Trapped("it published no layer".into()))?;
             Ok((staged, view))
@@ -115,6 +116,7 @@ impl OpenStore<'_> {
                 layer,
             });
         }
+        // A new layer of that id would become the parent of children that were made on another content.
         if let Some(orphan) = table.orphan_of(id.as_str()) {
             let text =
                 format!("layer `{layer}` was lost, but layer `{orphan}` is still built on it");

@@ -200,6 +200,7 @@ impl LayerSet {
         let Some(entry) = self.table().get(id.as_str()).map(Entry::facts) else {
             return Err(self.unknown(id));
         };
+        // The new one first: after a crash in between there are two, and the higher revision counts.
         self.publish(staged, entry.record.next_revision(), Syncing::Now)?;
         // The newer revision counts from now on; if the old one stays here, the next start deletes it.
         if let Err(error) = self.home.discard(entry.number, Syncing::Now) {

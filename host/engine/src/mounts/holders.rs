@@ -55,6 +55,7 @@ fn process(path: &Path) -> Option<(u32, SafeText)> {
         let mut links = own
             .into_iter()
             .chain(files)
+            // A process can have millions of descriptors, and a message is not worth reading them all.
             .take(left)
             .inspect(|_| left -= 1);
         if links.any(|link| fs::read_link(link).is_ok_and(|target| target.starts_with(path))) {

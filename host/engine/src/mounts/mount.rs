@@ -24,6 +24,7 @@ impl OpenStore<'_> {
                 Err(error) => return Err(error),
             }
         }
+        // Read without the layer's lock, to know which lock it takes; decided again below, once it is held.
         let mode = match access_for(&store.facts(id)?, asked)? {
             Access::ReadOnly => Mode::Shared,
             Access::ReadWrite => {

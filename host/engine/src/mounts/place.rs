@@ -88,6 +88,8 @@ impl Place {
         let point = self.make_point(&name)?;
         let attached = self
             .remember(state)
+            // The state is on disk before the mount is visible. A kill in between leaves a state without a mount, which the
+            // next start forgets; the other way round it would be a mount that nobody answers for.
             .and_then(|()| mount.attach(point.as_fd()));
         if attached.is_err() {
             drop(point);
@@ -116,6 +118,7 @@ impl Place {
         let name = Name::from_number(state.number);
         if self
             .top_mount(state.number)
+            // umount2(2) takes the topmost mount, which would be somebody else's.
             .is_some_and(|top| top != state.mount_id && self.is_mounted(state))
         {
             return Err(io::Error::new(
@@ -145,6 +148,7 @@ impl Place {
         for _ in 1..UNMOUNT_ATTEMPTS {
             match unmount(self.points_fd.as_fd(), name, Unmount::Plain) {
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    // Only EBUSY passes by itself; no event tells of it.
                     std::thread::sleep(pause)
                 }
                 done => return done,

@@ -43,6 +43,7 @@ impl Place {
         for (number, mounts) in attached {
             let state = states.remove(&number);
             let known = state.filter(|state| {
+                // Mount numbers begin anew with each boot, so that an equal one says nothing about an earlier one.
                 state.boot_id == boot_id()
                     && mounts.iter().any(|mount| mount.mount_id == state.mount_id)
             });
@@ -91,6 +92,7 @@ impl Place {
                 self.point(number).display()
             )
         };
+        // Several can lie on one another; each call takes the topmost.
         for _ in 0..mounts {
             unmount(self.points_fd.as_fd(), &name, Unmount::Plain).map_err(explain)?;
         }
@@ -110,6 +112,7 @@ impl Place {
         {
             let forgotten = self.forget(number);
             if let Err(error) = forgotten
+                // Something is mounted there that could not be unmounted above, and that was reported.
                 && error.kind() != io::ErrorKind::ResourceBusy
             {
                 adopted.problems.push(format!(

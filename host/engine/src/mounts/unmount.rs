@@ -20,6 +20,8 @@ impl OpenStore<'_> {
             let (store, layer) = (store.name.as_str().to_owned(), id.as_str().to_owned());
             return Err(Error::NotMounted { store, layer });
         };
+        // An inherited mount counts one more: processes of an earlier client may still use it, so the last reference does not
+        // unmount it.
         if state.references + u64::from(state.inherited) > 1 {
             state.references -= 1;
             let path = store.place.point(state.number);
@@ -70,6 +72,7 @@ impl OpenStore<'_> {
             // The mount is gone, which is what the caller wanted; a driver keeps nothing that could leak.
             tracing::warn!(store = %store.name, layer = %state.layer, error = with_causes(&error), "put failed");
         }
+        // Whatever the driver said: the mount is gone.
         store.mounts.remove(&state.layer);
         Ok(())
     }

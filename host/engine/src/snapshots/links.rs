@@ -103,13 +103,16 @@ impl Links {
     }
 }
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a remainder of 36: another digit would be another layer's link"
+)]
 fn name(number: u64, further: u32) -> String {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut digits = Vec::new();
     let mut rest = number;
     while digits.is_empty() || rest > 0 {
-        let digit = usize::try_from(rest % 36).unwrap_or_default();
-        digits.push(char::from(DIGITS.get(digit).copied().unwrap_or(b'0')));
+        digits.push(char::from(DIGITS[(rest % 36) as usize]));
         rest /= 36;
     }
     let text: String = digits.into_iter().rev().collect();

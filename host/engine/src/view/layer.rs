@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use utoipa::ToSchema;
 
+// `LayerKind` and `Access` are generated from the contract as well. Those cannot be given the form that they have in
+// documents, because both the type and the traits are another crate's, so they are written down here and converted.
+
 /// What a layer is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]

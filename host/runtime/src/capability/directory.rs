@@ -90,6 +90,7 @@ impl wit::HostDirectory for State {
         let wanted = Wanted::parse(wanted, &self.limits)?;
         let directory = self.at(&this)?.clone();
         let mut listing = Listing::new(directory, wanted);
+        // Now and not with the first page, so that a directory that cannot be read is an error of this call.
         listing.read_on(&mut self.meter)?;
         self.handles.push(listing)
     }
@@ -235,6 +236,7 @@ impl wit::HostDirectory for State {
         let old = node::open_regular(other.fd(), &other_name).map_err(on("open file", &name))?;
         let cancel = &self.operation.cancel;
         match content::same(new.as_fd(), old.as_fd(), &|| !cancel.is_cancelled()) {
+            // The comparison ends with `Interrupted` then, which a driver could take for an error of the disk and go on.
             Err(_) if cancel.is_cancelled() => Err(HostError::Trap(Stop::Cancelled.into())),
             told => Ok(told.map_err(on("compare the content of", &name))?),
         }
@@ -251,6 +253,7 @@ impl wit::HostDirectory for State {
         let directory = self.handles.get(&this)?.writable()?;
         let (name, new_name) = (component(&name)?, component(&new_name)?);
         let done = directory
+            // A file that is still the parent layer's as well gets a copy first: by its number of names it is known as shared.
             .own_for_link(&name)
             .and_then(|()| node::link(directory.fd(), &name, target.fd(), &new_name));
         Ok(done.map_err(on("create hard link", &new_name))?)

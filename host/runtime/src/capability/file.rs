@@ -60,15 +60,8 @@ impl wit::HostFile for State {
         self.check_length(length.into())?;
         let file = self.at(&this)?;
         let mut buffer = vec![0; length as usize];
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let read = content::read_at(file.fd(), rest, offset.saturating_add(filled as u64))
-                .map_err(|error| Failure::from_io("read the file", &error))?;
-            if read == 0 {
-                break;
-            }
-            filled += read;
-        }
+        let filled = content::read_full_at(file.fd(), &mut buffer, offset)
+            .map_err(|error| Failure::from_io("read the file", &error))?;
         buffer.truncate(filled);
         self.meter.feed(filled);
         Ok(buffer)

@@ -88,6 +88,7 @@ impl Handles {
     ) -> Result<Resource<T>, ResourceTableError> {
         let handle = self.table.push(value)?;
         self.held += 1;
+        // Beyond the bound if need be: without its own sink and source no operation could end.
         self.budget.held.fetch_add(1, Ordering::Relaxed);
         Ok(handle)
     }

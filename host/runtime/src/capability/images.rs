@@ -25,11 +25,12 @@ use crate::{Code, Failure};
 use mica_erofs_check::{Facts, check};
 use mica_sys::mount::{self, Unmount};
 use mica_sys::{Name, content, errno, filesystem, has_writers, node, xattr};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use wasmtime::component::Resource;
 
 /// The names in a room.
@@ -105,7 +106,7 @@ fn read_and_check(file: BorrowedFd<'_>, most_bytes: usize) -> Result<(Facts, [u8
         let text = format!("an index of {size} bytes is longer than {most_bytes}: `index_bytes`");
         return Err(Failure::new(Code::Limit, text));
     }
-    let _one = (size > LARGE_BYTES).then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner));
+    let _one = (size > LARGE_BYTES).then(|| LARGE.lock());
     let bytes = read(file, size)?;
     let facts = check(&bytes).map_err(|refusal| invalid(refusal.to_string()))?;
     let digest: [u8; 32] = Sha256::digest(&bytes).into();
@@ -122,13 +123,9 @@ fn read_and_check(file: BorrowedFd<'_>, most_bytes: usize) -> Result<(Facts, [u8
 /// Reads a file of this size.
 fn read(file: BorrowedFd<'_>, size: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = vec![0; size];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let read = content::read_at(file, rest, filled as u64).map_err(failed("read the index"))?;
-        if read == 0 {
-            return Err(invalid("the index became shorter while it was read"));
-        }
-        filled += read;
+    let read = content::read_full_at(file, &mut bytes, 0).map_err(failed("read the index"))?;
+    if read < size {
+        return Err(invalid("the index became shorter while it was read"));
     }
     Ok(bytes)
 }

@@ -109,6 +109,7 @@ impl Meter {
         if self.calls != self.seen_calls {
             self.seen_calls = self.calls;
             self.seen_own = own;
+        // Calls are progress, whatever they take: only a guest that makes none can be stuck in itself.
         } else if own.saturating_sub(self.seen_own) > self.stall {
             return Err(Stop::Stalled(self.stall));
         }
@@ -151,6 +152,7 @@ impl Meter {
             Some(left) => self.log_left = left,
             None => self.log_dropped += 1,
         }
+        // Once a line was dropped all are, so that what is in the log has no holes.
         self.log_dropped == 0
     }
 
@@ -161,6 +163,7 @@ impl Meter {
 
     /// How many bytes of names a listing may read at once: what is left is for listings within it.
     pub(crate) fn listing_run(&self) -> usize {
+        // Half, because a walk that compares two trees lists a directory within each directory that it is in.
         self.listing_left / 2
     }
 

@@ -159,6 +159,7 @@ impl wit::Host for State {
         let lowers = self.directories(&lowers)?;
         let upper = self.shown(&upper)?.writable()?.clone();
         let work = self.shown(&work)?.writable()?.clone();
+        // Two overlays on one upper are undefined behaviour of the kernel, and it only warns of some of them.
         self.claim_upper(&upper)?;
         if self.outcome == Outcome::Plan {
             check_unlabelled(label.as_deref())?;
@@ -177,6 +178,7 @@ impl wit::Host for State {
         };
         let detached =
             mount::overlay(&plan).map_err(|error| Failure::from_io("mount overlay", &error))?;
+        // Writing through the view changes the upper, whose files may still be the parent layer's.
         let sharing = upper.what_is_shared().map(Sharing::through_overlay);
         let mount = Mount::detached(detached, Access::ReadWrite).sharing(sharing);
         self.handles.push(mount)

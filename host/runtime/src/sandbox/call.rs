@@ -37,6 +37,7 @@ impl Generation {
             Ok(instance) => body(&mut store, &instance).map_err(End::Call),
             Err(error) => Err(End::Begin(error)),
         };
+        // The instance is gone now, with all that the guest can still do; its handles live on in the state.
         let state = store.into_data();
         if state.meter.log_dropped() > 0 {
             let (driver, dropped) = (&*self.label, state.meter.log_dropped());
@@ -70,6 +71,7 @@ impl Generation {
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.call_bytes);
         store.set_max_component_handles(self.limits.component_handles as usize);
+        // One tick ahead, again and again: cancellation and deadline are looked at with every tick.
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let state = context.data_mut();
@@ -108,6 +110,7 @@ fn reason(end: &End, state: &State) -> Error {
     if let Some(stop) = error.downcast_ref::<Stop>() {
         return stopped(stop, state);
     }
+    // A guest that is refused memory traps in its allocator, with a trap that says nothing of memory.
     if let Some(stop) = state.memory.exceeded() {
         return stopped(&stop, state);
     }
@@ -117,6 +120,7 @@ fn reason(end: &End, state: &State) -> Error {
     }
     let cause = error
         .downcast_ref::<Trap>()
+        // The root alone: what stands above it are names of functions, which the component's author chose.
         .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
     let said = state.stderr();
     let name = state.operation.name;

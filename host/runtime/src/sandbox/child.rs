@@ -18,12 +18,12 @@ use super::engine::Allocation;
 use super::prepare::Prepared;
 use crate::{CancelToken, Error, Grants, Limits};
 use mica_sys::Ending;
+use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often a wait looks whether its operation was cancelled.
@@ -122,7 +122,7 @@ impl Compilers {
 
     /// Waits for its turn, as long as the operation does.
     fn enter(&self, cancel: &CancelToken) -> Result<Place<'_>, Error> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free.lock();
         loop {
             if cancel.is_cancelled() {
                 return Err(Error::Cancelled);
@@ -131,16 +131,14 @@ impl Compilers {
                 *free = left;
                 return Ok(Place(self));
             }
-            let waited = self.freed.wait_timeout(free, CANCEL_POLL_PERIOD);
-            (free, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            self.freed.wait_for(&mut free, CANCEL_POLL_PERIOD);
         }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let free = self.0.free.lock();
-        *free.unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.0.free.lock() += 1;
         self.0.freed.notify_one();
     }
 }

@@ -103,16 +103,20 @@ fn base(limits: &Limits, allocation: Allocation) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(limits.stack_bytes)
         .wasm_memory64(false)
+        // Its results differ between processors; a driver has to do the same everywhere.
         .wasm_relaxed_simd(false)
         .shared_memory(false)
         .wasm_component_model(true)
+        // Else each store would get the data for concurrent guests, of which no operation has any.
         .concurrency_support(false)
+        // A new instance maps the memory of the component instead of copying it.
         .memory_init_cow(true)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
     config
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    // A few more than may run: an instance gives its place back a moment after its permit.
     let operations = limits.instances().saturating_add(8);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(operations)

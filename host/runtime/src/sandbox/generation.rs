@@ -131,6 +131,7 @@ impl Generation {
         let allowed = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
         };
+        // The name becomes that of a file: `drivers/<name>.wasm`.
         let dots = name.starts_with('.') || name.ends_with('.');
         if name.is_empty() || name.len() > 64 || dots || !name.bytes().all(allowed) {
             let shown = SafeText::within(name, 64);
@@ -242,10 +243,13 @@ impl Generation {
                     driver.call_create_read_write(&mut *store, &id, parent, &options)
                 }
             }?;
+            // In the same instance: containerd asks for the view of each snapshot that it makes, and a second instance would
+            // cost as much as the first.
             let Some(access) = view.filter(|_| created.is_ok()) else {
                 return Ok((created, None));
             };
             store.data_mut().outcome = Outcome::Plan;
+            // From here on what the driver builds is described, not mounted: containerd mounts by itself.
             let viewed = driver.call_get(store, &id, access, None)?;
             Ok((created, Some(viewed)))
         })?;

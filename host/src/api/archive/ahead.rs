@@ -4,7 +4,7 @@
 //! Invariant: at most [`CHANNEL_PIECES`] pieces lie between two threads, so a slow driver holds the decompressor back
 //! (backpressure); the digest is of all bytes that were handed out, and is there only after the end was.
 
-use axum::body::Bytes;
+use bytes::{Buf as _, Bytes};
 use mica_text::hex;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read};
@@ -100,11 +100,7 @@ impl Read for Ahead {
                 to_digest.send(self.current.clone()).map_err(gone)?;
             }
         }
-        let part = self.current.split_to(self.current.len().min(buffer.len()));
-        for (to, from) in buffer.iter_mut().zip(&part) {
-            *to = *from;
-        }
-        Ok(part.len())
+        (&mut self.current).reader().read(buffer)
     }
 }
 

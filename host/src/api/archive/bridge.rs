@@ -1,12 +1,20 @@
 //! From a body to a reader that blocks.
 //!
-//! Invariant: a reader sees the end of an archive only if the body came to its proper end.
+//! tokio-util makes the reader of a stream, and tokio-stream the stream of a channel. The sending half is this program's own,
+//! because of what they do not offer: a limit that counts only the time in which the client is waited for (theirs goes on
+//! while a driver works), an end that is told apart from a sender that was dropped, and a body that is still there when
+//! the reader gives up, so that its rest can be drained.
+//!
+//! Invariant: a reader sees the end of an archive only if the body came to its proper end; after an error it sees errors.
 
 use axum::body::{Body, Bytes};
 use http_body_util::BodyExt as _;
 use std::io::{self, Read};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::io::{StreamReader, SyncIoBridge};
 
 /// Frames that may lie in the channel: enough that neither side waits for the other's turn.
 const CHANNEL_FRAMES: usize = 8;
@@ -14,11 +22,8 @@ const CHANNEL_FRAMES: usize = 8;
 const DRAIN_BYTES: usize = 16 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-enum Piece {
-    Bytes(Bytes),
-    End,
-    Fault(io::Error),
-}
+/// Bytes of a body, its end, or what broke it off.
+type Piece = io::Result<Option<Bytes>>;
 
 /// Puts a body into the channel.
 #[derive(Debug)]
@@ -27,22 +32,17 @@ pub(in crate::api) struct Feeder {
     idle: Duration,
 }
 
-/// Reads from the channel. Blocks; for a thread that may.
-#[derive(Debug)]
-pub(in crate::api) struct BodyReader {
-    receiver: mpsc::Receiver<Piece>,
-    current: Bytes,
-    is_over: bool,
-}
-
-/// The two ends. A body that stands still for `idle` is a fault.
-pub(in crate::api) fn bridge(idle: Duration) -> (Feeder, BodyReader) {
+/// The two ends. A body that stands still for `idle` is a fault. To be called on a runtime; the reader is for threads
+/// that may block.
+pub(in crate::api) fn bridge(idle: Duration) -> (Feeder, impl Read + Send + 'static) {
     let (sender, receiver) = mpsc::channel(CHANNEL_FRAMES);
-    let reader = BodyReader {
-        receiver,
-        current: Bytes::new(),
-        is_over: false,
-    };
+    let gone = || io::Error::new(io::ErrorKind::ConnectionAborted, "the client has gone");
+    // A channel that closes without an end was given up: it must never look like the end of the archive.
+    let cut_off = tokio_stream::iter(std::iter::repeat_with(move || Err(gone())));
+    let pieces = ReceiverStream::new(receiver).chain(cut_off);
+    // Fused, because readers ask again at the end.
+    let bytes = pieces.map_while(Piece::transpose).fuse();
+    let reader = SyncIoBridge::new(StreamReader::new(bytes));
     (Feeder { sender, idle }, reader)
 }
 
@@ -52,21 +52,21 @@ impl Feeder {
         loop {
             let piece = match tokio::time::timeout(self.idle, body.frame()).await {
                 Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => Piece::Bytes(bytes),
+                    Ok(bytes) => Ok(Some(bytes)),
                     // Trailers say nothing about an archive.
                     Err(_trailers) => continue,
                 },
-                Ok(Some(Err(error))) => Piece::Fault(io::Error::new(
+                Ok(Some(Err(error))) => Err(io::Error::new(
                     io::ErrorKind::ConnectionAborted,
                     format!("the body broke off: {error}"),
                 )),
-                Ok(None) => Piece::End,
-                Err(_elapsed) => Piece::Fault(io::Error::new(
+                Ok(None) => Ok(None),
+                Err(_elapsed) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("nothing of the body came for {} s", self.idle.as_secs()),
                 )),
             };
-            let is_last = !matches!(piece, Piece::Bytes(_));
+            let is_last = !matches!(piece, Ok(Some(_)));
             if self.sender.send(piece).await.is_err() || is_last {
                 return;
             }
@@ -89,41 +89,6 @@ pub(in crate::api) async fn drain(body: &mut Body) {
     let _in_time = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
 }
 
-impl BodyReader {
-    fn next(&mut self) -> io::Result<bool> {
-        match self.receiver.blocking_recv() {
-            Some(Piece::Bytes(bytes)) => {
-                self.current = bytes;
-                Ok(true)
-            }
-            Some(Piece::End) => {
-                self.is_over = true;
-                Ok(false)
-            }
-            Some(Piece::Fault(error)) => Err(error),
-            None => Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the client has gone",
-            )),
-        }
-    }
-}
-
-impl Read for BodyReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            if self.is_over || buffer.is_empty() || !self.next()? {
-                return Ok(0);
-            }
-        }
-        let part = self.current.split_to(self.current.len().min(buffer.len()));
-        for (to, from) in buffer.iter_mut().zip(&part) {
-            *to = *from;
-        }
-        Ok(part.len())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,14 +100,22 @@ mod tests {
             .unwrap()
     }
 
-    /// Feeds a body on this thread and reads it on another.
+    /// Feeds a body on this thread and reads it on another, which asks again after the end.
     fn carry(mut body: Body, idle: Duration) -> io::Result<Vec<u8>> {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let (feeder, mut reader) = bridge(idle);
         let read = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes)
+            let read = reader.read_to_end(&mut bytes);
+            let again = reader.read(&mut [0; 8]);
+            match (read, again) {
+                (Ok(_), Ok(0)) => Ok(bytes),
+                (Err(error), Err(_)) => Err(error),
+                other => panic!("an end is not the last word: {other:?}"),
+            }
         });
-        runtime().block_on(feeder.feed(&mut body));
+        runtime.block_on(feeder.feed(&mut body));
         read.join().unwrap()
     }
 
@@ -173,10 +146,15 @@ mod tests {
 
     #[test]
     fn a_client_that_has_gone_is_no_end() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let (feeder, mut reader) = bridge(Duration::from_secs(5));
         drop(feeder);
-        let error = reader.read(&mut [0; 8]).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        let read = std::thread::spawn(move || {
+            let read = |_| reader.read(&mut [0; 8]).unwrap_err().kind();
+            [(), ()].map(read)
+        });
+        assert_eq!(read.join().unwrap(), [io::ErrorKind::ConnectionAborted; 2]);
     }
 
     #[test]
@@ -190,11 +168,13 @@ mod tests {
 
     #[test]
     fn feeding_ends_when_no_one_reads() {
+        let runtime = runtime();
+        let _entered = runtime.enter();
         let (feeder, reader) = bridge(Duration::from_secs(5));
         drop(reader);
         let (sender, receiver) = mpsc::channel(4);
         sender.try_send(Ok(Bytes::from_static(b"more"))).unwrap();
-        runtime().block_on(feeder.feed(&mut streamed(receiver)));
+        runtime.block_on(feeder.feed(&mut streamed(receiver)));
         drop(sender);
     }
 }

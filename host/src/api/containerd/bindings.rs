@@ -1,6 +1,8 @@
-//! What the build script makes of `proto/`.
+//! What tonic makes of `proto/`. It is kept in the repository, because a compiler of protocols and all that it needs would
+//! take longer to build than this crate.
 //!
-//! Invariant: generated; the modules lie as the packages do, for that is how they name each other.
+//! Invariant: generated; a test compares it (`tests/tests/protocols.rs`) and writes it anew. The modules lie as the packages
+//! do, for that is how they name each other.
 
 #![expect(
     unreachable_pub,
@@ -13,37 +15,37 @@
 pub(super) mod containerd {
     pub(in super::super) mod types {
         //! Types that containerd's services share.
-        tonic::include_proto!("containerd.types");
+        include!("../../../proto/generated/containerd.types.rs");
     }
     pub(in super::super) mod services {
         pub(in super::super::super) mod content {
             pub(in super::super::super::super) mod v1 {
                 //! The content service, as it is asked.
-                tonic::include_proto!("containerd.services.content.v1");
+                include!("../../../proto/generated/containerd.services.content.v1.rs");
             }
         }
         pub(in super::super::super) mod diff {
             pub(in super::super::super::super) mod v1 {
                 //! The diff service.
-                tonic::include_proto!("containerd.services.diff.v1");
+                include!("../../../proto/generated/containerd.services.diff.v1.rs");
             }
         }
         pub(in super::super::super) mod introspection {
             pub(in super::super::super::super) mod v1 {
                 //! The introspection service, as it is asked.
-                tonic::include_proto!("containerd.services.introspection.v1");
+                include!("../../../proto/generated/containerd.services.introspection.v1.rs");
             }
         }
         pub(in super::super::super) mod leases {
             pub(in super::super::super::super) mod v1 {
                 //! The lease service, as it is asked.
-                tonic::include_proto!("containerd.services.leases.v1");
+                include!("../../../proto/generated/containerd.services.leases.v1.rs");
             }
         }
         pub(in super::super::super) mod snapshots {
             pub(in super::super::super::super) mod v1 {
                 //! The snapshot service.
-                tonic::include_proto!("containerd.services.snapshots.v1");
+                include!("../../../proto/generated/containerd.services.snapshots.v1.rs");
             }
         }
     }

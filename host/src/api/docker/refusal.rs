@@ -107,7 +107,7 @@ impl IntoResponse for Refused {
             err: Some(text),
             ..Reply::default()
         };
-        let body = serde_json::to_vec(&reply).unwrap_or_default();
+        let body = serde_json::to_vec(&reply).expect("texts and numbers are JSON");
         (self.status(), [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response()
     }
 }

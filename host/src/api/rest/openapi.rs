@@ -43,8 +43,8 @@ struct Document;
 
 /// The document as data.
 pub(super) fn value() -> serde_json::Value {
-    // Data of this program's own that always has the form of JSON; without it no query would have a known key.
-    serde_json::to_value(Document::openapi()).unwrap_or_default()
+    // Without it no query would have a known key.
+    serde_json::to_value(Document::openapi()).expect("the document is JSON")
 }
 
 /// Describes this interface.

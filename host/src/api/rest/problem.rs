@@ -175,7 +175,7 @@ impl IntoResponse for Refusal {
         }
         let status =
             StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let body = serde_json::to_vec(&problem).expect("texts and numbers are JSON");
         let kind = HeaderValue::from_static("application/problem+json");
         let mut answer = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
         if status == StatusCode::UNAUTHORIZED {

@@ -137,7 +137,10 @@ impl Count<'_> {
             }
             self.measured.inodes += 1;
             let bytes = inode.bytes.checked_next_multiple_of(self.block_bytes);
-            self.measured.bytes = self.measured.bytes.saturating_add(bytes.unwrap_or(0));
+            self.measured.bytes = self
+                .measured
+                .bytes
+                .saturating_add(bytes.unwrap_or(u64::MAX));
             Ok(())
         })
     }

@@ -15,7 +15,7 @@ use super::nested::open_all;
 use super::root::is_there;
 use super::search::{Found, Item, Wanted};
 use super::subvolume::{check_subvolume, id};
-use crate::raw::is;
+use crate::raw::{is, os_error};
 
 /// `BTRFS_QUOTA_TREE_OBJECTID`.
 const QUOTA_TREE: u64 = 8;
@@ -59,13 +59,14 @@ pub struct Usage {
 /// Whether the file system of an open node counts, for this process.
 ///
 /// # Errors
-/// ENOTTY when it is no btrfs.
+/// ENOTTY when it is no btrfs; EIO when its row of quotas is too short to have a state.
 pub fn quota(node: BorrowedFd<'_>) -> io::Result<Quota> {
     let Some(status) = search(node, STATUS, 0)? else {
         return Ok(Quota::Off);
     };
     // Version and generation come first.
-    let flags = status.item().and_then(|item| item.u64_at(16)).unwrap_or(0);
+    let flags = status.item().and_then(|item| item.u64_at(16));
+    let flags = flags.ok_or_else(|| os_error(libc::EIO))?;
     Ok(match flags {
         off if off & FLAG_ON == 0 => Quota::Off,
         simple if simple & FLAG_SIMPLE != 0 => Quota::Simple,

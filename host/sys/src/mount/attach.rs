@@ -7,11 +7,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
-use rustix::mount::{
-    MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount as unmount_path,
-};
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount as unmount_path};
 
-use super::raw::set_private_with;
 use super::statmount::has_statmount;
 use crate::Name;
 use crate::raw::entry_path;
@@ -55,23 +52,12 @@ impl DetachedMount {
     /// # Errors
     /// EINVAL when the target is no directory, or not in this process's mount table.
     pub fn attach(self, target: BorrowedFd<'_>) -> io::Result<Attached> {
+        // Before it is attached: afterwards an error would leave a mount that nobody knows.
         let mount_id = mount_id(self.top.as_fd())?;
         let flags =
             MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(&self.top, c"", target, c"", flags)?;
         Ok(Attached { mount_id })
-    }
-
-    /// Switches set-user-id bits, devices and programs off in this mount. Meant for views that the
-    /// host only reads and writes through.
-    ///
-    /// # Errors
-    /// ENOSYS before Linux 5.12.
-    pub fn set_scratch_flags(&self) -> io::Result<()> {
-        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        set_private_with(self.top.as_fd(), u64::from(flags.bits()))
     }
 }
 
@@ -102,6 +88,7 @@ pub fn mount_id(fd: BorrowedFd<'_>) -> io::Result<u64> {
         StatxFlags::MNT_ID
     };
     let found = statx(fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
+    // A kernel that does not know the field leaves it zero, which is the number of no mount.
     if found.stx_mask & wanted.bits() == 0 {
         return Err(crate::raw::os_error(libc::ENOSYS));
     }

@@ -38,6 +38,7 @@ pub fn bind(dir: BorrowedFd<'_>, access: Access) -> io::Result<DetachedMount> {
         Access::ReadOnly => MountAttrFlags::MOUNT_ATTR_RDONLY,
         Access::ReadWrite => MountAttrFlags::empty(),
     };
+    // Private, or a mount that is made later in the original would be propagated into this one.
     match set_private_with(top.as_fd(), u64::from(attributes.bits())) {
         Ok(()) => Ok(DetachedMount::new(top)),
         Err(error) if is(&error, libc::ENOSYS) => remounted(&DetachedMount::new(top), access),

@@ -70,6 +70,7 @@ impl Layer {
     /// Opens the directory by the path that the kernel told, and makes sure that it is the same one.
     fn open(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // The path was told by the kernel without links; one that is there now was put there by someone.
         let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
         let opened = openat2(CWD, &self.path, flags, Mode::empty(), resolve)?;
         let found = stat_fd(opened.as_fd())?;
@@ -107,6 +108,7 @@ pub(super) fn options(plan: &Overlay<'_>, page_bytes: usize) -> io::Result<Strin
         parts.push(format!("context=\"{label}\""));
     }
     let text = parts.join(",");
+    // With the NUL at its end.
     if text.len() + 1 >= page_bytes {
         let message = format!(
             "the mount options for {} lower directories take {} bytes, this kernel reads {}; Linux 6.7 or later takes {}",

@@ -54,6 +54,7 @@ pub(super) fn in_private_namespace<T: Send>(
             unshare(CloneFlags::CLONE_NEWNS)?;
             mount_change(
                 "/",
+                // A copied mount still propagates to its peers, so without this the mounts made here would appear outside.
                 MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
             )?;
             work()

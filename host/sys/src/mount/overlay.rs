@@ -150,6 +150,7 @@ type SetLayer<'a> = &'a dyn Fn(&OwnedFd, &str, BorrowedFd<'_>) -> io::Result<()>
 fn modern(plan: &Overlay<'_>, set_layer: SetLayer<'_>) -> io::Result<DetachedMount> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     configure(&context, plan, set_layer).map_err(|error| with_words(&context, error))?;
+    // On the mount as well as on the file system: a remount of either alone would not make it writable.
     let attributes = if plan.read_only || plan.upper_and_work.is_none() {
         MountAttrFlags::MOUNT_ATTR_RDONLY
     } else {
@@ -166,6 +167,7 @@ fn configure(context: &OwnedFd, plan: &Overlay<'_>, set_layer: SetLayer<'_>) -> 
     for (key, value) in OPTIONS {
         set_if_known(context, key, value)?;
     }
+    // Marks in `trusted.*` need CAP_SYS_ADMIN in the first user name space.
     if in_user_namespace() {
         fsconfig_set_flag(context, "userxattr")?;
     }
@@ -175,6 +177,7 @@ fn configure(context: &OwnedFd, plan: &Overlay<'_>, set_layer: SetLayer<'_>) -> 
     if plan.read_only {
         fsconfig_set_flag(context, "ro")?;
     }
+    // The first is the nearest; each further one goes below the last.
     for lower in plan.lowers {
         set_layer(context, "lowerdir+", *lower)?;
     }
@@ -190,6 +193,7 @@ fn set_if_known(context: &OwnedFd, key: &str, value: &str) -> io::Result<()> {
     match fsconfig_set_string(context, key, value) {
         Err(Errno::INVAL) => {
             let words = words(context);
+            // EINVAL also means a value that is refused. Capital or not differs between kernels.
             if words.contains("nknown parameter") {
                 return Ok(());
             }

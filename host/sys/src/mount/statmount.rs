@@ -110,6 +110,7 @@ fn describe(mount_id: u64) -> io::Result<Option<MountEntry>> {
     loop {
         match fill(mount_id, &mut buffer) {
             Ok(()) => return Ok(read_entry(&buffer)),
+            // Others unmount while the list is read, and EPERM is what lies outside of a chroot.
             Err(error) if is(&error, libc::ENOENT) || is(&error, libc::EPERM) => return Ok(None),
             Err(error) if is(&error, libc::EOVERFLOW) && buffer.len() < MAX_BYTES => {
                 buffer = vec![0; buffer.len() * 2];
@@ -140,6 +141,7 @@ fn fill(mount_id: u64, buffer: &mut [u8]) -> io::Result<()> {
 pub(super) fn read_entry(buffer: &[u8]) -> Option<MountEntry> {
     let mask = u64_at(buffer, MASK)?;
     let string = |bit: u64, offset: usize| {
+        // Earlier kernels leave out what they do not know, and say so in the mask.
         if mask & bit == 0 {
             Some(Vec::new())
         } else {

@@ -217,27 +217,6 @@ fn an_unmount_follows_no_link_and_an_attachment_needs_a_directory() {
 }
 
 #[test]
-fn scratch_flags_keep_devices_closed() {
-    in_namespace(|| {
-        let place = Place::new();
-        let dir = place.make("dir");
-        let null = name("null");
-        node::create_device(dir.as_fd(), &null, Kind::CharacterDevice, 1, 3, 0o666).unwrap();
-        let open = |root: &OwnedFd| {
-            let flags = rustix::fs::OFlags::RDONLY;
-            let opened = rustix::fs::openat(root, c"null", flags, rustix::fs::Mode::empty());
-            opened.map_err(std::io::Error::from)
-        };
-        let bound = bind(dir.as_fd(), Access::ReadWrite).unwrap();
-        open(&bound.root().unwrap()).unwrap();
-        bound.set_scratch_flags().unwrap();
-        assert_eq!(refused(open(&bound.root().unwrap())), libc::EACCES);
-        let root = bound.root().unwrap();
-        node::create_regular(root.as_fd(), &name("made"), 0o600).unwrap();
-    });
-}
-
-#[test]
 fn parents_are_listed_before_children_also_when_a_child_was_made_first() {
     in_namespace(|| {
         let place = Place::new();

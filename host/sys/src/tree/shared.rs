@@ -9,8 +9,8 @@
 use std::collections::HashSet;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rustix::fs::renameat;
 
 use super::clone::copy_node;
@@ -67,10 +67,7 @@ impl SharedFiles {
         self.own(dir, name, seen)?;
         let found = node::stat(dir, name)?;
         if found.kind != Kind::Directory && self.lies_here(&found, seen) {
-            self.own
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(found.inode);
+            self.own.lock().insert(found.inode);
         }
         Ok(())
     }
@@ -79,11 +76,7 @@ impl SharedFiles {
         found.kind == Kind::Directory
             || found.links == 1
             || !self.lies_here(found, seen)
-            || self
-                .own
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .contains(&found.inode)
+            || self.own.lock().contains(&found.inode)
     }
 
     /// A hard link never leads to another file system, so nothing of another one is shared.

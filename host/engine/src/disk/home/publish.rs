@@ -35,6 +35,7 @@ impl Home {
         let number = self.numbers.next()?;
         let name = Name::from_number(number);
         let layers = self.layout.area(Area::Layers);
+        // The moment at which the layer appears. Until then its handle deletes it, from then on only a discard does.
         node::rename(self.layout.area(Area::Staging), &staged.name, layers, &name)?;
         staged.is_published = true;
         if let Err(error) = self.sync_layers(syncing) {
@@ -42,6 +43,7 @@ impl Home {
             let _gone = self.discard(number, Syncing::Later);
             return Err(error);
         }
+        // Only a cache of the record, so nobody waits for it; a snapshot has a row of its own.
         if syncing == Syncing::Now {
             self.rows.note(RowChange::PutLayer(number, row));
         }
@@ -100,6 +102,7 @@ impl Home {
             filesystem::sync(self.layout.top())?;
         }
         let (staging, room) = (staged.directory.as_fd(), &self.layout.room);
+        // RENAME_EXCHANGE: there is never a moment without a room, as there would be between two renames.
         let exchange = || node::exchange(staging, room, layer.as_fd(), room);
         exchange()?;
         if self.durability == Durability::Commit

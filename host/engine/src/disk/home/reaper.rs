@@ -93,6 +93,7 @@ impl Reaper {
 
 /// Deletes a tree, and notes it if it cannot be deleted.
 fn reap(doomed: Doomed, undeletable: &Undeletable) -> Outcome<Doomed> {
+    // Deleted before the lock is taken: a large tree takes minutes, and the status reads the list meanwhile.
     let (path, left) = (doomed.path(), doomed.delete());
     let mut undeletable = undeletable.lock();
     let Some((left, reason)) = left else {

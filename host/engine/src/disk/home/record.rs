@@ -179,10 +179,12 @@ impl Record {
     /// Reads the record of a layer's open directory: of a snapshot's layer the later one, if it can be read.
     pub(super) fn read(layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<Row> {
         let first = Self::read_named(&layout.record, layer)?;
+        // Only snapshots are written twice; for all others one file less is opened.
         if first.record.purpose.is_none() {
             return Ok(first);
         }
         let later = Self::read_named(&layout.later_record, layer).ok();
+        // A later record that a kill cut off, or one of another layer, leaves the first, which is whole.
         let later = later.filter(|later| later.record.id == first.record.id);
         Ok(later.unwrap_or(first))
     }

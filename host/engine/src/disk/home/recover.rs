@@ -91,6 +91,8 @@ fn older(newest: &mut HashMap<LayerId, (u64, Record)>, number: u64, record: Reco
         Entry::Occupied(mut taken) => {
             let (held, known) = taken.get();
             let held = *held;
+            // Of two equal revisions, which only a copy by hand can make, the later number counts, so that every start
+            // decides alike.
             if (record.revision, number) < (known.revision, held) {
                 return Some(number);
             }
@@ -104,6 +106,7 @@ fn older(newest: &mut HashMap<LayerId, (u64, Record)>, number: u64, record: Reco
 fn parse_number(name: &[u8]) -> Option<u64> {
     let number: i64 = std::str::from_utf8(name).ok()?.parse().ok()?;
     let number = u64::try_from(number).ok()?;
+    // `007` and `+7` parse as well, and would be two names of one layer.
     (Name::from_number(number).as_bytes() == name).then_some(number)
 }
 
@@ -127,6 +130,7 @@ fn inspect(layout: &Layout, number: u64, described: &Described) -> io::Result<Fo
         ));
     }
     if let Some((record, written)) = described.snapshots.get(&number) {
+        // Rows that are whole are newer than any record, which is then not read: that would be a file for each layer.
         let newer = match described.is_behind {
             true => Record::read(layout, layer.as_fd()).ok(),
             false => None,
@@ -148,6 +152,7 @@ fn inspect(layout: &Layout, number: u64, described: &Described) -> io::Result<Fo
 fn read(layout: &Layout, layer: BorrowedFd<'_>, known: Option<&Row>) -> io::Result<Row> {
     let file = node::stat(layer, &layout.record)?;
     match known {
+        // The kernel changes the stamp with each change of the file, so an equal one spares opening and parsing it.
         Some(row) if row.is_of(&Stamp::new(&file)) => Ok(row.clone()),
         _ => Record::read(layout, layer),
     }
@@ -197,6 +202,7 @@ impl Home {
                 tracing::warn!(path = %path.display(), %error, "an old revision stays until the next start");
             }
         }
+        // Whatever lies there was told to no one, or its removal was.
         for area in [Area::Staging, Area::Trash] {
             for name in node::names(self.layout.area(area))? {
                 self.reaper

@@ -27,6 +27,7 @@ pub(crate) struct StagedLayer {
 impl Home {
     /// Begins a layer with an empty room.
     pub(crate) fn stage(&self) -> io::Result<StagedLayer> {
+        // Random, because a name that was used before may still lie in staging, waiting for the reaper.
         let name = random_name()?;
         let directory = node::create_directory(self.layout.area(Area::Staging), &name, 0o700)?;
         let staged = StagedLayer {

@@ -87,6 +87,7 @@ impl RowFile {
         };
         let fact = |name| connection.pragma_query_value(None, name, |value| value.get::<_, i64>(0));
         let (application, version) = (fact("application_id")?, fact("user_version")?);
+        // 0 is a file that was just made, or one whose first transaction a kill cut off.
         if ![0, APPLICATION].contains(&application) {
             return Err(Unusable::Strange("it is of another program".into()));
         }
@@ -152,6 +153,7 @@ impl RowFile {
                 break;
             }
         }
+        // The fact may be what could not be read. With a lower number, rows from now on would look older than records are.
         let newest = found.snapshots.values().map(|row| row.written).max();
         self.written = self.written.max(newest.unwrap_or(0));
         found.written = self.written;
@@ -200,6 +202,7 @@ impl RowFile {
             let mut statement = self.connection.prepare(text)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
+                // A row of wrong types is damaged, and those behind it are still read.
                 if !take(row).unwrap_or(false) {
                     damaged += 1;
                 }
@@ -240,6 +243,7 @@ impl RowFile {
         written: u64,
     ) -> rusqlite::Result<()> {
         let connection = &self.connection;
+        // Takes the write lock at once, so that a failure to get it is one of `begin` and nothing is to be undone.
         connection.execute_batch("BEGIN IMMEDIATE")?;
         for change in changes {
             change.write(connection, written)?;
@@ -250,6 +254,7 @@ impl RowFile {
     }
 
     fn roll_back(&self) {
+        // SQLite rolls back by itself after some errors, and a second ROLLBACK would be an error.
         if !self.connection.is_autocommit() {
             // An error means that there is nothing to roll back any more.
             let _rolled_back = self.connection.execute_batch("ROLLBACK");
@@ -315,6 +320,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     set("locking_mode", "EXCLUSIVE")?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    // An error of the disk under a mapping is SIGBUS, which would end the daemon; read(2) answers EIO.
     connection.pragma_update(None, "mmap_size", 0)?;
     connection.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
     set("temp_store", "MEMORY")?;
@@ -328,6 +334,7 @@ fn connect_read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
+    // Every byte is escaped, because `?` and `#` of a path would be read as parts of the URI.
     let bytes = path.as_os_str().as_bytes().iter();
     let escaped: String = bytes.map(|byte| format!("%{byte:02x}")).collect();
     Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)

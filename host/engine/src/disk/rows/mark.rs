@@ -37,6 +37,7 @@ impl Mark {
 
     /// Writes the number down.
     pub(super) fn set(&self, number: u64) {
+        // Always as long as before, so that one write replaces all of it and nothing has to be cut.
         let text = format!("{number:020}\n");
         if let Some(file) = &self.0
             && let Err(error) = file.write_all_at(text.as_bytes(), 0)

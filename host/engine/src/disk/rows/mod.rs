@@ -178,6 +178,7 @@ impl Rows {
     /// Makes all changes that nobody waits for.
     pub(crate) fn flush(&self) {
         let flush = || {
+            // Two commits: the first brings the names of layers to the device, and only then may the second forget layers.
             if !self.later().fresh.is_empty() {
                 self.commit(Vec::new(), After::Layers)?;
             }
@@ -222,6 +223,7 @@ impl Rows {
         let mut facts = self.facts.lock();
         let before = facts.insert(name.to_owned(), value);
         drop(facts);
+        // A fact that is noted with each operation would be a row in each transaction.
         if before != Some(value) {
             self.note(RowChange::PutFact(name.to_owned(), value));
         }

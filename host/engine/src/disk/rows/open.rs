@@ -87,6 +87,7 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
         .mode(0o600)
         .open(path);
     let use_as = match made {
+        // Whoever only looks at a store on a read-only file system gets its rows all the same.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Use::ReadOnly,
         made => made
             .map(|_| use_as)
@@ -103,6 +104,7 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
             return Ok((file, loaded));
         }
         Ok((file, found)) => {
+            // SQLite must have closed the file before it is renamed.
             drop(file);
             let text = format!(
                 "{} rows and {} tables of it are not what was written",
@@ -112,6 +114,7 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
             text
         }
         Err(Unusable::Damaged(reason)) => reason,
+        // Of a later program, or an error of the disk that may pass: nothing is set aside for that.
         Err(other) => return Err(explained(path, other)),
     };
     loaded.is_behind = true;
@@ -139,6 +142,7 @@ fn try_open(path: &Path, use_as: Use) -> std::result::Result<(RowFile, Found), U
     if use_as != Use::ReadOnly && !file.is_made()? {
         file.prepare()?;
     }
+    // Read whatever the check says: what can be read of a damaged file goes into the new one.
     let checked = file.check();
     let mut found = file.read();
     match checked {
@@ -196,8 +200,10 @@ fn set_aside(path: &Path) -> io::Result<PathBuf> {
         PathBuf::from(name)
     };
     let free = (1..KEPT_COUNT).find(|number| !named(*number, "").exists());
+    // With that many, the last one is replaced: a disk that damages each file must not be filled with them.
     let number = free.unwrap_or(KEPT_COUNT);
     fs::rename(path, named(number, ""))?;
+    // The log goes with its file. Left here, it would be replayed into the new one.
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     match fs::rename(PathBuf::from(log), named(number, "-wal")) {

@@ -28,7 +28,9 @@ impl Rows {
     pub(super) fn write_all(&self, all: Vec<Batch>) -> Vec<std::result::Result<(), Failure>> {
         let mut file = self.file();
         let waits = all.iter().any(|batch| batch.after == After::Layers);
+        // Taken, not locked: changes may be noted while the transaction runs.
         let mut later = std::mem::take(&mut *self.later());
+        // Names first: after a power cut a row must not speak of a layer whose name is lost.
         let synced = if waits { self.sync_layers() } else { Ok(()) };
         let outcomes = match synced {
             Err(error) => vec![Err(Failure::of(&error)); all.len()],
@@ -38,6 +40,8 @@ impl Rows {
                     Ok(()) => {
                         later.settled.clear();
                         if waits {
+                            // Their layers are gone on the device only since this sync, so the next transaction may forget
+                            // them.
                             later.settled = std::mem::take(&mut later.fresh);
                         }
                         vec![Ok(()); all.len()]
@@ -60,6 +64,7 @@ impl Rows {
         let mut later = self.later();
         let came = std::mem::replace(&mut *later, kept);
         later.fresh.extend(came.fresh);
+        // While nothing can be written they only grow; the next start finds out what is lost here.
         later.fresh.truncate(2 * LATER_COUNT);
     }
 
@@ -112,6 +117,7 @@ impl Rows {
                      Mica, which finds out; until then nothing of the store is changed"
                 );
                 tracing::error!(path = %self.path.display(), text, "the rows change no more");
+                // The first failure is the cause; later ones only follow from it.
                 let text = self.refusal.get_or_init(|| text).clone();
                 Err(Failure {
                     kind: io::ErrorKind::Other,

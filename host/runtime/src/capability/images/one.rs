@@ -2,8 +2,9 @@
 //!
 //! Invariant: a room whose disk stands still keeps nobody from another.
 
+use parking_lot::{Condvar, Mutex};
 use std::collections::HashSet;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 
 /// Device and inode of a room.
 type Room = (u64, u64);
@@ -14,22 +15,19 @@ static FREED: Condvar = Condvar::new();
 /// The turn of one operation. It ends on drop.
 pub(super) struct Turn(Room);
 
-fn taken() -> MutexGuard<'static, HashSet<Room>> {
-    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Waits until no other operation has the room.
 pub(super) fn at_a_time(room: Room) -> Turn {
-    let mut rooms = taken();
+    let mut rooms = TAKEN.lock();
     while !rooms.insert(room) {
-        rooms = FREED.wait(rooms).unwrap_or_else(PoisonError::into_inner);
+        FREED.wait(&mut rooms);
     }
     Turn(room)
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        taken().remove(&self.0);
+        TAKEN.lock().remove(&self.0);
+        // All, because each waits for a room of its own.
         FREED.notify_all();
     }
 }

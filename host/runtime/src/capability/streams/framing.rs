@@ -113,14 +113,16 @@ impl Framing {
     }
 
     /// Takes some of the bytes and says how many.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`part` is no more than the bytes and the rest of the block: a header would be checked that is not sent"
+    )]
     fn step(&mut self, bytes: &[u8]) -> Framed<usize> {
         match &mut self.next {
             Next::Block => {
                 let part = bytes.len().min(BLOCK_BYTES - self.filled);
-                let room = self.block.get_mut(self.filled..self.filled + part);
-                if let (Some(room), Some(part)) = (room, bytes.get(..part)) {
-                    room.copy_from_slice(part);
-                }
+                let room = &mut self.block[self.filled..self.filled + part];
+                room.copy_from_slice(&bytes[..part]);
                 self.filled += part;
                 if self.filled == BLOCK_BYTES {
                     self.filled = 0;
@@ -167,7 +169,7 @@ impl Framing {
         }
         self.check_sum()?;
         let size = self.field_size()?;
-        match self.block.get(TYPE_OFFSET).copied().unwrap_or_default() {
+        match self.block[TYPE_OFFSET] {
             b'x' => records(size, Records::of_entry(size)),
             b'g' => records(size, Records::of_archive(size)),
             // Long names and link targets of the entry that follows.

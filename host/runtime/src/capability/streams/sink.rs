@@ -12,11 +12,12 @@ use super::wait::Wait;
 use crate::{Code, Failure};
 use bytes::Bytes;
 use mica_sys::content;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::Write;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Buffers that come back when their reader is done with them.
@@ -25,15 +26,12 @@ struct Pool(Mutex<Vec<Box<[u8]>>>);
 
 impl Pool {
     fn take(&self) -> Box<[u8]> {
-        let free = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let free = self.0.lock().pop();
         free.unwrap_or_else(|| vec![0; CHUNK_BYTES].into_boxed_slice())
     }
 
     fn give(&self, buffer: Box<[u8]>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(buffer);
+        self.0.lock().push(buffer);
     }
 }
 
@@ -216,22 +214,27 @@ impl Sink {
         Ok(&mut self.buffer[self.filled..])
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`now` is no more than the room: less would be a wrong archive"
+    )]
     pub(super) fn append(&mut self, mut bytes: &[u8]) -> Result<(), HostError> {
         self.check_open()?;
         self.framing.take(bytes)?;
         while !bytes.is_empty() {
             let room = self.room()?;
             let (now, later) = bytes.split_at(bytes.len().min(room.len()));
-            if let Some(place) = room.get_mut(..now.len()) {
-                place.copy_from_slice(now);
-            }
+            room[..now.len()].copy_from_slice(now);
             self.filled += now.len();
             bytes = later;
         }
         Ok(())
     }
 
-    #[expect(clippy::indexing_slicing, reason = "`most` is no more than the room")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`most` is no more than the room, and `read` no more than `most`: other bytes would be a wrong archive"
+    )]
     pub(super) fn append_file(
         &mut self,
         file: &File,
@@ -252,8 +255,8 @@ impl Sink {
                 let text = format!("the file ended {} bytes before its size", length - done);
                 return Err(Failure::new(Code::Truncated, text).into());
             }
-            let written = self.buffer.get(self.filled..self.filled + read);
-            self.framing.take(written.unwrap_or_default())?;
+            self.framing
+                .take(&self.buffer[self.filled..self.filled + read])?;
             self.filled += read;
             done += read as u64;
         }
@@ -261,16 +264,22 @@ impl Sink {
     }
 
     /// Appends all of a file, which must have this digest, as the whole archive.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`read` is no more than the room: the digest would be of less than what is sent"
+    )]
     pub(in crate::capability) fn append_whole(
         &mut self,
         file: BorrowedFd<'_>,
         sha256: [u8; 32],
     ) -> Result<(), HostError> {
         self.check_open()?;
+        // Its own entries before it, or the archive twice, would be an archive that nobody checked.
         if self.framing.bytes() > 0 {
             let text = "an archive can be sent only as the whole stream, and something was written already";
             return Err(Failure::new(Code::Invalid, text).into());
         }
+        // Until the digest is right: a driver that goes on after an error must not end in an archive that looks whole.
         self.whole = Whole::Part;
         let mut hash = Sha256::new();
         let mut done = 0;
@@ -281,8 +290,7 @@ impl Sink {
             if read == 0 {
                 break;
             }
-            let taken = self.buffer.get(self.filled..self.filled + read);
-            hash.update(taken.unwrap_or_default());
+            hash.update(&self.buffer[self.filled..self.filled + read]);
             self.filled += read;
             done += read as u64;
         }

@@ -85,6 +85,10 @@ impl Source {
     }
 
     /// Writes all that is given out from now on to an empty file as well.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "what is buffered lies within the buffer: less would be kept as a wrong archive"
+    )]
     pub(in crate::capability) fn keep(&mut self, file: OwnedFd) -> Result<(), Failure> {
         if self.given > 0 || self.keep.is_some() {
             let text = "something was taken from the archive already";
@@ -95,17 +99,21 @@ impl Source {
             hash: Sha256::new(),
             bytes: 0,
         };
-        keep.take(self.buffer.get(self.start..self.end).unwrap_or_default())?;
+        keep.take(&self.buffer[self.start..self.end])?;
         self.keep = Some(keep);
         Ok(())
     }
 
     /// Keeps what was just read. An archive of which a part could not be kept is not kept at all.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "what is buffered lies within the buffer: less would be kept as a wrong archive"
+    )]
     fn keep_buffer(&mut self) -> Result<(), Failure> {
         let Some(mut keep) = self.keep.take() else {
             return Ok(());
         };
-        keep.take(self.buffer.get(..self.end).unwrap_or_default())?;
+        keep.take(&self.buffer[..self.end])?;
         self.keep = Some(keep);
         Ok(())
     }
@@ -133,6 +141,10 @@ impl Source {
     }
 
     /// At most `most` bytes that are next; empty at the end of the stream.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "what is buffered lies within the buffer: nothing would be taken for the end of the stream"
+    )]
     fn peek(&mut self, most: u64) -> Result<&[u8], Failure> {
         while self.start == self.end && most > 0 {
             let (reader, buffer) = (&mut self.reader, &mut self.buffer);
@@ -150,10 +162,7 @@ impl Source {
         let length = usize::try_from(most)
             .unwrap_or(usize::MAX)
             .min(self.end - self.start);
-        Ok(self
-            .buffer
-            .get(self.start..self.start + length)
-            .unwrap_or_default())
+        Ok(&self.buffer[self.start..self.start + length])
     }
 
     pub(super) fn read(&mut self, length: usize) -> Result<Vec<u8>, Failure> {

@@ -151,7 +151,7 @@ impl Frames {
             return;
         }
         self.held.splice(place, literal);
-        let length = u32::try_from(payload).unwrap_or_default().to_be_bytes();
+        let length = u32::try_from(payload).expect("checked above").to_be_bytes();
         for (old, new) in self.held.iter_mut().zip(length.into_iter().skip(1)) {
             *old = new;
         }

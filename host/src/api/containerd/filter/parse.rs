@@ -172,9 +172,8 @@ impl Parser<'_> {
 
     /// The text within quotes; the scanner has checked the escapes.
     fn unquote(&self, at: usize, quoted: &str) -> Parsed<String> {
-        let inner = quoted
-            .get(1..quoted.len().saturating_sub(1))
-            .unwrap_or_default();
+        let inner = quoted.get(1..quoted.len().saturating_sub(1));
+        let inner = inner.ok_or_else(|| self.wrong(at, "a quote without its end"))?;
         let mut bytes = Vec::with_capacity(inner.len());
         let mut rest = inner;
         while let Some(escape) = rest.find('\\') {
