@@ -38,6 +38,7 @@ impl Generation {
             Err(error) => Err(End::Begin(error)),
         };
         let state = store.into_data();
+        state.operation.own_time.set(state.meter.own_time());
         if state.meter.log_dropped() > 0 {
             let (driver, dropped) = (&*self.label, state.meter.log_dropped());
             tracing::warn!(target: "mica::driver", driver, dropped, "log lines were dropped: `log_bytes`");
