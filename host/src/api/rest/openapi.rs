@@ -3,7 +3,9 @@
 //! Invariant: made once; a handler that is not listed here is not documented, so the tests compare the list with the
 //! routes.
 
-use super::{changes, differences, drivers, events, layers, operations, snapshots, status, stores};
+use super::{
+    changes, differences, drivers, events, layers, operations, snapshots, status, stores, swaps,
+};
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
 use axum::http::{HeaderValue, header};
@@ -19,7 +21,8 @@ use utoipa::OpenApi;
     ),
     paths(
         status::status, events::events, document,
-        drivers::list, drivers::load, drivers::inspect, drivers::swap, drivers::release,
+        drivers::list, drivers::load, drivers::inspect, drivers::release,
+        swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
         layers::metadata, layers::usage,
