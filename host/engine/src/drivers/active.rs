@@ -68,6 +68,11 @@ impl<G> Active<G> {
             layer: subject.layer.map(str::to_owned),
             began: Moment::now(),
         };
+        self.take(view)
+    }
+
+    /// Counts an operation that goes on here.
+    pub(super) fn take(&self, view: RunningView) -> u64 {
         let mut running = self.running();
         let key = running.next;
         running.next += 1;
@@ -75,8 +80,9 @@ impl<G> Active<G> {
         key
     }
 
-    pub(super) fn end(&self, key: u64) {
-        self.running().operations.remove(&key);
+    /// Counts an operation no more, and says which it was.
+    pub(super) fn end(&self, key: u64) -> Option<RunningView> {
+        self.running().operations.remove(&key)
     }
 
     /// Operations that were begun on it.

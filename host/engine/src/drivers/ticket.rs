@@ -28,8 +28,6 @@ pub(crate) struct Ticket<G = Generation> {
     active: Arc<Active<G>>,
     key: u64,
     name: &'static str,
-    store: String,
-    layer: Option<String>,
     role: Role<G>,
     permits: Arc<Lent>,
     _stream: Option<[Permit; 2]>,
@@ -46,8 +44,6 @@ impl<G> Ticket<G> {
             key: active.begin(name, subject),
             active,
             name,
-            store: subject.store.to_owned(),
-            layer: subject.layer.map(str::to_owned),
             role,
             permits,
             _stream: stream,
@@ -89,16 +85,14 @@ impl<G> Ticket<G> {
 
     /// Goes on with the build before the one that bakes.
     pub(crate) fn step_back(&mut self, risk: &Risk<G>) {
-        self.active.end(self.key);
+        let view = self.active.end(self.key);
         self.active = risk.old();
-        let layer = self.layer.as_deref();
-        let store = &self.store;
-        self.key = self.active.begin(self.name, Subject { store, layer });
+        self.key = view.map_or(self.key, |view| self.active.take(view));
     }
 }
 
 impl<G> Drop for Ticket<G> {
     fn drop(&mut self) {
-        self.active.end(self.key);
+        let _ended = self.active.end(self.key);
     }
 }
