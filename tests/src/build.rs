@@ -42,6 +42,19 @@ pub fn hello_driver() -> Vec<u8> {
     )
 }
 
+/// The same component with a note in it that nobody reads: another build that does the same.
+pub fn noted(mut component: Vec<u8>, note: &str) -> Vec<u8> {
+    let name = b"note";
+    let length = 1 + name.len() + note.len();
+    assert!(length < 128, "a short note");
+    // A custom section: its number, its length, the length of its name, its name, and what is in it.
+    let [length, name_length] = [length, name.len()].map(|length| length as u8);
+    component.extend([0, length, name_length]);
+    component.extend_from_slice(name);
+    component.extend_from_slice(note.as_bytes());
+    component
+}
+
 /// The guest that misbehaves as its layers' ids say, under the name `name`; see its source.
 pub fn hostile_driver(name: &str, fault: &str) -> Vec<u8> {
     let key = format!("hostile-{name}-{fault}");

@@ -141,9 +141,32 @@ impl Client {
 
     /// Swaps a driver for another build, or for the same one.
     pub fn swap_driver(&self, name: &str, component: Option<&[u8]>) -> Answer<Value> {
+        self.swap_driver_as(name, component, "")
+    }
+
+    /// Swaps a driver with a query.
+    pub fn swap_driver_as(
+        &self,
+        name: &str,
+        component: Option<&[u8]>,
+        query: &str,
+    ) -> Answer<Value> {
         let body = component.map_or(Body::Empty, Body::Bytes);
-        self.call("POST", &format!("/v1/drivers/{name}/swap"), body)
+        self.call("POST", &format!("/v1/drivers/{name}/swap{query}"), body)
             .map(|response| response.json())
+    }
+
+    /// Goes back to another build of a driver.
+    pub fn roll_back(&self, name: &str, query: &str) -> Answer<Value> {
+        let target = format!("/v1/drivers/{name}/rollback{query}");
+        self.json("POST", &target, &Value::Null)
+    }
+
+    /// The builds of a driver, the last first.
+    pub fn builds(&self, name: &str) -> Vec<Value> {
+        let history = self.get(&format!("/v1/drivers/{name}/history"));
+        let history = history.expect("a history");
+        history["builds"].as_array().expect("builds").clone()
     }
 }
 

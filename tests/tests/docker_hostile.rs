@@ -160,11 +160,15 @@ fn faults(bench: &Bench) -> u64 {
         .expect("a number")
 }
 
-/// A driver that broke three times is not called any more, until it is swapped.
+/// A driver that broke three times is not called any more, until it is released.
 fn forgive(bench: &Bench) {
-    let build = hostile_diff_driver();
-    let swapped = bench.daemon.client.swap_driver("hostile", Some(&build));
-    swapped.expect("swap");
+    let client = &bench.daemon.client;
+    let released = client.json(
+        "POST",
+        "/v1/drivers/hostile/release",
+        &serde_json::Value::Null,
+    );
+    released.expect("release");
 }
 
 /// Descriptors of the daemon, once they are as few as they get.

@@ -98,6 +98,7 @@ impl Engine {
             engine.report(News::new(EventKind::DriverFailed), None, detail);
         }
         engine.drivers().load_known()?;
+        engine.drivers().resume_bakes();
         let stores = engine.stores();
         stores.open_all()?;
         stores.clear_mounts_of_no_store();
@@ -156,11 +157,7 @@ impl Engine {
             stores: stores.len() as u64,
             layers: sum(|store| store.layers.table().len()),
             mounts: sum(|store| store.mounts.len()),
-            running: slots
-                .iter()
-                .filter_map(|slot| slot.loaded())
-                .map(|active| active.running_count())
-                .sum(),
+            running: slots.iter().map(|slot| slot.running()).sum(),
             operations,
             faults,
             problems: self.problems(&stores),
@@ -194,6 +191,10 @@ impl Engine {
             ),
         }));
         for slot in self.registry.all() {
+            problems.extend(slot.setback().map(|detail| Attention {
+                store: None,
+                detail,
+            }));
             let quarantines = slot.quarantine.all().into_iter();
             problems.extend(quarantines.map(|view| Attention {
                 detail: format!("driver `{}` is quarantined{view}", slot.name),

@@ -47,6 +47,12 @@ pub enum EventKind {
     /// A slot has another build now.
     #[serde(rename = "driver.swapped")]
     DriverSwapped,
+    /// The build that a swap put into a slot was worse than the one before, which is there again.
+    #[serde(rename = "driver.went-back")]
+    DriverWentBack,
+    /// The bake of a build is over, and nothing speaks against it.
+    #[serde(rename = "driver.baked")]
+    DriverBaked,
     /// A driver broke.
     #[serde(rename = "driver.failed")]
     DriverFailed,
@@ -75,6 +81,8 @@ impl EventKind {
             Self::StoreFailed => "store.failed",
             Self::DriverLoaded => "driver.loaded",
             Self::DriverSwapped => "driver.swapped",
+            Self::DriverWentBack => "driver.went-back",
+            Self::DriverBaked => "driver.baked",
             Self::DriverFailed => "driver.failed",
             Self::DriverQuarantined => "driver.quarantined",
             Self::DriverReleased => "driver.released",
@@ -99,7 +107,7 @@ pub struct Event {
     pub time: Moment,
     /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
     /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
-    /// `driver.failed`, `driver.quarantined` or `driver.released`.
+    /// `driver.went-back`, `driver.baked`, `driver.failed`, `driver.quarantined` or `driver.released`.
     #[schema(value_type = String)]
     pub kind: EventKind,
     /// The store it is about.

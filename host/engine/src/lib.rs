@@ -11,7 +11,7 @@
 //! <root>/stores/<name>/staging/ trash/  what is being made, what is being deleted
 //! <root>/stores/<name>/rows.sqlite      a cache of the records, and snapshots where a container runtime has its own store
 //! <root>/stores/<name>/numbers          below which number every one may be in use
-//! <root>/drivers/<name>.wasm            drivers that were loaded or swapped in
+//! <root>/drivers/<name>/                history.json and the last builds of a driver that was loaded or swapped
 //! <run>/m/<store>/<n>                   where layers are mounted
 //! <run>/state/<store>/<n>.json          who holds them
 //! ```
@@ -46,7 +46,7 @@ mod worker;
 pub use blob::Blob;
 pub use bus::{EventId, Hearing, Since};
 pub use disk::files::read_component;
-pub use drivers::Drivers;
+pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target};
 pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
@@ -65,8 +65,9 @@ pub use snapshots::{
 };
 pub use store::{OpenStore, Stores};
 pub use view::{
-    Access, Attention, BackingView, DiffParent, DiffRequest, DriverView, EngineStatus, FileKind,
-    FileView, FilesRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
-    MountView, Pairs, QuarantineView, Release, StoreRequest, StoreView, SwapReport, UnmountView,
-    UsageSource, UsageView, WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, DiffParent, DiffRequest, DriverHistory,
+    DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind, LayerRequest,
+    LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView,
+    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView,
+    WhenBusy,
 };

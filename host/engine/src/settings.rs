@@ -21,7 +21,8 @@ pub enum Durability {
 }
 
 /// Where a driver's component came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// From this program.
     Embedded,
@@ -89,8 +90,8 @@ pub struct EngineSettings {
     pub usual_grants: BTreeMap<String, Grants>,
     /// How the driver of a store that names none is found.
     pub selection: Selection,
-    /// How long a swap waits for operations of the old build before it cancels them.
-    pub drain: Duration,
+    /// How long a build is watched after a swap; zero watches none.
+    pub bake: Duration,
 }
 
 impl EngineSettings {
@@ -108,7 +109,7 @@ impl EngineSettings {
             grants: BTreeMap::new(),
             usual_grants: BTreeMap::new(),
             selection: Selection::default(),
-            drain: Duration::from_secs(30),
+            bake: Duration::from_secs(60),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
     EngineSettings, Error, EventKind, LayerRequest, LayerView, MountRequest, Origin, Pairs,
-    Runtime, Since, Sink, Source, StoreRequest, WhenBusy,
+    Runtime, Since, Sink, Source, StoreRequest, SwapRequest, WhenBusy,
 };
 use mica_runtime::{Grants, Settings};
 use std::borrow::Cow;
@@ -12,7 +12,6 @@ use std::io::{Cursor, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
 use tempfile::TempDir;
 
 const STORE: &str = "main";
@@ -64,7 +63,6 @@ impl Rig {
 
     fn open(&self) -> Result<Arc<Engine>, Error> {
         let mut settings = EngineSettings::new(self.path("root"), self.path("run"));
-        settings.drain = Duration::from_millis(200);
         settings
             .usual_grants
             .insert(self.driver.to_owned(), Grants::all());
@@ -173,6 +171,13 @@ impl Drop for Rig {
             }
         }
         engine.close();
+    }
+}
+
+fn component_of(bytes: &[u8]) -> SwapRequest<'_> {
+    SwapRequest {
+        component: Some(bytes),
+        ..SwapRequest::default()
     }
 }
 
@@ -478,9 +483,9 @@ fn a_swap_leaves_layers_and_mounts_alone() {
         let report = rig
             .engine()
             .drivers()
-            .swap(rig.driver, None, &CancelToken::default())
+            .swap(rig.driver, SwapRequest::default(), &CancelToken::default())
             .unwrap();
-        assert!(report.drained && report.old_digest == report.new_digest);
+        assert!(report.bake_seconds == 0 && report.old_digest == report.new_digest);
         assert_eq!(
             rig.engine().drivers().get(rig.driver).unwrap().generation,
             2
@@ -491,7 +496,7 @@ fn a_swap_leaves_layers_and_mounts_alone() {
             .drivers()
             .swap(
                 rig.driver,
-                Some(b"\0asm\x0d\0\x01\0"),
+                component_of(b"\0asm\x0d\0\x01\0"),
                 &CancelToken::default(),
             )
             .unwrap_err();
@@ -507,7 +512,7 @@ fn a_swap_leaves_layers_and_mounts_alone() {
             .drivers()
             .swap(
                 rig.driver,
-                Some(component(rig.driver)),
+                component_of(component(rig.driver)),
                 &CancelToken::default(),
             )
             .unwrap();
@@ -543,7 +548,7 @@ fn operations_on_different_layers_go_on_while_others_come_and_go() {
                 for _ in 0..3 {
                     rig.engine()
                         .drivers()
-                        .swap(rig.driver, None, &CancelToken::default())
+                        .swap(rig.driver, SwapRequest::default(), &CancelToken::default())
                         .unwrap();
                 }
             });

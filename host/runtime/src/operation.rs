@@ -5,6 +5,8 @@
 use crate::Home;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Ends an operation from outside: at the next 10 ms tick, or at once where it waits for a stream.
@@ -37,6 +39,24 @@ pub trait ClientWait: Send + Sync {
     fn end(&self, cancel: &CancelToken);
 }
 
+/// Tells how long an operation kept its driver busy: processor time of its thread, host calls included, and what the driver
+/// slept of its own will. Neither a busy machine nor a slow client makes it longer. It is known when the operation has ended.
+#[derive(Clone, Debug, Default)]
+pub struct OwnTime(Arc<AtomicU64>);
+
+impl OwnTime {
+    /// What it was; to the microsecond.
+    #[must_use]
+    pub fn get(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set(&self, time: Duration) {
+        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.store(microseconds, Ordering::Release);
+    }
+}
+
 /// One operation of one store.
 #[derive(Clone)]
 pub struct Operation {
@@ -52,6 +72,8 @@ pub struct Operation {
     pub cancel: CancelToken,
     /// Who is told of waits for the client.
     pub client_wait: Option<Arc<dyn ClientWait>>,
+    /// Tells how long it kept its driver busy.
+    pub own_time: OwnTime,
 }
 
 impl fmt::Debug for Operation {

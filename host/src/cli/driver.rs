@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
+use super::builds;
 use super::context::Context;
-use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport, SwapReport};
+use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport};
 use mica_client::{Column, Failure, pairs, segment, table, words};
 
 /// A command of `mica driver`.
@@ -38,17 +39,51 @@ Examples:
     },
     /// Replace the build of a driver while it is in use
     #[command(after_help = "\
-The new build is compiled and tried in a scratch store first; if anything fails, the old one stays. Operations that
-run end on the old build. Mounts do not move, and no layer is touched.
+The new build is compiled, tried in a scratch store, and asked about layers that are there; if
+anything fails, the old one stays. Operations that run end on the old build, however long they
+take. Mounts do not move, and no layer is touched. For `bake_seconds` of the configuration the new
+build is watched: if it does worse than the old one, that takes over again by itself, and
+`mica driver history` tells why.
 
 Examples:
   mica driver swap overlay overlay-1.1.wasm
-  mica driver swap overlay                  load the build that was there before, or the same one anew")]
+  mica driver swap overlay overlay-1.1.wasm --shadow 100   compare 100 calls before it takes over
+  mica driver swap overlay                                 load the same build anew")]
     Swap {
         /// The driver
         name: String,
-        /// The new component
+        /// The new component; without it the running build is loaded anew
         file: Option<PathBuf>,
+        /// Ask calls that read of both builds first, so many (100) or for so many seconds (30s); a difference refuses the new one
+        #[arg(long, value_name = "CALLS|SECONDS")]
+        shadow: Option<String>,
+        /// Take a build that answers otherwise than the running one
+        #[arg(long)]
+        accept_differences: bool,
+    },
+    /// Put a build in place again that the driver had
+    #[command(after_help = "\
+The last three builds are kept, over restarts too. A rollback goes the way of a swap: the build is
+tried, and must be able to show the layers that are there.
+
+Examples:
+  mica driver rollback overlay              the build before the running one
+  mica driver rollback overlay --to 2       a build of `mica driver history overlay`
+  mica driver rollback overlay --shipped    what ships with the program, now and at every start")]
+    Rollback {
+        /// The driver
+        name: String,
+        /// The number of a build in the history
+        #[arg(long, value_name = "N", conflicts_with = "shipped")]
+        to: Option<u64>,
+        /// What ships with the program or lies in the drivers directory
+        #[arg(long)]
+        shipped: bool,
+    },
+    /// List the builds that a driver had, the last first
+    History {
+        /// The driver
+        name: String,
     },
     /// End a quarantine: let a driver be called again that broke too often
     #[command(after_help = "\
@@ -87,36 +122,57 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             printer.view(&document, describe)
         }
         DriverCommand::Load { file, name } => {
-            let query = name
-                .map(|name| format!("?name={}", segment(&name)))
-                .unwrap_or_default();
+            let query = query([("name", name)]);
             let document = client.post_bytes(&format!("/v1/drivers{query}"), read(&file)?)?;
             printer.view(&document, |driver: &DriverView| {
                 let (name, version) = (words::told(&driver.name), words::told(&driver.version));
                 format!("{name} {version}, {}", short(&driver.digest))
             })
         }
-        DriverCommand::Swap { name, file } => {
-            let target = format!("/v1/drivers/{}/swap", segment(&name));
+        DriverCommand::Swap {
+            name,
+            file,
+            shadow,
+            accept_differences,
+        } => {
+            let accept = accept_differences.then(|| "accept".to_owned());
+            let query = query([("shadow", shadow), ("differences", accept)]);
+            let target = format!("/v1/drivers/{}/swap{query}", segment(&name));
             let document = match file {
                 Some(file) => client.post_bytes(&target, read(&file)?)?,
                 None => client.post(&target, None)?,
             };
-            printer.view(&document, swapped)
+            printer.view(&document, builds::swapped)
+        }
+        DriverCommand::Rollback { name, to, shipped } => {
+            let shipped = shipped.then(|| "true".to_owned());
+            let to = to.map(|number| number.to_string());
+            let query = query([("to", to), ("shipped", shipped)]);
+            let target = format!("/v1/drivers/{}/rollback{query}", segment(&name));
+            printer.view(&client.post(&target, None)?, builds::swapped)
+        }
+        DriverCommand::History { name } => {
+            let document = client.get(&format!("/v1/drivers/{}/history", segment(&name)))?;
+            printer.view(&document, builds::history)
         }
         DriverCommand::Release { name, store, layer } => {
-            let parts = [("store", store), ("layer", layer)].into_iter();
-            let query: Vec<String> = parts
-                .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))))
-                .collect();
-            let query = match query.is_empty() {
-                true => String::new(),
-                false => format!("?{}", query.join("&")),
-            };
+            let query = query([("store", store), ("layer", layer)]);
             let target = format!("/v1/drivers/{}/release{query}", segment(&name));
             let document = client.post(&target, None)?;
             printer.view(&document, released)
         }
+    }
+}
+
+/// The query of those keys that have a value.
+fn query<const N: usize>(keys: [(&str, Option<String>); N]) -> String {
+    let pairs = keys
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))));
+    let pairs: Vec<String> = pairs.collect();
+    match pairs.is_empty() {
+        true => String::new(),
+        false => format!("?{}", pairs.join("&")),
     }
 }
 
@@ -131,7 +187,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn short(digest: &str) -> String {
+pub(super) fn short(digest: &str) -> String {
     words::short_digest(&words::told(&digest))
 }
 
@@ -144,6 +200,7 @@ fn list(list: &DriverList) -> String {
             words::told(&driver.origin),
             driver.generation.to_string(),
             short(&driver.digest),
+            builds::state(driver).to_owned(),
             words::told(&driver.stores),
             words::told(&driver.quarantines.iter().map(kept).collect::<Vec<_>>()),
         ]
@@ -155,6 +212,7 @@ fn list(list: &DriverList) -> String {
         Column::Text("origin"),
         Column::Number("generation"),
         Column::Text("digest"),
+        Column::Text("state"),
         Column::Text("stores"),
         Column::Text("quarantined"),
     ];
@@ -189,6 +247,7 @@ fn describe(driver: &DriverView) -> String {
             text.push_str(&format!("  {kept}, since {since}: {reason}\n"));
         }
     }
+    builds::describe(driver, &mut text);
     text.push_str("\nimports\n");
     for import in &driver.imports {
         text.push_str(&format!("  {}\n", words::told(import)));
@@ -234,23 +293,4 @@ fn operations(driver: &DriverView) -> String {
         ..
     } = driver;
     format!("{operations} begun, {running} running, {faults} broken")
-}
-
-fn swapped(report: &SwapReport) -> String {
-    let (old, new) = (short(&report.old_digest), short(&report.new_digest));
-    let change = if old == new {
-        format!("{new} anew")
-    } else {
-        format!("{old} -> {new}")
-    };
-    let drained = match report.drained {
-        true => "",
-        false => "; operations of the old build were ended at the deadline",
-    };
-    let (driver, compile_ms, probe_ms) = (
-        words::told(&report.driver),
-        report.compile_ms,
-        report.probe_ms,
-    );
-    format!("{driver}: {change}, compiled in {compile_ms} ms, tried in {probe_ms} ms{drained}")
 }

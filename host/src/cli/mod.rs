@@ -4,6 +4,7 @@
 //! only `fsmagic` and `doctor` look at the machine itself, and `demo` is a program of its own.
 
 mod arguments;
+mod builds;
 mod context;
 mod demo;
 mod doctor;

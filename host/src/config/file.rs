@@ -83,8 +83,9 @@ pub(super) struct File {
     pub(super) log: Option<String>,
     /// Layers that a chain may have, itself included: 1 to 500. Default: 500.
     pub(super) max_depth: Option<usize>,
-    /// Seconds that a swap waits for operations of the old build before it ends them. Default: 30.
-    pub(super) drain_seconds: u64,
+    /// Seconds for which a build is watched after a swap; the one before takes over again if it does worse. 0 watches none.
+    /// Default: 60.
+    pub(super) bake_seconds: u64,
     /// Limits of the sandbox: every field of `mica_runtime::Limits`.
     pub(super) limits: Limits,
     /// Limits of the interfaces: `ApiLimits`.
@@ -135,7 +136,7 @@ impl Default for File {
             durability: Durability::default(),
             log: None,
             max_depth: None,
-            drain_seconds: 30,
+            bake_seconds: 60,
             limits: Limits::default(),
             api: ApiLimits::default(),
             docker: Docker::default(),

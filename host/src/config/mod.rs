@@ -26,6 +26,8 @@ pub(crate) const DEFAULT_ROOT: &str = "/var/lib/mica";
 pub(crate) const DEFAULT_RUN_DIR: &str = "/run/mica";
 /// The socket's name in the run directory.
 const SOCKET_NAME: &str = "mica.sock";
+/// Seconds for which a build is watched at most: a week. It keeps two builds in memory.
+const MAX_BAKE_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// Layers of a chain that overlay can mount.
 const MAX_DEPTH: usize = 500;
 
@@ -154,6 +156,10 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
     let max_depth = file.max_depth.unwrap_or(MAX_DEPTH);
     check_depth("max_depth", max_depth)?;
     file.api.check()?;
+    if file.bake_seconds > MAX_BAKE_SECONDS {
+        let reason = format!("{} is more than a week", file.bake_seconds);
+        return Err(invalid("bake_seconds", reason));
+    }
     let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
     let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
     let socket = flags.socket.or(file.socket);
@@ -182,7 +188,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
                 ..Selection::default()
             },
             durability: file.durability,
-            drain: Duration::from_secs(file.drain_seconds),
+            bake: Duration::from_secs(file.bake_seconds),
             max_depth,
             driver_depths,
             grants,

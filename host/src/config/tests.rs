@@ -66,7 +66,7 @@ fn a_driver_is_named_by_the_environment_before_the_flag_before_the_file() {
 fn every_setting_can_be_given() {
     let text = "
         root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ntcp_unauthenticated = true\ndriver = 'vfs'
-        drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\ndrain_seconds = 3\nprior_drivers = 'warn'
+        drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\nbake_seconds = 3\nprior_drivers = 'warn'
         [limits]\nshort_seconds = 5\n[api]\nconnections = 7
         [containerd]\nsocket = '/run/c'\nstore = 'k8s'\ndriver = 'vfs'\nshare_content = true\ncall_seconds = 2
         [docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
@@ -76,7 +76,7 @@ fn every_setting_can_be_given() {
     assert_eq!(config.tcp.unwrap().access, Access::Everyone);
     assert_eq!(config.engine.selection.prior, PriorDrivers::Warn);
     assert_eq!(
-        (config.engine.max_depth, config.engine.drain.as_secs()),
+        (config.engine.max_depth, config.engine.bake.as_secs()),
         (9, 3)
     );
     assert_eq!(

@@ -1,15 +1,22 @@
-//! A build that runs, and the operations on it.
+//! A build that runs, the operations on it, and how long they kept it busy.
 //!
-//! Invariant: who waits for it to be idle is told by the last operation.
+//! Invariant: an operation is counted on one build from its beginning to its end.
 
+use super::quarantine::Subject;
 use crate::Moment;
 use crate::settings::Origin;
-use mica_runtime::{CancelToken, Generation};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use crate::view::RunningView;
+use mica_runtime::Generation;
+use parking_lot::{Mutex, MutexGuard};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Operations of which it is known how long they took, for each function of the driver.
+const TIMES: usize = 32;
+/// Operations that are told of.
+const TOLD_OPERATIONS: usize = 100;
 
 /// A component, and where it came from.
 #[derive(Clone, Debug)]
@@ -24,51 +31,92 @@ pub(crate) struct Build {
 pub(crate) struct Active<G = Generation> {
     pub(crate) generation: Arc<G>,
     pub(crate) build: Build,
-    /// How often the slot was filled, this time included.
+    /// How many builds the slot had with this one.
     pub(crate) number: u64,
     pub(crate) loaded: Moment,
     running: Mutex<Running>,
-    /// Told when no operation runs any more.
-    pub(super) idle: Condvar,
+    times: Mutex<HashMap<&'static str, VecDeque<Duration>>>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Running {
-    pub(super) next: u64,
-    pub(super) tokens: HashMap<u64, CancelToken>,
+struct Running {
+    next: u64,
+    operations: BTreeMap<u64, RunningView>,
 }
 
 impl<G> Active<G> {
     pub(crate) fn new(generation: Arc<G>, build: Build, number: u64) -> Arc<Self> {
-        let (running, idle) = (Mutex::default(), Condvar::new());
         Arc::new(Self {
             generation,
             build,
             number,
             loaded: Moment::now(),
-            running,
-            idle,
+            running: Mutex::default(),
+            times: Mutex::default(),
         })
     }
 
-    pub(super) fn running(&self) -> MutexGuard<'_, Running> {
+    fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock()
+    }
+
+    /// Counts an operation that begins; the key is for [`Active::end`].
+    pub(super) fn begin(&self, name: &'static str, subject: Subject<'_>) -> u64 {
+        let view = RunningView {
+            operation: name.to_owned(),
+            store: subject.store.to_owned(),
+            layer: subject.layer.map(str::to_owned),
+            began: Moment::now(),
+        };
+        self.take(view)
+    }
+
+    /// Counts an operation that goes on here.
+    pub(super) fn take(&self, view: RunningView) -> u64 {
+        let mut running = self.running();
+        let key = running.next;
+        running.next += 1;
+        running.operations.insert(key, view);
+        key
+    }
+
+    /// Counts an operation no more, and says which it was.
+    pub(super) fn end(&self, key: u64) -> Option<RunningView> {
+        self.running().operations.remove(&key)
+    }
+
+    /// Operations that were begun on it.
+    pub(super) fn begun(&self) -> u64 {
+        self.running().next
     }
 
     /// Operations that run on it.
     pub(crate) fn running_count(&self) -> u64 {
-        self.running().tokens.len() as u64
+        self.running().operations.len() as u64
     }
 
-    /// Waits until no operation runs on it; after `patience` the rest are cancelled. Says whether they ended by
-    /// themselves.
-    pub(crate) fn drain(&self, patience: Duration) -> bool {
-        let mut running = self.running();
-        self.idle
-            .wait_while_for(&mut running, |running| !running.tokens.is_empty(), patience);
-        // They end by themselves at their next tick; a swap does not wait for that, because their build stays as long as they
-        // run.
-        running.tokens.values().for_each(CancelToken::cancel);
-        running.tokens.is_empty()
+    /// The oldest operations that run on it.
+    pub(super) fn operations(&self) -> Vec<RunningView> {
+        let running = self.running();
+        let oldest = running.operations.values().take(TOLD_OPERATIONS);
+        oldest.cloned().collect()
+    }
+
+    /// Notes how long an operation that succeeded kept it busy.
+    pub(super) fn took(&self, name: &'static str, time: Duration) {
+        let mut times = self.times.lock();
+        let of_name = times.entry(name).or_default();
+        if of_name.len() == TIMES {
+            of_name.pop_front();
+        }
+        of_name.push_back(time);
+    }
+
+    /// The times of the last operations of a name, the shortest first.
+    pub(super) fn times(&self, name: &str) -> Vec<Duration> {
+        let times = self.times.lock();
+        let mut sorted: Vec<_> = times.get(name).into_iter().flatten().copied().collect();
+        sorted.sort_unstable();
+        sorted
     }
 }

@@ -6,7 +6,7 @@ use super::active::Active;
 use super::load::Loaded;
 use super::slot::Source;
 use crate::engine::Engine;
-use crate::settings::DriverSource;
+use crate::settings::{DriverSource, Origin};
 use crate::{Class, Error, Result};
 use mica_runtime::CancelToken;
 use std::sync::{Arc, Weak};
@@ -15,6 +15,16 @@ use std::sync::{Arc, Weak};
 pub(super) enum Candidate {
     Source(DriverSource),
     Loaded(Loaded),
+}
+
+impl Candidate {
+    /// Where it came from.
+    pub(super) fn origin(&self) -> &Origin {
+        match self {
+            Self::Source(source) => &source.origin,
+            Self::Loaded((_, build)) => &build.origin,
+        }
+    }
 }
 
 /// Components of one name, the one that is tried first last.

@@ -1,26 +1,26 @@
 //! Components become drivers.
 //!
-//! ```text
-//! <root>/drivers/<name>.wasm   a build that was loaded or swapped in; it wins over the embedded ones and those of
-//!                              the drivers directory
-//! ```
+//! What a start takes for a name, in this order: the active build of the record below `<root>/drivers`, unless that says that
+//! it is what ships; a file of the drivers directory; the driver of the program. See `history.rs` for the record.
 //!
-//! Invariant: what is kept there was loaded at least once; a component that cannot be loaded hides no other.
+//! Invariant: what is kept was loaded at least once; a component that cannot be loaded hides no other.
 
 use super::active::{Active, Build};
 use super::candidates::{Candidate, Candidates};
+use super::history::History;
 use super::view::origin_word;
 use super::{Drivers, Slot};
 use crate::disk::files;
 use crate::event::News;
-use crate::settings::{DriverSource, Durability, Origin};
+use crate::settings::{DriverSource, Origin};
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error};
 use mica_runtime::{CancelToken, Generation, Grants};
-use mica_text::with_causes;
+use mica_text::{hex, with_causes};
+use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A component that was loaded, and what it was loaded from.
@@ -38,16 +38,34 @@ impl Drivers<'_> {
         let (generation, build) =
             self.load_build(bytes, Origin::Uploaded, expected_name, cancel)?;
         let name = generation.description().name.clone();
+        let _loading = self.engine.registry.loading.lock();
         let slot = self.engine.registry.get(&name).ok();
         if slot.as_ref().is_some_and(|slot| slot.active().is_ok()) {
             return Err(Error::DriverExists(name));
         }
-        self.keep_build(&name, &build)?;
-        let active = Active::new(generation, build, 1);
+        self.probe(&generation, None)?;
+        let shelf = self.shelf(&name);
+        shelf.keep(&build)?;
+        let version = generation.description().version.to_string();
+        let recorded = |slot: &Slot| {
+            self.record(slot, |history| {
+                history.enter(&build, &version);
+                history.prove();
+                history.follows_shipped = false;
+            })
+        };
         match slot {
             // Nothing that has its name can be compiled.
-            Some(slot) => slot.replace(active),
-            None => self.add(self.slot(&name).filled(active))?,
+            Some(slot) => {
+                let _changing = slot.changing.lock();
+                recorded(&slot)?;
+                slot.replace(Active::new(generation, build, slot.next_number()), None);
+            }
+            None => {
+                let slot = self.slot(&name);
+                recorded(&slot)?;
+                self.add(slot.filled(Active::new(generation, build, 1)))?;
+            }
         }
         self.engine
             .bus
@@ -60,8 +78,7 @@ impl Drivers<'_> {
     /// compiled, and has a name before it is, waits until someone needs it.
     pub(crate) fn load_known(self) -> Result<()> {
         let mut found: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
-        let kept = self.kept_sources()?;
-        for source in self.engine.settings.drivers.iter().chain(&kept) {
+        for source in &self.engine.settings.drivers {
             let (name, candidate) = match &source.name {
                 Some(name) => (name.clone(), Candidate::Source(source.clone())),
                 None => match self.loaded(source) {
@@ -71,13 +88,24 @@ impl Drivers<'_> {
             };
             found.entry(name).or_default().push(candidate);
         }
-        for (name, candidates) in found {
+        let mut kept = self.kept()?;
+        for name in kept.keys() {
+            found.entry(name.clone()).or_default();
+        }
+        for (name, mut candidates) in found {
+            let shipped = candidates.last().map(Candidate::origin).cloned();
+            let history = kept.remove(&name).unwrap_or_default();
+            candidates.extend(self.kept_candidate(&name, &history));
+            if candidates.is_empty() {
+                continue;
+            }
             let waits = match candidates.last() {
                 Some(Candidate::Source(source)) => !self.engine.runtime.is_compiled(&source.bytes),
                 Some(Candidate::Loaded(_)) | None => false,
             };
             let candidates = Candidates::new(self.engine, &name, candidates);
-            let slot = self.slot(&name).fed_by(Box::new(candidates));
+            let slot = self.slot(&name).known(shipped, history);
+            let slot = slot.fed_by(Box::new(candidates));
             // One that is compiled already costs nothing to load, and what is wrong with it is told at once.
             let refused = !waits && matches!(slot.active(), Err(Error::DriverRejected { .. }));
             // One that nothing can be loaded from was told, and is not there.
@@ -172,61 +200,89 @@ impl Drivers<'_> {
         ))
     }
 
-    fn kept_path(self, name: &str) -> PathBuf {
-        self.engine
-            .settings
-            .root
-            .join("drivers")
-            .join(format!("{name}.wasm"))
-    }
-
-    /// Lets a build survive a restart, or lets the next start find the one that it comes from.
-    pub(super) fn keep_build(self, name: &str, build: &Build) -> Result<()> {
-        let path = self.kept_path(name);
-        let kept = match build.origin {
-            Origin::Uploaded => files::replace(&path, &build.bytes, Durability::Commit),
-            // A kept one would win at the next start over the one that runs now.
-            Origin::Embedded | Origin::Directory(_) => files::remove(&path),
-        };
-        kept.map_err(|error| Error::path("keep component", &path, error))
-    }
-
-    fn kept_sources(self) -> Result<Vec<DriverSource>> {
+    /// The records of drivers that were loaded or swapped. One that cannot be read is told, and what ships is taken.
+    fn kept(self) -> Result<BTreeMap<String, History>> {
         let directory = self.engine.settings.root.join("drivers");
         files::make_directory(&directory)
             .map_err(|error| Error::path("make", &directory, error))?;
         let entries = std::fs::read_dir(&directory)
             .map_err(|error| Error::path("list", &directory, error))?;
-        let mut sources = Vec::new();
+        let mut kept = BTreeMap::new();
         for entry in entries {
             let path = entry
                 .map_err(|error| Error::path("list", &directory, error))?
                 .path();
-            if path.extension().is_none_or(|extension| extension != "wasm") {
-                continue;
-            }
-            let most = self.engine.runtime.limits().component_bytes;
-            let bytes = match files::read_component(&path, most) {
-                Ok(bytes) => bytes,
+            let read = match path.is_dir() {
+                true => self.kept_in(&path),
+                false => self.kept_earlier(&path),
+            };
+            match read {
+                Ok(read) => kept.extend(read),
                 Err(error) => {
-                    // Nobody but an operator puts anything else there.
-                    let detail = format!("`{}` is not loaded: {error}", path.display());
+                    let detail = format!(
+                        "`{}` is not loaded: {}",
+                        path.display(),
+                        with_causes(&error)
+                    );
                     self.engine
                         .report(News::new(EventKind::DriverFailed), None, detail);
-                    continue;
                 }
-            };
-            let name = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .map(str::to_owned);
-            sources.push(DriverSource {
-                name,
-                bytes: Cow::Owned(bytes),
-                origin: Origin::Uploaded,
-            });
+            }
         }
-        Ok(sources)
+        Ok(kept)
+    }
+
+    fn kept_in(self, path: &Path) -> Result<Option<(String, History)>> {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return Ok(None);
+        };
+        let shelf = self.shelf(name);
+        let history = shelf.read()?;
+        if let Some(history) = &history {
+            shelf.tidy(history);
+        }
+        Ok(history.map(|history| (name.to_owned(), history)))
+    }
+
+    /// Takes over what a build of Mica kept that had no records: a component that an operator loaded.
+    fn kept_earlier(self, path: &Path) -> Result<Option<(String, History)>> {
+        let is_component = path.extension().is_some_and(|ending| ending == "wasm");
+        let name = path.file_stem().and_then(|stem| stem.to_str());
+        let Some(name) = name.filter(|_| is_component) else {
+            return Ok(None);
+        };
+        let bytes = self.read_component(path)?;
+        let shelf = self.shelf(name);
+        let mut history = History::default();
+        let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let build = Build {
+            bytes,
+            origin: Origin::Uploaded,
+            digest,
+        };
+        history.enter(&build, "?");
+        history.prove();
+        shelf.keep(&build)?;
+        shelf.write(&History::default(), &history)?;
+        files::remove(path).map_err(|error| Error::path("remove", path, error))?;
+        Ok(Some((name.to_owned(), history)))
+    }
+
+    /// The component that a record says is active, unless that is what ships.
+    fn kept_candidate(self, name: &str, history: &History) -> Option<Candidate> {
+        let active = history.active().filter(|_| !history.follows_shipped)?;
+        let most = self.engine.runtime.limits().component_bytes;
+        match self.shelf(name).component_of(&active.digest, most) {
+            Ok(bytes) => Some(Candidate::Source(DriverSource {
+                name: Some(name.to_owned()),
+                bytes: Cow::Owned(bytes),
+                origin: active.origin.clone(),
+            })),
+            Err(error) => {
+                self.report_unloaded(name, &error);
+                None
+            }
+        }
     }
 }
 

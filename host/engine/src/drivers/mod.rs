@@ -6,24 +6,63 @@ mod candidates;
 mod load;
 mod probe;
 mod release;
-mod swap;
 mod view;
+
+mod ask;
+mod bake;
+mod rollback;
+mod shadow;
+mod swap;
 
 mod active;
 mod gate;
+mod history;
 mod lent;
 mod quarantine;
+mod question;
 mod registry;
+mod shelf;
 mod slot;
+mod ticket;
+mod trial;
 
+use active::Build;
 pub(crate) use quarantine::Subject;
+pub use question::Agreement;
+pub(crate) use question::{Asked, Question};
 pub(crate) use registry::Registry;
+pub use shadow::Shadow;
 pub(crate) use slot::{Flow, Gates, Slot};
+pub(crate) use ticket::Ticket;
+pub(crate) use trial::Risk;
 
 use crate::Result;
 use crate::engine::Engine;
-use crate::view::{DriverView, QuarantineView, SwapReport};
+use crate::view::{DriverHistory, DriverView, QuarantineView, SwapReport};
 use mica_runtime::CancelToken;
+
+/// What a swap is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SwapRequest<'a> {
+    /// The new component; without one that of the running build is loaded anew, from its file if it came from the drivers
+    /// directory.
+    pub component: Option<&'a [u8]>,
+    /// Has calls of the running build asked of the new one too before it takes over.
+    pub shadow: Option<Shadow>,
+    /// Whether the new build must answer as the running one does.
+    pub agreement: Agreement,
+}
+
+/// To which build a driver goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The one before the running one.
+    Before,
+    /// One by its number.
+    Build(u64),
+    /// What ships with the program or lies in the drivers directory; so does every start from then on.
+    Shipped,
+}
 
 /// The drivers of an engine.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +94,7 @@ impl Drivers<'_> {
         self.view(&*self.engine.registry.get(name)?)
     }
 
-    /// Loads a component into a new slot and keeps it for later starts.
+    /// Loads a component into a new slot and keeps it for later starts. It is tried in a scratch store as in a swap.
     ///
     /// # Errors
     /// [`crate::Error::DriverRejected`]; [`crate::Error::DriverExists`] when a driver has its name: that one is to be swapped;
@@ -70,22 +109,39 @@ impl Drivers<'_> {
         self.load_new(bytes, expected_name, cancel)
     }
 
-    /// Puts another build in a driver's place; without `bytes` the build before the last swap, or if there was none
-    /// the same again, read anew if it came from the drivers directory. Waits until operations of the old build
-    /// have ended; what is not done by then is cancelled. The build is kept for later starts.
+    /// Puts another build in a driver's place: at once, and for later starts. Operations that run end on the build that they
+    /// began with. The new one is watched for a while, and the old one takes over again if it does worse.
     ///
     /// # Errors
     /// [`crate::Error::UnknownDriver`]; [`crate::Error::DriverRejected`] when the component cannot be loaded, is another
-    /// driver, exports another world, imports more, or fails in a scratch store: the old build then goes on.
-    /// [`crate::Error::Cancelled`] when that is asked before the component is compiled.
+    /// driver, exports another world, imports more, fails in a scratch store, or cannot show, describe or answer for layers that
+    /// are there: the old build then goes on, and nothing has changed. [`crate::Error::TimedOut`] when too few calls could be
+    /// compared. [`crate::Error::Cancelled`] when that is asked before the new build takes over.
     pub fn swap(
         self,
         name: &str,
-        bytes: Option<&[u8]>,
+        request: SwapRequest<'_>,
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         self.engine.check_open()?;
-        self.replace_build(name, bytes, cancel)
+        self.replace_build(name, request, cancel)
+    }
+
+    /// Puts a build that the driver had in its place again: the last three are kept, over restarts too.
+    ///
+    /// # Errors
+    /// As [`Drivers::swap`]; [`crate::Error::Invalid`] when there is no such build any more.
+    pub fn rollback(self, name: &str, target: Target, cancel: &CancelToken) -> Result<SwapReport> {
+        self.engine.check_open()?;
+        self.go_back_to(name, target, cancel)
+    }
+
+    /// Tells which builds a driver had.
+    ///
+    /// # Errors
+    /// As [`Drivers::get`].
+    pub fn history(self, name: &str) -> Result<DriverHistory> {
+        self.tell_history(name)
     }
 
     /// Lets a driver be called again: for a layer, for a store and its layers, or, if neither is named, for everyone.

@@ -4,13 +4,17 @@
 
 use super::Slot;
 use crate::{Error, Result};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The slots by name.
 #[derive(Debug, Default)]
-pub(crate) struct Registry(RwLock<BTreeMap<String, Arc<Slot>>>);
+pub(crate) struct Registry {
+    slots: RwLock<BTreeMap<String, Arc<Slot>>>,
+    /// Held while a component of a new name is taken: of two with one name the second finds the first.
+    pub(super) loading: Mutex<()>,
+}
 
 impl Registry {
     /// Adds a slot.
@@ -18,7 +22,7 @@ impl Registry {
     /// # Errors
     /// [`Error::DriverExists`]: the original's rule for `Register`.
     pub(crate) fn add(&self, slot: Arc<Slot>) -> Result<()> {
-        let mut slots = self.0.write();
+        let mut slots = self.slots.write();
         if slots.contains_key(&slot.name) {
             return Err(Error::DriverExists(slot.name.clone()));
         }
@@ -31,7 +35,7 @@ impl Registry {
     /// # Errors
     /// [`Error::UnknownDriver`].
     pub(crate) fn get(&self, name: &str) -> Result<Arc<Slot>> {
-        let slots = self.0.read();
+        let slots = self.slots.read();
         let found = slots.get(name).cloned();
         found.ok_or_else(|| Error::UnknownDriver {
             driver: name.to_owned(),
@@ -41,6 +45,6 @@ impl Registry {
 
     /// All slots by name.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
-        self.0.read().values().cloned().collect()
+        self.slots.read().values().cloned().collect()
     }
 }

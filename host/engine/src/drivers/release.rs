@@ -35,6 +35,11 @@ impl Drivers<'_> {
             }
             self.engine.bus.tell(news);
         }
+        if slot.history.lock().went_back.is_some() {
+            // Whoever releases a driver has seen it.
+            let _changing = slot.changing.lock();
+            self.record(&slot, |history| history.went_back = None)?;
+        }
         self.try_stores_again(name);
         Ok(released)
     }

@@ -1,19 +1,25 @@
 //! A driver's name with the build that runs under it.
 //!
-//! Invariant: whoever entered is counted on the build that it got, so a swap knows when the old one is idle.
+//! Invariant: an operation is on one build from its beginning to its end; which one, is decided here when it begins.
 
-use super::active::{Active, Build};
+use super::active::Active;
 use super::gate::{Gate, Permit};
+use super::history::History;
 use super::lent::Lent;
 use super::quarantine::{Quarantine, Subject};
+use super::question::Asked;
+use super::ticket::{Role, Ticket};
+use super::trial::{Choice, Trial};
+use crate::settings::Origin;
 use crate::view::QuarantineView;
 use crate::{Error, Result};
 use arc_swap::ArcSwapOption;
-use mica_runtime::{CancelToken, ClientWait, Generation, Grants, Limits};
+use mica_runtime::{Generation, Grants, Limits};
 use parking_lot::Mutex;
 use std::fmt::Debug;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How long an operation waits until others end; then the caller should know.
@@ -59,45 +65,23 @@ pub(crate) struct Slot<G = Generation> {
     active: ArcSwapOption<Active<G>>,
     /// The lock is held while it loads.
     source: Mutex<Option<Box<dyn Source<G>>>>,
-    /// What a swap without a component goes back to; the lock is held during a swap.
-    pub(crate) previous: Mutex<Option<Build>>,
+    /// Where the build comes from that is there without any swap, if there is one.
+    pub(super) shipped: Option<Origin>,
+    /// Held from the beginning of a swap to its end.
+    pub(super) changing: Mutex<()>,
+    pub(super) history: Mutex<History>,
+    trial: ArcSwapOption<Trial<G>>,
+    /// Who compares calls with a build that is to take the place.
+    shadow: Mutex<Option<SyncSender<Asked>>>,
+    /// Builds that were replaced and may still have operations.
+    replaced: Mutex<Vec<Weak<Active<G>>>>,
+    builds: AtomicU64,
     pub(crate) quarantine: Quarantine,
     own_gate: Arc<Gate>,
     own_streams: Arc<Gate>,
     gates: Gates,
     operations: AtomicU64,
     faults: AtomicU64,
-}
-
-/// An operation that runs on a build.
-#[derive(Debug)]
-pub(crate) struct Ticket<G = Generation> {
-    active: Arc<Active<G>>,
-    key: u64,
-    permits: Arc<Lent>,
-    _stream: Option<[Permit; 2]>,
-}
-
-impl<G> Ticket<G> {
-    /// The build that it runs on.
-    pub(crate) fn generation(&self) -> &G {
-        &self.active.generation
-    }
-
-    /// Lends what it holds to others while it waits for its client.
-    pub(crate) fn client_wait(&self) -> Arc<dyn ClientWait> {
-        Arc::<Lent>::clone(&self.permits)
-    }
-}
-
-impl<G> Drop for Ticket<G> {
-    fn drop(&mut self) {
-        let mut running = self.active.running();
-        running.tokens.remove(&self.key);
-        if running.tokens.is_empty() {
-            self.active.idle.notify_all();
-        }
-    }
 }
 
 impl<G> Slot<G> {
@@ -108,7 +92,13 @@ impl<G> Slot<G> {
             grants,
             active: ArcSwapOption::empty(),
             source: Mutex::default(),
-            previous: Mutex::default(),
+            shipped: None,
+            changing: Mutex::default(),
+            history: Mutex::default(),
+            trial: ArcSwapOption::empty(),
+            shadow: Mutex::default(),
+            replaced: Mutex::default(),
+            builds: AtomicU64::new(1),
             quarantine: Quarantine::new(limits),
             own_gate: Gate::new(limits.driver_operations),
             own_streams: Gate::new(limits.driver_streams),
@@ -128,6 +118,12 @@ impl<G> Slot<G> {
     pub(crate) fn fed_by(self, source: Box<dyn Source<G>>) -> Self {
         *self.source.lock() = Some(source);
         self
+    }
+
+    /// The same slot, with what is known of its builds.
+    pub(super) fn known(self, shipped: Option<Origin>, history: History) -> Self {
+        *self.history.lock() = history;
+        Self { shipped, ..self }
     }
 
     /// The build that runs. The first who needs it waits until it is compiled, and so do those who come meanwhile.
@@ -161,13 +157,80 @@ impl<G> Slot<G> {
         self.active.load_full()
     }
 
-    /// Puts another build in its place; operations that run stay on theirs.
-    pub(crate) fn replace(&self, active: Arc<Active<G>>) {
+    /// The number of the next build that is put into the slot.
+    pub(super) fn next_number(&self) -> u64 {
+        self.builds.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Puts another build in its place, with a bake or without; operations that run stay on theirs.
+    pub(crate) fn replace(&self, active: Arc<Active<G>>, trial: Option<Arc<Trial<G>>>) {
         // Nothing that is being compiled may take the place afterwards.
         let mut source = self.source.lock();
         *source = None;
-        self.active.store(Some(active));
+        // Whoever asks the trial gets the new build, so it is there first.
+        self.trial.store(trial);
+        let old = self.active.swap(Some(active));
+        let mut replaced = self.replaced.lock();
+        replaced.retain(|build| build.strong_count() > 0);
+        replaced.extend(old.as_ref().map(Arc::downgrade));
+        drop(replaced);
         self.quarantine.lift();
+    }
+
+    /// The bake of the build that runs, while it bakes.
+    pub(super) fn trial(&self) -> Option<Arc<Trial<G>>> {
+        self.trial.load_full()
+    }
+
+    /// Ends the bake: the build is as good as any other from now on.
+    pub(super) fn end_trial(&self) {
+        self.trial.store(None);
+    }
+
+    /// Begins to hand calls to someone who compares them, until the guard goes.
+    pub(super) fn open_shadow(&self, calls: SyncSender<Asked>) -> ShadowGuard<'_> {
+        *self.shadow.lock() = Some(calls);
+        ShadowGuard(&self.shadow)
+    }
+
+    /// Hands a call to whoever compares calls.
+    pub(crate) fn tell_shadow(&self, asked: impl FnOnce() -> Option<Asked>) {
+        if let Some(calls) = &*self.shadow.lock()
+            && let Some(asked) = asked()
+        {
+            // One that finds no room is left out.
+            let _told = calls.try_send(asked);
+        }
+    }
+
+    /// Operations that run, on whatever build.
+    pub(crate) fn running(&self) -> u64 {
+        let builds = self.loaded().into_iter().chain(self.replaced());
+        builds.map(|build| build.running_count()).sum()
+    }
+
+    /// That the last swap went back by itself, and why, until someone swaps, goes back, or releases the driver.
+    pub(crate) fn setback(&self) -> Option<String> {
+        let history = self.history.lock();
+        let (build, evidence) = history.last_evidence()?;
+        let (name, digest, since) = (&self.name, &build.digest, build.since);
+        Some(format!(
+            "driver `{name}` went back to the build before: {digest} of {since} {evidence}; `mica driver history {name}` tells more, and a swap, a rollback or `mica driver release {name}` ends this notice"
+        ))
+    }
+
+    /// Builds that were replaced and have operations still, the last first.
+    pub(super) fn replaced(&self) -> Vec<Arc<Active<G>>> {
+        let running = self.loaded();
+        let is_old = |build: &Arc<Active<G>>| {
+            build.running_count() > 0
+                && !running.as_ref().is_some_and(|new| Arc::ptr_eq(new, build))
+        };
+        let replaced = self.replaced.lock();
+        let builds = replaced.iter().rev().filter_map(Weak::upgrade);
+        let mut builds: Vec<_> = builds.filter(is_old).collect();
+        builds.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        builds
     }
 
     /// Begins an operation.
@@ -176,9 +239,9 @@ impl<G> Slot<G> {
     /// [`Error::Quarantined`]; why the first build cannot be had; [`Error::Overloaded`] when too many run for too long.
     pub(crate) fn enter(
         &self,
+        name: &'static str,
         subject: Subject<'_>,
         flow: Flow,
-        cancel: &CancelToken,
     ) -> Result<Ticket<G>> {
         if let Some(view) = self.quarantine.refusal(subject) {
             return Err(Error::Quarantined {
@@ -207,37 +270,31 @@ impl<G> Slot<G> {
         let gates = [&self.own_gate, &self.gates.operations].map(Arc::clone);
         let permits = Lent::take(gates, ADMISSION_TIMEOUT).ok_or_else(overloaded)?;
         self.operations.fetch_add(1, Ordering::Relaxed);
-        let (active, key) = self.register(cancel)?;
-        Ok(Ticket {
+        let (active, role) = match self.trial() {
+            None => (self.active()?, Role::Usual),
+            Some(trial) => match trial.choose(name, flow == Flow::Stream) {
+                Choice::New(risk) => (Arc::clone(&trial.new), Role::OnTrial(risk)),
+                Choice::Old => (Arc::clone(&trial.old), Role::Usual),
+                Choice::Check => (Arc::clone(&trial.old), Role::Check(trial)),
+            },
+        };
+        Ok(Ticket::new(
             active,
-            key,
-            permits,
-            _stream: stream,
-        })
-    }
-
-    /// Counts an operation on the active build. One that was swapped out meanwhile is left again, or its drain
-    /// could have ended without us.
-    fn register(&self, cancel: &CancelToken) -> Result<(Arc<Active<G>>, u64)> {
-        loop {
-            let active = self.active()?;
-            let mut running = active.running();
-            let key = running.next;
-            running.next += 1;
-            running.tokens.insert(key, cancel.clone());
-            // A swap that came between reading and counting may have seen an idle build and gone on.
-            if Arc::ptr_eq(&active, &self.active()?) {
-                drop(running);
-                return Ok((active, key));
-            }
-            running.tokens.remove(&key);
-        }
+            (name, subject),
+            role,
+            (permits, stream),
+        ))
     }
 
     /// Notes that the driver broke; says what is kept from calling it from now on.
     pub(crate) fn fault(&self, subject: Subject<'_>, reason: &str) -> Vec<QuarantineView> {
-        self.faults.fetch_add(1, Ordering::Relaxed);
+        self.count_fault();
         self.quarantine.fault(Instant::now(), subject, reason)
+    }
+
+    /// Counts an operation that the driver broke in.
+    pub(crate) fn count_fault(&self) {
+        self.faults.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Operations that were begun, and those that the driver broke in.
@@ -246,6 +303,16 @@ impl<G> Slot<G> {
             self.operations.load(Ordering::Relaxed),
             self.faults.load(Ordering::Relaxed),
         )
+    }
+}
+
+/// Somebody compares calls while it lives.
+#[derive(Debug)]
+pub(super) struct ShadowGuard<'a>(&'a Mutex<Option<SyncSender<Asked>>>);
+
+impl Drop for ShadowGuard<'_> {
+    fn drop(&mut self) {
+        *self.0.lock() = None;
     }
 }
 
@@ -258,126 +325,4 @@ fn stream_permit(gate: &Arc<Gate>, limit: &str) -> Result<Permit> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::Origin;
-    use std::borrow::Cow;
-
-    fn active(name: &'static str, number: u64) -> Arc<Active<&'static str>> {
-        let build = Build {
-            bytes: Cow::Borrowed(&[]),
-            origin: Origin::Embedded,
-            digest: name.to_owned(),
-        };
-        Active::new(Arc::new(name), build, number)
-    }
-
-    fn slot() -> Slot<&'static str> {
-        Slot::new(
-            "test",
-            Grants::standard(),
-            &Limits::default(),
-            &Gates::new(&Limits::default()),
-        )
-        .filled(active("old", 1))
-    }
-
-    fn enter(slot: &Slot<&'static str>, cancel: &CancelToken) -> Result<Ticket<&'static str>> {
-        slot.enter(SUBJECT, Flow::None, cancel)
-    }
-
-    const SUBJECT: Subject<'_> = Subject {
-        store: "store",
-        layer: Some("layer"),
-    };
-
-    #[test]
-    fn a_running_operation_keeps_its_build_and_the_next_gets_the_new_one() {
-        let slot = slot();
-        let before = enter(&slot, &CancelToken::default()).unwrap();
-        let old = slot.active().unwrap();
-        slot.replace(active("new", 2));
-        let after = enter(&slot, &CancelToken::default()).unwrap();
-        assert_eq!((*before.generation(), *after.generation()), ("old", "new"));
-        assert_eq!(
-            (old.running_count(), slot.active().unwrap().running_count()),
-            (1, 1)
-        );
-    }
-
-    #[test]
-    fn draining_ends_with_the_last_operation() {
-        let slot = slot();
-        let cancel = CancelToken::default();
-        let running = enter(&slot, &cancel).unwrap();
-        let old = slot.active().unwrap();
-        slot.replace(active("new", 2));
-        std::thread::scope(|scope| {
-            let drained = scope.spawn(|| old.drain(Duration::from_secs(20)));
-            drop(running);
-            assert!(drained.join().unwrap());
-        });
-        assert!(!cancel.is_cancelled());
-    }
-
-    #[test]
-    fn what_does_not_end_in_time_is_cancelled() {
-        let slot = slot();
-        let cancel = CancelToken::default();
-        let _running = enter(&slot, &cancel).unwrap();
-        let old = slot.active().unwrap();
-        slot.replace(active("new", 2));
-        assert!(!old.drain(Duration::from_millis(1)));
-        assert!(cancel.is_cancelled());
-    }
-
-    #[test]
-    fn a_swap_lifts_the_quarantine() {
-        let slot = slot();
-        let fault = |store| {
-            let layer = None;
-            slot.fault(Subject { store, layer }, "boom").len()
-        };
-        assert_eq!((fault("a"), fault("b"), fault("c")), (0, 0, 1));
-        let refused = enter(&slot, &CancelToken::default()).unwrap_err();
-        assert_eq!(refused.code(), "quarantined");
-        slot.replace(active("new", 2));
-        assert!(enter(&slot, &CancelToken::default()).is_ok());
-        assert_eq!(slot.totals(), (1, 3));
-    }
-
-    /// Fails once, then gives a build.
-    #[derive(Debug)]
-    struct Flaky(Arc<AtomicU64>);
-
-    impl Source<&'static str> for Flaky {
-        fn load(&mut self) -> Result<Arc<Active<&'static str>>> {
-            match self.0.fetch_add(1, Ordering::Relaxed) {
-                0 => Err(Error::Cancelled),
-                _ => Ok(active("late", 1)),
-            }
-        }
-    }
-
-    #[test]
-    fn a_build_is_made_once_when_it_is_needed_first() {
-        let asked = Arc::new(AtomicU64::new(0));
-        let empty = || {
-            let limits = Limits::default();
-            Slot::new("test", Grants::standard(), &limits, &Gates::new(&limits))
-        };
-        let slot = empty().fed_by(Box::new(Flaky(Arc::clone(&asked))));
-        assert!(slot.loaded().is_none());
-        assert!(enter(&slot, &CancelToken::default()).is_err());
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| enter(&slot, &CancelToken::default()).unwrap());
-            }
-        });
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
-        let unused = empty().fed_by(Box::new(Flaky(Arc::default())));
-        unused.replace(active("new", 2));
-        let entered = enter(&unused, &CancelToken::default()).unwrap();
-        assert_eq!(*entered.generation(), "new");
-    }
-}
+mod tests;

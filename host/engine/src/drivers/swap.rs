@@ -1,14 +1,19 @@
 //! Another build takes a driver's place while stores are in use.
 //!
-//! Load, check, probe, journal, one atomic store, drain. Until the store nothing has changed; after it nothing can
-//! fail. Mounts are never touched.
+//! Load, check, probe, ask about layers that are there, compare calls if that is asked for, write the record, one atomic
+//! store. Until the record is written nothing has changed; after it nothing can fail. Operations that run end on the build
+//! that they began with, however long they take. Mounts are never touched.
 //!
-//! Invariant: no operation sees two builds; of two swaps of one driver the second begins when the first is done.
+//! Invariant: no operation sees two builds' answers; of two swaps of one driver the second begins when the first is done.
 
 use super::active::{Active, Build};
+use super::ask::Pair;
+use super::bake::Unwatched;
+use super::history::History;
 use super::load::Loaded;
+use super::shelf::Shelf;
 use super::view::world_word;
-use super::{Drivers, Slot};
+use super::{Agreement, Drivers, Shadow, Slot, SwapRequest};
 use crate::disk::files;
 use crate::event::News;
 use crate::settings::Origin;
@@ -16,71 +21,193 @@ use crate::view::SwapReport;
 use crate::{Error, EventKind, Result};
 use mica_runtime::{CancelToken, Generation};
 use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// A component that is to take a driver's place.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) bytes: Cow<'static, [u8]>,
+    pub(super) origin: Origin,
+    pub(super) shadow: Option<Shadow>,
+    pub(super) agreement: Agreement,
+    /// Whether it served before, for as long as a build bakes.
+    pub(super) is_proven: bool,
+    /// Whether it is one of the builds that the history knows, so that it keeps its number.
+    pub(super) is_known: bool,
+}
 
 impl Drivers<'_> {
     /// Puts another build in a driver's place.
     pub(super) fn replace_build(
         self,
         name: &str,
-        bytes: Option<&[u8]>,
+        request: SwapRequest<'_>,
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
-        // Held to the end of the flip: two swaps of one driver come one after the other.
-        let mut previous = slot.previous.lock();
-        let old = slot.active()?;
-        let (bytes, origin) = match bytes {
+        let _changing = slot.changing.lock();
+        let (bytes, origin) = match request.component {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
-            None => {
-                let most = self.engine.runtime.limits().component_bytes;
-                source_again(previous.as_ref().unwrap_or(&old.build), most)?
-            }
+            None => self.source_again(&slot.active()?.build)?,
         };
+        let change = Change {
+            bytes,
+            origin,
+            shadow: request.shadow,
+            agreement: request.agreement,
+            is_proven: false,
+            is_known: false,
+        };
+        self.change(&slot, change, cancel)
+    }
+
+    /// Puts a component in a driver's place. The slot's lock for changes is held.
+    pub(super) fn change(
+        self,
+        slot: &Slot,
+        change: Change,
+        cancel: &CancelToken,
+    ) -> Result<SwapReport> {
+        let old = slot.active()?;
         let started = Instant::now();
-        let (generation, build) = self.load_build(bytes, origin, Some(name), cancel)?;
+        let (origin, name) = (change.origin.clone(), Some(&*slot.name));
+        let loaded = self.load_build(change.bytes.clone(), origin, name, cancel)?;
         let compile_ms = milliseconds(started.elapsed());
-        self.check_successor(&slot, &old.generation, &generation)?;
+        let new = &loaded.0;
+        self.check_successor(slot, &old, &loaded)?;
+        let is_same = old.build.digest == loaded.1.digest;
+        let before = (!is_same).then_some((&*old.generation, change.agreement));
         let started = Instant::now();
-        self.probe(&generation)?;
+        self.probe(new, before)?;
         let probe_ms = milliseconds(started.elapsed());
-        // The last step that can fail. A crash behind it starts with the new build, which has passed every check.
-        self.keep_build(name, &build)?;
-        let (old_digest, new_digest) = (old.build.digest.clone(), build.digest.clone());
-        // A swap to the same component must not make itself what is gone back to.
-        if old_digest != new_digest {
-            *previous = Some(old.build.clone());
-        }
-        self.flip(&slot, &old, (generation, build));
-        // The next swap may begin while this one's operations drain.
-        drop(previous);
-        let running_on_old = old.running_count();
-        let drained = old.drain(self.engine.settings.drain);
+        let pair = Pair {
+            old: &old.generation,
+            new,
+            agreement: change.agreement,
+        };
+        let layers_asked = match is_same {
+            true => 0,
+            false => self.ask_about_layers(&slot.name, pair, cancel)?,
+        };
+        let calls_compared = match change.shadow {
+            None => 0,
+            Some(shadow) => self.shadow(slot, (&old.generation, new), shadow, cancel)?,
+        };
+        let bakes = !is_same && !change.is_proven && !self.engine.settings.bake.is_zero();
+        let new_digest = loaded.1.digest.clone();
+        let bake = bakes.then_some(change.agreement);
+        self.flip(slot, &old, loaded, (change.is_known, bake))?;
         Ok(SwapReport {
-            driver: name.to_owned(),
-            old_digest,
+            driver: slot.name.clone(),
+            old_digest: old.build.digest.clone(),
             new_digest,
+            build: slot.history.lock().active_number(),
             compile_ms,
             probe_ms,
-            drained,
-            running_on_old,
+            layers_asked,
+            calls_compared,
+            bake_seconds: match bake {
+                Some(_) => self.engine.settings.bake.as_secs(),
+                None => 0,
+            },
+            running_on_old: old.running_count(),
+            running: old.operations(),
         })
     }
 
-    fn flip(self, slot: &Slot, old: &Active, (generation, build): Loaded) {
-        let number = old.number + 1;
+    /// The moment of a swap: the record first, then the slot.
+    fn flip(
+        self,
+        slot: &Slot,
+        old: &Arc<Active>,
+        (generation, build): Loaded,
+        (is_known, bake): (bool, Option<Agreement>),
+    ) -> Result<()> {
+        if slot.trial().is_some_and(|trial| trial.verdict().is_some()) {
+            return Err(Error::Busy(format!(
+                "driver `{}` goes back to the build before the running one just now; swap again",
+                slot.name
+            )));
+        }
+        let follows = self.is_shipped(slot, &build);
+        let is_new = old.build.digest != build.digest || old.build.origin != build.origin;
+        if is_new {
+            let shelf = self.shelf(&slot.name);
+            shelf.keep(&old.build)?;
+            shelf.keep(&build)?;
+        }
+        let version = generation.description().version.to_string();
+        if is_new || slot.history.lock().went_back.is_some() {
+            self.record(slot, |history| {
+                history.found(
+                    &old.build,
+                    &old.generation.description().version.to_string(),
+                );
+                if is_new && !(is_known && history.activate(&build.digest)) {
+                    history.enter(&build, &version);
+                }
+                history.went_back = None;
+                history.follows_shipped = follows;
+                history.is_baking = bake.is_some();
+                history.agreement = bake.unwrap_or_default();
+                if bake.is_none() {
+                    history.prove();
+                }
+            })?;
+        }
         let detail = format!("{} replaces {}", build.digest, old.build.digest);
-        slot.replace(Active::new(generation, build, number));
-        self.engine.bus.tell(
-            News::new(EventKind::DriverSwapped)
-                .driver(&slot.name)
-                .detail(detail),
-        );
+        let new = Active::new(generation, build, slot.next_number());
+        match bake {
+            Some(agreement) => {
+                let bake = Unwatched::new(&new, old, agreement);
+                slot.replace(new, Some(Arc::clone(&bake.trial)));
+                self.watch(slot, bake);
+            }
+            None => slot.replace(new, None),
+        }
+        tracing::info!(driver = slot.name, detail, "swapped");
+        let news = News::new(EventKind::DriverSwapped).driver(&slot.name);
+        self.engine.bus.tell(news.detail(detail));
         self.try_stores_again(&slot.name);
+        Ok(())
+    }
+
+    /// Changes what is written down of a driver's builds, on disk and in memory or in neither.
+    pub(super) fn record(self, slot: &Slot, change: impl FnOnce(&mut History)) -> Result<()> {
+        let before = slot.history.lock().clone();
+        let mut after = before.clone();
+        change(&mut after);
+        after.give_up();
+        let shelf = self.shelf(&slot.name);
+        shelf.write(&before, &after)?;
+        shelf.tidy(&after);
+        *slot.history.lock() = after;
+        Ok(())
+    }
+
+    /// Where the builds of a driver are kept.
+    pub(super) fn shelf(self, name: &str) -> Shelf {
+        Shelf::new(self.engine.settings.root.join("drivers").join(name))
     }
 
     /// What a build must have in common with the one that it replaces. Its name was checked when it was loaded.
-    fn check_successor(self, slot: &Slot, old: &Generation, new: &Generation) -> Result<()> {
+    fn check_successor(self, slot: &Slot, old: &Active, (new, build): &Loaded) -> Result<()> {
+        let quarantined = slot.quarantine.all();
+        if let Some(kept) = quarantined
+            .first()
+            .filter(|_| old.build.digest == build.digest)
+        {
+            return Err(Error::DriverRejected {
+                reason: format!("it is the build that runs, and that is quarantined{kept}"),
+                remedy: format!(
+                    "`mica driver rollback {0}` takes the build before, `mica driver release {0}` lets this one be called again",
+                    slot.name
+                ),
+            });
+        }
+        let old: &Generation = &old.generation;
         let (had, has) = (world_word(old.world()), world_word(new.world()));
         if had != has {
             return Err(Error::DriverRejected {
@@ -106,18 +233,22 @@ impl Drivers<'_> {
         }
         Ok(())
     }
-}
 
-/// A build's component once more.
-fn source_again(build: &Build, most: usize) -> Result<(Cow<'static, [u8]>, Origin)> {
-    let bytes = match &build.origin {
-        Origin::Directory(path) => Cow::Owned(
-            files::read_component(path, most)
-                .map_err(|error| Error::path("read component", path, error))?,
-        ),
-        Origin::Embedded | Origin::Uploaded => build.bytes.clone(),
-    };
-    Ok((bytes, build.origin.clone()))
+    /// A build's component once more.
+    fn source_again(self, build: &Build) -> Result<(Cow<'static, [u8]>, Origin)> {
+        let bytes = match &build.origin {
+            Origin::Directory(path) => self.read_component(path)?,
+            Origin::Embedded | Origin::Uploaded => build.bytes.clone(),
+        };
+        Ok((bytes, build.origin.clone()))
+    }
+
+    /// Reads a component of the drivers directory.
+    pub(super) fn read_component(self, path: &Path) -> Result<Cow<'static, [u8]>> {
+        let most = self.engine.runtime.limits().component_bytes;
+        let read = files::read_component(path, most).map(Cow::Owned);
+        read.map_err(|error| Error::path("read component", path, error))
+    }
 }
 
 fn milliseconds(time: Duration) -> u64 {

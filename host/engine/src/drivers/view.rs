@@ -2,9 +2,10 @@
 //!
 //! Invariant: nothing waits but for a build that nobody has needed yet; also not for a swap.
 
+use super::rollback::known;
 use super::{Drivers, Slot};
 use crate::settings::Origin;
-use crate::view::{DriverView, Pairs};
+use crate::view::{DriverView, Pairs, ReplacedView};
 use crate::{Result, SafeText};
 use mica_runtime::World;
 
@@ -20,11 +21,12 @@ impl Drivers<'_> {
         let (operations, faults) = slot.totals();
         let served = self.engine.stores().of_driver(&slot.name);
         let quarantines = slot.quarantine.all();
-        // A swap holds the lock for as long as it compiles; what it goes back to is not known meanwhile.
-        let previous = slot
-            .previous
-            .try_lock()
-            .and_then(|build| Some(build.as_ref()?.digest.clone()));
+        let history = known(slot, &active);
+        let replaced = slot.replaced().into_iter().map(|build| ReplacedView {
+            digest: build.build.digest.clone(),
+            running: build.running_count(),
+            operations: build.operations(),
+        });
         Ok(DriverView {
             name: slot.name.clone(),
             version: description.version.to_string(),
@@ -50,7 +52,12 @@ impl Drivers<'_> {
             stores: served.map(|store| store.name.as_str().to_owned()).collect(),
             generation: active.number,
             loaded: active.loaded,
-            previous,
+            previous: history.previous().map(|build| build.digest.clone()),
+            bake: slot.trial().map(|trial| trial.view()),
+            went_back: history
+                .last_evidence()
+                .map(|(_, evidence)| evidence.clone()),
+            replaced: replaced.collect(),
             running: active.running_count(),
             operations,
             faults,

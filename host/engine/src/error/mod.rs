@@ -235,7 +235,7 @@ pub enum Error {
     /// An operation reached a limit of the sandbox.
     #[error("limit reached: {0}")]
     LimitReached(String),
-    /// The caller, a swap's deadline or the daemon's end cancelled the operation.
+    /// The caller or the daemon's end cancelled the operation.
     #[error("the operation was cancelled")]
     Cancelled,
     /// Too many operations run at once.

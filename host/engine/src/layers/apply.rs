@@ -3,6 +3,7 @@
 //! Invariant: the driver works on a private copy, which takes the layer's place if everything went well and is
 //! thrown away if anything did not.
 
+use crate::drivers::Question;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
@@ -23,8 +24,8 @@ impl OpenStore<'_> {
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
         let call = Call::new("apply", scope.clone())
             .with_cancel(cancel)
-            .streaming();
-        let report = self.call(call, |generation, operation| {
+            .asking(Question::Made);
+        let report = self.call_once(call, |generation, operation| {
             generation.apply_diff(operation, id.as_str(), parent, form, source)
         })?;
         let held = || Error::Sandbox(format!("apply to layer `{id}`: the copy is still in use"));

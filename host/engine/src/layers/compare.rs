@@ -3,6 +3,7 @@
 //! Invariant: nothing is changed, and both layers stay as they are until the last byte is out.
 
 use super::{Held, Key, Mode};
+use crate::drivers::Question;
 use crate::store::{Call, Intent, OpenStore, Scope, Store};
 use crate::view::{DiffParent, DiffRequest};
 use crate::{Error, LayerId, Result};
@@ -66,10 +67,11 @@ impl OpenStore<'_> {
         cancel: CancelToken,
     ) -> Result<DiffReport> {
         let pair = pair(&self.store, &request.id, &request.parent)?;
+        let archive = Question::Archive(pair.parent.clone(), request.form);
         let call = Call::new("diff", pair.scope(&self.store))
             .with_cancel(cancel)
-            .streaming();
-        let report = self.call(call, |generation, operation| {
+            .asking(archive);
+        let report = self.call_once(call, |generation, operation| {
             generation.diff(
                 operation,
                 pair.id.as_str(),
@@ -97,8 +99,8 @@ impl OpenStore<'_> {
         let pair = pair(&self.store, id, parent)?;
         let call = Call::new("changes", pair.scope(&self.store))
             .with_cancel(cancel)
-            .streaming();
-        self.call(call, |generation, operation| {
+            .asking(Question::Changes(pair.parent.clone()));
+        self.call_once(call, |generation, operation| {
             generation.changes(operation, pair.id.as_str(), pair.parent(), sink)
         })
     }
@@ -106,7 +108,8 @@ impl OpenStore<'_> {
     /// Sums the sizes of what differs between two layers.
     pub(super) fn diff_size(&self, id: &str, parent: &DiffParent) -> Result<u64> {
         let pair = pair(&self.store, id, parent)?;
-        let call = Call::new("size", pair.scope(&self.store));
+        let call =
+            Call::new("size", pair.scope(&self.store)).asking(Question::Size(pair.parent.clone()));
         self.call(call, |generation, operation| {
             generation.diff_size(operation, pair.id.as_str(), pair.parent())
         })

@@ -4,6 +4,7 @@
 
 use super::{Facts, Key, Mode};
 use crate::disk::home::{Purpose, Record, Syncing};
+use crate::drivers::Question;
 use crate::snapshots::{CheckedView, ViewRules};
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{LayerRequest, LiveParent};
@@ -82,7 +83,9 @@ impl OpenStore<'_> {
         let intent = Intent::Create(parent.cloned(), new.kind);
         let scope = Scope::layer(&store.layers, id, intent);
         let below = parent.map(LayerId::as_str);
-        let call = Call::new("create", scope.clone()).with_cancel(new.cancel);
+        let call = Call::new("create", scope.clone())
+            .with_cancel(new.cancel)
+            .asking(Question::Made);
         let (staged, view) = self.call(call, |generation, operation| {
             let (kind, options) = (new.kind, &new.options);
             let access = new.view.as_ref().map(ViewRules::access);

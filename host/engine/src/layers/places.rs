@@ -7,6 +7,7 @@
 //! text of a driver's but that name.
 
 use super::Facts;
+use crate::drivers::Question;
 use crate::snapshots::{CheckedView, RoomDirectory, Shape, ViewRules};
 use crate::store::{Call, Intent, OpenStore, Scope, Store};
 use crate::{Error, LayerId, Result};
@@ -118,7 +119,7 @@ impl OpenStore<'_> {
     pub(crate) fn plan(&self, layer: &LayerId, rules: &ViewRules) -> Result<CheckedView> {
         let access = rules.access();
         let scope = Scope::layer(&self.store.layers, layer, Intent::View(access));
-        let call = Call::new("mount", Arc::clone(&scope));
+        let call = Call::new("mount", Arc::clone(&scope)).asking(Question::View);
         self.call(call, |generation, operation| {
             let plan = generation.plan(operation, layer.as_str(), access)?;
             rules.check(&plan, &*scope)

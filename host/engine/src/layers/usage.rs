@@ -8,6 +8,7 @@
 //! See docs/decisions/0011-usage-is-measured-by-the-host.md.
 
 use super::{Facts, Mode, places};
+use crate::drivers::Question;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{UsageSource, UsageView};
 use crate::{Error, LayerId, Result};
@@ -119,7 +120,9 @@ impl OpenStore<'_> {
         let Own { id, facts, .. } = layer;
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
         let scope = Scope::layer(&self.store.layers, id, Intent::Look);
-        let call = Call::new("usage", scope).with_cancel(cancel.clone());
+        let call = Call::new("usage", scope)
+            .with_cancel(cancel.clone())
+            .asking(Question::Size(facts.record.parent.clone()));
         let bytes = self.call(call, |generation, operation| {
             generation.diff_size(operation, id.as_str(), parent)
         })?;

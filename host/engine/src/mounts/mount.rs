@@ -3,6 +3,7 @@
 //! Invariant: the driver is asked once; whoever comes later is only counted.
 
 use super::State;
+use crate::drivers::Question;
 use crate::layers::{Facts, Mode};
 use crate::store::{Call, Intent, OpenStore, Scope, Store};
 use crate::view::{MountRequest, MountView};
@@ -59,7 +60,8 @@ impl OpenStore<'_> {
         let call = Call::new(
             "mount",
             Scope::layer(&store.layers, id, Intent::View(access)),
-        );
+        )
+        .asking(Question::View);
         let mount = self.call(call, |generation, operation| {
             generation.get(operation, id.as_str(), access, label.as_deref())
         })?;

@@ -39,8 +39,8 @@ impl SnapshotStore<'_> {
         let parent = store.facts(id)?.record.parent;
         let parent = parent.as_ref().map(|parent| parent.as_str());
         let scope = Scope::layer(&store.layers, id, Intent::Look);
-        let call = Call::new("diff", scope).with_cancel(cancel).streaming();
-        let report = self.open.call(call, |generation, operation| {
+        let call = Call::new("diff", scope).with_cancel(cancel);
+        let report = self.open.call_once(call, |generation, operation| {
             generation.diff(operation, id.as_str(), parent, ArchiveForm::Moby, sink)
         })?;
         match report.is_kept {

@@ -6,6 +6,7 @@
 use super::look::owned;
 use super::store::Mounted;
 use super::{SnapshotKind, SnapshotStore, shown};
+use crate::drivers::Question;
 use crate::layers::Mode;
 use crate::store::{Call, Intent, Scope};
 use crate::{Error, Result};
@@ -65,8 +66,8 @@ impl SnapshotStore<'_> {
         };
         let call = Call::new("apply", scope.clone())
             .with_cancel(cancel)
-            .streaming();
-        let report = self.open.call(call, |generation, operation| {
+            .asking(Question::Made);
+        let report = self.open.call_once(call, |generation, operation| {
             generation.apply_diff(operation, id.as_str(), parent, form, source)
         })?;
         let held = || Error::Sandbox(format!("unpack into `{}`: it is still in use", shown(key)));

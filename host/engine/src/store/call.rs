@@ -1,15 +1,28 @@
 //! One operation of a driver, with everything around it: the right build, room among the others, what happens when
 //! the driver breaks, and the engine's words for its errors.
 //!
-//! Invariant: this is the only way from the engine to a driver, but for the probe of a swap.
+//! A call that a build fails while it bakes is answered by the build before it, so that nobody is told of a failure that need
+//! not be; a stream cannot be had twice, and fails.
+//!
+//! Invariant: this is the only way from the engine to a driver, but for those who judge a build before it is used; an operation
+//! that is begun again begins as if there had been none, for one that ends badly changes nothing.
 
 use super::Scope;
-use crate::drivers::{Flow, Slot, Subject};
+use crate::drivers::{Asked, Flow, Question, Risk, Slot, Subject, Ticket};
 use crate::engine::Engine;
 use crate::event::News;
-use crate::{Error, EventKind, Result, driver_error};
-use mica_runtime::{CancelToken, Error as DriverError, Generation, Home, Operation};
+use crate::view::Evidence;
+use crate::{Error, EventKind, LayerId, Result, driver_error};
+use mica_runtime::{CancelToken, Error as DriverError, Generation, Home, Operation, OwnTime};
+use mica_text::with_causes;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a call may take that is compared: its layer is locked for as long again, and longer.
+const LONGEST_COMPARED: Duration = Duration::from_secs(2);
+
+/// What a driver answers.
+type Answer<T> = std::result::Result<T, DriverError>;
 
 /// What is asked of a driver.
 #[derive(Debug)]
@@ -19,6 +32,7 @@ pub(crate) struct Call {
     scope: Arc<Scope>,
     cancel: CancelToken,
     flow: Flow,
+    question: Option<Question>,
 }
 
 impl Call {
@@ -28,6 +42,7 @@ impl Call {
             scope,
             cancel: CancelToken::default(),
             flow: Flow::None,
+            question: None,
         }
     }
 
@@ -42,6 +57,12 @@ impl Call {
         Self { cancel, ..self }
     }
 
+    /// It asks about its layer what two builds must answer alike.
+    pub(crate) fn asking(self, question: Question) -> Self {
+        let question = Some(question);
+        Self { question, ..self }
+    }
+
     /// The operation that the sandbox runs.
     pub(crate) fn operation(&self) -> Operation {
         let layers = self.scope.layers();
@@ -53,63 +74,202 @@ impl Call {
             options: Arc::clone(&layers.options),
             cancel: self.cancel.clone(),
             client_wait: None,
+            own_time: OwnTime::default(),
         }
     }
 }
 
 impl Call {
-    /// Calls the driver of the store.
+    /// Calls the driver of the store; `run` may be called a second time.
     ///
     /// # Errors
     /// Everything that `driver_error` can say, and `unknown-driver`, `quarantined`, `overloaded`.
     pub(crate) fn run<T>(
         self,
         engine: &Engine,
-        run: impl FnOnce(&Generation, Operation) -> std::result::Result<T, DriverError>,
+        run: impl Fn(&Generation, Operation) -> Answer<T>,
     ) -> Result<T> {
-        let layers = self.scope.layers();
-        let slot = engine.registry.get(&layers.driver)?;
-        let subject = Subject {
-            store: &layers.store,
-            layer: self.scope.subject(),
+        let slot = engine.registry.get(&self.scope.layers().driver)?;
+        let mut ticket = slot.enter(self.name, self.subject(), self.flow)?;
+        let started = Instant::now();
+        let answer = self.on(&mut ticket, &run);
+        let answer = match (answer, ticket.take_risk()) {
+            (Err(failed), Some(risk)) if failed.is_told() => {
+                self.scope.begin_again();
+                ticket.step_back(&risk);
+                let again = self.on(&mut ticket, &run);
+                if failed.is_worse_than(again.as_ref().err()) {
+                    self.accuse(engine, &slot, &failed);
+                    risk.failed(
+                        self.evidence("failed calls that the build before answers", &failed),
+                    );
+                }
+                again
+            }
+            (answer, risk) => {
+                if answer.is_ok() {
+                    self.have_compared(&slot, started.elapsed(), risk);
+                }
+                answer
+            }
         };
-        let ticket = slot.enter(subject, self.flow, &self.cancel)?;
+        drop(ticket);
+        answer.map_err(|failed| self.blame(engine, &slot, failed))
+    }
+
+    /// Calls the driver of the store once, for the answer or the question is a stream.
+    ///
+    /// # Errors
+    /// As [`Call::run`].
+    pub(crate) fn run_once<T>(
+        self,
+        engine: &Engine,
+        run: impl FnOnce(&Generation, Operation) -> Answer<T>,
+    ) -> Result<T> {
+        let slot = engine.registry.get(&self.scope.layers().driver)?;
+        let mut ticket = slot.enter(self.name, self.subject(), self.flow)?;
+        let started = Instant::now();
+        let answer = self.on(&mut ticket, run);
+        let risk = ticket.take_risk();
+        drop(ticket);
+        match (answer, risk) {
+            (Err(failed), Some(risk)) if failed.is_told() => {
+                self.accuse(engine, &slot, &failed);
+                match failed.is_fault {
+                    true => risk.failed(self.evidence("broke in calls with streams", &failed)),
+                    false => {
+                        let what = "refused streams such as the build before takes";
+                        risk.refused(self.evidence(what, &failed), failed.error.code());
+                    }
+                }
+                Err(failed.error)
+            }
+            (answer, risk) => {
+                if answer.is_ok() {
+                    self.have_compared(&slot, started.elapsed(), risk);
+                }
+                answer.map_err(|failed| self.blame(engine, &slot, failed))
+            }
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            store: &self.scope.layers().store,
+            layer: self.scope.subject(),
+        }
+    }
+
+    /// Runs it on the build of a ticket.
+    fn on<T>(
+        &self,
+        ticket: &mut Ticket,
+        run: impl FnOnce(&Generation, Operation) -> Answer<T>,
+    ) -> std::result::Result<T, Failed> {
         let operation = Operation {
             client_wait: Some(ticket.client_wait()),
             ..self.operation()
         };
-        let answer = run(ticket.generation(), operation);
-        drop(ticket);
-        answer.map_err(|error| {
-            let is_fault = error.is_fault();
-            let doing = self.scope.describe(self.name);
-            let error = driver_error::translate(&slot.name, &doing, error);
-            if is_fault {
-                blame(engine, &slot, subject, &error);
+        let own_time = operation.own_time.clone();
+        let answer = run(ticket.generation(), operation).map_err(|error| Failed {
+            is_fault: error.is_fault(),
+            error: driver_error::translate(
+                &self.scope.layers().driver,
+                &self.scope.describe(self.name),
+                error,
+            ),
+        });
+        let code = |failed: &Failed| failed.error.code();
+        ticket.ended(answer.as_ref().map(|_| own_time.get()).map_err(code));
+        answer
+    }
+
+    /// Hands an answered call to those who compare builds, if it is one that can be compared.
+    fn have_compared(&self, slot: &Slot, took: Duration, risk: Option<Risk>) {
+        if self.question.is_none() || took > LONGEST_COMPARED {
+            return;
+        }
+        let asked = || {
+            Some(Asked {
+                store: self.scope.layers().store.clone(),
+                layer: LayerId::parse(self.scope.subject()?).ok()?,
+                question: self.question.clone()?,
+            })
+        };
+        slot.tell_shadow(asked);
+        if let (Some(risk), Some(asked)) = (risk, asked()) {
+            risk.compare(asked);
+        }
+    }
+
+    /// What speaks against the build that bakes.
+    fn evidence(&self, what: &str, failed: &Failed) -> Evidence {
+        Evidence {
+            calls: 1,
+            what: what.to_owned(),
+            operation: self.name.to_owned(),
+            store: Some(self.scope.layers().store.clone()),
+            layer: self.scope.subject().map(str::to_owned),
+            first: with_causes(&failed.error),
+        }
+    }
+
+    /// Tells that a build which bakes failed. It is not counted for layer and store, for it is the build that is judged.
+    fn accuse(&self, engine: &Engine, slot: &Slot, failed: &Failed) {
+        if failed.is_fault {
+            slot.count_fault();
+            self.tell_failure(engine, &failed.error);
+        }
+    }
+
+    fn tell_failure(&self, engine: &Engine, error: &Error) {
+        let Subject { store, layer } = self.subject();
+        let news = News::new(EventKind::DriverFailed).driver(&self.scope.layers().driver);
+        let news = news.store(store).detail(error.to_string());
+        engine.bus.tell(match layer {
+            Some(layer) => news.layer(layer),
+            None => news,
+        });
+    }
+
+    /// Counts a fault of the driver, and tells what comes of it.
+    fn blame(&self, engine: &Engine, slot: &Slot, failed: Failed) -> Error {
+        if !failed.is_fault {
+            return failed.error;
+        }
+        self.tell_failure(engine, &failed.error);
+        for view in slot.fault(self.subject(), &failed.error.to_string()) {
+            tracing::error!(driver = slot.name, "the driver is quarantined{view}");
+            let mut news = News::new(EventKind::DriverQuarantined)
+                .driver(&slot.name)
+                .detail(view.reason);
+            if let Some(store) = &view.store {
+                news = news.store(store);
             }
-            error
-        })
+            if let Some(layer) = &view.layer {
+                news = news.layer(layer);
+            }
+            engine.bus.tell(news);
+        }
+        failed.error
     }
 }
 
-/// Counts a fault of a driver, and tells what comes of it.
-fn blame(engine: &Engine, slot: &Slot, subject: Subject<'_>, error: &Error) {
-    let reason = error.to_string();
-    let news = |kind, store: Option<&str>, layer: Option<&str>, detail: &str| {
-        let mut news = News::new(kind).driver(&slot.name).detail(detail);
-        if let Some(store) = store {
-            news = news.store(store);
-        }
-        if let Some(layer) = layer {
-            news = news.layer(layer);
-        }
-        engine.bus.tell(news);
-    };
-    let (store, layer) = (Some(subject.store), subject.layer);
-    news(EventKind::DriverFailed, store, layer, &reason);
-    for view in slot.fault(subject, &reason) {
-        tracing::error!(driver = slot.name, "the driver is quarantined{view}");
-        let (store, layer) = (view.store.as_deref(), view.layer.as_deref());
-        news(EventKind::DriverQuarantined, store, layer, &view.reason);
+/// A call that did not succeed.
+#[derive(Debug)]
+struct Failed {
+    error: Error,
+    is_fault: bool,
+}
+
+impl Failed {
+    /// Whether somebody is there to be told: nothing is known of a call that was cancelled.
+    fn is_told(&self) -> bool {
+        !matches!(self.error, Error::Cancelled)
+    }
+
+    /// Whether another build does better with the same call.
+    fn is_worse_than(&self, other: Option<&Self>) -> bool {
+        other.is_none_or(|other| self.is_fault && !other.is_fault && other.is_told())
     }
 }

@@ -64,13 +64,22 @@ impl<'e> OpenStore<'e> {
         self.store.make_ready(self.engine)
     }
 
-    /// Calls the driver.
+    /// Calls the driver; `run` may be called a second time.
     pub(crate) fn call<T>(
+        &self,
+        call: Call,
+        run: impl Fn(&Generation, Operation) -> std::result::Result<T, DriverError>,
+    ) -> Result<T> {
+        call.run(self.engine, run)
+    }
+
+    /// Calls the driver with a stream.
+    pub(crate) fn call_once<T>(
         &self,
         call: Call,
         run: impl FnOnce(&Generation, Operation) -> std::result::Result<T, DriverError>,
     ) -> Result<T> {
-        call.run(self.engine, run)
+        call.streaming().run_once(self.engine, run)
     }
 
     /// Waits for one lock of a layer.

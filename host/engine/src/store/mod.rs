@@ -39,6 +39,8 @@ use std::time::Duration;
 pub(crate) const DESCRIPTION: &str = "store.json";
 /// The shape of that file.
 const VERSION: u32 = 1;
+/// How long a removal waits for those who are in the store.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an operation waits for layers that others work on; a diff may take longer than anyone wants to wait.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -216,7 +218,8 @@ impl Store {
     /// [`Error::Busy`] when operations run.
     pub(crate) fn close(&self) -> Result<RwLockWriteGuard<'_, Life>> {
         let busy = || Error::Busy(format!("operations run in store `{}`", self.name));
-        self.life.try_write().ok_or_else(busy)
+        // Who compares builds looks at a store for a moment, and is nobody's operation.
+        self.life.try_write_for(CLOSE_TIMEOUT).ok_or_else(busy)
     }
 
     /// Why the driver cannot work on the store.
@@ -239,6 +242,15 @@ impl Store {
                 self.name
             ))
         })
+    }
+
+    /// Waits for locks, for someone who can do without them.
+    pub(crate) fn lock_within(
+        &self,
+        wanted: Vec<(Key, Mode)>,
+        patience: Duration,
+    ) -> Option<Held<'_>> {
+        self.locks.acquire(wanted, patience).ok()
     }
 
     /// What is known of a layer.

@@ -100,6 +100,11 @@ impl Scope {
         self.wish().published.take()
     }
 
+    /// Forgets what a driver has asked for: another build is asked the same. What it published is thrown away.
+    pub(crate) fn begin_again(&self) {
+        let _gone = std::mem::take(&mut *self.wish());
+    }
+
     /// Whether the driver discarded the subject.
     pub(crate) fn is_discarded(&self) -> bool {
         self.wish().is_discarded

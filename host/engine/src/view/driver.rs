@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only.
 
-use super::Pairs;
+use super::{BakeView, Evidence, Pairs, ReplacedView};
 use crate::Moment;
 use crate::error::kept;
 use serde::{Deserialize, Serialize};
@@ -37,15 +37,24 @@ pub struct DriverView {
     pub options: Pairs,
     /// Stores that it serves.
     pub stores: Vec<String>,
-    /// How often a build was loaded into the slot, from 1 on.
+    /// Number of the load that put the build into the slot, from 1 on since the start of the daemon.
     pub generation: u64,
     /// When the build was loaded: RFC 3339, UTC.
     #[schema(value_type = String)]
     pub loaded: Moment,
-    /// Digest of the build that a swap without a component goes back to.
+    /// Digest of the build that a rollback goes back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
-    /// Operations that run now.
+    /// How the build stands in its bake, while it bakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bake: Option<BakeView>,
+    /// Why the last swap went back by itself; until the next swap, rollback or release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub went_back: Option<Evidence>,
+    /// Builds that were replaced and that operations still run on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<ReplacedView>,
+    /// Operations that run on the build now.
     pub running: u64,
     /// Operations that were begun.
     pub operations: u64,
@@ -80,23 +89,4 @@ impl fmt::Display for QuarantineView {
         let kept = kept(self.store.as_deref(), self.layer.as_deref());
         write!(f, "{kept}: {}", self.reason)
     }
-}
-
-/// What a swap did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SwapReport {
-    /// The driver.
-    pub driver: String,
-    /// Digest of the build that ran before.
-    pub old_digest: String,
-    /// Digest of the build that runs now.
-    pub new_digest: String,
-    /// Milliseconds that loading took.
-    pub compile_ms: u64,
-    /// Milliseconds that the probe in a scratch store took.
-    pub probe_ms: u64,
-    /// Whether the operations of the old build ended by themselves before the deadline.
-    pub drained: bool,
-    /// Operations that ran on the old build when the new one took over.
-    pub running_on_old: u64,
 }

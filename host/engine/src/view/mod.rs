@@ -9,8 +9,9 @@ mod layer;
 mod pairs;
 mod status;
 mod store;
+mod swap;
 
-pub use driver::{DriverView, QuarantineView, SwapReport};
+pub use driver::{DriverView, QuarantineView};
 pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{
     Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
@@ -19,6 +20,9 @@ pub use layer::{
 pub use pairs::Pairs;
 pub use status::{Attention, EngineStatus};
 pub use store::{BackingView, StoreRequest, StoreView};
+pub use swap::{
+    BakeView, BuildView, DriverHistory, Evidence, ReplacedView, RunningView, SwapReport,
+};
 
 use serde::Serializer;
 use std::path::Path;

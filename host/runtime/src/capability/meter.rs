@@ -117,7 +117,7 @@ impl Meter {
     }
 
     /// Time that the guest had for itself. Not the clock's: on a busy machine that goes on while the guest does not.
-    fn own_time(&self) -> Duration {
+    pub(crate) fn own_time(&self) -> Duration {
         thread_cpu_time().saturating_sub(self.cpu_before) + self.slept
     }
 

@@ -15,7 +15,8 @@ use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
 use crate::{
-    Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
+    Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, OwnTime,
+    SafeText,
 };
 use mica_sys::mount::DetachedMount;
 use mica_text::hex;
@@ -183,6 +184,7 @@ impl Generation {
             options: Arc::new([]),
             cancel: CancelToken::default(),
             client_wait: None,
+            own_time: OwnTime::default(),
         };
         self.check_exports(operation())?;
         let done = self.call(operation(), Class::Short, |store, driver| {

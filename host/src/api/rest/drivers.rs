@@ -7,7 +7,7 @@ use super::{Answer, Shared, answer, call};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
-use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport, SwapReport};
+use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -50,7 +50,7 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
     answer(StatusCode::OK, &view)
 }
 
-/// Loads a component as a new driver; it is there after a restart, too. A client that goes away before the component is compiled
+/// Loads a component as a new driver; it is there after a restart, too. It is tried in a scratch store first. A client that goes away before the component is compiled
 /// ends that, and nothing is loaded.
 #[utoipa::path(post, path = "/v1/drivers", tag = "drivers",
     params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
@@ -79,32 +79,6 @@ pub(super) async fn load(
     })
     .await?;
     answer(StatusCode::CREATED, &view)
-}
-
-/// Replaces the build of a driver while its layers are mounted. Without a body the build before is loaded anew.
-///
-/// The new build is probed in a scratch store first; whatever fails leaves the old one in place, and so does a client that
-/// goes away before the component is compiled.
-#[utoipa::path(post, path = "/v1/drivers/{driver}/swap", tag = "drivers",
-    params(("driver" = String, Path, description = "The driver.")),
-    request_body(content = Option<Vec<u8>>, content_type = "application/wasm", description = "The component."),
-    responses(
-    (status = 200, description = "What was done.", body = SwapReport),
-    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
-))]
-pub(super) async fn swap(
-    State(shared): State<Shared>,
-    At(driver): At<String>,
-    body: Body,
-) -> Answer {
-    let component = whole(body, shared.runtime.limits().component_bytes).await?;
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let report = call(shared, move |engine| {
-        let component = (!component.is_empty()).then_some(&*component);
-        engine.drivers().swap(&driver, component, &token)
-    });
-    answer(StatusCode::OK, &report.await?)
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.

@@ -20,6 +20,7 @@ mod queries;
 mod snapshots;
 mod status;
 mod stores;
+mod swaps;
 
 use crate::api::call;
 use crate::api::dispatch::caught;
@@ -81,7 +82,9 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/operations/{operation}", get(operations::inspect))
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
         .route("/v1/drivers/{driver}", get(drivers::inspect))
-        .route("/v1/drivers/{driver}/swap", post(drivers::swap))
+        .route("/v1/drivers/{driver}/swap", post(swaps::swap))
+        .route("/v1/drivers/{driver}/rollback", post(swaps::rollback))
+        .route("/v1/drivers/{driver}/history", get(swaps::history))
         .route("/v1/drivers/{driver}/release", post(drivers::release))
         .route("/v1/stores", get(stores::list).post(stores::create))
         .route(

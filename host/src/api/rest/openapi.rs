@@ -5,6 +5,7 @@
 
 use super::{
     changes, differences, drivers, events, files, layers, operations, snapshots, status, stores,
+    swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -21,7 +22,8 @@ use utoipa::OpenApi;
     ),
     paths(
         status::status, events::events, document,
-        drivers::list, drivers::load, drivers::inspect, drivers::swap, drivers::release,
+        drivers::list, drivers::load, drivers::inspect, drivers::release,
+        swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
         layers::metadata, layers::usage,

@@ -14,9 +14,9 @@ mod store;
 pub(crate) use driver::{DriverList, ReleaseReport};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
-    Access, Attention, DriverView, Event, FileKind, FileView, LayerKind, LayerRequest, LayerView,
-    MountRequest, MountView, Pairs, QuarantineView, StoreRequest, StoreView, SwapReport,
-    UnmountView, UsageView,
+    Access, Attention, BuildView, DriverHistory, DriverView, Event, FileKind, FileView, LayerKind,
+    LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView, RunningView,
+    StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
 };
 pub(crate) use operation::{DiffReport, OperationView};
 pub(crate) use problem::Problem;

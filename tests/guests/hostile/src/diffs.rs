@@ -9,6 +9,7 @@ use crate::mica::host::directory::Directory;
 use crate::mica::host::home;
 use crate::mica::host::streams::{ChangeSink, Sink, Source};
 use crate::mica::host::types::{Change, ChangeKind, Failure};
+use crate::late::{Deed, act};
 use crate::{Hostile, TREE, failed};
 use std::cell::RefCell;
 
@@ -210,11 +211,25 @@ impl Guest for Hostile {
         sink: &Sink,
     ) -> Result<DiffReport, Error> {
         reach(&id, "diff")?;
+        if act("diff", &id)? == Deed::Lie {
+            let lie = || {
+                sink.write(&[header(0), vec![0; 2 * BLOCK]].concat())?;
+                Ok(report(1, 1536))
+            };
+            return lie().map_err(failed("write the archive"));
+        }
         write(&id, sink).map_err(failed("write the archive"))
     }
 
     fn changes(id: String, _parent: Option<String>, sink: &ChangeSink) -> Result<(), Error> {
         reach(&id, "changes")?;
+        if act("changes", &id)? == Deed::Lie {
+            let change = Change {
+                path: b"/lie".to_vec(),
+                kind: ChangeKind::Add,
+            };
+            return sink.push(&[change]).map_err(failed("list changes"));
+        }
         list(&id, sink).map_err(failed("list changes"))
     }
 
@@ -225,11 +240,15 @@ impl Guest for Hostile {
         source: &Source,
     ) -> Result<ApplyReport, Error> {
         reach(&id, "apply")?;
+        act("apply", &id)?;
         apply(&id, source)
     }
 
     fn diff_size(id: String, _parent: Option<String>) -> Result<u64, Error> {
         reach(&id, "size")?;
+        if act("size", &id)? == Deed::Lie {
+            return Ok(4711);
+        }
         match id.as_str() {
             "size-largest" => Ok(u64::MAX),
             "size-negative" => Ok(1 << 63),

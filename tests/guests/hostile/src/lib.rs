@@ -2,8 +2,8 @@
 //!
 //! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
 //! `HOSTILE_NAME`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name, the call in which every layer
-//! traps, or with `hang-` before it hangs (or `texts`, for a driver that says what it must not), and whether it imports
-//! `btrfs`. With the feature `diffs` it exports `diff-driver` as well.
+//! traps, or with `hang-` before it hangs (or `texts`, for a driver that says what it must not; `late`, for one that is worse
+//! than the one before it; `layout`, for one whose layers lie elsewhere), and whether it imports `btrfs`. With the feature `diffs` it exports `diff-driver` as well.
 //!
 //! Invariant: uses the contract alone, not the SDK, so that it is a stranger's driver in every respect.
 
@@ -11,6 +11,7 @@ mod apply;
 mod crimes;
 #[cfg(feature = "diffs")]
 mod diffs;
+mod late;
 mod snapshots;
 mod texts;
 mod views;
@@ -51,7 +52,10 @@ const TEXTS: bool = matches!(FAULT.as_bytes(), b"texts");
 const BTRFS: bool = option_env!("HOSTILE_BTRFS").is_some();
 
 /// Where a layer's files are in its room.
-const TREE: &[u8] = b"tree";
+const TREE: &[u8] = match FAULT.as_bytes() {
+    b"layout" => b"data",
+    _ => b"tree",
+};
 
 struct Hostile;
 
@@ -105,6 +109,7 @@ impl Guest for Hostile {
             texts::create(&id)?;
         }
         crimes::before_create(&id)?;
+        let deed = late::act("create", &id)?;
         let order = views::order();
         let step = || views::step(order.as_deref());
         step();
@@ -117,6 +122,11 @@ impl Guest for Hostile {
             .map_err(failed("make `tree`"))?;
         step();
         crimes::while_staged(&id, &room)?;
+        if deed == late::Deed::Layout {
+            room.remove_directory(TREE)
+                .and_then(|()| room.create_directory(b"elsewhere", 0o755).map(drop))
+                .map_err(failed("make another directory"))?;
+        }
         if id.starts_with("content-link") {
             room.remove_directory(TREE)
                 .and_then(|()| room.create_symlink(TREE, b"/etc"))
@@ -154,6 +164,7 @@ impl Guest for Hostile {
 
     fn remove(id: String) -> Result<(), Error> {
         trap_in("remove");
+        late::act("remove", &id)?;
         match id.as_str() {
             "remove-nothing" => Ok(()),
             "remove-trap" => core::arch::wasm32::unreachable(),
@@ -167,6 +178,7 @@ impl Guest for Hostile {
             core::arch::wasm32::unreachable();
         }
         crimes::reach(&id, "get")?;
+        let deed = late::act("get", &id)?;
         if let Some(crime) = views::order() {
             return views::view(&crime, &id, access);
         }
@@ -177,7 +189,11 @@ impl Guest for Hostile {
         };
         let room = home::open(of).map_err(failed("open the room"))?;
         apply::worst(&id, &room)?;
-        let tree = room.open_directory(TREE).map_err(failed("open `tree`"))?;
+        let name = match deed {
+            late::Deed::Layout => &b"elsewhere"[..],
+            _ => TREE,
+        };
+        let tree = room.open_directory(name).map_err(failed("open `tree`"))?;
         let shown = if id.starts_with("get-room") {
             &room
         } else {
@@ -196,6 +212,7 @@ impl Guest for Hostile {
         if id.starts_with("put-trap") {
             core::arch::wasm32::unreachable();
         }
+        late::act("put", &id)?;
         crimes::reach(&id, "put")
     }
 
@@ -223,6 +240,7 @@ impl Guest for Hostile {
             return Ok(texts::pairs());
         }
         crimes::reach(&id, "metadata")?;
+        late::act("metadata", &id)?;
         if let Some(key) = id.strip_prefix("metadata-") {
             return Ok(vec![(key.to_owned(), "/etc".to_owned())]);
         }
