@@ -9,11 +9,14 @@ use mica_engine::{
 };
 use mica_runtime::Runtime;
 use std::borrow::Cow;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
+
+/// Bytes of the file system that lies in memory.
+const LOOP_BYTES: u64 = 4 << 30;
 
 /// A directory on the disk, and one in memory.
 #[derive(Debug)]
@@ -45,6 +48,20 @@ impl Place {
     /// In memory.
     pub(crate) fn memory(&self) -> PathBuf {
         self.directory.path().join("memory")
+    }
+
+    /// On an ext4 in memory: a file system as on a disk, without the disk. It is made when it is asked for first.
+    pub(crate) fn looped(&self) -> Result<PathBuf> {
+        let target = self.directory.path().join("loop");
+        if !target.is_dir() {
+            let image = self.memory().join("ext4");
+            File::create(&image)?.set_len(LOOP_BYTES)?;
+            run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+            fs::create_dir(&target)?;
+            let mut mount = Command::new("mount");
+            run(mount.args(["-o", "loop"]).arg(&image).arg(&target))?;
+        }
+        Ok(target)
     }
 }
 
@@ -144,6 +161,22 @@ impl Drop for Bench {
         // What is left is removed with the place.
         let _removed = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Waits until a store of a daemon deletes nothing any more in the background, and the file system has written everything.
+pub(crate) fn settle(roots: &[PathBuf]) -> Result<()> {
+    for root in roots {
+        let trash = root.join("root/stores/default/trash");
+        while fs::read_dir(&trash).is_ok_and(|mut left| left.next().is_some()) {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+    roots.iter().try_for_each(|root| sync(root))
+}
+
+/// Brings everything of a file system to its device.
+pub(crate) fn sync(path: &Path) -> Result<()> {
+    run(Command::new("sync").arg("--file-system").arg(path))
 }
 
 /// Runs a program that must work.
