@@ -120,7 +120,7 @@ impl Containerd {
             command.env("CONTAINERD_DISABLE_IGZIP", "1");
         }
         let child = command
-            .args(["--mount", "--propagation", "private", "--pid", "--fork"])
+            .args(["--mount", "--propagation", "slave", "--pid", "--fork"])
             .args(["--kill-child", "--mount-proc", "sh", "-c", FIRST_PROCESS])
             .arg(&path)
             .env("PATH", programs.path())

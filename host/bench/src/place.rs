@@ -9,6 +9,7 @@ use mica_engine::{
 };
 use mica_runtime::Runtime;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Bytes of the file system that lies in memory.
-const LOOP_BYTES: u64 = 4 << 30;
+const LOOP_BYTES: u64 = 8 << 30;
 
 /// A directory on the disk, and one in memory.
 #[derive(Debug)]
@@ -33,10 +34,12 @@ impl Place {
         for name in ["disk", "memory"] {
             fs::create_dir(place.directory.path().join(name))?;
         }
-        let target = place.memory();
+        let (disk, memory) = (place.disk(), place.memory());
+        run(Command::new("mount").arg("--bind").arg(&disk).arg(&disk))?;
         run(Command::new("mount")
             .args(["-t", "tmpfs", "mica-bench"])
-            .arg(&target))?;
+            .arg(&memory))?;
+        [disk, memory].iter().try_for_each(|path| share(path))?;
         Ok(place)
     }
 
@@ -59,7 +62,9 @@ impl Place {
             run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
             fs::create_dir(&target)?;
             let mut mount = Command::new("mount");
-            run(mount.args(["-o", "loop"]).arg(&image).arg(&target))?;
+            // What is deleted there is free in memory again.
+            run(mount.args(["-o", "loop,discard"]).arg(&image).arg(&target))?;
+            share(&target)?;
         }
         Ok(target)
     }
@@ -160,6 +165,38 @@ impl Drop for Bench {
         self.engine.close();
         // What is left is removed with the place.
         let _removed = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Lets others see what is mounted there later: a containerd in namespaces of its own.
+fn share(path: &Path) -> Result<()> {
+    run(Command::new("mount").arg("--make-shared").arg(path))
+}
+
+/// Names that are new each time. What is made for a run stays until a comparison is over: for a minute or more ext4 does not
+/// take the inodes of deleted files again, and looks at every one of them for each file that it makes, so that whoever makes
+/// files after others were deleted pays several times as much.
+#[derive(Debug)]
+pub(crate) struct Names(&'static str, Cell<u32>);
+
+impl Names {
+    /// Names that begin so.
+    pub(crate) fn new(begin: &'static str) -> Self {
+        Self(begin, Cell::new(0))
+    }
+
+    /// A new one.
+    pub(crate) fn next(&self) -> String {
+        self.1.set(self.1.get() + 1);
+        format!("{}-{}", self.0, self.1.get())
+    }
+
+    /// All that there were, which are forgotten.
+    pub(crate) fn take(&self) -> Vec<String> {
+        let count = self.1.replace(0);
+        (1..=count)
+            .map(|number| format!("{}-{number}", self.0))
+            .collect()
     }
 }
 

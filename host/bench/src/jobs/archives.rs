@@ -5,7 +5,7 @@
 use crate::Arguments;
 use crate::measure::{Report, Side, watched};
 use crate::native::{Directory, Sink, Source};
-use crate::place::{Bench, Place, STORE, run};
+use crate::place::{Bench, Names, Place, STORE, run};
 use anyhow::{Context, Result};
 use mica_engine::{ArchiveForm, CancelToken, DiffParent, DiffRequest};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm as SdkForm;
@@ -81,35 +81,40 @@ pub(super) fn apply(arguments: &Arguments, place: &Place, report: &mut Report) -
         ("apply of a root filesystem on the disk", place.disk()),
     ] {
         let bench = Bench::open(&above, "overlay")?;
-        let (native_tree, tar_tree) = (above.join("native"), above.join("tar"));
+        let (layers, trees) = (Names::new("layer"), Names::new("tree"));
+        let tree = || {
+            let tree = above.join(trees.next());
+            fs::create_dir(&tree).map(|()| tree)
+        };
         let sandboxed = Side::timed("sandboxed", || {
-            bench.create("target", None)?;
-            let took = watched(|| fill(&bench, "target", &arguments.rootfs))?;
-            bench.remove("target")?;
-            bench.swept()?;
-            Ok(took)
+            let layer = layers.next();
+            bench.create(&layer, None)?;
+            watched(|| fill(&bench, &layer, &arguments.rootfs))
         });
         let native = Side::timed("native", || {
-            fs::create_dir(&native_tree)?;
-            let took = watched(|| {
+            let native_tree = tree()?;
+            watched(|| {
                 let source = Source::new(File::open(&arguments.rootfs)?);
                 let tree = Directory::open(&native_tree)?;
                 mica_sdk::apply::apply(tree, SdkForm::Faithful, source).map_err(words)
-            })?;
-            fs::remove_dir_all(&native_tree)?;
-            Ok(took)
+            })
         });
         let tar = Side::timed("GNU tar", || {
-            fs::create_dir(&tar_tree)?;
-            let took = watched(|| {
+            let tar_tree = tree()?;
+            watched(|| {
                 let mut command = Command::new("tar");
                 command.args(EXTRACT).arg("--directory").arg(&tar_tree);
                 run(command.arg("--file").arg(&arguments.rootfs))
-            })?;
-            fs::remove_dir_all(&tar_tree)?;
-            Ok(took)
+            })
         });
         report.compare(name, vec![sandboxed, native, tar])?;
+        for layer in layers.take() {
+            bench.remove(&layer)?;
+        }
+        for tree in trees.take() {
+            fs::remove_dir_all(above.join(tree))?;
+        }
+        bench.swept()?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::trees;
 use crate::Arguments;
 use crate::daemon::Daemon;
 use crate::measure::{Report, Side, Spent, watched};
-use crate::place::{Place, settle};
+use crate::place::{Names, Place, settle};
 use crate::request::{LAYERS, create, json, mount, put, remove, unmount};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ pub(super) fn builds(arguments: &Arguments, place: &Place, report: &mut Report) 
             "apply of rootfs on disk, over REST",
             report,
         )?;
-        diff(sockets, report)
+        diff(sockets, &arguments.rootfs, report)
     })?;
     on(programs, &place.memory(), "overlay", |sockets| {
         apply(
@@ -111,17 +111,27 @@ fn life(sockets: &[PathBuf; 2], report: &mut Report) -> Result<()> {
 
 fn apply(sockets: &[PathBuf; 2], rootfs: &Path, job: &str, report: &mut Report) -> Result<()> {
     let roots = sockets.each_ref().map(|socket| above(socket));
+    let names = Names::new("rootfs");
     let applied = timed_sides(sockets, |socket| {
-        // The layer of the round before goes first, and nothing of it is still being deleted or written when the time begins.
-        let _missing = remove(socket, "rootfs");
-        create(socket, "rootfs", None)?;
+        let layer = names.next();
+        create(socket, &layer, None)?;
+        // Nothing is still being deleted or written when the time begins.
         settle(&roots)?;
-        watched(|| put(socket, "rootfs", rootfs))
+        watched(|| put(socket, &layer, rootfs))
     });
-    report.compare(job, applied)
+    report.compare(job, applied)?;
+    for layer in names.take() {
+        // Each is of one of them.
+        let [_one, _other] = sockets.each_ref().map(|socket| remove(socket, &layer));
+    }
+    settle(&roots)
 }
 
-fn diff(sockets: &[PathBuf; 2], report: &mut Report) -> Result<()> {
+fn diff(sockets: &[PathBuf; 2], rootfs: &Path, report: &mut Report) -> Result<()> {
+    for socket in sockets {
+        create(socket, "rootfs", None)?;
+        put(socket, "rootfs", rootfs)?;
+    }
     let read = sides(sockets, |socket| {
         json(socket, &format!("GET {LAYERS}/rootfs/diff?parent="), "").map(drop)
     });

@@ -99,10 +99,25 @@ fn measure(
         .iter()
         .map(|(_, driver)| (*driver, above.join(format!("{driver}.sock"))))
         .collect();
+    let configuration = above.join("mica.toml");
+    let content = above.join("containerd/root/io.containerd.content.v1.content");
+    fs::write(
+        &configuration,
+        format!(
+            "[containerd]\ncontent_root = {:?}\n",
+            content.display().to_string()
+        ),
+    )?;
     let mut daemons = Vec::new();
     for (path, (driver, socket)) in paths.iter().zip(&sockets) {
-        let flags = ["--driver", driver, "--containerd-socket"].map(OsStr::new);
-        let flags = [&flags[..], &[socket.as_os_str()]].concat();
+        let flags = [
+            "--config".as_ref(),
+            configuration.as_os_str(),
+            "--driver".as_ref(),
+            OsStr::new(driver),
+            "--containerd-socket".as_ref(),
+            socket.as_os_str(),
+        ];
         daemons.push(Daemon::start(&arguments.mica, path, &flags)?);
     }
     let containerd = Containerd::start(&above.join("containerd"), programs, &sockets, inflater)?;
@@ -234,7 +249,7 @@ impl Image {
             .split_whitespace()
             .find(|word| word.starts_with("sha256:"))
             .context("the image is not listed")?;
-        containerd.ctr(&["snapshots", "--snapshotter", snapshotter, "unpack", digest])
+        containerd.ctr(&["snapshots", "unpack", "--snapshotter", snapshotter, digest])
     }
 
     /// Removes it, and waits until its layers are removed, too.

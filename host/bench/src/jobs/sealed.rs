@@ -9,12 +9,12 @@ use super::moby::Moby;
 use crate::Arguments;
 use crate::daemon::Daemon;
 use crate::measure::{Report, Side, Spent, watched};
-use crate::place::{Place, run, settle, sync};
+use crate::place::{Names, Place, run, settle, sync};
 use crate::request::{create, get, mount, put, remove, unmount};
 use anyhow::Result;
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -31,6 +31,7 @@ struct Field<'a> {
     gzip: PathBuf,
     zstd: PathBuf,
     moby: RefCell<Moby>,
+    layers: Names,
 }
 
 /// Measures on an ext4 in memory and on the disk.
@@ -60,6 +61,7 @@ fn measure(arguments: &Arguments, above: &Path, place: &str, report: &mut Report
         moby: RefCell::new(Moby::start(&above.join("moby"))?),
         above: above.to_owned(),
         rootfs,
+        layers: Names::new("layer"),
     };
     let start = |driver: &'static str| above.join(driver);
     let (erofs, overlay) = (start("erofs"), start("overlay"));
@@ -85,7 +87,12 @@ fn measure(arguments: &Arguments, above: &Path, place: &str, report: &mut Report
     settle(&[erofs.to_owned(), overlay.to_owned()])?;
     occupied(&field, [erofs, overlay], report)?;
     diffs(&field, erofs, overlay, report)?;
-    reads(&field, erofs, overlay, report)
+    reads(&field, erofs, overlay, report)?;
+    // An image stays attached until its layer goes.
+    for daemon in [erofs, overlay] {
+        remove(&socket(daemon), "kept")?;
+    }
+    settle(&[erofs.to_owned(), overlay.to_owned()])
 }
 
 fn socket(daemon: &Path) -> PathBuf {
@@ -100,7 +107,7 @@ fn applies(field: &Field<'_>, erofs: &Path, overlay: &Path, report: &mut Report)
         (&field.gzip, "gzip", Some("gzip")),
         (&field.zstd, "zstd", Some("zstd")),
     ] {
-        let by = |daemon| move || applied(daemon, archive);
+        let by = |daemon| move || applied(field, daemon, archive);
         let mut sides = vec![
             Side::timed("Mica erofs", by(erofs)),
             Side::timed("Mica overlay", by(overlay)),
@@ -112,6 +119,7 @@ fn applies(field: &Field<'_>, erofs: &Path, overlay: &Path, report: &mut Report)
         }
         let job = format!("{place}: apply of a root file system, {how}, durable");
         report.compare(&job, sides)?;
+        clear(field, [erofs, overlay])?;
     }
     for (until, what) in [
         (Until::Answered, "the answer"),
@@ -129,21 +137,18 @@ fn applies(field: &Field<'_>, erofs: &Path, overlay: &Path, report: &mut Report)
 }
 
 /// Applies over REST, which answers when all is on the device.
-fn applied(daemon: &Path, archive: &Path) -> Result<Spent> {
-    let socket = socket(daemon);
-    create(&socket, "layer", None)?;
+fn applied(field: &Field<'_>, daemon: &Path, archive: &Path) -> Result<Spent> {
+    let (socket, layer) = (socket(daemon), field.layers.next());
+    create(&socket, &layer, None)?;
     settle(&[daemon.to_owned()])?;
-    let spent = watched(|| put(&socket, "layer", archive))?;
-    remove(&socket, "layer")?;
-    settle(&[daemon.to_owned()])?;
-    Ok(spent)
+    watched(|| put(&socket, &layer, archive))
 }
 
 fn untar(field: &Field<'_>, archive: &Path, unpack: Option<&str>) -> Result<Spent> {
-    let tree = field.above.join("tree");
+    let tree = field.above.join(field.layers.next());
     fs::create_dir(&tree)?;
     sync(&tree)?;
-    let spent = watched(|| {
+    watched(|| {
         let mut tar = Command::new("tar");
         tar.args(EXTRACT).arg("--directory").arg(&tree);
         match unpack {
@@ -158,23 +163,30 @@ fn untar(field: &Field<'_>, archive: &Path, unpack: Option<&str>) -> Result<Spen
             }
         }
         sync(&tree)
-    })?;
-    fs::remove_dir_all(&tree)?;
-    sync(&field.above)?;
-    Ok(spent)
+    })
 }
 
 fn by_moby(field: &Field<'_>, archive: &Path) -> Result<Spent> {
-    let mut moby = field.moby.borrow_mut();
-    moby.ask("create layer")?;
+    let (mut moby, layer) = (field.moby.borrow_mut(), field.layers.next());
+    moby.ask(&format!("create {layer}"))?;
     sync(&field.above)?;
-    let spent = watched(|| {
-        moby.ask(&format!("apply layer {}", archive.display()))?;
+    watched(|| {
+        moby.ask(&format!("apply {layer} {}", archive.display()))?;
         sync(&field.above)
-    })?;
-    moby.ask("remove layer")?;
-    sync(&field.above)?;
-    Ok(spent)
+    })
+}
+
+/// Removes what the runs of a comparison have left. Each layer is of one side.
+fn clear(field: &Field<'_>, daemons: [&Path; 2]) -> Result<()> {
+    for layer in field.layers.take() {
+        let [_one, _other] = daemons.map(|daemon| remove(&socket(daemon), &layer));
+        match fs::remove_dir_all(field.above.join(&layer)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            done => done?,
+        }
+        field.moby.borrow_mut().ask(&format!("remove {layer}"))?;
+    }
+    settle(&daemons.map(Path::to_owned))
 }
 
 /// Until when a removal counts.
@@ -241,7 +253,7 @@ fn index(field: &Field<'_>, erofs: &Path, report: &mut Report) -> Result<()> {
         run(&mut mkfs)
     };
     let mut sides = vec![Side::timed("Mica erofs, durable", || {
-        applied(erofs, &archive)
+        applied(field, erofs, &archive)
     })];
     if mkfs().is_ok() {
         sides.push(Side::new("mkfs.erofs --tar=i, not synced", mkfs));
@@ -252,7 +264,11 @@ fn index(field: &Field<'_>, erofs: &Path, report: &mut Report) -> Result<()> {
         );
     }
     let job = format!("{}: apply of {MEMBERS} empty files: the index", field.place);
-    report.compare(&job, sides)
+    report.compare(&job, sides)?;
+    for layer in field.layers.take() {
+        remove(&socket(erofs), &layer)?;
+    }
+    settle(&[erofs.to_owned()])
 }
 
 /// Bytes on the device.
@@ -321,7 +337,18 @@ fn reads(field: &Field<'_>, erofs: &Path, overlay: &Path, report: &mut Report) -
     let views = [erofs, overlay].map(|daemon| mount(&socket(daemon), "kept"));
     let [erofs_view, overlay_view] = views;
     let (erofs_view, overlay_view) = (erofs_view?, overlay_view?);
+    let can_forget = forget().is_ok();
+    if !can_forget {
+        let text = format!(
+            "{}: the kernel's caches cannot be dropped here: no cold reads",
+            field.place
+        );
+        report.tell(text);
+    }
     for (how, cold) in [("cold", true), ("warm", false)] {
+        if cold && !can_forget {
+            continue;
+        }
         let by = |view: &Path| {
             let view = view.to_owned();
             move || {
@@ -345,10 +372,10 @@ fn reads(field: &Field<'_>, erofs: &Path, overlay: &Path, report: &mut Report) -
         .try_for_each(|daemon| unmount(&socket(daemon), "kept"))
 }
 
-/// Has the kernel forget what it has read.
+/// Has the kernel forget what it has read. Where `/proc/sys` is read-only, as in a container, another one is not.
 fn forget() -> Result<()> {
-    run(&mut Command::new("sync"))?;
-    Ok(File::create("/proc/sys/vm/drop_caches")?.write_all(b"3")?)
+    let script = "sync; mount -t proc proc /proc && echo 3 >/proc/sys/vm/drop_caches";
+    run(Command::new("unshare").args(["--mount", "sh", "-c", script]))
 }
 
 fn read_all(path: &Path) -> Result<()> {

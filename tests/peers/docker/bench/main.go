@@ -8,7 +8,7 @@
 //	create ID         a layer without a parent
 //	apply ID FILE     an archive that is not compressed, to the layer
 //	diff ID           the layer, whole, to a socket whose other end throws it away
-//	remove ID
+//	remove ID         if there is such a layer
 package main
 
 import (
@@ -92,6 +92,9 @@ func do(driver graphdriver.Driver, words []string) error {
 	case len(words) == 2 && words[0] == "diff":
 		return diff(driver, words[1])
 	case len(words) == 2 && words[0] == "remove":
+		if !driver.Exists(words[1]) {
+			return nil
+		}
 		return driver.Remove(words[1])
 	}
 	return fmt.Errorf("unknown: %v", words)
