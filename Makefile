@@ -43,8 +43,9 @@ check:
 	else echo 'cargo-deny is not installed: licences and advisories were not checked'; fi
 
 bench:
-	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap
+	@tests/setup/packages.sh $(PROGRAMS) debootstrap=debootstrap mkfs.erofs=erofs-utils
 	@tests/setup/rootfs.sh target/demo/rootfs.tar
+	@tests/setup/peers.sh target/peers
 	cargo build --release --workspace --bin mica --bin mica-bench
 	target/release/mica-bench $(JOBS)
 

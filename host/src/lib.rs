@@ -1,9 +1,9 @@
 //! Mica: layered-filesystem drivers as WebAssembly components.
 //!
-//! Invariant: only chooses what this process is: the compiler's child, or the command line (`mica serve` is the
-//! daemon).
+//! Invariant: only chooses what this process is: a child of the daemon, or the command line (`mica serve` is the daemon).
 
 mod api;
+mod children;
 mod cli;
 mod config;
 mod daemon;
@@ -16,5 +16,5 @@ use std::process::ExitCode;
 /// The process's whole life.
 #[must_use]
 pub fn run() -> ExitCode {
-    daemon::compiler::run_child().unwrap_or_else(cli::run)
+    children::run().unwrap_or_else(cli::run)
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use mica_tests::archive::{BLOCK, archive, entries};
@@ -243,6 +243,50 @@ fn a_layer_that_changes_keeps_its_image_and_gets_an_upper() {
 }
 
 /// What cannot be an index is unpacked, by the archive that was kept; nothing of it stays.
+/// Panics unless the only sealed layer occupies what its image and its upper have on the device.
+#[track_caller]
+fn occupies_what_it_has(bench: &Bench) {
+    let sync = std::process::Command::new("sync")
+        .arg("-f")
+        .arg(bench.lab.root())
+        .status();
+    assert!(sync.expect("sync").success());
+    let sealed = sealed(bench, "default");
+    let upper = sealed.with_file_name("upper");
+    let (mut bytes, mut inodes) = tree::disk_usage(&sealed);
+    if upper.exists() {
+        let (more_bytes, more_inodes) = tree::disk_usage(&upper);
+        (bytes, inodes) = (bytes + more_bytes, inodes + more_inodes);
+    }
+    let told = bench
+        .daemon
+        .client
+        .get(&bench.store.target("base", "/usage"));
+    let expected = json!({ "bytes": bytes, "inodes": inodes, "source": "walk" });
+    assert_eq!(told.expect("usage"), expected);
+}
+
+#[test]
+fn a_layer_occupies_its_image_and_the_upper_above_it() {
+    for setup in [setup::EROFS_EXT4, setup::EROFS_BTRFS] {
+        let bench = setup.start();
+        base(&bench, &archive(CONTENT));
+        occupies_what_it_has(&bench);
+        let path = bench.store.mount("base").expect("mount");
+        // Copied up, new, hidden, and new with two names.
+        fs::set_permissions(path.join("big"), fs::Permissions::from_mode(0o600)).expect("chmod");
+        fs::write(path.join("new"), vec![7; 300_000]).expect("write");
+        fs::hard_link(path.join("new"), path.join("d/again")).expect("link");
+        fs::remove_file(path.join("set")).expect("remove");
+        occupies_what_it_has(&bench);
+        bench.store.unmount("base").expect("unmount");
+        occupies_what_it_has(&bench);
+        let second = archive("f more fill=50000\nf big fill=1000");
+        bench.store.apply("base", &second).expect("apply");
+        occupies_what_it_has(&bench);
+    }
+}
+
 #[test]
 fn what_an_index_cannot_hold_is_unpacked() {
     let bench = setup::EROFS_EXT4.start();

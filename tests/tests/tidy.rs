@@ -124,6 +124,18 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "bytes in, an answer out; it shares no code with the writer",
     ),
     (
+        "host/zstd/src",
+        &[
+            "mica_runtime",
+            "mica_engine",
+            "nix",
+            "rustix",
+            "libc",
+            "tokio",
+        ],
+        "bytes in, bytes out; the process around it is the kernel's and host/sys's",
+    ),
+    (
         "guest-drivers/sdk/src",
         &[
             "wasmtime",

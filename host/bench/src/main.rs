@@ -11,6 +11,7 @@ mod jobs;
 mod measure;
 mod native;
 mod place;
+mod processor;
 mod request;
 
 use anyhow::{Result, ensure};
@@ -23,8 +24,8 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Only the jobs whose names begin with one of these: diff, apply, changes, life, instance, scale, memory, containerd,
-    /// containers, builds
+    /// Only the jobs whose names begin with one of these: diff, apply, sealed, changes, life, instance, scale, memory,
+    /// containerd, containers, builds
     jobs: Vec<String>,
     /// The root file system to work on, a tar archive that is not compressed
     #[arg(long, value_name = "FILE", default_value = "target/demo/rootfs.tar")]

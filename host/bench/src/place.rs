@@ -9,11 +9,15 @@ use mica_engine::{
 };
 use mica_runtime::Runtime;
 use std::borrow::Cow;
-use std::fs;
+use std::cell::Cell;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
+
+/// Bytes of the file system that lies in memory.
+const LOOP_BYTES: u64 = 8 << 30;
 
 /// A directory on the disk, and one in memory.
 #[derive(Debug)]
@@ -30,10 +34,12 @@ impl Place {
         for name in ["disk", "memory"] {
             fs::create_dir(place.directory.path().join(name))?;
         }
-        let target = place.memory();
+        let (disk, memory) = (place.disk(), place.memory());
+        run(Command::new("mount").arg("--bind").arg(&disk).arg(&disk))?;
         run(Command::new("mount")
             .args(["-t", "tmpfs", "mica-bench"])
-            .arg(&target))?;
+            .arg(&memory))?;
+        [disk, memory].iter().try_for_each(|path| share(path))?;
         Ok(place)
     }
 
@@ -45,6 +51,22 @@ impl Place {
     /// In memory.
     pub(crate) fn memory(&self) -> PathBuf {
         self.directory.path().join("memory")
+    }
+
+    /// On an ext4 in memory: a file system as on a disk, without the disk. It is made when it is asked for first.
+    pub(crate) fn looped(&self) -> Result<PathBuf> {
+        let target = self.directory.path().join("loop");
+        if !target.is_dir() {
+            let image = self.memory().join("ext4");
+            File::create(&image)?.set_len(LOOP_BYTES)?;
+            run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+            fs::create_dir(&target)?;
+            let mut mount = Command::new("mount");
+            // What is deleted there is free in memory again.
+            run(mount.args(["-o", "loop,discard"]).arg(&image).arg(&target))?;
+            share(&target)?;
+        }
+        Ok(target)
     }
 }
 
@@ -144,6 +166,54 @@ impl Drop for Bench {
         // What is left is removed with the place.
         let _removed = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Lets others see what is mounted there later: a containerd in namespaces of its own.
+fn share(path: &Path) -> Result<()> {
+    run(Command::new("mount").arg("--make-shared").arg(path))
+}
+
+/// Names that are new each time. What is made for a run stays until a comparison is over: for a minute or more ext4 does not
+/// take the inodes of deleted files again, and looks at every one of them for each file that it makes, so that whoever makes
+/// files after others were deleted pays several times as much.
+#[derive(Debug)]
+pub(crate) struct Names(&'static str, Cell<u32>);
+
+impl Names {
+    /// Names that begin so.
+    pub(crate) fn new(begin: &'static str) -> Self {
+        Self(begin, Cell::new(0))
+    }
+
+    /// A new one.
+    pub(crate) fn next(&self) -> String {
+        self.1.set(self.1.get() + 1);
+        format!("{}-{}", self.0, self.1.get())
+    }
+
+    /// All that there were, which are forgotten.
+    pub(crate) fn take(&self) -> Vec<String> {
+        let count = self.1.replace(0);
+        (1..=count)
+            .map(|number| format!("{}-{number}", self.0))
+            .collect()
+    }
+}
+
+/// Waits until a store of a daemon deletes nothing any more in the background, and the file system has written everything.
+pub(crate) fn settle(roots: &[PathBuf]) -> Result<()> {
+    for root in roots {
+        let trash = root.join("root/stores/default/trash");
+        while fs::read_dir(&trash).is_ok_and(|mut left| left.next().is_some()) {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+    roots.iter().try_for_each(|root| sync(root))
+}
+
+/// Brings everything of a file system to its device.
+pub(crate) fn sync(path: &Path) -> Result<()> {
+    run(Command::new("sync").arg("--file-system").arg(path))
 }
 
 /// Runs a program that must work.

@@ -40,7 +40,7 @@ pub(crate) struct ApiLimits {
     /// How many times larger than its compressed form an archive may be; the first 256 MiB are free. File systems
     /// compress to a third or a fifth; zeros by gzip to a thousandth.
     pub(crate) expansion: u64,
-    /// Bytes of a zstd window: 128 MiB is what the zstd command accepts without a flag.
+    /// Bytes of a zstd window, rounded down to a power of two: 128 MiB is what the zstd command accepts without a flag.
     pub(crate) zstd_window_bytes: u64,
 }
 

@@ -6,7 +6,6 @@
 //! Invariant: nothing answers before the engine is whole, and the socket goes before the engine does.
 
 mod activation;
-pub(crate) mod compiler;
 mod confine;
 mod connections;
 mod containerd;
@@ -29,6 +28,7 @@ pub(crate) use facts::kernel;
 pub(crate) use trial::{Verdict, try_drivers};
 
 use crate::api::rest::{self, Api};
+use crate::children;
 use crate::config::Config;
 use activation::Passed;
 use listen::{Fronts, Listening};
@@ -212,7 +212,7 @@ pub(crate) fn serve(mut config: Config) -> Result<(), Error> {
             doing: "start threads",
             source,
         })?;
-    let result = open(&config, Compiler::Child(compiler::program()))
+    let result = open(&config, Compiler::Child(children::compiler()))
         .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result

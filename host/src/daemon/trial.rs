@@ -2,7 +2,8 @@
 //!
 //! Invariant: no driver is named here; what is made for the question is removed, whatever the answers are.
 
-use super::{compiler, drivers};
+use super::drivers;
+use crate::children;
 use mica_engine::{Engine, EngineSettings, Runtime, StoreRequest};
 use mica_runtime::{Compiler, Limits};
 use mica_text::with_causes;
@@ -62,7 +63,7 @@ fn open(root: &PathBuf) -> Result<Arc<Engine>, String> {
     let sandbox = mica_runtime::Settings {
         limits,
         cache_dir: None,
-        compiler: Compiler::Child(compiler::program()),
+        compiler: Compiler::Child(children::compiler()),
     };
     let sandbox = Runtime::new(sandbox).map_err(|error| error.to_string())?;
     Engine::open(settings, sandbox).map_err(|error| with_causes(&error))

@@ -12,7 +12,7 @@ use mica_sys::filesystem::{self, Statfs, Support};
 use mica_sys::{KernelFacts, kernel_facts, mount};
 
 use super::{Check, Need, Report, capabilities, file_system};
-use crate::daemon::compiler;
+use crate::children;
 
 /// Bytes that should be free: a root file system and one copy of it.
 const WANTED_BYTES: u64 = 2 << 30;
@@ -142,7 +142,7 @@ fn rights() -> Vec<Check> {
 
 /// Whether a component that is checked and compiled here is kept from everything else.
 fn compiler() -> Check {
-    let lacks = mica_runtime::probe_compiler(&compiler::program(), &Limits::default());
+    let lacks = mica_runtime::probe_compiler(&children::compiler(), &Limits::default());
     let missing = match lacks {
         Ok(lacks) if lacks.is_empty() => None,
         Ok(lacks) => Some(format!(

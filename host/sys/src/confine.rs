@@ -10,8 +10,10 @@ mod calls;
 
 pub use calls::allow_computation;
 
+use std::fmt;
 use std::io;
 
+use crate::process::{ProcessLimits, limit_process};
 use landlock::{ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{
@@ -22,6 +24,62 @@ use rustix::process::{
     set_parent_process_death_signal,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+
+/// What a process can give away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wall {
+    /// File systems: [`leave_file_systems`].
+    FileSystems,
+    /// Privileges: [`drop_privileges`].
+    Privileges,
+    /// Access by name: [`deny_files`].
+    Landlock,
+    /// System calls: [`allow_computation`].
+    SystemCalls,
+}
+
+/// What a process could not give away, and why.
+#[derive(Debug)]
+pub struct Lack {
+    /// What it was.
+    pub wall: Wall,
+    /// The kernel's answer.
+    pub error: io::Error,
+}
+
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::FileSystems => "empty mount namespace",
+            Self::Privileges => "no privileges",
+            Self::Landlock => "Landlock",
+            Self::SystemCalls => "seccomp",
+        })
+    }
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.wall, self.error)
+    }
+}
+
+/// Gives away everything that is not needed for computing, and says what the kernel did not let this process give away.
+///
+/// # Errors
+/// When memory and time cannot be limited.
+pub fn give_away(limits: ProcessLimits) -> io::Result<Vec<Lack>> {
+    let lack = |wall, done: io::Result<()>| done.err().map(|error| Lack { wall, error });
+    let mut lacks = Vec::new();
+    // Mounting needs the privileges, Landlock needs that there will be none.
+    lacks.extend(lack(Wall::FileSystems, leave_file_systems()));
+    lacks.extend(lack(Wall::Privileges, drop_privileges()));
+    lacks.extend(lack(Wall::Landlock, deny_files()));
+    limit_process(limits)?;
+    // The last one: it forbids the calls above.
+    lacks.extend(lack(Wall::SystemCalls, allow_computation()));
+    Ok(lacks)
+}
 
 /// Lets this process be killed when the thread that started it ends. `parent` is the number of the process that should have
 /// started it.

@@ -43,5 +43,5 @@ pub use privilege::{
 };
 pub use process::{
     Ending, ProcessLimits, close_extra_fds, ending, limit_process, peak_and_current_rss,
-    thread_cpu_time, wait_for_input,
+    thread_cpu_time, wait_for_input, widen_pipe,
 };

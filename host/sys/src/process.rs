@@ -62,6 +62,16 @@ pub fn wait_for_input(descriptor: BorrowedFd<'_>, patience: Duration) -> io::Res
     }
 }
 
+/// Makes a pipe hold at least so many bytes.
+///
+/// # Errors
+/// EPERM where this process or its user has too many large pipes already.
+pub fn widen_pipe(pipe: BorrowedFd<'_>, bytes: u32) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+    nix::fcntl::fcntl(pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(bytes))?;
+    Ok(())
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds what the tests compare Mica with from Debian's package of moby's sources: moby's graphtest suite behind its own
-# plugin proxy (OUT/graphtest), and its archives (OUT/archive). Needs golang-go and golang-github-docker-docker-dev, no
+# Builds what Mica is compared with from Debian's package of moby's sources: moby's graphtest suite behind its own plugin
+# proxy (OUT/graphtest), its archives (OUT/archive), and its overlay2 driver for `make bench` (OUT/bench). Needs golang-go and golang-github-docker-docker-dev, no
 # network.
 #
 # usage: build.sh OUT
@@ -22,7 +22,7 @@ tree=$out/gopath
 rm -rf "$tree"
 mkdir -p "$tree/$moby" "$tree/src/gotest.tools" "$tree/src/mica"
 cp -r "$here"/stand-ins/* "$tree/$moby/"
-cp -r "$here"/graphtest "$here"/archive "$tree/src/mica/"
+cp -r "$here"/graphtest "$here"/archive "$here"/bench "$tree/src/mica/"
 # Debian names this library without its version; moby names it with.
 cp -r "$sources/src/gotest.tools" "$tree/src/gotest.tools/v3"
 grep -rl '"gotest.tools/' "$tree/src/gotest.tools/v3" | xargs sed -i -E 's#"gotest.tools/(v3/)?#"gotest.tools/v3/#'
@@ -32,3 +32,4 @@ export GO111MODULE=off GOPATH="$tree:$sources" GOFLAGS= GOCACHE="$out/cache" CGO
 cd "$tree/src/mica"
 go test -c -o "$out/graphtest" ./graphtest
 go build -o "$out/archive" ./archive
+go build -o "$out/bench" ./bench

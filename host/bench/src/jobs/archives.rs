@@ -3,9 +3,9 @@
 //! Invariant: every side reads the same bytes and moves all of them.
 
 use crate::Arguments;
-use crate::measure::{Report, Side};
+use crate::measure::{Report, Side, watched};
 use crate::native::{Directory, Sink, Source};
-use crate::place::{Bench, Place, STORE, run};
+use crate::place::{Bench, Names, Place, STORE, run};
 use anyhow::{Context, Result};
 use mica_engine::{ArchiveForm, CancelToken, DiffParent, DiffRequest};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm as SdkForm;
@@ -16,6 +16,14 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::{self, JoinHandle};
+
+/// How GNU tar unpacks what Mica unpacks.
+pub(super) const EXTRACT: [&str; 4] = [
+    "--extract",
+    "--xattrs",
+    "--xattrs-include=*",
+    "--numeric-owner",
+];
 
 /// A diff of the whole root filesystem to a socket, whose other end throws it away.
 pub(super) fn diff(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
@@ -73,46 +81,40 @@ pub(super) fn apply(arguments: &Arguments, place: &Place, report: &mut Report) -
         ("apply of a root filesystem on the disk", place.disk()),
     ] {
         let bench = Bench::open(&above, "overlay")?;
-        let (native_tree, tar_tree) = (above.join("native"), above.join("tar"));
+        let (layers, trees) = (Names::new("layer"), Names::new("tree"));
+        let tree = || {
+            let tree = above.join(trees.next());
+            fs::create_dir(&tree).map(|()| tree)
+        };
         let sandboxed = Side::timed("sandboxed", || {
-            bench.create("target", None)?;
-            let started = std::time::Instant::now();
-            fill(&bench, "target", &arguments.rootfs)?;
-            let took = started.elapsed();
-            bench.remove("target")?;
-            bench.swept()?;
-            Ok(took)
+            let layer = layers.next();
+            bench.create(&layer, None)?;
+            watched(|| fill(&bench, &layer, &arguments.rootfs))
         });
         let native = Side::timed("native", || {
-            fs::create_dir(&native_tree)?;
-            let started = std::time::Instant::now();
-            let source = Source::new(File::open(&arguments.rootfs)?);
-            mica_sdk::apply::apply(Directory::open(&native_tree)?, SdkForm::Faithful, source)
-                .map_err(words)?;
-            let took = started.elapsed();
-            fs::remove_dir_all(&native_tree)?;
-            Ok(took)
+            let native_tree = tree()?;
+            watched(|| {
+                let source = Source::new(File::open(&arguments.rootfs)?);
+                let tree = Directory::open(&native_tree)?;
+                mica_sdk::apply::apply(tree, SdkForm::Faithful, source).map_err(words)
+            })
         });
         let tar = Side::timed("GNU tar", || {
-            fs::create_dir(&tar_tree)?;
-            let started = std::time::Instant::now();
-            let mut command = Command::new("tar");
-            command.args([
-                "--extract",
-                "--xattrs",
-                "--xattrs-include=*",
-                "--numeric-owner",
-            ]);
-            run(command
-                .arg("--directory")
-                .arg(&tar_tree)
-                .arg("--file")
-                .arg(&arguments.rootfs))?;
-            let took = started.elapsed();
-            fs::remove_dir_all(&tar_tree)?;
-            Ok(took)
+            let tar_tree = tree()?;
+            watched(|| {
+                let mut command = Command::new("tar");
+                command.args(EXTRACT).arg("--directory").arg(&tar_tree);
+                run(command.arg("--file").arg(&arguments.rootfs))
+            })
         });
         report.compare(name, vec![sandboxed, native, tar])?;
+        for layer in layers.take() {
+            bench.remove(&layer)?;
+        }
+        for tree in trees.take() {
+            fs::remove_dir_all(above.join(tree))?;
+        }
+        bench.swept()?;
     }
     Ok(())
 }
@@ -137,7 +139,7 @@ fn words(error: mica_sdk::Error) -> anyhow::Error {
 }
 
 /// A socket whose other end is read to its end.
-fn drained() -> Result<(UnixStream, JoinHandle<io::Result<u64>>)> {
+pub(super) fn drained() -> Result<(UnixStream, JoinHandle<io::Result<u64>>)> {
     let (writer, mut reader) = UnixStream::pair()?;
     let thread = thread::spawn(move || {
         let mut buffer = vec![0; 256 << 10];
@@ -153,7 +155,7 @@ fn drained() -> Result<(UnixStream, JoinHandle<io::Result<u64>>)> {
 }
 
 /// Waits for the reader, who must have got something.
-fn finish(reader: JoinHandle<io::Result<u64>>) -> Result<()> {
+pub(super) fn finish(reader: JoinHandle<io::Result<u64>>) -> Result<()> {
     let count = reader
         .join()
         .map_err(|_panic| anyhow::anyhow!("the reader broke"))??;

@@ -5,15 +5,11 @@
 use super::trees;
 use crate::Arguments;
 use crate::daemon::Daemon;
-use crate::measure::{Report, Side};
-use crate::place::Place;
-use crate::request::{json, request};
+use crate::measure::{Report, Side, Spent, watched};
+use crate::place::{Names, Place, settle};
+use crate::request::{LAYERS, create, json, mount, put, remove, unmount};
 use anyhow::{Context, Result};
-use std::fs::File;
 use std::path::{Path, PathBuf};
-
-/// The layers of the default store.
-const LAYERS: &str = "/v1/stores/default/layers";
 
 /// Compares what `make bench` measures of one build, as a client sees it.
 pub(super) fn builds(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
@@ -30,7 +26,7 @@ pub(super) fn builds(arguments: &Arguments, place: &Place, report: &mut Report) 
             "apply of rootfs on disk, over REST",
             report,
         )?;
-        diff(sockets, report)
+        diff(sockets, &arguments.rootfs, report)
     })?;
     on(programs, &place.memory(), "overlay", |sockets| {
         apply(
@@ -72,47 +68,29 @@ fn on(
     done
 }
 
-/// Both sides of a comparison.
+/// Both sides of a comparison, each measured from beginning to end.
 fn sides<'a>(
     sockets: &'a [PathBuf; 2],
     run: impl Fn(&Path) -> Result<()> + Copy + 'a,
 ) -> Vec<Side<'a>> {
+    timed_sides(sockets, move |socket| watched(|| run(socket)))
+}
+
+/// Both sides of a comparison.
+fn timed_sides<'a>(
+    sockets: &'a [PathBuf; 2],
+    run: impl Fn(&Path) -> Result<Spent> + Copy + 'a,
+) -> Vec<Side<'a>> {
     let [this, before] = sockets;
     vec![
-        Side::new("this build", move || run(this)),
-        Side::new("the build before", move || run(before)),
+        Side::timed("this build", move || run(this)),
+        Side::timed("the build before", move || run(before)),
     ]
 }
 
-fn create(socket: &Path, id: &str, parent: Option<&str>) -> Result<()> {
-    let parent = parent.map_or_else(String::new, |parent| format!(r#","parent":"{parent}""#));
-    json(
-        socket,
-        &format!("POST {LAYERS}"),
-        &format!(r#"{{"id":"{id}"{parent}}}"#),
-    )
-    .map(drop)
-}
-
-/// Mounts a layer; where.
-fn mount(socket: &Path, id: &str) -> Result<PathBuf> {
-    let answer = json(
-        socket,
-        &format!("POST {LAYERS}/{id}/mount"),
-        r#"{"access":"read-write"}"#,
-    )?;
-    let path = answer
-        .split_once(r#""path":""#)
-        .and_then(|(_, rest)| rest.split('"').next());
-    Ok(PathBuf::from(path.context("no path in the answer")?))
-}
-
-fn unmount(socket: &Path, id: &str) -> Result<()> {
-    json(socket, &format!("POST {LAYERS}/{id}/unmount"), "").map(drop)
-}
-
-fn remove(socket: &Path, id: &str) -> Result<()> {
-    json(socket, &format!("DELETE {LAYERS}/{id}"), "").map(drop)
+/// The directory of a daemon that has this socket.
+fn above(socket: &Path) -> PathBuf {
+    socket.parent().unwrap_or(socket).to_owned()
 }
 
 fn life(sockets: &[PathBuf; 2], report: &mut Report) -> Result<()> {
@@ -132,24 +110,28 @@ fn life(sockets: &[PathBuf; 2], report: &mut Report) -> Result<()> {
 }
 
 fn apply(sockets: &[PathBuf; 2], rootfs: &Path, job: &str, report: &mut Report) -> Result<()> {
-    let applied = sides(sockets, |socket| {
-        // The layer of the round before goes first.
-        let _missing = remove(socket, "rootfs");
-        create(socket, "rootfs", None)?;
-        let mut archive = File::open(rootfs)?;
-        let length = archive.metadata()?.len();
-        request(
-            socket,
-            &format!("PUT {LAYERS}/rootfs/diff"),
-            length,
-            &mut archive,
-        )
-        .map(drop)
+    let roots = sockets.each_ref().map(|socket| above(socket));
+    let names = Names::new("rootfs");
+    let applied = timed_sides(sockets, |socket| {
+        let layer = names.next();
+        create(socket, &layer, None)?;
+        // Nothing is still being deleted or written when the time begins.
+        settle(&roots)?;
+        watched(|| put(socket, &layer, rootfs))
     });
-    report.compare(job, applied)
+    report.compare(job, applied)?;
+    for layer in names.take() {
+        // Each is of one of them.
+        let [_one, _other] = sockets.each_ref().map(|socket| remove(socket, &layer));
+    }
+    settle(&roots)
 }
 
-fn diff(sockets: &[PathBuf; 2], report: &mut Report) -> Result<()> {
+fn diff(sockets: &[PathBuf; 2], rootfs: &Path, report: &mut Report) -> Result<()> {
+    for socket in sockets {
+        create(socket, "rootfs", None)?;
+        put(socket, "rootfs", rootfs)?;
+    }
     let read = sides(sockets, |socket| {
         json(socket, &format!("GET {LAYERS}/rootfs/diff?parent="), "").map(drop)
     });

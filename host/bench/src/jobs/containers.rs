@@ -1,89 +1,163 @@
 //! What a user of containerd waits for: images and containers through a real containerd, on Mica and on the overlayfs
 //! snapshotter that is built into it.
 //!
-//! On the disk Mica's removal takes longer, for its commits bring files to the device: what was never written is freed for
-//! nothing.
+//! What is measured as unpacking begins when containerd has the image's content, and ends when the file system has written the
+//! layers.
 //!
 //! Invariant: both sides are the same containerd, asked by its own command line; only the snapshotter differs.
 
 use crate::Arguments;
-use crate::containerd::Containerd;
+use crate::containerd::{Containerd, Inflater, OWN_CODE, Programs};
 use crate::daemon::Daemon;
-use crate::measure::{Report, Side};
-use crate::place::{Place, run};
-use anyhow::Result;
+use crate::measure::{Report, Side, Spent, watched};
+use crate::place::{Place, run, settle, sync};
+use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 /// Layers of an image of many, and the files and bytes of each.
-const LAYERS: usize = 30;
-const FILES: usize = 20;
+const LAYERS: usize = 31;
+const FILES: usize = 30;
 const FILE_BYTES: usize = 4096;
 
-/// The sides: how they are called here, and by containerd.
-const SIDES: [(&str, &str); 2] = [("Mica", "mica"), ("overlayfs in process", "overlayfs")];
+/// The sides: how they are called here, and by containerd. The drivers of Mica have daemons of their own.
+const SIDES: [(&str, &str); 3] = [
+    ("Mica erofs", "erofs"),
+    ("Mica overlay", "overlay"),
+    ("overlayfs in process", "overlayfs"),
+];
 
-/// Measures images and containers, in memory and on the disk.
+/// Measures images and containers, on an ext4 in memory and on the disk.
 pub(super) fn containers(arguments: &Arguments, place: &Place, report: &mut Report) -> Result<()> {
-    for (above, place) in [(place.memory(), "in memory"), (place.disk(), "on disk")] {
+    let programs = Programs::find()?;
+    let (version, inflater) = (&programs.version, programs.inflater());
+    report.tell(format!(
+        "containers: containerd {version}, {}; for gzip it found {inflater}",
+        if programs.has_differ() {
+            "which unpacks through Mica"
+        } else {
+            "which unpacks by itself into Mica's mounts"
+        }
+    ));
+    let others = [Inflater::Own].into_iter().filter(|_| inflater != OWN_CODE);
+    let inflaters: Vec<_> = [Inflater::Found].into_iter().chain(others).collect();
+    for (above, place) in [(place.looped()?, "loop ext4"), (place.disk(), "disk")] {
         let above = above.join("containers");
         fs::create_dir(&above)?;
-        measure(arguments, &above, place, report)?;
+        for inflater in &inflaters {
+            let with = match inflater {
+                Inflater::Found => programs.inflater(),
+                Inflater::Own => OWN_CODE,
+            };
+            report.begin(&format!("containerd {version} with {with}, on {place}"));
+            let at = above.join(format!("{inflater:?}"));
+            fs::create_dir(&at)?;
+            measure(arguments, &at, place, (&programs, *inflater), report)?;
+            fs::remove_dir_all(&at)?;
+        }
         fs::remove_dir_all(&above)?;
     }
     Ok(())
 }
 
-fn measure(arguments: &Arguments, above: &Path, place: &str, report: &mut Report) -> Result<()> {
+fn measure(
+    arguments: &Arguments,
+    above: &Path,
+    place: &str,
+    (programs, inflater): (&Programs, Inflater),
+    report: &mut Report,
+) -> Result<()> {
     let rootfs = fs::canonicalize(&arguments.rootfs)?;
-    let large = Image::make(above, "large", &[rootfs])?;
-    let many = Image::make(above, "many", &small_layers(&above.join("layers"))?)?;
-    let (socket, path) = (above.join("mica.sock"), above.join("mica"));
-    let flags = ["--driver", "overlay", "--containerd-socket"].map(OsStr::new);
-    let flags = [&flags[..], &[socket.as_os_str()]].concat();
-    let _daemon = Daemon::start(&arguments.mica, &path, &flags)?;
-    let containerd = Containerd::start(&above.join("containerd"), &socket)?;
-
-    let mib = fs::metadata(&arguments.rootfs)?.len() >> 20;
-    let (one, small) = (
-        format!("an image of {mib} MiB"),
-        format!("an image of {LAYERS} small layers"),
-    );
-    for (what, image) in [(&one, &large), (&small, &many)] {
-        let import = sides(|snapshotter| {
-            let took = timed(|| image.import(&containerd, snapshotter))?;
+    let small = small_layers(&above.join("layers"))?;
+    let mib = fs::metadata(&rootfs)?.len() >> 20;
+    let images = [
+        (
+            format!("an image of {mib} MiB, gzip"),
+            Image::make(above, "gzip", &[rootfs.clone()], Packed::Gzip)?,
+        ),
+        (
+            format!("an image of {mib} MiB, plain"),
+            Image::make(above, "plain", &[rootfs], Packed::Not)?,
+        ),
+        (
+            format!("an image of {LAYERS} small layers, gzip"),
+            Image::make(above, "many", &small, Packed::Gzip)?,
+        ),
+    ];
+    let drivers: Vec<_> = SIDES
+        .iter()
+        .filter(|(name, _)| name.starts_with("Mica"))
+        .collect();
+    let paths: Vec<_> = drivers
+        .iter()
+        .map(|(_, driver)| above.join(driver))
+        .collect();
+    let sockets: Vec<_> = drivers
+        .iter()
+        .map(|(_, driver)| (*driver, above.join(format!("{driver}.sock"))))
+        .collect();
+    let configuration = above.join("mica.toml");
+    let content = above.join("containerd/root/io.containerd.content.v1.content");
+    fs::write(
+        &configuration,
+        format!(
+            "[containerd]\ncontent_root = {:?}\n",
+            content.display().to_string()
+        ),
+    )?;
+    let mut daemons = Vec::new();
+    for (path, (driver, socket)) in paths.iter().zip(&sockets) {
+        let flags = [
+            "--config".as_ref(),
+            configuration.as_os_str(),
+            "--driver".as_ref(),
+            OsStr::new(driver),
+            "--containerd-socket".as_ref(),
+            socket.as_os_str(),
+        ];
+        daemons.push(Daemon::start(&arguments.mica, path, &flags)?);
+    }
+    let containerd = Containerd::start(&above.join("containerd"), programs, &sockets, inflater)?;
+    let settled = || settle(&paths);
+    for (what, image) in &images {
+        let unpack = sides(|snapshotter| {
+            image.import(&containerd)?;
+            settled()?;
+            let took = watched(|| {
+                image.unpack(&containerd, snapshotter)?;
+                sync(above)
+            })?;
             image.remove(&containerd)?;
             Ok(took)
         });
-        report.compare(&format!("{place}: import {what}"), import)?;
+        report.compare(&format!("{place}: unpack {what}, durable"), unpack)?;
         let remove = sides(|snapshotter| {
-            image.import(&containerd, snapshotter)?;
-            timed(|| image.remove(&containerd))
+            image.import(&containerd)?;
+            image.unpack(&containerd, snapshotter)?;
+            settled()?;
+            watched(|| image.remove(&containerd))
         });
         report.compare(&format!("{place}: remove {what}"), remove)?;
     }
+    let Some((_, large)) = images.first() else {
+        return Ok(());
+    };
+    large.import(&containerd)?;
     for (_, snapshotter) in SIDES {
-        large.import(&containerd, snapshotter)?;
+        large.unpack(&containerd, snapshotter)?;
     }
-    let container = sides(|snapshotter| timed(|| large.run(&containerd, snapshotter)));
+    let container = sides(|snapshotter| watched(|| large.run(&containerd, snapshotter)));
     report.compare(&format!("{place}: run a container"), container)?;
     large.remove(&containerd)
 }
 
 /// The sides of a comparison, of which each gets its snapshotter's name.
-fn sides<'a>(run: impl Fn(&'static str) -> Result<Duration> + Copy + 'a) -> Vec<Side<'a>> {
+fn sides<'a>(run: impl Fn(&'static str) -> Result<Spent> + Copy + 'a) -> Vec<Side<'a>> {
     let side = |(name, snapshotter)| Side::timed(name, move || run(snapshotter));
     SIDES.into_iter().map(side).collect()
-}
-
-fn timed(run: impl FnOnce() -> Result<()>) -> Result<Duration> {
-    let began = Instant::now();
-    run()?;
-    Ok(began.elapsed())
 }
 
 /// Makes archives of layers, of which none has a file of another.
@@ -108,6 +182,13 @@ fn pack(tree: &Path, archive: &Path) -> Result<()> {
     run(&mut command)
 }
 
+/// Whether the layers of an image are compressed.
+#[derive(Clone, Copy)]
+enum Packed {
+    Not,
+    Gzip,
+}
+
 /// An image in a file.
 struct Image {
     name: String,
@@ -116,13 +197,19 @@ struct Image {
 
 impl Image {
     /// Makes an image of layers.
-    fn make(above: &Path, name: &str, layers: &[PathBuf]) -> Result<Self> {
+    fn make(above: &Path, name: &str, layers: &[PathBuf], packed: Packed) -> Result<Self> {
         let tree = above.join(name);
         fs::create_dir(&tree)?;
         let (mut digests, mut names) = (Vec::new(), Vec::new());
         for (number, layer) in layers.iter().enumerate() {
             let file = format!("{number}.tar");
-            fs::copy(layer, tree.join(&file))?;
+            match packed {
+                Packed::Not => drop(fs::copy(layer, tree.join(&file))?),
+                Packed::Gzip => {
+                    let to = File::create(tree.join(&file))?;
+                    run(Command::new("gzip").arg("-c").arg(layer).stdout(to))?;
+                }
+            }
             digests.push(digest(layer)?);
             names.push(file);
         }
@@ -148,9 +235,21 @@ impl Image {
         Ok(Self { name, archive })
     }
 
-    fn import(&self, containerd: &Containerd, snapshotter: &str) -> Result<()> {
-        let import = ["images", "import", "--snapshotter", snapshotter].map(OsStr::new);
+    /// Brings its content into containerd, and no layer.
+    fn import(&self, containerd: &Containerd) -> Result<()> {
+        let import = ["images", "import", "--no-unpack"].map(OsStr::new);
         containerd.ctr(&[&import[..], &[self.archive.as_os_str()]].concat())
+    }
+
+    /// Makes its layers. containerd asks for the digest of what it has imported.
+    fn unpack(&self, containerd: &Containerd, snapshotter: &str) -> Result<()> {
+        let filter = format!("name=={}", self.name);
+        let listed = containerd.told(&["images", "ls", &filter])?;
+        let digest = listed
+            .split_whitespace()
+            .find(|word| word.starts_with("sha256:"))
+            .context("the image is not listed")?;
+        containerd.ctr(&["snapshots", "unpack", "--snapshotter", snapshotter, digest])
     }
 
     /// Removes it, and waits until its layers are removed, too.

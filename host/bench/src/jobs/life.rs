@@ -3,7 +3,7 @@
 //! Invariant: *system calls* makes the mount and the directories that the engine makes, and keeps no records.
 
 use crate::Arguments;
-use crate::measure::{Report, Side};
+use crate::measure::{Report, Side, watched};
 use crate::place::{Bench, Place, STORE};
 use anyhow::Result;
 use mica_engine::MountRequest;
@@ -72,11 +72,13 @@ pub(super) fn instance(_: &Arguments, place: &Place, report: &mut Report) -> Res
     let bench = Bench::open(&place.memory(), "vfs")?;
     bench.create("base", None)?;
     let call = Side::timed("sandboxed", || {
-        let started = std::time::Instant::now();
-        for _ in 0..100 {
-            bench.engine.store(STORE)?.metadata("base")?;
-        }
-        Ok(started.elapsed() / 100)
+        let spent = watched(|| {
+            for _ in 0..100 {
+                bench.engine.store(STORE)?.metadata("base")?;
+            }
+            Ok(())
+        });
+        Ok(spent? / 100)
     });
     report.compare("instance, one call, end (metadata)", vec![call])
 }

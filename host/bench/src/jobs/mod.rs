@@ -8,8 +8,10 @@ mod changes;
 mod containers;
 mod life;
 mod memory;
+mod moby;
 mod peers;
 mod scale;
+mod sealed;
 mod trees;
 
 use crate::Arguments;
@@ -21,9 +23,10 @@ use anyhow::Result;
 type Job = fn(&Arguments, &Place, &mut Report) -> Result<()>;
 
 /// Every job by name.
-pub(crate) const ALL: [(&str, Job); 10] = [
+pub(crate) const ALL: [(&str, Job); 11] = [
     ("diff", archives::diff),
     ("apply", archives::apply),
+    ("sealed", sealed::sealed),
     ("changes", changes::changes),
     ("life", life::life),
     ("instance", life::instance),

@@ -4,7 +4,7 @@
 
 use crate::Arguments;
 use crate::daemon::Daemon;
-use crate::measure::Report;
+use crate::measure::{Report, Spent};
 use crate::place::{Place, run};
 use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
@@ -52,13 +52,16 @@ fn compare(
         .with_context(|| format!("run {command:?}"))?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{command:?}: {errors}");
-    let mut rows: Vec<(String, Vec<(String, Duration)>)> = Vec::new();
+    let mut rows: Vec<(String, Vec<(String, Spent)>)> = Vec::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let [call, side, micros] = fields[..] else {
             anyhow::bail!("no figure: {line}");
         };
-        let time = Duration::from_secs_f64(micros.parse::<f64>()? / 1e6);
+        let time = Spent {
+            wall: Duration::from_secs_f64(micros.parse::<f64>()? / 1e6),
+            ..Spent::default()
+        };
         match rows.last_mut().filter(|(last, _)| last == call) {
             Some((_, sides)) => sides.push((side.to_owned(), time)),
             None => rows.push((call.to_owned(), vec![(side.to_owned(), time)])),

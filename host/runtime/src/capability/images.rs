@@ -13,6 +13,7 @@
 
 mod one;
 mod probe;
+mod verified;
 
 pub use probe::probe;
 
@@ -31,6 +32,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use verified::Identity;
 use wasmtime::component::Resource;
 
 /// The names in a room.
@@ -254,9 +256,23 @@ impl wit::Host for State {
         let (room, _) = self.image_room(&room)?;
         let files = Files::open(room.fd()).map_err(failed("open the image's files"))?;
         let (facts, _) = files.check(self.limits.index_bytes)?;
+        let (archive, sha256) = (files.archive.as_fd(), facts.archive_sha256);
+        let identity = || Identity::of(archive).map_err(failed("stat the archive"));
+        let before = identity()?;
+        let is_known = before.is_some_and(|identity| identity.has(sha256));
         let sink_state = self.handles.get_mut(&sink)?;
-        let sent = sink_state.append_whole(files.archive.as_fd(), facts.archive_sha256);
+        let sent = sink_state.append_whole(archive, (!is_known).then_some(sha256));
         self.excuse_sink(&sink);
-        sent
+        sent?;
+        match (before, identity()?) {
+            (Some(before), Some(after)) if before == after => before.found(sha256),
+            // It was not known, and is right; it may be changing now.
+            _ if !is_known => {}
+            _ => {
+                let text = "the archive of the layer was changed on disk while it was sent";
+                return Err(Failure::new(Code::Io, text).into());
+            }
+        }
+        Ok(())
     }
 }

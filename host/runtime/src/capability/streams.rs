@@ -11,6 +11,7 @@
 mod changes;
 mod channel;
 mod framing;
+mod hashing;
 mod records;
 mod sink;
 mod source;

@@ -68,20 +68,31 @@ pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(A
 /// Sends what a reader has; ends when no one takes it any more.
 fn read_all(mut reader: impl Read, to: &SyncSender<io::Result<Bytes>>) {
     loop {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = (&mut reader)
-            .take(PIECE_BYTES as u64)
-            .read_to_end(&mut piece);
-        let piece = match read {
-            Ok(0) => return,
-            Ok(_) => Ok(Bytes::from(piece)),
-            Err(error) => Err(error),
+        let piece = match read_piece(&mut reader) {
+            Ok(piece) if piece.is_empty() => return,
+            piece => piece,
         };
         let is_last = piece.is_err();
         if to.send(piece).is_err() || is_last {
             return;
         }
     }
+}
+
+/// As much as a piece holds, or what is left. `read_to_end` would ask for a few kilobytes first, again for each piece.
+fn read_piece(reader: &mut impl Read) -> io::Result<Bytes> {
+    let mut piece = vec![0; PIECE_BYTES];
+    let mut length = 0;
+    while let Some(room) = piece.get_mut(length..).filter(|room| !room.is_empty()) {
+        match reader.read(room) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    piece.truncate(length);
+    Ok(piece.into())
 }
 
 impl Read for Ahead {

@@ -1,76 +1,176 @@
 //! From a body to a reader that blocks.
 //!
-//! tokio-util makes the reader of a stream, and tokio-stream the stream of a channel. The sending half is this program's own,
-//! because of what they do not offer: a limit that counts only the time in which the client is waited for (theirs goes on
-//! while a driver works), an end that is told apart from a sender that was dropped, and a body that is still there when
-//! the reader gives up, so that its rest can be drained.
+//! What has come lies in a queue, from which the reader takes all at once. It is woken when the body has nothing more at hand
+//! or there is enough for a piece, and the other side when the queue is empty again: an archive of gigabytes comes in frames of
+//! 64 KiB, and two threads that wake each other for each take longer to wake than to work.
 //!
-//! Invariant: a reader sees the end of an archive only if the body came to its proper end; after an error it sees errors.
+//! Invariant: a reader sees the end of an archive only if the body came to its proper end.
 
 use axum::body::{Body, Bytes};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, Read};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::io::{StreamReader, SyncIoBridge};
+use tokio::sync::Notify;
 
-/// Frames that may lie in the channel: enough that neither side waits for the other's turn.
-const CHANNEL_FRAMES: usize = 8;
+/// Bytes that may lie in the queue: what its reader works on while it fills again is as much.
+const QUEUE_BYTES: usize = 1 << 20;
+/// Bytes for which a reader is woken: what the engine takes at once.
+const PIECE_BYTES: usize = 256 << 10;
 /// Bytes and time that are spent on a body that no one wants any more, so that the client reads the answer first.
 const DRAIN_BYTES: usize = 16 << 20;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Bytes of a body, its end, or what broke it off.
-type Piece = io::Result<Option<Bytes>>;
+/// What both sides share.
+#[derive(Debug, Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    /// There is something for the reader.
+    filled: Condvar,
+    /// There is room again, or no reader.
+    emptied: Notify,
+}
 
-/// Puts a body into the channel.
+#[derive(Debug, Default)]
+struct Queue {
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    /// What comes after the pieces.
+    end: Option<io::Result<()>>,
+    reader: Reader,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reader {
+    #[default]
+    Works,
+    Waits,
+    Gone,
+}
+
+/// Puts a body into the queue.
 #[derive(Debug)]
 pub(in crate::api) struct Feeder {
-    sender: mpsc::Sender<Piece>,
+    shared: Arc<Shared>,
     idle: Duration,
 }
 
-/// The two ends. A body that stands still for `idle` is a fault. To be called on a runtime; the reader is for threads
-/// that may block.
-pub(in crate::api) fn bridge(idle: Duration) -> (Feeder, impl Read + Send + 'static) {
-    let (sender, receiver) = mpsc::channel(CHANNEL_FRAMES);
-    let gone = || io::Error::new(io::ErrorKind::ConnectionAborted, "the client has gone");
-    // A channel that closes without an end was given up: it must never look like the end of the archive.
-    let cut_off = tokio_stream::iter(std::iter::repeat_with(move || Err(gone())));
-    let pieces = ReceiverStream::new(receiver).chain(cut_off);
-    // Fused, because readers ask again at the end.
-    let bytes = pieces.map_while(Piece::transpose).fuse();
-    let reader = SyncIoBridge::new(StreamReader::new(bytes));
-    (Feeder { sender, idle }, reader)
+/// Reads from the queue. Blocks; for a thread that may.
+#[derive(Debug)]
+pub(in crate::api) struct BodyReader {
+    shared: Arc<Shared>,
+    taken: VecDeque<Bytes>,
+    is_over: bool,
+}
+
+/// The two ends. A body that stands still for `idle` is a fault.
+pub(in crate::api) fn bridge(idle: Duration) -> (Feeder, BodyReader) {
+    let shared = Arc::<Shared>::default();
+    let reader = BodyReader {
+        shared: Arc::clone(&shared),
+        taken: VecDeque::new(),
+        is_over: false,
+    };
+    (Feeder { shared, idle }, reader)
 }
 
 impl Feeder {
     /// Hands the body on until it ends or no one reads it any more.
     pub(in crate::api) async fn feed(self, body: &mut Body) {
         loop {
-            let piece = match tokio::time::timeout(self.idle, body.frame()).await {
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(bytes) => Ok(Some(bytes)),
+            let end = match tokio::time::timeout(self.idle, self.frame(body)).await {
+                Ok(Some(Ok(frame))) => {
                     // Trailers say nothing about an archive.
-                    Err(_trailers) => continue,
-                },
+                    if let Ok(bytes) = frame.into_data() {
+                        self.shared.push(bytes);
+                    }
+                    if self.has_room().await {
+                        continue;
+                    }
+                    return;
+                }
                 Ok(Some(Err(error))) => Err(io::Error::new(
                     io::ErrorKind::ConnectionAborted,
                     format!("the body broke off: {error}"),
                 )),
-                Ok(None) => Ok(None),
+                Ok(None) => Ok(()),
                 Err(_elapsed) => Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("nothing of the body came for {} s", self.idle.as_secs()),
                 )),
             };
-            let is_last = !matches!(piece, Ok(Some(_)));
-            if self.sender.send(piece).await.is_err() || is_last {
-                return;
-            }
+            return self.shared.end(end);
         }
+    }
+
+    /// The next frame. Before it waits for one, the reader gets what there is.
+    async fn frame(&self, body: &mut Body) -> Option<Result<http_body::Frame<Bytes>, axum::Error>> {
+        poll_fn(|context| {
+            let polled = Pin::new(&mut *body).poll_frame(context);
+            if polled.is_pending() {
+                self.shared.wake(0);
+            }
+            polled
+        })
+        .await
+    }
+
+    /// Waits until there is room in the queue; false if no one reads any more.
+    async fn has_room(&self) -> bool {
+        loop {
+            let emptied = self.shared.emptied.notified();
+            {
+                let queue = self.shared.queue.lock();
+                match queue.reader {
+                    Reader::Gone => return false,
+                    _ if queue.bytes < QUEUE_BYTES => return true,
+                    _ => {}
+                }
+            }
+            emptied.await;
+        }
+    }
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        let gone = io::Error::new(io::ErrorKind::ConnectionAborted, "the client has gone");
+        self.shared.end(Err(gone));
+    }
+}
+
+impl Shared {
+    fn push(&self, bytes: Bytes) {
+        // A frame without bytes would look like the end.
+        if bytes.is_empty() {
+            return;
+        }
+        let mut queue = self.queue.lock();
+        queue.bytes += bytes.len();
+        queue.pieces.push_back(bytes);
+        drop(queue);
+        self.wake(PIECE_BYTES);
+    }
+
+    /// Wakes the reader if it waits and there are at least so many bytes for it.
+    fn wake(&self, least: usize) {
+        let mut queue = self.queue.lock();
+        let is_enough = queue.bytes >= least.max(1) || queue.end.is_some();
+        if queue.reader == Reader::Waits && is_enough {
+            queue.reader = Reader::Works;
+            self.filled.notify_one();
+        }
+    }
+
+    /// Says what comes after the pieces; the first that is said counts.
+    fn end(&self, end: io::Result<()>) {
+        self.queue.lock().end.get_or_insert(end);
+        self.wake(0);
     }
 }
 
@@ -89,9 +189,72 @@ pub(in crate::api) async fn drain(body: &mut Body) {
     let _in_time = tokio::time::timeout(DRAIN_TIMEOUT, all).await;
 }
 
+impl BodyReader {
+    /// Waits for more, and takes all that there is; false at the end.
+    fn take(&mut self) -> io::Result<bool> {
+        let mut queue = self.shared.queue.lock();
+        while queue.pieces.is_empty() {
+            match &queue.end {
+                Some(Ok(())) => {
+                    self.is_over = true;
+                    return Ok(false);
+                }
+                // It stays, for whoever asks again.
+                Some(Err(error)) => return Err(io::Error::new(error.kind(), error.to_string())),
+                None => {}
+            }
+            queue.reader = Reader::Waits;
+            self.shared.filled.wait(&mut queue);
+            queue.reader = Reader::Works;
+        }
+        std::mem::swap(&mut queue.pieces, &mut self.taken);
+        let was_full = queue.bytes >= QUEUE_BYTES;
+        queue.bytes = 0;
+        drop(queue);
+        if was_full {
+            self.shared.emptied.notify_one();
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for BodyReader {
+    fn drop(&mut self) {
+        self.shared.queue.lock().reader = Reader::Gone;
+        self.shared.emptied.notify_one();
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.taken.is_empty() && (self.is_over || !self.take()?) {
+            return Ok(0);
+        }
+        let mut filled = 0;
+        while let (Some(room), Some(piece)) = (
+            buffer.get_mut(filled..).filter(|room| !room.is_empty()),
+            self.taken.front_mut(),
+        ) {
+            let part = piece.split_to(piece.len().min(room.len()));
+            if let Some(room) = room.get_mut(..part.len()) {
+                room.copy_from_slice(&part);
+            }
+            filled += part.len();
+            if piece.is_empty() {
+                self.taken.pop_front();
+            }
+        }
+        Ok(filled)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::sync::mpsc;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread()
@@ -164,6 +327,43 @@ mod tests {
         let error = carry(streamed(receiver), Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop(sender);
+    }
+
+    #[test]
+    fn frames_of_any_size_come_in_order_and_empty_ones_are_no_end() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(3 * QUEUE_BYTES).collect();
+        let sizes = [1, 0, 65_536, 7, 0, 300_000, QUEUE_BYTES];
+        let (sender, receiver) = mpsc::channel(4);
+        let sent = bytes.clone();
+        let thread = std::thread::spawn(move || {
+            let mut rest = Bytes::from(sent);
+            for size in sizes.into_iter().cycle() {
+                if rest.is_empty() {
+                    return;
+                }
+                let piece = rest.split_to(size.min(rest.len()));
+                sender.blocking_send(Ok(piece)).unwrap();
+            }
+        });
+        let read = carry(streamed(receiver), Duration::from_secs(60)).unwrap();
+        thread.join().unwrap();
+        assert!(read == bytes);
+    }
+
+    #[test]
+    fn a_fault_is_told_as_often_as_it_is_asked_for() {
+        let (feeder, mut reader) = bridge(Duration::from_secs(5));
+        let (sender, receiver) = mpsc::channel(4);
+        sender.try_send(Ok(Bytes::from_static(b"half"))).unwrap();
+        sender
+            .try_send(Err(io::ErrorKind::UnexpectedEof.into()))
+            .unwrap();
+        runtime().block_on(feeder.feed(&mut streamed(receiver)));
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 4);
+        for _ in 0..2 {
+            let error = reader.read(&mut [0; 8]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::ahead::read_ahead;
 use super::bound::{Bounded, Counted};
-use super::zstd::Frames;
+use crate::children;
 use crate::config::ApiLimits;
 use flate2::bufread::MultiGzDecoder;
 use parking_lot::Mutex;
@@ -156,10 +156,9 @@ fn open(
         Coding::Plain => Opened::Plain(Box::new(Bounded::new(counted, most, expansion, None))),
         Coding::Gzip => Opened::Compressed(Box::new(compressed(gzip(counted)))),
         Coding::Zstd => {
-            let buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
-            let frames = Frames::new(buffered, limits.zstd_window_bytes);
-            let frames: Box<dyn Read + Send> = Box::new(frames);
-            Opened::Compressed(Box::new(compressed(frames)))
+            let window = limits.zstd_window_bytes;
+            let frames = mica_zstd::Reader::new(counted, window, children::inflater());
+            Opened::Compressed(Box::new(compressed(Box::new(frames))))
         }
     })
 }

@@ -12,7 +12,6 @@ mod bound;
 mod bridge;
 mod decode;
 pub(in crate::api) mod transfer;
-mod zstd;
 
 pub(in crate::api) use ahead::ahead;
 pub(in crate::api) use decode::{Coding, Inflating, Wanted, decode};

@@ -17,6 +17,9 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
+/// How long half of a channel may take to be read before its reader counts as slow.
+const SLOW_READER: Duration = Duration::from_millis(20);
+
 /// Why nothing more can be handed on.
 #[derive(Debug)]
 pub(super) enum Refusal {
@@ -53,14 +56,25 @@ pub(super) fn send<T>(sender: &mpsc::Sender<T>, value: T, wait: &mut Wait) -> Re
     }
 }
 
+/// Waits until half of the channel is free, so that the two sides do not wake each other for each value; for one place, if the
+/// reader is slow.
 fn send_later<T>(sender: &mpsc::Sender<T>, value: T, wait: &Wait) -> Result<(), Refusal> {
-    let sent = wait.cancel.unless_cancelled(sender.send(value));
-    match block_on(sent, wait.idle) {
-        None => Err(Refusal::Idle(wait.idle)),
-        Some(None) => Err(Refusal::Cancelled),
-        Some(Some(Err(_closed))) => Err(Refusal::Closed),
-        Some(Some(Ok(()))) => Ok(()),
+    let half = sender.max_capacity().div_ceil(2);
+    for (places, patience) in [(half, SLOW_READER.min(wait.idle)), (1, wait.idle)] {
+        let room = wait.cancel.unless_cancelled(sender.reserve_many(places));
+        match block_on(room, patience) {
+            None => {}
+            Some(None) => return Err(Refusal::Cancelled),
+            Some(Some(Err(_closed))) => return Err(Refusal::Closed),
+            Some(Some(Ok(mut permits))) => {
+                if let Some(permit) = permits.next() {
+                    permit.send(value);
+                }
+                return Ok(());
+            }
+        }
     }
+    Err(Refusal::Idle(wait.idle))
 }
 
 /// Wakes a thread that is parked.

@@ -8,14 +8,14 @@ use super::super::file::File;
 use super::CHUNK_BYTES;
 use super::channel::{Refusal, send};
 use super::framing::{Framing, Unframed};
+use super::hashing::Hashing;
 use super::wait::Wait;
 use crate::{Code, Failure};
 use bytes::Bytes;
 use mica_sys::content;
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -178,28 +178,29 @@ impl Sink {
         Ok(())
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "`filled` is within the buffer: another part would be a wrong archive"
-    )]
     fn flush(&mut self) -> Result<(), Refusal> {
-        if self.filled == 0 {
-            return Ok(());
-        }
+        self.chunk().map_or(Ok(()), |chunk| self.hand_on(chunk))
+    }
+
+    /// What was collected, if anything.
+    fn chunk(&mut self) -> Option<Bytes> {
         let length = std::mem::take(&mut self.filled);
+        if length == 0 {
+            return None;
+        }
+        let buffer = std::mem::replace(&mut self.buffer, self.pool.take());
+        Some(Bytes::from_owner(Filled {
+            buffer,
+            length,
+            pool: Arc::clone(&self.pool),
+        }))
+    }
+
+    fn hand_on(&mut self, chunk: Bytes) -> Result<(), Refusal> {
         match &mut self.target {
-            Target::Channel(sender) => {
-                let buffer = std::mem::replace(&mut self.buffer, self.pool.take());
-                let chunk = Bytes::from_owner(Filled {
-                    buffer,
-                    length,
-                    pool: Arc::clone(&self.pool),
-                });
-                send(sender, chunk, &mut self.wait)
-            }
+            Target::Channel(sender) => send(sender, chunk, &mut self.wait),
             Target::Writer(writer) => {
-                let filled = &self.buffer[..length];
-                let written = self.wait.during(|_| writer.write_all(filled));
+                let written = self.wait.during(|_| writer.write_all(&chunk));
                 written.map_err(Refusal::Io)
             }
         }
@@ -263,15 +264,15 @@ impl Sink {
         Ok(())
     }
 
-    /// Appends all of a file, which must have this digest, as the whole archive.
+    /// Appends all of a file as the whole archive. It must have this digest, if one is given.
     #[expect(
         clippy::indexing_slicing,
-        reason = "`read` is no more than the room: the digest would be of less than what is sent"
+        reason = "what is filled lies within the buffer: the digest would be of less than what is sent"
     )]
     pub(in crate::capability) fn append_whole(
         &mut self,
         file: BorrowedFd<'_>,
-        sha256: [u8; 32],
+        sha256: Option<[u8; 32]>,
     ) -> Result<(), HostError> {
         self.check_open()?;
         // Its own entries before it, or the archive twice, would be an archive that nobody checked.
@@ -281,25 +282,45 @@ impl Sink {
         }
         // Until the digest is right: a driver that goes on after an error must not end in an archive that looks whole.
         self.whole = Whole::Part;
-        let mut hash = Sha256::new();
+        let failed = |error: io::Error| Failure::from_io("read the archive", &error);
+        let mut hashing = sha256.map(|sha256| (Hashing::new(), sha256));
         let mut done = 0;
         loop {
-            let room = self.room()?;
-            let read = content::read_at(file, room, done)
-                .map_err(|error| Failure::from_io("read the archive", &error))?;
+            let room = &mut self.buffer[self.filled..];
+            if room.is_empty() {
+                self.hand_on_hashed(hashing.as_mut().map(|(hashing, _)| hashing))?;
+                continue;
+            }
+            let read = content::read_at(file, room, done).map_err(failed)?;
             if read == 0 {
                 break;
             }
-            hash.update(&self.buffer[self.filled..self.filled + read]);
             self.filled += read;
             done += read as u64;
         }
-        if <[u8; 32]>::from(hash.finalize()) != sha256 {
-            let text = "the archive of the layer was changed on disk: it is not the one that its index was made for";
-            return Err(Failure::new(Code::Io, text).into());
+        // What is left is handed on at the end of the operation, if it was right.
+        if let Some((mut hashing, sha256)) = hashing {
+            let last = &self.buffer[..self.filled];
+            hashing.push(Bytes::copy_from_slice(last)).map_err(failed)?;
+            if hashing.finish().map_err(failed)? != sha256 {
+                let text = "the archive of the layer was changed on disk: it is not the one that its index was made for";
+                return Err(Failure::new(Code::Io, text).into());
+            }
         }
         self.whole = Whole::All(done);
         Ok(())
+    }
+
+    /// Hands on a full chunk, which is a part of what has a digest.
+    fn hand_on_hashed(&mut self, hashing: Option<&mut Hashing<Bytes>>) -> Result<(), HostError> {
+        let Some(chunk) = self.chunk() else {
+            return Ok(());
+        };
+        if let Some(hashing) = hashing {
+            let failed = |error: io::Error| Failure::from_io("read the archive", &error);
+            hashing.push(chunk.clone()).map_err(failed)?;
+        }
+        Ok(self.hand_on(chunk)?)
     }
 
     /// Refuses more than a whole archive.

@@ -3,30 +3,59 @@
 //! Invariant: what is asked for is given whole, or the end of the stream is an error.
 
 use super::CHUNK_BYTES;
+use super::hashing::Hashing;
 use super::wait::Wait;
 use crate::{Code, Failure};
 use mica_sys::content;
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 /// Where an archive comes from.
 pub struct Source {
     reader: Box<dyn Read + Send>,
-    buffer: Box<[u8]>,
+    buffer: Arc<[u8]>,
+    /// Buffers that the digest was made of, or still is.
+    spare: Vec<Arc<[u8]>>,
     start: usize,
     end: usize,
     given: u64,
-    keep: Option<Keep>,
+    keep: Keeping,
     pub(super) wait: Wait,
 }
 
 /// Where all that a source reads is written as well.
 struct Keep {
     file: OwnedFd,
-    hash: Sha256,
+    hashing: Hashing<Piece>,
     bytes: u64,
+}
+
+/// The beginning of a buffer.
+struct Piece {
+    buffer: Arc<[u8]>,
+    length: usize,
+}
+
+impl AsRef<[u8]> for Piece {
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a piece is the beginning of its buffer: less would be kept as a wrong archive"
+    )]
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
+/// What becomes of an archive that is kept.
+enum Keeping {
+    /// It is not kept.
+    Not,
+    /// It is, up to here.
+    Now(Keep),
+    /// It was.
+    Done(Kept),
 }
 
 /// What was kept of a source.
@@ -37,13 +66,17 @@ pub(in crate::capability) struct Kept {
 }
 
 impl Keep {
-    fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        content::write_all_at(self.file.as_fd(), bytes, self.bytes)
-            .map_err(|error| Failure::from_io("keep the archive", &error))?;
-        self.hash.update(bytes);
+    fn take(&mut self, piece: Piece) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::from_io("keep the archive", &error);
+        let bytes = piece.as_ref();
+        content::write_all_at(self.file.as_fd(), bytes, self.bytes).map_err(failed)?;
         self.bytes += bytes.len() as u64;
-        Ok(())
+        self.hashing.push(piece).map_err(failed)
     }
+}
+
+fn buffer() -> Arc<[u8]> {
+    vec![0; CHUNK_BYTES].into()
 }
 
 impl fmt::Debug for Source {
@@ -60,11 +93,12 @@ impl Source {
     pub fn from_reader(reader: Box<dyn Read + Send>) -> Self {
         Self {
             reader,
-            buffer: vec![0; CHUNK_BYTES].into_boxed_slice(),
+            buffer: buffer(),
+            spare: Vec::new(),
             start: 0,
             end: 0,
             given: 0,
-            keep: None,
+            keep: Keeping::Not,
             wait: Wait::default(),
         }
     }
@@ -85,37 +119,58 @@ impl Source {
     }
 
     /// Writes all that is given out from now on to an empty file as well.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "what is buffered lies within the buffer: less would be kept as a wrong archive"
-    )]
     pub(in crate::capability) fn keep(&mut self, file: OwnedFd) -> Result<(), Failure> {
-        if self.given > 0 || self.keep.is_some() {
+        if self.given > 0 || !matches!(self.keep, Keeping::Not) {
             let text = "something was taken from the archive already";
             return Err(Failure::new(Code::Busy, text));
         }
         let mut keep = Keep {
             file,
-            hash: Sha256::new(),
+            hashing: Hashing::new(),
             bytes: 0,
         };
-        keep.take(&self.buffer[self.start..self.end])?;
-        self.keep = Some(keep);
+        // Nothing was given out, so all that was read is there yet.
+        if self.end > 0 {
+            keep.take(self.piece())?;
+        }
+        self.keep = Keeping::Now(keep);
         Ok(())
     }
 
     /// Keeps what was just read. An archive of which a part could not be kept is not kept at all.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "what is buffered lies within the buffer: less would be kept as a wrong archive"
-    )]
     fn keep_buffer(&mut self) -> Result<(), Failure> {
-        let Some(mut keep) = self.keep.take() else {
+        if self.end == 0 {
             return Ok(());
-        };
-        keep.take(&self.buffer[..self.end])?;
-        self.keep = Some(keep);
+        }
+        match std::mem::replace(&mut self.keep, Keeping::Not) {
+            Keeping::Now(mut keep) => {
+                keep.take(self.piece())?;
+                self.keep = Keeping::Now(keep);
+            }
+            other => self.keep = other,
+        }
         Ok(())
+    }
+
+    /// What was read last.
+    fn piece(&self) -> Piece {
+        Piece {
+            buffer: Arc::clone(&self.buffer),
+            length: self.end,
+        }
+    }
+
+    /// A buffer that no digest is made of. There are never more than the digest holds, and one.
+    fn own_buffer(&mut self) {
+        if Arc::get_mut(&mut self.buffer).is_some() {
+            return;
+        }
+        // With one name and no weak one it can be had for writing, and nobody else can make another name of it.
+        let is_free = |spare: &Arc<[u8]>| Arc::strong_count(spare) == 1;
+        let free = self.spare.iter().position(is_free);
+        let other = free.map_or_else(buffer, |at| self.spare.swap_remove(at));
+        let used = std::mem::replace(&mut self.buffer, other);
+        self.spare.push(used);
     }
 
     /// What was kept, once all was given out.
@@ -124,14 +179,22 @@ impl Source {
             let text = "the archive was not read to its end";
             return Err(Failure::new(Code::Busy, text));
         }
-        let Some(keep) = &self.keep else {
-            let text = "this archive was not kept";
-            return Err(Failure::new(Code::Invalid, text));
+        let kept = match std::mem::replace(&mut self.keep, Keeping::Not) {
+            Keeping::Not => {
+                let text = "this archive was not kept";
+                return Err(Failure::new(Code::Invalid, text));
+            }
+            Keeping::Now(keep) => {
+                let failed = |error: io::Error| Failure::from_io("keep the archive", &error);
+                Kept {
+                    bytes: keep.bytes,
+                    sha256: keep.hashing.finish().map_err(failed)?,
+                }
+            }
+            Keeping::Done(kept) => kept,
         };
-        Ok(Kept {
-            bytes: keep.bytes,
-            sha256: keep.hash.clone().finalize().into(),
-        })
+        self.keep = Keeping::Done(kept);
+        Ok(kept)
     }
 
     /// Passes over bytes that were given out.
@@ -147,7 +210,11 @@ impl Source {
     )]
     fn peek(&mut self, most: u64) -> Result<&[u8], Failure> {
         while self.start == self.end && most > 0 {
-            let (reader, buffer) = (&mut self.reader, &mut self.buffer);
+            self.own_buffer();
+            let reader = &mut self.reader;
+            let Some(buffer) = Arc::get_mut(&mut self.buffer) else {
+                continue;
+            };
             match self.wait.during(|_| reader.read(buffer)) {
                 Ok(read) => {
                     self.start = 0;

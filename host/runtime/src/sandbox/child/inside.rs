@@ -21,14 +21,20 @@ pub fn compile_child(job: &str) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let job: Job = serde_json::from_str(job).map_err(|error| error.to_string())?;
     let mut lacks = Vec::new();
-    lacks.extend(lack("closed descriptors", mica_sys::close_extra_fds()));
+    if let Err(error) = mica_sys::close_extra_fds() {
+        lacks.push(format!("closed descriptors: {error}"));
+    }
     confine::end_with_parent(job.parent).map_err(text)?;
     // What makes code and what checks it are made before anything is given away; neither depends on the component.
     let engine =
         engine::for_compilation(&job.limits, job.allocation).map_err(|error| error.to_string())?;
     // A panic is told in the answer.
     std::panic::set_hook(Box::new(|_| {}));
-    lacks.extend(confined(&job).map_err(text)?);
+    let given = confine::give_away(ProcessLimits {
+        address_space: job.limits.compile_memory_bytes,
+        cpu_seconds: job.limits.compile_seconds,
+    });
+    lacks.extend(given.map_err(text)?.iter().map(ToString::to_string));
     let (outcome, code) = match job.task {
         Task::Probe => (Outcome::Probed, Vec::new()),
         Task::Prepare => {
@@ -41,29 +47,6 @@ pub fn compile_child(job: &str) -> Result<(), String> {
     };
     let answer = encode(&Header { lacks, outcome }, &code).map_err(|error| error.to_string())?;
     io::stdout().lock().write_all(&answer).map_err(text)
-}
-
-/// Gives away what the kernel lets this process give away, and says what it does not.
-///
-/// # Errors
-/// When memory and time cannot be limited: that is what the process is for.
-fn confined(job: &Job) -> io::Result<Vec<String>> {
-    let mut lacks = Vec::new();
-    // Mounting needs the privileges, Landlock needs that there will be none.
-    lacks.extend(lack("empty mount namespace", confine::leave_file_systems()));
-    lacks.extend(lack("no privileges", confine::drop_privileges()));
-    lacks.extend(lack("Landlock", confine::deny_files()));
-    mica_sys::limit_process(ProcessLimits {
-        address_space: job.limits.compile_memory_bytes,
-        cpu_seconds: job.limits.compile_seconds,
-    })?;
-    // The last one: it forbids the calls above.
-    lacks.extend(lack("seccomp", confine::allow_computation()));
-    Ok(lacks)
-}
-
-fn lack(what: &str, done: io::Result<()>) -> Option<String> {
-    done.err().map(|error| format!("{what}: {error}"))
 }
 
 /// What came of a component, whatever its checks end with.

@@ -1,0 +1,58 @@
+//! What this program is when it starts itself: the process that checks and compiles components, or the one that decompresses.
+//!
+//! Invariant: a child opens nothing, and gets what it works on and gives its answer through standard input and output.
+
+use mica_runtime::compile_child;
+use mica_zstd::inflate_child;
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The words that make this program a child; no command is called so.
+const COMPILE: &str = "compile-component";
+const INFLATE: &str = "inflate-zstd";
+
+/// How the sandbox starts the compiler.
+pub(crate) fn compiler() -> mica_runtime::Program {
+    mica_runtime::Program {
+        path: this_program(),
+        arguments: vec![COMPILE.to_owned()],
+    }
+}
+
+/// How the decompressor is started.
+pub(crate) fn inflater() -> mica_zstd::Program {
+    mica_zstd::Program {
+        path: this_program(),
+        arguments: vec![INFLATE.to_owned()],
+    }
+}
+
+/// This very program, also after its file was replaced.
+fn this_program() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
+
+/// The child's life, if this process is one.
+pub(crate) fn run() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    let word = arguments.next()?;
+    let work = if word == OsStr::new(COMPILE) {
+        compile_child
+    } else if word == OsStr::new(INFLATE) {
+        inflate_child
+    } else {
+        return None;
+    };
+    let job = arguments.next().and_then(|job| job.into_string().ok());
+    let done = job.ok_or_else(|| "no job".to_owned());
+    // Whoever started it sees the code, and the compiler's sees that there is no answer.
+    Some(match done.and_then(|job| work(&job)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            let _gone = std::io::stderr().write_all(reason.as_bytes());
+            ExitCode::FAILURE
+        }
+    })
+}
