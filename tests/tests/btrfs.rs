@@ -377,6 +377,35 @@ fn a_snapshot_within_a_layer_gives_the_same_archive_each_time() {
     assert!(store.diff("copy", Against::Nothing).expect("diff") == first);
 }
 
+/// Linux takes an owner, a mode and times for that directory, and keeps none of them.
+#[test]
+fn attributes_of_a_directory_that_stands_for_a_subvolume_are_told_as_left_out() {
+    let bench = setup::BTRFS.start();
+    let store = &bench.store;
+    store.create("box", None).expect("create");
+    let path = store.mount("box").expect("mount");
+    subvolume(&path.join("one"));
+    subvolume(&path.join("one/two"));
+    let (from, to) = (path.join("one"), path.join("copy"));
+    run(&[
+        "btrfs",
+        "-q",
+        "subvolume",
+        "snapshot",
+        text(&from),
+        text(&to),
+    ]);
+    store.unmount("box").expect("unmount");
+    let report = store.apply("box", &archive("d one mode=750\nd copy/two mode=700"));
+    let report = report.expect("apply");
+    assert_eq!(report["xattrs_skipped"], 1, "{report}");
+    let told = report["first_left_out"][0].as_str().unwrap_or_default();
+    assert!(
+        told.contains("copy/two") && told.contains("mode"),
+        "{report}"
+    );
+}
+
 #[test]
 fn a_hard_link_out_of_a_subvolume_is_refused_by_name() {
     let bench = setup::BTRFS.start();

@@ -369,7 +369,7 @@ impl<T: Target> Chain<T> {
         let Some(changes) = changes else {
             return Ok(());
         };
-        let set = attributes::set(&changes, |changes| directory.set_attributes(changes));
+        let set = attributes::set_of_directory(&changes, directory);
         let doing = || format!("set attributes of directory `{}`", printable(name));
         let refused = set.map_err(|failure| Obstacle::Host(doing(), failure))?;
         if !refused.is_empty() {
