@@ -39,7 +39,12 @@ fn in_words(left_out: &[LeftOut]) -> Vec<String> {
             Reason::WhiteoutDevice => format!("character device 0:0 `{path}`"),
             Reason::Attribute => {
                 let name = shown(&left_out.attribute);
-                format!("extended attribute `{name}` of `{path}`")
+                // The name of an extended one begins with its name space and a dot.
+                let what = match left_out.attribute.contains(&b'.') {
+                    true => "extended attribute",
+                    false => "attributes",
+                };
+                format!("{what} `{name}` of `{path}`")
             }
         }
     };
