@@ -70,44 +70,13 @@ fn measure(
     (programs, inflater): (&Programs, Inflater),
     report: &mut Report,
 ) -> Result<()> {
-    let rootfs = fs::canonicalize(&arguments.rootfs)?;
-    let small = small_layers(&above.join("layers"))?;
-    let mib = fs::metadata(&rootfs)?.len() >> 20;
-    let images = [
-        (
-            format!("an image of {mib} MiB, gzip"),
-            Image::make(above, "gzip", &[rootfs.clone()], Packed::Gzip)?,
-        ),
-        (
-            format!("an image of {mib} MiB, plain"),
-            Image::make(above, "plain", &[rootfs], Packed::Not)?,
-        ),
-        (
-            format!("an image of {LAYERS} small layers, gzip"),
-            Image::make(above, "many", &small, Packed::Gzip)?,
-        ),
-    ];
-    let drivers: Vec<_> = SIDES
-        .iter()
-        .filter(|(name, _)| name.starts_with("Mica"))
-        .collect();
-    let paths: Vec<_> = drivers
-        .iter()
-        .map(|(_, driver)| above.join(driver))
-        .collect();
-    let sockets: Vec<_> = drivers
-        .iter()
-        .map(|(_, driver)| (*driver, above.join(format!("{driver}.sock"))))
-        .collect();
-    let configuration = above.join("mica.toml");
-    let content = above.join("containerd/root/io.containerd.content.v1.content");
-    fs::write(
-        &configuration,
-        format!(
-            "[containerd]\ncontent_root = {:?}\n",
-            content.display().to_string()
-        ),
-    )?;
+    let images = images(&arguments.rootfs, above)?;
+    let drivers = SIDES.iter().filter(|(name, _)| name.starts_with("Mica"));
+    let drivers: Vec<_> = drivers.map(|(_, driver)| *driver).collect();
+    let paths: Vec<_> = drivers.iter().map(|driver| above.join(driver)).collect();
+    let socket = |driver: &&'static str| (*driver, above.join(format!("{driver}.sock")));
+    let sockets: Vec<_> = drivers.iter().map(socket).collect();
+    let configuration = configuration(above)?;
     let mut daemons = Vec::new();
     for (path, (driver, socket)) in paths.iter().zip(&sockets) {
         let flags = [
@@ -121,26 +90,8 @@ fn measure(
         daemons.push(Daemon::start(&arguments.mica, path, &flags)?);
     }
     let containerd = Containerd::start(&above.join("containerd"), programs, &sockets, inflater)?;
-    let settled = || settle(&paths);
     for (what, image) in &images {
-        let unpack = sides(|snapshotter| {
-            image.import(&containerd)?;
-            settled()?;
-            let took = watched(|| {
-                image.unpack(&containerd, snapshotter)?;
-                sync(above)
-            })?;
-            image.remove(&containerd)?;
-            Ok(took)
-        });
-        report.compare(&format!("{place}: unpack {what}, durable"), unpack)?;
-        let remove = sides(|snapshotter| {
-            image.import(&containerd)?;
-            image.unpack(&containerd, snapshotter)?;
-            settled()?;
-            watched(|| image.remove(&containerd))
-        });
-        report.compare(&format!("{place}: remove {what}"), remove)?;
+        come_and_go((what, image), &containerd, (above, &paths), place, report)?;
     }
     let Some((_, large)) = images.first() else {
         return Ok(());
@@ -152,6 +103,64 @@ fn measure(
     let container = sides(|snapshotter| watched(|| large.run(&containerd, snapshotter)));
     report.compare(&format!("{place}: run a container"), container)?;
     large.remove(&containerd)
+}
+
+/// The images, each with words for it; the large one first.
+fn images(rootfs: &Path, above: &Path) -> Result<[(String, Image); 3]> {
+    let rootfs = fs::canonicalize(rootfs)?;
+    let small = small_layers(&above.join("layers"))?;
+    let mib = fs::metadata(&rootfs)?.len() >> 20;
+    Ok([
+        (
+            format!("an image of {mib} MiB, gzip"),
+            Image::make(above, "gzip", &[rootfs.clone()], Packed::Gzip)?,
+        ),
+        (
+            format!("an image of {mib} MiB, plain"),
+            Image::make(above, "plain", &[rootfs], Packed::Not)?,
+        ),
+        (
+            format!("an image of {LAYERS} small layers, gzip"),
+            Image::make(above, "many", &small, Packed::Gzip)?,
+        ),
+    ])
+}
+
+/// Tells Mica's daemons where containerd keeps its content.
+fn configuration(above: &Path) -> Result<PathBuf> {
+    let path = above.join("mica.toml");
+    let content = above.join("containerd/root/io.containerd.content.v1.content");
+    let content = content.display().to_string();
+    fs::write(&path, format!("[containerd]\ncontent_root = {content:?}\n"))?;
+    Ok(path)
+}
+
+/// Measures how an image is unpacked and removed.
+fn come_and_go(
+    (what, image): (&str, &Image),
+    containerd: &Containerd,
+    (above, paths): (&Path, &[PathBuf]),
+    place: &str,
+    report: &mut Report,
+) -> Result<()> {
+    let unpack = sides(|snapshotter| {
+        image.import(containerd)?;
+        settle(paths)?;
+        let took = watched(|| {
+            image.unpack(containerd, snapshotter)?;
+            sync(above)
+        })?;
+        image.remove(containerd)?;
+        Ok(took)
+    });
+    report.compare(&format!("{place}: unpack {what}, durable"), unpack)?;
+    let remove = sides(|snapshotter| {
+        image.import(containerd)?;
+        image.unpack(containerd, snapshotter)?;
+        settle(paths)?;
+        watched(|| image.remove(containerd))
+    });
+    report.compare(&format!("{place}: remove {what}"), remove)
 }
 
 /// The sides of a comparison, of which each gets its snapshotter's name.
