@@ -54,7 +54,7 @@ impl FromStr for Since {
         let whole = text.strip_suffix('Z').filter(|text| !text.contains('.'));
         let precise = whole.map(|text| format!("{text}.000000000Z"));
         let moment = precise.as_deref().unwrap_or(text).parse();
-        moment.map(Self::Time).map_err(|_| {
+        moment.map(Self::Time).map_err(|_no_moment| {
             Error::Invalid(format!(
                 "`{}` is neither the number or id of an event nor a time such as 2026-01-31T12:00:00Z",
                 mica_text::SafeText::label(text)

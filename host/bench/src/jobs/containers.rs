@@ -113,7 +113,7 @@ fn images(rootfs: &Path, above: &Path) -> Result<[(String, Image); 3]> {
     Ok([
         (
             format!("an image of {mib} MiB, gzip"),
-            Image::make(above, "gzip", &[rootfs.clone()], Packed::Gzip)?,
+            Image::make(above, "gzip", std::slice::from_ref(&rootfs), Packed::Gzip)?,
         ),
         (
             format!("an image of {mib} MiB, plain"),

@@ -44,9 +44,9 @@ impl FileQuery {
                 "the query has `path` and `path_base64`; one path at a time".to_owned(),
             )),
             (Some(path), None) => Ok(path.clone().into_bytes()),
-            (None, Some(encoded)) => STANDARD
-                .decode(encoded)
-                .map_err(|_| Error::Invalid("the query's `path_base64` is no base64".to_owned())),
+            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_no_base64| {
+                Error::Invalid("the query's `path_base64` is no base64".to_owned())
+            }),
             (None, None) => Ok(b"/".to_vec()),
         }
     }
