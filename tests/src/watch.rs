@@ -122,3 +122,13 @@ fn names(directory: &Path) -> Vec<String> {
         .map(|entry| entry.path().display().to_string())
         .collect()
 }
+
+/// Waits until something holds, for much longer than it should take.
+#[track_caller]
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use mica_tests::build::hello_driver;
 use mica_tests::client::Problem;
 use mica_tests::daemon::{Daemon, Settings};
 use mica_tests::http::{self, Body};
 use mica_tests::lab::{FileSystem, Lab};
+use mica_tests::watch::until;
 use mica_tests::{odd, script, setup};
 use serde_json::json;
 
@@ -67,16 +67,6 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
     );
     found.extend((0..24).map(|seed| (format!("flipped {seed}"), odd::flipped(&good, seed))));
     found
-}
-
-/// Waits until something holds, for much longer than it should take.
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn names(daemon: &Daemon) -> BTreeSet<String> {
@@ -272,6 +262,9 @@ fn what_is_not_granted_is_refused_before_anything_is_compiled() {
     settings.configuration = Some("[drivers.hello]\ngrants = [\"log\"]\n".into());
     let daemon = settings.start();
     let slow = slow();
+    let code = lab.root().join("code-cache");
+    let kept = || fs::read_dir(&code).expect("the cache").count();
+    let before = kept();
     let problem = daemon
         .client
         .call("POST", "/v1/drivers?name=hello", Body::Bytes(&slow));
@@ -281,9 +274,7 @@ fn what_is_not_granted_is_refused_before_anything_is_compiled() {
         problem.status == 422 && remedy.contains("grants = ["),
         "{problem:?}"
     );
-    let code = lab.root().join("code-cache");
-    let kept = fs::read_dir(code).expect("the cache").count();
-    assert_eq!(kept, names(&daemon).len(), "the code of this one is kept");
+    assert_eq!(kept(), before, "the code of this one is kept");
 }
 
 #[test]

@@ -108,6 +108,7 @@ fn a_layer_that_is_mounted_is_seen_as_it_is_and_can_be_unmounted() {
     for setup in ALL {
         let bench = setup.start();
         layers(&bench);
+        let watch = bench.watch();
         let path = bench.store.mount("child").expect("mount");
         tree::build(&path, "f etc/live data=12345");
         assert!(
@@ -117,8 +118,8 @@ fn a_layer_that_is_mounted_is_seen_as_it_is_and_can_be_unmounted() {
         let content = bench.daemon.client.call("GET", &target, Body::Empty);
         assert_eq!(content.expect("content").body, b"12345");
         assert_eq!(bench.store.unmount("child").expect("unmount"), 0);
+        watch.check();
         bench.store.remove("child").expect("remove");
-        bench.watch().check();
     }
 }
 
@@ -126,6 +127,10 @@ fn a_layer_that_is_mounted_is_seen_as_it_is_and_can_be_unmounted() {
 fn no_path_leads_out_and_what_is_no_file_is_told() {
     let bench = setup::OVERLAY_EXT4.start();
     layers(&bench);
+    bench.store.create("odd", None).expect("create");
+    let odd = archive("c null mode=666 rdev=1:3\np pipe mode=666");
+    bench.store.apply("odd", &odd).expect("apply");
+    let watch = bench.watch();
     let ask = |id: &str, query: &str| {
         let target = bench.store.target(id, query);
         bench.daemon.client.call("GET", &target, Body::Empty)
@@ -170,7 +175,11 @@ fn no_path_leads_out_and_what_is_no_file_is_told() {
     ask("nobody", "/files")
         .expect_err("no layer")
         .is(404, "unknown-layer", "nobody");
-    bench.watch().check();
+    for (name, what) in [("null", "a device"), ("pipe", "a named pipe")] {
+        let refused = ask("odd", &format!("/content?path={name}"));
+        refused.expect_err(name).is(422, "wrong-file", what);
+    }
+    watch.check();
 }
 
 /// Names of a stranger: control characters, bytes that are no UTF-8, a line end.
@@ -227,6 +236,17 @@ fn the_command_line_lists_shows_finds_and_copies() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o7777, 0o700);
+    bench.store.create("dev", None).expect("create");
+    let device = archive("c null mode=666 rdev=1:3");
+    bench.store.apply("dev", &device).expect("apply");
+    mica(socket, &["layer", "cp", "dev", "/null", &to("null")]).failed(2, "/null");
+    nix::unistd::mkfifo(&place.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    mica(
+        socket,
+        &["layer", "cp", "child", "/etc/passwd", &to("fifo")],
+    )
+    .failed(2, "fifo");
+    fs::remove_file(to("fifo")).expect("it is there still");
     let again = mica(socket, &["layer", "cp", "child", "/etc", &to("all")]);
     again.failed(2, "is there already");
     assert!(!fs::exists(to("all/etc/etc")).expect("look"));

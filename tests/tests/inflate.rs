@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
 
 use mica_tests::archive::archive;
 use mica_tests::client::sort;
@@ -15,6 +14,7 @@ use mica_tests::history::seen;
 use mica_tests::http::{self, Body};
 use mica_tests::lab::Lab;
 use mica_tests::setup::{self, Bench};
+use mica_tests::watch::until;
 
 /// Two files that do not compress, and one that does, in an archive by zstd; its frames have checksums.
 fn large() -> (Vec<u8>, Vec<u8>) {
@@ -34,16 +34,6 @@ fn bench() -> (Bench, String) {
         .expect("apply");
     let before = seen(&bench.store, "target");
     (bench, before)
-}
-
-/// Waits until something holds, for much longer than it should take.
-#[track_caller]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 fn status(process: u32) -> Option<String> {
@@ -167,7 +157,7 @@ fn a_process_that_is_killed_is_an_error_and_the_layer_is_as_it_was() {
     .expect("kill");
     let answer = http::read_response(&mut BufReader::new(request)).expect("an answer");
     let problem = sort(answer).expect_err("it is not whole");
-    problem.is(422, "invalid-archive", "target");
+    problem.is(500, "io", "target");
     assert!(
         problem
             .detail

@@ -316,6 +316,18 @@ pub fn segment(text: &str) -> String {
     encoded
 }
 
+/// The query of those keys that have a value.
+pub fn query<const N: usize>(keys: [(&str, Option<String>); N]) -> String {
+    let pairs = keys
+        .into_iter()
+        .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))));
+    let pairs: Vec<String> = pairs.collect();
+    match pairs.is_empty() {
+        true => String::new(),
+        false => format!("?{}", pairs.join("&")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ pub mod progress;
 mod token;
 pub mod words;
 
-pub use client::{Client, Place, Received, segment};
+pub use client::{Client, Place, Received, query, segment};
 pub use exit::{EXIT_CODES, Exit};
 pub use failure::{Failure, Problem};
 pub use output::{Output, printable_json, shown};

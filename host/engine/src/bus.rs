@@ -8,6 +8,7 @@ use crate::{Error, Moment};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::str::FromStr;
+use std::sync::Arc;
 use tokio::sync::broadcast;
 
 /// Events that a slow listener may be behind.
@@ -69,12 +70,19 @@ pub struct Hearing {
     /// Which daemon tells: with the number of an event that makes its id.
     start: u64,
     /// What was told already, in order.
-    pub told: Vec<Event>,
+    pub told: Vec<Arc<Event>>,
     /// What comes.
-    pub coming: broadcast::Receiver<Event>,
+    pub coming: broadcast::Receiver<Arc<Event>>,
 }
 
 impl Hearing {
+    /// What makes the listener go on after an event of this daemon.
+    #[must_use]
+    pub fn after(&self, sequence: u64) -> Since {
+        let start = Some(self.start);
+        Since::Event(EventId { start, sequence })
+    }
+
     /// The id of an event, to go on after it.
     #[must_use]
     pub fn id(&self, event: &Event) -> String {
@@ -88,20 +96,22 @@ pub(crate) struct Bus {
     start: u64,
     /// Held while an event is told, so that their order is that of their numbers.
     kept: Mutex<Kept>,
-    sender: broadcast::Sender<Event>,
+    sender: broadcast::Sender<Arc<Event>>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     /// The number of the last event.
     last: u64,
-    events: VecDeque<Event>,
+    events: VecDeque<Arc<Event>>,
 }
 
 impl Default for Bus {
     fn default() -> Self {
+        let now = Moment::now();
         Self {
-            start: Moment::now().seconds,
+            // Two daemons may start within one second.
+            start: now.seconds << 30 | u64::from(now.nanoseconds),
             kept: Mutex::default(),
             sender: broadcast::Sender::new(CHANNEL_EVENTS),
         }
@@ -111,7 +121,7 @@ impl Default for Bus {
 impl Bus {
     pub(crate) fn listen(&self, since: Since) -> Hearing {
         let kept = self.kept.lock();
-        let is_wanted = |event: &&Event| match since {
+        let is_wanted = |event: &&Arc<Event>| match since {
             Since::Now => false,
             Since::Event(EventId { start, sequence }) => {
                 // All of this daemon's came after those of an earlier one.
@@ -137,7 +147,7 @@ impl Bus {
         tracing::debug!(target: "mica::event", %kind, store, layer, driver, detail);
         let mut kept = self.kept.lock();
         kept.last += 1;
-        let event = Event {
+        let event = Arc::new(Event {
             sequence: kept.last,
             time: Moment::now(),
             kind,
@@ -145,11 +155,11 @@ impl Bus {
             layer,
             driver,
             detail,
-        };
+        });
         if kept.events.len() == KEPT_EVENTS {
             kept.events.pop_front();
         }
-        kept.events.push_back(event.clone());
+        kept.events.push_back(Arc::clone(&event));
         // An error means that no one listens.
         let _heard = self.sender.send(event);
     }
@@ -184,7 +194,16 @@ mod tests {
         assert_eq!(heard(&bus, "2000-01-01T00:00:00Z"), [1, 2, 3]);
         assert_eq!(heard(&bus, "9999-01-01T00:00:00.000000001Z"), [0; 0]);
         assert!(bus.listen(Since::Now).told.is_empty());
-        for wrong in ["", "yesterday", "2026-01-31", "-1", "x-1", "1-x"] {
+        for wrong in [
+            "",
+            "yesterday",
+            "2026-01-31",
+            "-1",
+            "x-1",
+            "1-x",
+            "18446744073709551615-01-01T00:00:00Z",
+            "2026-01-31T18446744073709551615:00:00.000000000Z",
+        ] {
             let error = wrong.parse::<Since>().unwrap_err();
             assert_eq!(error.code(), "invalid-option", "{wrong}");
         }

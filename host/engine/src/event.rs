@@ -155,6 +155,15 @@ impl News {
         self
     }
 
+    /// With the store and the layer that it is about, if it is about one.
+    pub(crate) fn about(self, store: Option<&str>, layer: Option<&str>) -> Self {
+        Self {
+            store: store.map(str::to_owned),
+            layer: layer.map(str::to_owned),
+            ..self
+        }
+    }
+
     pub(crate) fn driver(mut self, driver: &str) -> Self {
         self.driver = Some(driver.to_owned());
         self

@@ -93,6 +93,11 @@ impl FromStr for Moment {
         let Some([year, month, day, hour, minute, second, nanoseconds]) = numbers.as_deref() else {
             return Err(InvalidMoment);
         };
+        // Before anything is multiplied: it may be a client's.
+        let is_large = |part: &&u64| **part > 60;
+        if *year > 9999 || [month, day, hour, minute, second].iter().any(is_large) {
+            return Err(InvalidMoment);
+        }
         let day = day_of(*year, *month, *day).ok_or(InvalidMoment)?;
         let nanoseconds = u32::try_from(*nanoseconds).or(Err(InvalidMoment))?;
         let moment = Self {

@@ -81,6 +81,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the client let a stream stand still for longer than it may.
+    #[must_use]
+    pub fn is_of_client(&self) -> bool {
+        matches!(self, Self::Host { failure, .. } if failure.code == crate::Code::TimedOut)
+    }
+
     /// Whether the driver refused the machine rather than failed on it.
     #[must_use]
     pub fn is_refusal(&self) -> bool {

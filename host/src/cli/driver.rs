@@ -9,7 +9,7 @@ use clap::Subcommand;
 use super::builds;
 use super::context::Context;
 use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport};
-use mica_client::{Column, Failure, pairs, segment, table, words};
+use mica_client::{Column, Failure, pairs, query, segment, table, words};
 
 /// A command of `mica driver`.
 #[derive(Debug, Subcommand)]
@@ -161,18 +161,6 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             let document = client.post(&target, None)?;
             printer.view(&document, released)
         }
-    }
-}
-
-/// The query of those keys that have a value.
-fn query<const N: usize>(keys: [(&str, Option<String>); N]) -> String {
-    let pairs = keys
-        .into_iter()
-        .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))));
-    let pairs: Vec<String> = pairs.collect();
-    match pairs.is_empty() {
-        true => String::new(),
-        false => format!("?{}", pairs.join("&")),
     }
 }
 

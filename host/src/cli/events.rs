@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::context::Context;
-use mica_client::{Failure, Printer, printable_json, segment, words};
+use mica_client::{Failure, Printer, printable_json, query, words};
 use mica_engine::Moment;
 
 pub(super) const EXAMPLES: &str = "\
@@ -41,24 +41,15 @@ pub(crate) struct EventArguments {
 impl EventArguments {
     fn target(&self, store: Option<&str>) -> Result<String, Failure> {
         let since = self.since.as_deref().map(since).transpose()?;
-        let pairs = [
-            ("since", since.as_deref()),
-            ("follow", self.no_follow.then_some("false")),
-            ("kind", self.kind.as_deref()),
-            ("store", store),
-            ("layer", self.layer.as_deref()),
-            ("driver", self.driver.as_deref()),
-        ];
-        let given = pairs
-            .iter()
-            .filter_map(|(key, value)| Some((key, (*value)?)));
-        let query: Vec<_> = given
-            .map(|(key, value)| format!("{key}={}", segment(value)))
-            .collect();
-        Ok(match query.is_empty() {
-            true => "/v1/events".to_owned(),
-            false => format!("/v1/events?{}", query.join("&")),
-        })
+        let query = query([
+            ("since", since),
+            ("follow", self.no_follow.then(|| "false".to_owned())),
+            ("kind", self.kind.clone()),
+            ("store", store.map(str::to_owned)),
+            ("layer", self.layer.clone()),
+            ("driver", self.driver.clone()),
+        ]);
+        Ok(format!("/v1/events{query}"))
     }
 }
 

@@ -124,14 +124,17 @@ impl Running {
             Some(Ending::Code(_)) if !reason.is_empty() => {
                 io::Error::new(io::ErrorKind::InvalidData, said.to_string())
             }
-            Some(Ending::Code(code)) => damaged(format!("the decoder ended with code {code}")),
+            // Nothing of that is the archive's doing.
+            Some(Ending::Code(code)) => {
+                io::Error::other(format!("zstd: the decoder ended with code {code}"))
+            }
             Some(Ending::OutOfTime) => damaged("it takes the decoder too long"),
             Some(Ending::Aborted) => damaged("it takes the decoder too much memory"),
             Some(Ending::Crashed) => damaged("it made the decoder crash"),
             Some(Ending::Signal(signal)) => {
-                damaged(format!("the decoder ended by signal {signal}"))
+                io::Error::other(format!("zstd: the decoder ended by signal {signal}"))
             }
-            None => damaged("the decoder does not end"),
+            None => io::Error::other("zstd: the decoder does not end"),
         })
     }
 

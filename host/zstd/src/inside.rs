@@ -32,7 +32,7 @@ pub fn inflate_child(job: &str) -> Result<(), String> {
         Some((window, parent.parse().ok()?))
     });
     let (window, parent) = numbers.ok_or("no job")?;
-    let _closed = mica_sys::close_extra_fds();
+    let is_closed = mica_sys::close_extra_fds().is_ok();
     confine::end_with_parent(parent).map_err(text)?;
     let input = io::stdin().as_fd().try_clone_to_owned().map_err(text)?;
     let output = io::stdout().as_fd().try_clone_to_owned().map_err(text)?;
@@ -43,7 +43,7 @@ pub fn inflate_child(job: &str) -> Result<(), String> {
     });
     let lacks = lacks.map_err(text)?;
     let is_needed = |wall| matches!(wall, Wall::Privileges | Wall::SystemCalls);
-    let is_confined = lacks.iter().all(|lack| !is_needed(lack.wall));
+    let is_confined = is_closed && lacks.iter().all(|lack| !is_needed(lack.wall));
     if is_confined {
         fast(input, &mut output, window)
     } else {
@@ -140,7 +140,7 @@ mod tests {
         for parameter in [
             CompressionLevel(level),
             ChecksumFlag(true),
-            ContentSizeFlag(false),
+            ContentSizeFlag(true),
             WindowLog(window),
         ] {
             encoder.set_parameter(parameter).unwrap();
@@ -201,6 +201,21 @@ mod tests {
         let mut packed = pack(&content(100_000), 3, 20);
         let last = packed.len() - 1;
         packed[last] ^= 1;
+        both(&packed, WINDOW).unwrap_err();
+    }
+
+    #[test]
+    fn a_frame_that_says_another_size_than_it_has_is_an_error() {
+        let mut encoder = CCtx::create();
+        let plain = content(100_000);
+        encoder.set_parameter(ContentSizeFlag(true)).unwrap();
+        let mut packed = vec![0; zstd_safe::compress_bound(plain.len())];
+        let length = encoder.compress2(&mut *packed, &plain).unwrap();
+        packed.truncate(length);
+        assert_eq!(both(&packed, WINDOW).unwrap(), plain);
+        // Four bytes of size stand behind the descriptor of a single segment.
+        assert_eq!(packed[4] & 0b1110_0000, 0b1010_0000);
+        packed[5] ^= 1;
         both(&packed, WINDOW).unwrap_err();
     }
 

@@ -1,6 +1,6 @@
 //! Reads what is compressed by zstd (RFC 8878): any number of frames, skippable ones among them.
 //!
-//! libzstd takes a quarter of the time of the decoder in safe Rust, but it is C, and what it reads was written by strangers.
+//! libzstd takes a third of the time of the decoder in safe Rust, but it is C, and what it reads was written by strangers.
 //! So it runs in a process of its own that has limits on memory and has given everything else away, as the one that compiles
 //! components. To start that takes some milliseconds; in them the other decoder has done with most layers, so an archive
 //! that is small when it is compressed is decompressed here.

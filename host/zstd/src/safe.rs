@@ -12,6 +12,8 @@ pub(crate) struct Safe<R> {
     source: BufReader<R>,
     decoder: FrameDecoder,
     is_within: bool,
+    /// Bytes of the frame that were given out.
+    given: u64,
 }
 
 impl<R: Read> Safe<R> {
@@ -22,6 +24,7 @@ impl<R: Read> Safe<R> {
             source: BufReader::with_capacity(BUFFER_BYTES, source),
             decoder,
             is_within: false,
+            given: 0,
         }
     }
 
@@ -34,6 +37,7 @@ impl<R: Read> Safe<R> {
             match self.decoder.reset(&mut self.source) {
                 Ok(()) => {
                     self.is_within = true;
+                    self.given = 0;
                     return Ok(true);
                 }
                 Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
@@ -56,6 +60,11 @@ impl<R: Read> Safe<R> {
         if told.is_some() && told != self.decoder.get_calculated_checksum() {
             return Err(damaged("the checksum does not fit"));
         }
+        let told = self.decoder.content_size();
+        // Nothing is told as 0.
+        if told != 0 && told != self.given {
+            return Err(damaged("its content has another size than it says"));
+        }
         Ok(())
     }
 }
@@ -73,6 +82,7 @@ impl<R: Read> Read for Safe<R> {
                     .map_err(damaged)?;
             }
             let read = self.decoder.read(buffer)?;
+            self.given += read as u64;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }

@@ -1,6 +1,6 @@
 //! A build that runs, the operations on it, and how long they kept it busy.
 //!
-//! Invariant: an operation is counted on one build from its beginning to its end.
+//! Invariant: an operation is counted on one build at a time: the one that is at work on it.
 
 use super::quarantine::Subject;
 use crate::Moment;

@@ -39,21 +39,18 @@ impl Drivers<'_> {
     ) -> Result<u64> {
         let mut count = 0;
         for store in self.engine.stores().of_driver(driver) {
-            if count >= ALL_LAYERS {
-                break;
-            }
             // A store that was removed meanwhile needs no answer; one that cannot be used has none that could be lost.
             let Ok(_stay) = store.enter() else { continue };
             if store.unavailable().is_some() {
                 continue;
             }
             check_store(&store, pair.new)?;
-            for layer in sample(&store) {
+            let room = ALL_LAYERS.saturating_sub(count);
+            for layer in sample(&store).into_iter().take(room) {
                 if cancel.is_cancelled() {
                     return Err(Error::Cancelled);
                 }
-                check_layer(&store, &layer, pair)?;
-                count += 1;
+                count += usize::from(check_layer(&store, &layer, pair)?);
             }
         }
         Ok(count as u64)
@@ -81,16 +78,18 @@ fn check_store(store: &Store, new: &Generation) -> Result<()> {
     })
 }
 
-fn check_layer(store: &Store, layer: &LayerId, pair: Pair<'_>) -> Result<()> {
+/// Asks about a layer; says whether anything could be compared, for somebody may work on it.
+fn check_layer(store: &Store, layer: &LayerId, pair: Pair<'_>) -> Result<bool> {
+    let mut is_compared = false;
     for question in [Question::View, Question::Content, Question::Metadata] {
         let asked = Asked {
             store: store.name.as_str().to_owned(),
             layer: layer.clone(),
             question,
         };
-        let Compared::Otherwise(difference) =
-            asked.compare(store, pair.old, pair.new, (pair.agreement, Duration::ZERO))
-        else {
+        let compared = asked.compare(store, pair.old, pair.new, (pair.agreement, Duration::ZERO));
+        is_compared |= !matches!(compared, Compared::Nothing);
+        let Compared::Otherwise(difference) = compared else {
             continue;
         };
         let doing = match (&asked.question, difference.is_failure) {
@@ -104,7 +103,7 @@ fn check_layer(store: &Store, layer: &LayerId, pair: Pair<'_>) -> Result<()> {
             store.name, difference.what
         )));
     }
-    Ok(())
+    Ok(is_compared)
 }
 
 /// Some of a store's layers.

@@ -6,6 +6,7 @@
 //! Invariant: however the bake ends, it ends once, and the record says so.
 
 use super::active::Active;
+use super::ask::Pair;
 use super::history::History;
 use super::question::Compared;
 use super::trial::{Job, Trial};
@@ -77,6 +78,16 @@ impl Drivers<'_> {
     fn resume_bake(self, slot: &Slot) -> Result<()> {
         let _changing = slot.changing.lock();
         let new = slot.active()?;
+        let is_meant = {
+            let history = slot.history.lock();
+            history
+                .active()
+                .is_some_and(|active| active.digest == new.build.digest)
+        };
+        // Another program brought another build, or the component was damaged: the record speaks of none that runs.
+        if !is_meant {
+            return self.record(slot, |history| history.is_baking = false);
+        }
         let before = slot.history.lock().previous().cloned();
         let before = before.ok_or_else(|| Error::Invalid("no build before is kept".to_owned()))?;
         let bytes = self.component_of(slot, &before)?;
@@ -126,16 +137,9 @@ impl Drivers<'_> {
             "the driver went back to the build before: {evidence}"
         );
         let detail = format!("{to} replaces {from} again: {evidence}");
-        let mut news = News::new(EventKind::DriverWentBack)
-            .driver(&slot.name)
-            .detail(detail);
-        if let Some(store) = &evidence.store {
-            news = news.store(store);
-        }
-        if let Some(layer) = &evidence.layer {
-            news = news.layer(layer);
-        }
-        self.engine.bus.tell(news);
+        let news = News::new(EventKind::DriverWentBack).driver(&slot.name);
+        let news = news.about(evidence.store.as_deref(), evidence.layer.as_deref());
+        self.engine.bus.tell(news.detail(detail));
         self.try_stores_again(&slot.name);
     }
 
@@ -189,7 +193,14 @@ fn watch(
         match job {
             Some(Job::Compare(asked, risk)) => {
                 let (old, new) = (&trial.old.generation, &trial.new.generation);
-                match drivers.compared(&asked, (old, new), agreement) {
+                match drivers.compared(
+                    &asked,
+                    Pair {
+                        old,
+                        new,
+                        agreement,
+                    },
+                ) {
                     Compared::Same(Some(times)) => risk.both_took(asked.question.name(), times),
                     Compared::Same(None) | Compared::Nothing => {}
                     Compared::Otherwise(difference) => risk.failed(Evidence {

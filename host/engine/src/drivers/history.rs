@@ -109,6 +109,11 @@ impl History {
         self.builds.iter().find(|build| build.number == number)
     }
 
+    /// A build by its component.
+    pub(super) fn find_digest(&self, digest: &str) -> Option<&Record> {
+        self.builds.iter().find(|build| build.digest == digest)
+    }
+
     /// The build that a rollback without a number takes: the one before the active build, or else the last that is kept and
     /// was never taken back.
     pub(super) fn previous(&self) -> Option<&Record> {
@@ -191,10 +196,10 @@ impl History {
 
     /// Notes that a build which is there already becomes active; false if there is none of this component.
     pub(super) fn activate(&mut self, digest: &str) -> bool {
-        let Some(build) = self.builds.iter().find(|build| build.digest == digest) else {
+        let Some(number) = self.find_digest(digest).map(|build| build.number) else {
             return false;
         };
-        self.active = build.number;
+        self.active = number;
         true
     }
 

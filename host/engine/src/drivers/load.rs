@@ -15,9 +15,8 @@ use crate::event::News;
 use crate::settings::{DriverSource, Origin};
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error};
-use mica_runtime::{CancelToken, Generation, Grants};
-use mica_text::{hex, with_causes};
-use sha2::{Digest as _, Sha256};
+use mica_runtime::{CancelToken, Generation, Grants, digest_of};
+use mica_text::with_causes;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,12 +37,18 @@ impl Drivers<'_> {
         let (generation, build) =
             self.load_build(bytes, Origin::Uploaded, expected_name, cancel)?;
         let name = generation.description().name.clone();
-        let _loading = self.engine.registry.loading.lock();
-        let slot = self.engine.registry.get(&name).ok();
-        if slot.as_ref().is_some_and(|slot| slot.active().is_ok()) {
-            return Err(Error::DriverExists(name));
-        }
+        let free_slot = || {
+            let slot = self.engine.registry.get(&name).ok();
+            match slot.as_ref().is_some_and(|slot| slot.active().is_ok()) {
+                true => Err(Error::DriverExists(name.clone())),
+                false => Ok(slot),
+            }
+        };
+        free_slot()?;
+        // Before the lock, because nobody knows how long it takes.
         self.probe(&generation, None)?;
+        let _loading = self.engine.registry.loading.lock();
+        let slot = free_slot()?;
         let shelf = self.shelf(&name);
         shelf.keep(&build)?;
         let version = generation.description().version.to_string();
@@ -251,10 +256,15 @@ impl Drivers<'_> {
         let Some(name) = name.filter(|_| is_component) else {
             return Ok(None);
         };
-        let bytes = self.read_component(path)?;
         let shelf = self.shelf(name);
+        if shelf.read()?.is_some() {
+            // It was taken over, and only its removal did not last.
+            files::remove(path).map_err(|error| Error::path("remove", path, error))?;
+            return Ok(None);
+        }
+        let bytes = self.read_component(path)?;
         let mut history = History::default();
-        let digest = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let digest = digest_of(&bytes);
         let build = Build {
             bytes,
             origin: Origin::Uploaded,

@@ -1,6 +1,6 @@
 //! Drivers: what can be done with them, which build of each runs, and how it is called.
 //!
-//! Invariant: an operation runs on one build from its beginning to its end; a swap changes what the next one gets.
+//! Invariant: the answer of an operation is that of one build; a swap changes what the next one gets.
 
 mod candidates;
 mod load;

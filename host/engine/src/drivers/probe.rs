@@ -70,10 +70,17 @@ impl Drivers<'_> {
         options: &[(String, String)],
     ) -> Step<()> {
         // What the build before cannot do is not asked of the new one.
-        let of_old = old.and_then(|old| {
-            let transcript = self.in_scratch(old, options, |probe| probe.run(Depth::Filled(None)));
-            Some((old, transcript.ok()?))
-        });
+        let of_old = match old {
+            None => None,
+            Some(old) => {
+                let filled = |probe: &Probe<'_>| probe.run(Depth::Filled(None));
+                match self.in_scratch(old, options, filled) {
+                    Ok(transcript) => Some((old, transcript)),
+                    Err(Failed::Host(error)) => return Err(Failed::Host(error)),
+                    Err(Failed::Driver(..) | Failed::Otherwise(_)) => None,
+                }
+            }
+        };
         let Some((old, of_old)) = of_old else {
             return self.in_scratch(new, options, |probe| probe.run(Depth::Empty).map(drop));
         };

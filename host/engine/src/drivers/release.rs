@@ -3,6 +3,7 @@
 //! Invariant: nothing but a person, another build, or a store's removal ends one.
 
 use super::Drivers;
+use super::swap::changing;
 use crate::event::News;
 use crate::view::QuarantineView;
 use crate::{Error, EventKind, Result};
@@ -24,20 +25,13 @@ impl Drivers<'_> {
         let slot = self.engine.registry.get(name)?;
         let released = slot.quarantine.release(store, layer);
         for ended in &released {
-            let mut news = News::new(EventKind::DriverReleased)
-                .driver(name)
-                .detail(ended.reason.clone());
-            if let Some(store) = &ended.store {
-                news = news.store(store);
-            }
-            if let Some(layer) = &ended.layer {
-                news = news.layer(layer);
-            }
-            self.engine.bus.tell(news);
+            let news = News::new(EventKind::DriverReleased).driver(name);
+            let news = news.about(ended.store.as_deref(), ended.layer.as_deref());
+            self.engine.bus.tell(news.detail(ended.reason.clone()));
         }
         if slot.history.lock().went_back.is_some() {
             // Whoever releases a driver has seen it.
-            let _changing = slot.changing.lock();
+            let _changing = changing(&slot)?;
             self.record(&slot, |history| history.went_back = None)?;
         }
         self.try_stores_again(name);

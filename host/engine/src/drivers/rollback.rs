@@ -4,14 +4,12 @@
 
 use super::active::Active;
 use super::history::{History, Record};
-use super::swap::Change;
+use super::swap::{Change, changing};
 use super::{Agreement, Build, Drivers, Slot, Target};
 use crate::settings::Origin;
 use crate::view::{DriverHistory, SwapReport};
 use crate::{Error, Result};
-use mica_runtime::CancelToken;
-use mica_text::hex;
-use sha2::{Digest as _, Sha256};
+use mica_runtime::{CancelToken, digest_of};
 use std::borrow::Cow;
 
 impl Drivers<'_> {
@@ -23,7 +21,7 @@ impl Drivers<'_> {
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
-        let _changing = slot.changing.lock();
+        let _changing = changing(&slot)?;
         let history = known(&slot, &*slot.active()?);
         let known = match target {
             Target::Shipped => None,
@@ -33,16 +31,23 @@ impl Drivers<'_> {
                 Some(found.ok_or_else(|| unknown(name, number))?)
             }
         };
-        let (bytes, origin) = match known {
-            Some(record) => (self.component_of(&slot, record)?, record.origin.clone()),
-            None => self.shipped(&slot)?.ok_or_else(|| not_shipped(name))?,
+        let (known, (bytes, origin)) = match known {
+            Some(record) => {
+                let bytes = self.component_of(&slot, record)?;
+                (known, (bytes, record.origin.clone()))
+            }
+            None => {
+                let shipped = self.shipped(&slot)?.ok_or_else(|| not_shipped(name))?;
+                // A newer program's build may have come meanwhile, which has not served yet.
+                (history.find_digest(&digest_of(&shipped.0)), shipped)
+            }
         };
         let change = Change {
             bytes,
             origin,
             shadow: None,
             agreement: Agreement::Waived,
-            is_proven: known.is_none_or(|record| record.is_proven),
+            is_proven: known.is_some_and(|record| record.is_proven),
             is_known: true,
         };
         self.change(&slot, change, cancel)
@@ -99,9 +104,7 @@ impl Drivers<'_> {
             return false;
         }
         let shipped = self.shipped(slot).ok().flatten();
-        shipped.is_some_and(|(bytes, _)| {
-            format!("sha256:{}", hex(&Sha256::digest(&bytes))) == build.digest
-        })
+        shipped.is_some_and(|(bytes, _)| digest_of(&bytes) == build.digest)
     }
 }
 

@@ -3,10 +3,11 @@
 //! Invariant: the client's answer is that of the running build, and it waits for nothing more; what cannot be compared at
 //! once is left out.
 
-use super::question::{Agreement, Asked, Compared, Difference};
+use super::ask::Pair;
+use super::question::{Asked, Compared, Difference};
 use super::{Drivers, Slot};
 use crate::{Error, Result};
-use mica_runtime::{CancelToken, Generation};
+use mica_runtime::CancelToken;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -37,7 +38,7 @@ impl Drivers<'_> {
     pub(super) fn shadow(
         self,
         slot: &Slot,
-        (old, new): (&Generation, &Generation),
+        pair: Pair<'_>,
         shadow: Shadow,
         cancel: &CancelToken,
     ) -> Result<u64> {
@@ -58,7 +59,7 @@ impl Drivers<'_> {
                 break;
             }
             match calls.recv_timeout(left.min(POLL_PERIOD)) {
-                Ok(asked) => match self.compared(&asked, (old, new), Agreement::Required) {
+                Ok(asked) => match self.compared(&asked, pair) {
                     Compared::Same(_) => count += 1,
                     Compared::Nothing => {}
                     Compared::Otherwise(difference) => return Err(rejected(&asked, &difference)),
@@ -77,17 +78,15 @@ impl Drivers<'_> {
     }
 
     /// Compares what two builds answer to a call.
-    pub(super) fn compared(
-        self,
-        asked: &Asked,
-        (old, new): (&Generation, &Generation),
-        agreement: Agreement,
-    ) -> Compared {
-        let mut stores = self.engine.stores().all().into_iter();
-        let found = stores.find(|store| store.name.as_str() == asked.store);
-        match found.as_ref().map(|store| (store, store.enter())) {
-            Some((store, Ok(_stay))) => asked.compare(store, old, new, (agreement, LAYER_TIMEOUT)),
-            _ => Compared::Nothing,
+    pub(super) fn compared(self, asked: &Asked, pair: Pair<'_>) -> Compared {
+        let Pair {
+            old,
+            new,
+            agreement,
+        } = pair;
+        match self.engine.store(&asked.store) {
+            Ok(open) => asked.compare(&open.store, old, new, (agreement, LAYER_TIMEOUT)),
+            Err(_gone) => Compared::Nothing,
         }
     }
 }

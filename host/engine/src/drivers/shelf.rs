@@ -10,8 +10,7 @@ use super::history::History;
 use crate::disk::files;
 use crate::settings::Durability;
 use crate::{Error, Result};
-use mica_text::hex;
-use sha2::{Digest as _, Sha256};
+use mica_runtime::digest_of;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
@@ -81,7 +80,7 @@ impl Shelf {
         let path = self.component(digest);
         let bytes = files::read_component(&path, most)
             .map_err(|error| Error::path("read component", &path, error))?;
-        let found = format!("sha256:{}", hex(&Sha256::digest(&bytes)));
+        let found = digest_of(&bytes);
         match found == digest {
             true => Ok(bytes),
             false => Err(Error::Corrupt {
@@ -104,7 +103,17 @@ impl Shelf {
                 Durability::Commit,
             )
         };
+        let is_there = |history: &History| match (files::read(&path), history.is_empty()) {
+            (Ok(found), false) => {
+                serde_json::to_vec_pretty(history).is_ok_and(|wanted| wanted == found)
+            }
+            (Err(error), true) => error.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        };
         write(after).map_err(|error| {
+            if is_there(before) {
+                return Error::path("write", &path, error);
+            }
             // The sync of the directory may be what failed, and then the new record is there.
             let back = match before.is_empty() {
                 true => files::remove(&path),
@@ -153,7 +162,7 @@ mod tests {
         Build {
             bytes: Cow::Borrowed(bytes),
             origin: Origin::Uploaded,
-            digest: format!("sha256:{}", hex(&Sha256::digest(bytes))),
+            digest: digest_of(bytes),
         }
     }
 

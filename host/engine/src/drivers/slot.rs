@@ -1,6 +1,6 @@
 //! A driver's name with the build that runs under it.
 //!
-//! Invariant: an operation is on one build from its beginning to its end; which one, is decided here when it begins.
+//! Invariant: the answer of an operation is that of one build; which one, is decided here when it begins.
 
 use super::active::Active;
 use super::gate::{Gate, Permit};
@@ -56,13 +56,26 @@ pub(crate) trait Source<G = Generation>: Debug + Send {
     fn load(&mut self) -> Result<Arc<Active<G>>>;
 }
 
+/// The build that runs, and its bake while it bakes: one pointer, so that no call sees one without the other.
+#[derive(Debug)]
+struct Current<G> {
+    active: Arc<Active<G>>,
+    trial: Option<Arc<Trial<G>>>,
+}
+
+impl<G> Current<G> {
+    fn new(active: Arc<Active<G>>, trial: Option<Arc<Trial<G>>>) -> Arc<Self> {
+        Arc::new(Self { active, trial })
+    }
+}
+
 /// A driver's name with the build that runs under it.
 #[derive(Debug)]
 pub(crate) struct Slot<G = Generation> {
     pub(crate) name: String,
     pub(crate) grants: Grants,
     /// None until someone needs the driver, if it has to be compiled first.
-    active: ArcSwapOption<Active<G>>,
+    current: ArcSwapOption<Current<G>>,
     /// The lock is held while it loads.
     source: Mutex<Option<Box<dyn Source<G>>>>,
     /// Where the build comes from that is there without any swap, if there is one.
@@ -70,7 +83,6 @@ pub(crate) struct Slot<G = Generation> {
     /// Held from the beginning of a swap to its end.
     pub(super) changing: Mutex<()>,
     pub(super) history: Mutex<History>,
-    trial: ArcSwapOption<Trial<G>>,
     /// Who compares calls with a build that is to take the place.
     shadow: Mutex<Option<SyncSender<Asked>>>,
     /// Builds that were replaced and may still have operations.
@@ -90,12 +102,11 @@ impl<G> Slot<G> {
         Self {
             name: name.to_owned(),
             grants,
-            active: ArcSwapOption::empty(),
+            current: ArcSwapOption::empty(),
             source: Mutex::default(),
             shipped: None,
             changing: Mutex::default(),
             history: Mutex::default(),
-            trial: ArcSwapOption::empty(),
             shadow: Mutex::default(),
             replaced: Mutex::default(),
             builds: AtomicU64::new(1),
@@ -110,7 +121,7 @@ impl<G> Slot<G> {
 
     /// The same slot with its first build.
     pub(crate) fn filled(self, active: Arc<Active<G>>) -> Self {
-        self.active.store(Some(active));
+        self.current.store(Some(Current::new(active, None)));
         self
     }
 
@@ -131,13 +142,17 @@ impl<G> Slot<G> {
     /// # Errors
     /// Why it cannot be had.
     pub(crate) fn active(&self) -> Result<Arc<Active<G>>> {
-        if let Some(active) = self.loaded() {
-            return Ok(active);
+        self.current().map(|current| Arc::clone(&current.active))
+    }
+
+    fn current(&self) -> Result<Arc<Current<G>>> {
+        if let Some(current) = self.current.load_full() {
+            return Ok(current);
         }
         let mut source = self.source.lock();
         // Asked again under the lock: whoever waited for it finds what the first one compiled.
-        if let Some(active) = self.loaded() {
-            return Ok(active);
+        if let Some(current) = self.current.load_full() {
+            return Ok(current);
         }
         let Some(waiting) = source.as_mut() else {
             return Err(Error::UnknownDriver {
@@ -146,15 +161,16 @@ impl<G> Slot<G> {
             });
         };
         // An error leaves the source in its place, so the next caller tries again.
-        let active = waiting.load()?;
-        self.active.store(Some(Arc::clone(&active)));
+        let current = Current::new(waiting.load()?, None);
+        self.current.store(Some(Arc::clone(&current)));
         *source = None;
-        Ok(active)
+        Ok(current)
     }
 
     /// The build that runs, if there is one yet.
     pub(crate) fn loaded(&self) -> Option<Arc<Active<G>>> {
-        self.active.load_full()
+        let current = self.current.load();
+        current.as_ref().map(|current| Arc::clone(&current.active))
     }
 
     /// The number of the next build that is put into the slot.
@@ -167,24 +183,27 @@ impl<G> Slot<G> {
         // Nothing that is being compiled may take the place afterwards.
         let mut source = self.source.lock();
         *source = None;
-        // Whoever asks the trial gets the new build, so it is there first.
-        self.trial.store(trial);
-        let old = self.active.swap(Some(active));
+        let old = self.current.swap(Some(Current::new(active, trial)));
+        let old = old.map(|old| Arc::downgrade(&old.active));
         let mut replaced = self.replaced.lock();
-        replaced.retain(|build| build.strong_count() > 0);
-        replaced.extend(old.as_ref().map(Arc::downgrade));
+        // One that took the place again meanwhile stands there once.
+        let is_again = |build: &Weak<_>| old.as_ref().is_some_and(|old| old.ptr_eq(build));
+        replaced.retain(|build| build.strong_count() > 0 && !is_again(build));
+        replaced.extend(old);
         drop(replaced);
         self.quarantine.lift();
     }
 
     /// The bake of the build that runs, while it bakes.
     pub(super) fn trial(&self) -> Option<Arc<Trial<G>>> {
-        self.trial.load_full()
+        self.current.load().as_ref()?.trial.clone()
     }
 
     /// Ends the bake: the build is as good as any other from now on.
     pub(super) fn end_trial(&self) {
-        self.trial.store(None);
+        if let Some(active) = self.loaded() {
+            self.current.store(Some(Current::new(active, None)));
+        }
     }
 
     /// Begins to hand calls to someone who compares them, until the guard goes.
@@ -228,9 +247,7 @@ impl<G> Slot<G> {
         };
         let replaced = self.replaced.lock();
         let builds = replaced.iter().rev().filter_map(Weak::upgrade);
-        let mut builds: Vec<_> = builds.filter(is_old).collect();
-        builds.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        builds
+        builds.filter(is_old).collect()
     }
 
     /// Begins an operation.
@@ -270,8 +287,9 @@ impl<G> Slot<G> {
         let gates = [&self.own_gate, &self.gates.operations].map(Arc::clone);
         let permits = Lent::take(gates, ADMISSION_TIMEOUT).ok_or_else(overloaded)?;
         self.operations.fetch_add(1, Ordering::Relaxed);
-        let (active, role) = match self.trial() {
-            None => (self.active()?, Role::Usual),
+        let current = self.current()?;
+        let (active, role) = match current.trial.clone() {
+            None => (Arc::clone(&current.active), Role::Usual),
             Some(trial) => match trial.choose(name, flow == Flow::Stream) {
                 Choice::New(risk) => (Arc::clone(&trial.new), Role::OnTrial(risk)),
                 Choice::Old => (Arc::clone(&trial.old), Role::Usual),

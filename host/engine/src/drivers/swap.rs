@@ -20,10 +20,14 @@ use crate::settings::Origin;
 use crate::view::SwapReport;
 use crate::{Error, EventKind, Result};
 use mica_runtime::{CancelToken, Generation};
+use parking_lot::MutexGuard;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// How long a change of a driver's build waits for another one to end.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A component that is to take a driver's place.
 #[derive(Debug)]
@@ -47,7 +51,7 @@ impl Drivers<'_> {
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
-        let _changing = slot.changing.lock();
+        let _changing = changing(&slot)?;
         let (bytes, origin) = match request.component {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
             None => self.source_again(&slot.active()?.build)?,
@@ -78,6 +82,7 @@ impl Drivers<'_> {
         let new = &loaded.0;
         self.check_successor(slot, &old, &loaded)?;
         let is_same = old.build.digest == loaded.1.digest;
+        check_baked(slot, is_same)?;
         let before = (!is_same).then_some((&*old.generation, change.agreement));
         let started = Instant::now();
         self.probe(new, before)?;
@@ -93,9 +98,12 @@ impl Drivers<'_> {
         };
         let calls_compared = match change.shadow {
             None => 0,
-            Some(shadow) => self.shadow(slot, (&old.generation, new), shadow, cancel)?,
+            Some(shadow) => self.shadow(slot, pair, shadow, cancel)?,
         };
         let bakes = !is_same && !change.is_proven && !self.engine.settings.bake.is_zero();
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         let new_digest = loaded.1.digest.clone();
         let bake = bakes.then_some(change.agreement);
         self.flip(slot, &old, loaded, (change.is_known, bake))?;
@@ -139,7 +147,11 @@ impl Drivers<'_> {
             shelf.keep(&build)?;
         }
         let version = generation.description().version.to_string();
-        if is_new || slot.history.lock().went_back.is_some() {
+        let is_told_otherwise = {
+            let history = slot.history.lock();
+            history.went_back.is_some() || !history.is_empty() && history.follows_shipped != follows
+        };
+        if is_new || is_told_otherwise {
             self.record(slot, |history| {
                 history.found(
                     &old.build,
@@ -249,6 +261,30 @@ impl Drivers<'_> {
         let read = files::read_component(path, most).map(Cow::Owned);
         read.map_err(|error| Error::path("read component", path, error))
     }
+}
+
+/// Takes the lock for changes of a driver's build.
+///
+/// # Errors
+/// [`Error::Busy`] when another change goes on: one that compares calls may take an hour.
+pub(super) fn changing(slot: &Slot) -> Result<MutexGuard<'_, ()>> {
+    slot.changing.try_lock_for(CHANGE_TIMEOUT).ok_or_else(|| {
+        Error::Busy(format!(
+            "another build is about to take the place of driver `{}`; wait for that swap, or end it",
+            slot.name
+        ))
+    })
+}
+
+/// Refuses the build that bakes in its own place, because it would come in as one that needs no bake.
+fn check_baked(slot: &Slot, is_same: bool) -> Result<()> {
+    if !is_same || slot.trial().is_none() {
+        return Ok(());
+    }
+    Err(Error::Busy(format!(
+        "driver `{}` bakes this build; swap again when that is over, or roll back",
+        slot.name
+    )))
 }
 
 fn milliseconds(time: Duration) -> u64 {

@@ -137,7 +137,13 @@ impl<G> Trial<G> {
         };
         match (code, open.pop()) {
             // It refuses too, so the first refusal was none of the new build's own.
-            (Some(code), Some(refused)) if code == refused => state.failed -= 1,
+            (Some(code), Some(refused)) if code == refused => {
+                state.failed -= 1;
+                if state.failed == 0 {
+                    // What was refused speaks against nobody, so the first failure is still to come.
+                    state.evidence = None;
+                }
+            }
             _ => {}
         }
         self.judge(&mut state);
@@ -177,6 +183,9 @@ impl<G> Trial<G> {
             return;
         }
         let mut state = self.state.lock();
+        if state.has_ended {
+            return;
+        }
         state.evidence = Some(Evidence {
             calls: new.len() as u64,
             what: format!("is slow in `{name}`"),

@@ -7,10 +7,11 @@
 //! Invariant: nothing is changed, and no path leads out of the layer.
 
 use super::{Held, Mode};
+use crate::drivers::Question;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{FileView, FilesRequest};
 use crate::{Error, LayerId, Result};
-use mica_runtime::Access;
+use mica_runtime::{Access, CancelToken};
 use mica_sys::mount::{self, DetachedMount};
 use mica_sys::node::{self, Kind};
 use mica_sys::tree::{self, Depth, Resolved};
@@ -20,8 +21,9 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 
-/// Files of one piece of a list.
+/// Files of one piece of a list, and bytes of their paths: long paths fill memory long before there are many.
 const PAGE_FILES: usize = 1024;
+const PAGE_BYTES: usize = 1 << 20;
 
 /// A regular file of a layer.
 #[derive(Debug)]
@@ -46,8 +48,9 @@ impl OpenStore<'_> {
         &self,
         request: &FilesRequest,
         page: &mut dyn FnMut(Vec<FileView>) -> ControlFlow<()>,
+        cancel: &CancelToken,
     ) -> Result<()> {
-        let look = self.look(&request.id)?;
+        let look = self.look(&request.id, cancel)?;
         let found = look.find(&request.path)?;
         let unread = |error| Error::io(look.doing("list files of", &request.path), error);
         if found.attributes.kind != Kind::Directory {
@@ -70,15 +73,24 @@ impl OpenStore<'_> {
             files.push(FileView::new(found.path(), &found.attributes, None));
         }
         let mut flow = ControlFlow::Continue(());
+        let mut bytes = 0;
         let walked = tree::visit(found.directory.as_fd(), depth, &mut |node| {
             let path = [above.as_slice(), node.path].concat();
+            bytes += path.len() + node.target.as_ref().map_or(0, Vec::len);
             files.push(FileView::new(path, node.attributes, node.target));
-            if files.len() == PAGE_FILES {
+            if files.len() == PAGE_FILES || bytes >= PAGE_BYTES {
+                bytes = 0;
                 flow = page(std::mem::take(&mut files));
             }
-            flow
+            match cancel.is_cancelled() {
+                true => ControlFlow::Break(()),
+                false => flow,
+            }
         });
         walked.map_err(unread)?;
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
         if flow.is_continue() && !files.is_empty() {
             flow = page(files);
         }
@@ -89,8 +101,13 @@ impl OpenStore<'_> {
     }
 
     /// Opens a regular file for reading.
-    pub(super) fn open_layer_file(&self, id: &str, path: &[u8]) -> Result<OpenFile> {
-        let look = self.look(id)?;
+    pub(super) fn open_layer_file(
+        &self,
+        id: &str,
+        path: &[u8],
+        cancel: &CancelToken,
+    ) -> Result<OpenFile> {
+        let look = self.look(id, cancel)?;
         let found = look.find(path)?;
         let other = match found.attributes.kind {
             Kind::Regular => None,
@@ -117,8 +134,9 @@ impl OpenStore<'_> {
         })
     }
 
-    /// Makes a view of a layer. Others may mount, unmount and look meanwhile, but not change the layer through Mica.
-    fn look(&self, id: &str) -> Result<Look<'_>> {
+    /// Makes a view of a layer. While it is looked at, others may unmount it, mount it read-only and look too; what changes the
+    /// layer, or mounts it to be changed, waits.
+    fn look(&self, id: &str, cancel: &CancelToken) -> Result<Look<'_>> {
         let id = LayerId::parse(id)?;
         let store = &*self.store;
         // Nobody may unmount it between the look at the table and the clone.
@@ -135,7 +153,10 @@ impl OpenStore<'_> {
             }
             None => {
                 let scope = Scope::layer(&store.layers, &id, Intent::View(Access::ReadOnly));
-                self.call(Call::new("look into", scope), |generation, operation| {
+                let call = Call::new("look into", scope)
+                    .asking(Question::View)
+                    .with_cancel(cancel.clone());
+                self.call(call, |generation, operation| {
                     generation.get(operation, id.as_str(), Access::ReadOnly, None)
                 })?
             }

@@ -186,24 +186,25 @@ impl OpenStore<'_> {
     /// layer is mounted, and takes no reference.
     ///
     /// # Errors
-    /// `unknown-layer`, `unknown-file`, `wrong-file` for a circle of links; `cancelled` when `page` breaks; what the driver
+    /// `unknown-layer`, `unknown-file`, `wrong-file` for a circle of links; `cancelled` when `page` breaks, too; what the driver
     /// answers.
     pub fn files(
         &self,
         request: &FilesRequest,
         page: &mut dyn FnMut(Vec<FileView>) -> ControlFlow<()>,
+        cancel: &CancelToken,
     ) -> Result<()> {
         self.check()?;
-        self.list_files(request, page)
+        self.list_files(request, page, cancel)
     }
 
     /// Opens a regular file of a layer for reading. It can be read also when the layer goes meanwhile.
     ///
     /// # Errors
     /// `unknown-layer`, `unknown-file`, `wrong-file` for anything else than a regular file; what the driver answers.
-    pub fn open_file(&self, id: &str, path: &[u8]) -> Result<OpenFile> {
+    pub fn open_file(&self, id: &str, path: &[u8], cancel: &CancelToken) -> Result<OpenFile> {
         self.check()?;
-        self.open_layer_file(id, path)
+        self.open_layer_file(id, path, cancel)
     }
 
     /// Makes the files of a layer visible below a path; further calls count references.

@@ -4,7 +4,7 @@
 //! A call that a build fails while it bakes is answered by the build before it, so that nobody is told of a failure that need
 //! not be; a stream cannot be had twice, and fails.
 //!
-//! Invariant: this is the only way from the engine to a driver, but for those who judge a build before it is used; an operation
+//! Invariant: this is the only way from the engine to a driver, but for those who judge a build; an operation
 //! that is begun again begins as if there had been none, for one that ends badly changes nothing.
 
 use super::Scope;
@@ -173,6 +173,7 @@ impl Call {
         let own_time = operation.own_time.clone();
         let answer = run(ticket.generation(), operation).map_err(|error| Failed {
             is_fault: error.is_fault(),
+            is_of_client: error.is_of_client(),
             error: driver_error::translate(
                 &self.scope.layers().driver,
                 &self.scope.describe(self.name),
@@ -180,7 +181,9 @@ impl Call {
             ),
         });
         let code = |failed: &Failed| failed.error.code();
-        ticket.ended(answer.as_ref().map(|_| own_time.get()).map_err(code));
+        if answer.as_ref().err().is_none_or(Failed::is_told) {
+            ticket.ended(answer.as_ref().map(|_| own_time.get()).map_err(code));
+        }
         answer
     }
 
@@ -225,11 +228,8 @@ impl Call {
     fn tell_failure(&self, engine: &Engine, error: &Error) {
         let Subject { store, layer } = self.subject();
         let news = News::new(EventKind::DriverFailed).driver(&self.scope.layers().driver);
-        let news = news.store(store).detail(error.to_string());
-        engine.bus.tell(match layer {
-            Some(layer) => news.layer(layer),
-            None => news,
-        });
+        let news = news.about(Some(store), layer);
+        engine.bus.tell(news.detail(error.to_string()));
     }
 
     /// Counts a fault of the driver, and tells what comes of it.
@@ -240,16 +240,9 @@ impl Call {
         self.tell_failure(engine, &failed.error);
         for view in slot.fault(self.subject(), &failed.error.to_string()) {
             tracing::error!(driver = slot.name, "the driver is quarantined{view}");
-            let mut news = News::new(EventKind::DriverQuarantined)
-                .driver(&slot.name)
-                .detail(view.reason);
-            if let Some(store) = &view.store {
-                news = news.store(store);
-            }
-            if let Some(layer) = &view.layer {
-                news = news.layer(layer);
-            }
-            engine.bus.tell(news);
+            let news = News::new(EventKind::DriverQuarantined).driver(&slot.name);
+            let news = news.about(view.store.as_deref(), view.layer.as_deref());
+            engine.bus.tell(news.detail(view.reason));
         }
         failed.error
     }
@@ -260,12 +253,14 @@ impl Call {
 struct Failed {
     error: Error,
     is_fault: bool,
+    /// The client let a stream stand still.
+    is_of_client: bool,
 }
 
 impl Failed {
-    /// Whether somebody is there to be told: nothing is known of a call that was cancelled.
+    /// Whether it says anything of a build: a call that was cancelled, or whose client stood still, does not.
     fn is_told(&self) -> bool {
-        !matches!(self.error, Error::Cancelled)
+        !matches!(self.error, Error::Cancelled) && !self.is_of_client
     }
 
     /// Whether another build does better with the same call.

@@ -260,19 +260,25 @@ impl wit::Host for State {
         let identity = || Identity::of(archive).map_err(failed("stat the archive"));
         let before = identity()?;
         let is_known = before.is_some_and(|identity| identity.has(sha256));
-        let sink_state = self.handles.get_mut(&sink)?;
-        let sent = sink_state.append_whole(archive, (!is_known).then_some(sha256));
+        let wanted = (!is_known).then_some(sha256);
+        let sent = self.handles.get_mut(&sink)?.append_whole(archive, wanted);
         self.excuse_sink(&sink);
         sent?;
-        match (before, identity()?) {
-            (Some(before), Some(after)) if before == after => before.found(sha256),
+        let checked = identity().and_then(|after| match before {
+            Some(before) if after == Some(before) => {
+                before.found(sha256);
+                Ok(())
+            }
             // It was not known, and is right; it may be changing now.
-            _ if !is_known => {}
+            _ if !is_known => Ok(()),
             _ => {
                 let text = "the archive of the layer was changed on disk while it was sent";
-                return Err(Failure::new(Code::Io, text).into());
+                Err(Failure::new(Code::Io, text))
             }
+        });
+        if checked.is_err() {
+            self.handles.get_mut(&sink)?.spoil();
         }
-        Ok(())
+        Ok(checked?)
     }
 }

@@ -19,9 +19,7 @@ use crate::{
     SafeText,
 };
 use mica_sys::mount::DetachedMount;
-use mica_text::hex;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
 use wasmtime::component::Resource;
@@ -113,7 +111,7 @@ impl Generation {
         linked: DriverPre<State>,
     ) -> Self {
         Self {
-            digest: format!("sha256:{}", hex(&Sha256::digest(bytes))),
+            digest: super::digest_of(bytes),
             size_bytes: bytes.len() as u64,
             world: facts.world,
             imports: facts.imports,
@@ -132,7 +130,7 @@ impl Generation {
         let allowed = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.'
         };
-        // The name becomes that of a file: `drivers/<name>.wasm`.
+        // The name becomes that of a directory: `drivers/<name>/`.
         let dots = name.starts_with('.') || name.ends_with('.');
         if name.is_empty() || name.len() > 64 || dots || !name.bytes().all(allowed) {
             let shown = SafeText::within(name, 64);

@@ -22,7 +22,9 @@ use admission::ComponentFacts;
 use child::Compilers;
 use engine::Allocation;
 use generation::Generation;
+use mica_text::hex;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -222,4 +224,10 @@ impl Runtime {
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
+}
+
+/// `sha256:` and the hexadecimal digest of a component.
+#[must_use]
+pub fn digest_of(component: &[u8]) -> String {
+    format!("sha256:{}", hex(&Sha256::digest(component)))
 }

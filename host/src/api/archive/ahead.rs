@@ -21,6 +21,8 @@ const CHANNEL_PIECES: usize = 8;
 pub(in crate::api) struct Ahead {
     pieces: Receiver<io::Result<Bytes>>,
     current: Bytes,
+    /// The end came.
+    is_over: bool,
     to_digest: Option<SyncSender<Bytes>>,
 }
 
@@ -39,6 +41,7 @@ pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Resu
     Ok(Ahead {
         pieces,
         current: Bytes::new(),
+        is_over: false,
         to_digest: None,
     })
 }
@@ -68,11 +71,9 @@ pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(A
 /// Sends what a reader has; ends when no one takes it any more.
 fn read_all(mut reader: impl Read, to: &SyncSender<io::Result<Bytes>>) {
     loop {
-        let piece = match read_piece(&mut reader) {
-            Ok(piece) if piece.is_empty() => return,
-            piece => piece,
-        };
-        let is_last = piece.is_err();
+        // A piece without bytes is the end: a thread that breaks must not look like it.
+        let piece = read_piece(&mut reader);
+        let is_last = piece.as_ref().map_or(true, Bytes::is_empty);
         if to.send(piece).is_err() || is_last {
             return;
         }
@@ -98,13 +99,19 @@ fn read_piece(reader: &mut impl Read) -> io::Result<Bytes> {
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.current.is_empty() && !buffer.is_empty() {
-            match self.pieces.recv() {
-                Ok(piece) => self.current = piece?,
-                // The end, for an error would have been told; or the thread broke, and then the digest is of less.
-                Err(_) => {
-                    self.to_digest = None;
-                    return Ok(0);
+            if self.is_over {
+                return Ok(0);
+            }
+            self.current = match self.pieces.recv() {
+                Ok(piece) => piece?,
+                Err(_gone) => {
+                    return Err(io::Error::other("the thread that reads ahead has ended"));
                 }
+            };
+            if self.current.is_empty() {
+                self.is_over = true;
+                self.to_digest = None;
+                return Ok(0);
             }
             if let Some(to_digest) = &self.to_digest {
                 let gone = |_| io::Error::other("the thread of the digest broke");
@@ -163,5 +170,20 @@ mod tests {
         reader.read_exact(&mut [0; 10]).unwrap();
         drop(reader);
         assert_eq!(sum.wait().unwrap().1, PIECE_BYTES as u64);
+    }
+
+    #[test]
+    fn a_thread_that_breaks_is_no_end() {
+        struct Panics(bool);
+        impl Read for Panics {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                assert!(!self.0, "a defect of a decoder");
+                self.0 = true;
+                Ok(buffer.len())
+            }
+        }
+        let (mut reader, _sum) = ahead(Panics(false)).unwrap();
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other);
     }
 }

@@ -116,6 +116,9 @@ fn better(refusal: Refusal, fault: &Fault, doing: String) -> Refusal {
         io::ErrorKind::TimedOut | io::ErrorKind::ConnectionAborted => {
             RequestError::BrokeOff(reason).into()
         }
-        _ => refusal,
+        _ => Refusal::Engine(Error::Io {
+            doing,
+            source: error,
+        }),
     }
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/events`.
 //!
-//! Invariant: a listener that is too slow misses events and sees it by their numbers; it holds no one up.
+//! Invariant: a listener that is slow is told of what is still kept, and sees by the numbers what is not; it holds no one up.
 
 use super::Shared;
 use super::extract::Asked;
@@ -10,9 +10,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use mica_engine::{EventKind, Hearing, Since};
+use mica_engine::{Engine, EventKind, Hearing, Since};
 use serde::Deserialize;
 use serde_json::Value;
+use std::sync::{Arc, Weak};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::StreamExt as _;
@@ -107,22 +108,25 @@ pub(super) async fn events(
     };
     let hearing = shared.engine.events(since);
     let (sender, receiver) = mpsc::channel(CHANNEL_EVENTS);
-    tokio::spawn(tell(hearing, query, shared.stop.clone(), sender));
-    let events = ReceiverStream::new(receiver).map(|(id, view): (String, Happening)| {
+    let engine = Arc::downgrade(&shared.engine);
+    tokio::spawn(tell(engine, hearing, query, shared.stop.clone(), sender));
+    let events = ReceiverStream::new(receiver).map(|(id, view): (String, Arc<Happening>)| {
         let event = Event::default().event(view.kind.as_str()).id(id);
-        event.json_data(view)
+        event.json_data(&*view)
     });
     Ok(Sse::new(events).keep_alive(KeepAlive::default()))
 }
 
 /// Hands on what fits, until the listener goes, the daemon ends, or there is nothing more to wait for.
 async fn tell(
+    engine: Weak<Engine>,
     mut hearing: Hearing,
     query: EventQuery,
     mut stop: watch::Receiver<bool>,
-    sender: mpsc::Sender<(String, Happening)>,
+    sender: mpsc::Sender<(String, Arc<Happening>)>,
 ) {
     let mut told = std::mem::take(&mut hearing.told).into_iter();
+    let mut last = None;
     loop {
         let event = match told.next() {
             Some(event) => Ok(event),
@@ -135,9 +139,18 @@ async fn tell(
         };
         let event = match event {
             Ok(event) => event,
-            Err(RecvError::Lagged(_)) => continue,
             Err(RecvError::Closed) => return,
+            // It took long over those that came before. Most of what it missed is kept.
+            Err(RecvError::Lagged(_)) => {
+                let (Some(engine), Some(last)) = (engine.upgrade(), last) else {
+                    continue;
+                };
+                hearing = engine.events(hearing.after(last));
+                told = std::mem::take(&mut hearing.told).into_iter();
+                continue;
+            }
         };
+        last = Some(event.sequence);
         if !query.fits(&event) {
             continue;
         }

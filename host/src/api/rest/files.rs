@@ -85,23 +85,26 @@ pub(super) async fn list(
         .engine
         .begin(OperationKind::Files, &store, &request.id);
     let operation = operations::header(&ticket)?;
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
     let (sender, pages) = mpsc::channel(CHANNEL_PIECES);
     let idle = shared.runtime.limits().stream_idle();
     let work = move || {
         let mut told = Ok(());
         let listed = shared.engine.store(&store).and_then(|store| {
-            store.files(&request, &mut |page| {
+            let mut page = |page| {
                 told = hand_on(&sender, page, idle);
                 match told {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(_) => ControlFlow::Break(()),
                 }
-            })
+            };
+            store.files(&request, &mut page, &token)
         });
         ticket.end(told.and(listed), |()| None)
     };
     let result = dispatch(work);
-    let body = stream::body(JsonLines::new(), pages, result, CancelOnDrop::default()).await?;
+    let body = stream::body(JsonLines::new(), pages, result, cancel).await?;
     let kind = HeaderValue::from_static("application/x-ndjson");
     Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
 }
@@ -130,6 +133,8 @@ pub(super) async fn content(
     let path = query.path()?;
     let ticket = shared.engine.begin(OperationKind::Content, &store, &id);
     let operation = operations::header(&ticket)?;
+    let cancel = CancelOnDrop::default();
+    let token = cancel.token();
     let (sender, pieces) = mpsc::channel(CHANNEL_PIECES);
     let (size_told, size) = oneshot::channel();
     let idle = shared.runtime.limits().stream_idle();
@@ -137,7 +142,7 @@ pub(super) async fn content(
         let opened = shared
             .engine
             .store(&store)
-            .and_then(|store| store.open_file(&id, &path));
+            .and_then(|store| store.open_file(&id, &path, &token));
         match opened {
             Ok(file) => {
                 // Whoever waits for it may have gone.
@@ -148,7 +153,7 @@ pub(super) async fn content(
         }
     };
     let result = dispatch(work);
-    let body = stream::body(Raw, pieces, result, CancelOnDrop::default()).await?;
+    let body = stream::body(Raw, pieces, result, cancel).await?;
     let kind = HeaderValue::from_static("application/octet-stream");
     let mut response = ([(header::CONTENT_TYPE, kind), operation], body).into_response();
     // An answer is there only after the size was told.
@@ -169,10 +174,9 @@ fn send_content(
     idle: Duration,
 ) -> Result<(), Error> {
     let OpenFile {
-        content,
+        mut content,
         size_bytes,
     } = file;
-    let mut content = content.take(size_bytes);
     let mut send = || {
         let mut left = size_bytes;
         while left > 0 {

@@ -6,12 +6,15 @@
 //! Invariant: what is there at the end is complete, and nothing lies outside of it.
 
 use std::fs::FileTimes;
-use std::io::{self, BufWriter, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File, OpenOptions, Permissions, PermissionsExt as _};
+use cap_std::fs::{
+    Dir, DirBuilder, DirBuilderExt as _, File, OpenOptions, OpenOptionsExt as _, Permissions,
+    PermissionsExt as _,
+};
 use serde_json::json;
 
 use super::files::{ask, content};
@@ -27,9 +30,6 @@ set-group-id bits are not set; devices, pipes and sockets are left out and told.
 Examples:
   mica layer cp base /etc/os-release .
   mica layer cp base /etc ./etc-of-base";
-
-/// Bytes that are gathered before a write.
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// Arguments of `mica layer cp`.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub(super) fn copy(context: &Context, arguments: &CopyArguments) -> Result<(), F
         destination,
     } = arguments;
     let mut files = Vec::new();
-    for told in ask(context, id, path, true)? {
+    for told in ask(context, (id, path), true, &|_| true)? {
         files.push(told.view.ok_or_else(other_version)?);
     }
     let (first, below) = files.split_first().ok_or_else(other_version)?;
@@ -67,7 +67,16 @@ pub(super) fn copy(context: &Context, arguments: &CopyArguments) -> Result<(), F
     };
     match first.kind {
         FileKind::Directory => copy.tree(first, below, &place)?,
-        _ => copy.one(first, &place.parent, &place.partial)?,
+        FileKind::Regular => copy.one(first, &place.parent, &place.partial)?,
+        _ => {
+            return Err(Failure::Usage {
+                what: format!(
+                    "`{}` is no file whose content can be copied",
+                    words::safe(path)
+                ),
+                remedy: "name a regular file or a directory",
+            });
+        }
     }
     let Copy {
         files,
@@ -122,7 +131,7 @@ impl Place {
         };
         if path
             .symlink_metadata()
-            .is_ok_and(|found| found.is_dir() || file.kind == FileKind::Directory)
+            .is_ok_and(|found| !found.is_file() || file.kind == FileKind::Directory)
         {
             return Err(refuse(
                 format!("`{}` is there already", path.display()),
@@ -184,9 +193,12 @@ impl Copy<'_> {
     /// that may not be written to takes nothing, and everything that is made in one changes its time.
     fn tree(&mut self, top: &FileView, below: &[FileView], place: &Place) -> Result<(), Failure> {
         let doing = |path: &str| format!("copy `{}`", words::safe(path));
+        let mut private = DirBuilder::new();
+        // Nobody else looks in before everything has its own permissions.
+        private.mode(0o700);
         place
             .parent
-            .create_dir(&place.partial)
+            .create_dir_with(&place.partial, &private)
             .map_err(Failure::io(doing(&top.path)))?;
         let copied = place
             .parent
@@ -219,20 +231,15 @@ impl Copy<'_> {
         match file.kind {
             FileKind::Regular => {
                 let mut options = OpenOptions::new();
-                options.write(true).create_new(true);
+                options.write(true).create_new(true).mode(0o600);
                 let output = into
                     .open_with(path, &options)
                     .map_err(Failure::io(doing()))?;
-                let mut writer =
-                    BufWriter::with_capacity(BUFFER_BYTES, Watched::new(output, self.bar));
                 let source = content(self.context, self.id, file);
-                let received = self.context.client.get_stream(&source, &mut writer)?;
-                writer.flush().map_err(Failure::io(doing()))?;
+                let mut watched = Watched::new(&output, self.bar);
+                let received = self.context.client.get_stream(&source, &mut watched)?;
                 self.bytes += received.count_bytes;
-                let written = into
-                    .open(path)
-                    .and_then(|output| set_attributes(output, file));
-                written.map_err(Failure::io(doing()))?;
+                set_attributes(output, file).map_err(Failure::io(doing()))?;
             }
             FileKind::Symlink => {
                 let target = file.target.as_deref().unwrap_or_default();

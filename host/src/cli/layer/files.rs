@@ -124,7 +124,9 @@ pub(super) struct Told {
 
 /// Lists the files at a path.
 pub(super) fn ls(context: &Context, id: &str, arguments: &ListArguments) -> Result<(), Failure> {
-    let files = ask(context, id, &arguments.path, arguments.recursive)?;
+    let files = ask(context, (id, &arguments.path), arguments.recursive, &|_| {
+        true
+    })?;
     show(context, &files, |views| {
         let columns = [
             Column::Text("mode"),
@@ -185,9 +187,9 @@ pub(super) fn cat(context: &Context, arguments: &FileArguments) -> Result<(), Fa
 
 /// Prints the paths of files.
 pub(super) fn find(context: &Context, arguments: &FindArguments) -> Result<(), Failure> {
-    let mut files = ask(context, &arguments.id, &arguments.path, true)?;
     // What is told in another form is shown rather than left out.
-    files.retain(|file| file.view.as_ref().is_none_or(|view| arguments.fits(view)));
+    let fits = |file: Option<&FileView>| file.is_none_or(|view| arguments.fits(view));
+    let files = ask(context, (&arguments.id, &arguments.path), true, &fits)?;
     if arguments.is_null {
         let paths = files.iter().filter_map(|file| file.view.as_ref());
         let paths = paths.flat_map(|view| {
@@ -216,12 +218,12 @@ impl FindArguments {
     }
 }
 
-/// Asks for the files at a path.
+/// Asks for the files at a path of a layer; those that `keep` refuses take no memory.
 pub(super) fn ask(
     context: &Context,
-    id: &str,
-    path: &str,
+    (id, path): (&str, &str),
     is_recursive: bool,
+    keep: &dyn Fn(Option<&FileView>) -> bool,
 ) -> Result<Vec<Told>, Failure> {
     let path = segment(path);
     let what = format!("/files?path={path}&recursive={is_recursive}");
@@ -230,7 +232,9 @@ pub(super) fn ask(
         .client
         .get_lines(&target(context, id, &what), &mut |document| {
             let view = read(&document);
-            files.push(Told { document, view });
+            if keep(view.as_ref()) {
+                files.push(Told { document, view });
+            }
             Ok(())
         })?;
     Ok(files)

@@ -1,6 +1,7 @@
 //! Follows a path within a tree, as a process would whose root is the top of that tree.
 //!
-//! Invariant: each step is one name in an open directory, so no link and no exchange of names leads out of the tree.
+//! Invariant: each step is one name in an open directory, and `..` is the names so far from the top again, confined by the kernel:
+//! no link and no exchange of names leads out of the tree.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

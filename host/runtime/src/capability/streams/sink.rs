@@ -311,6 +311,11 @@ impl Sink {
         Ok(())
     }
 
+    /// What was sent is not what it should be: it must not end in an archive that looks whole, whatever the driver does next.
+    pub(in crate::capability) fn spoil(&mut self) {
+        self.whole = Whole::Part;
+    }
+
     /// Hands on a full chunk, which is a part of what has a digest.
     fn hand_on_hashed(&mut self, hashing: Option<&mut Hashing<Bytes>>) -> Result<(), HostError> {
         let Some(chunk) = self.chunk() else {
