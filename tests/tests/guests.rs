@@ -317,7 +317,7 @@ fn only_components_of_the_right_shape_are_loaded() {
         problem.detail.contains("hostile") && problem.detail.contains("other"),
         "{problem:?}"
     );
-    let large = vec![0; 17 << 20];
+    let large = vec![0; 33 << 20];
     let problem = daemon.client.load_driver(&large).expect_err("too large");
     assert!(matches!(problem.status, 413 | 422), "{problem:?}");
     assert!(daemon.answers());

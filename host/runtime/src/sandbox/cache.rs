@@ -74,7 +74,8 @@ pub(super) fn load(engine: &Engine, code: &[u8]) -> Result<Component, Error> {
     unsafe { Component::deserialize(engine, code) }.map_err(|error| {
         Error::rejected(
             format!("it does not fit into the sandbox: {error:#}"),
-            "build it with fewer instances, memories and tables, and less memory at the start",
+            "build it with fewer instances, memories and tables, and less memory at the start, or raise \
+             `component_instances`, `component_memories`, `component_tables` or `memory_bytes`",
         )
     })
 }
