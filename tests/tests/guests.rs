@@ -110,6 +110,10 @@ fn what_a_driver_may_not_do_is_answered_as_the_contract_says() {
         ("ranges", "Invalid, Limit, Invalid, Limit, Invalid"),
         ("hoard", "Limit"),
         ("stage-many", "Limit"),
+        (
+            "network",
+            "PermissionDenied, PermissionDenied, PermissionDenied, Uncategorized",
+        ),
     ];
     let mut wrong = Vec::new();
     for (id, answers) in cases {

@@ -57,8 +57,8 @@ pub struct Limits {
     pub stack_bytes: usize,
     /// Size of a component: one that brings the interpreter of Python has 18 MB.
     pub component_bytes: usize,
-    /// Core instances of a component, with those of naive-diff if it is composed: a Rust driver has 10, one in Python without
-    /// WASI 42.
+    /// Core instances of a component, with those of naive-diff if it is composed: a Rust driver has 6, one in Python without
+    /// WASI 41.
     pub component_instances: u32,
     /// Memories of a component, in the same way.
     pub component_memories: u32,
