@@ -48,38 +48,67 @@ impl Places {
         }
     }
 
-    /// Refuses what the pool has no room for.
-    pub(super) fn check(self, limits: &Limits) -> Result<(), Error> {
-        for (has, most, what, setting) in [
-            (
+    /// Each with its limit.
+    pub(super) fn all(self, limits: &Limits) -> [Place; 3] {
+        let place = |has, most, what, setting| Place {
+            has,
+            most,
+            what,
+            setting,
+        };
+        [
+            place(
                 self.instances,
                 limits.component_instances,
                 "core instances",
                 "component_instances",
             ),
-            (
+            place(
                 self.memories,
                 limits.component_memories,
                 "memories",
                 "component_memories",
             ),
-            (
+            place(
                 self.tables,
                 limits.component_tables,
                 "tables",
                 "component_tables",
             ),
-        ] {
-            if has > most {
-                return Err(Error::rejected(
-                    format!(
-                        "it has {has} {what}, with those of naive-diff if it has no diffs of its own; {most} are allowed"
-                    ),
-                    format!("link it of fewer modules, or raise `{setting}`"),
-                ));
-            }
+        ]
+    }
+}
+
+/// One kind of place in the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// What an instance of the component takes.
+    pub(super) has: u32,
+    /// What it may take.
+    pub(super) most: u32,
+    what: &'static str,
+    /// The name of the limit.
+    pub(super) setting: &'static str,
+}
+
+impl Place {
+    /// Refuses what the pool has no room for.
+    pub(super) fn check(self) -> Result<(), Error> {
+        let Self {
+            has,
+            most,
+            what,
+            setting,
+        } = self;
+        if has <= most {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::rejected(
+            format!(
+                "it has {has} {what}, with those of naive-diff if it has no diffs of its own; {most} are allowed"
+            ),
+            format!("link it of fewer modules, or raise `{setting}`"),
+        ))
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Invariant: bytes in, facts and code out; no file, no clock, no state.
 
-use super::admission::{self, ComponentFacts, Places};
+use super::admission::{self, ComponentFacts, Place, Places};
 use super::generation::World;
 use super::{compose, link};
 use crate::{Error, Grants, Limits};
@@ -32,7 +32,8 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Error> {
     let facts = admission::check(bytes, limits)?;
     link::check_grants(&facts.imports, grants)?;
-    places(&facts)?.check(limits)?;
+    let mut taken = places(&facts)?.all(limits).into_iter();
+    taken.try_for_each(Place::check)?;
     let composed = match facts.world {
         World::Full => None,
         World::Proto => Some(compose::with_naive_diff(bytes, &facts.proto)?),
@@ -53,7 +54,7 @@ pub(super) fn prepare(
 }
 
 /// What an instance of a component takes, as it is run: with naive-diff if it has no diffs of its own.
-fn places(facts: &ComponentFacts) -> Result<Places, Error> {
+pub(super) fn places(facts: &ComponentFacts) -> Result<Places, Error> {
     Ok(match facts.world {
         World::Full => facts.places,
         World::Proto => {
