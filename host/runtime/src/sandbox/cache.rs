@@ -58,6 +58,9 @@ pub(super) fn key(engine: &Engine, bytes: &[u8], limits: &Limits) -> String {
     // What was admitted under other limits has to be looked at again.
     limits.component_functions.hash(&mut sink);
     limits.component_names.hash(&mut sink);
+    limits.component_instances.hash(&mut sink);
+    limits.component_memories.hash(&mut sink);
+    limits.component_tables.hash(&mut sink);
     limits.function_bytes.hash(&mut sink);
     limits.compiled_bytes.hash(&mut sink);
     sink.0.update(Sha256::digest(mica_artifacts::NAIVE_DIFF));
