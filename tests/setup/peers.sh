@@ -1,24 +1,30 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, and a gRPC library of Python's, into directories of their own: nothing of the
-# machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# Unpacks containerds of Debian's later suites, a gRPC library of Python's, and the tool that makes components of Python, into
+# directories of their own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
-# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2 and DIRECTORY/grpcio, each with the file VERSION
+# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio and DIRECTORY/componentize-py, each with the file VERSION
 set -eu
 
 directory=$1
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
-# Debian's own grpcio, 1.51, is too old: from 1.57 on it sends a socket's path as `:authority`.
-grpcio=1.85.3
-if [ ! -e "$directory/grpcio/VERSION" ]; then
-    rm -rf "$directory/grpcio.new"
+# library NAME VERSION: a package of PyPI, in a directory of its own.
+library() {
+    name=$1 version=$2
+    [ -e "$directory/$name/VERSION" ] && return
+    rm -rf "$directory/$name.new"
     python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --root-user-action ignore \
-        --only-binary :all: --target "$directory/grpcio.new" "grpcio==$grpcio"
-    echo "$grpcio" >"$directory/grpcio.new/VERSION"
-    mv "$directory/grpcio.new" "$directory/grpcio"
-fi
+        --only-binary :all: --target "$directory/$name.new" "$name==$version"
+    echo "$version" >"$directory/$name.new/VERSION"
+    mv "$directory/$name.new" "$directory/$name"
+}
+
+# Debian's own grpcio, 1.51, is too old: from 1.57 on it sends a socket's path as `:authority`.
+library grpcio 1.85.3
+# The version of examples/python-driver/build.sh.
+library componentize-py 0.25.0
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

@@ -55,6 +55,27 @@ pub fn noted(mut component: Vec<u8>, note: &str) -> Vec<u8> {
     component
 }
 
+/// The example driver in Python as a component.
+#[track_caller]
+pub fn python_driver() -> Vec<u8> {
+    let library = repository().join("target/peers/componentize-py");
+    assert!(
+        library.join("VERSION").exists(),
+        "componentize-py is missing: run `tests/setup/peers.sh target/peers`"
+    );
+    let kept = target().join("test-guests/python.wasm");
+    once("python-driver", || {
+        fs::create_dir_all(target().join("test-guests")).expect("make a directory");
+        let built = Command::new(repository().join("examples/python-driver/build.sh"))
+            .arg(&kept)
+            .env("COMPONENTIZE_PY", library.join("bin/componentize-py"))
+            .env("PYTHONPATH", &library)
+            .status();
+        assert!(built.expect("start build.sh").success(), "build.sh");
+    });
+    fs::read(&kept).expect("a component")
+}
+
 /// The guest that misbehaves as its layers' ids say, under the name `name`; see its source.
 pub fn hostile_driver(name: &str, fault: &str) -> Vec<u8> {
     let key = format!("hostile-{name}-{fault}");

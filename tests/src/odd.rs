@@ -83,6 +83,13 @@ pub fn exporting(names: &[String]) -> Vec<u8> {
     .concat()
 }
 
+/// The component with one more import, which it does not use.
+pub fn importing(component: &[u8], name: &str) -> Vec<u8> {
+    // A resource type: what is imported does not matter, its name does.
+    let import = [vec![0x00], text(name), vec![0x03, 0x01]].concat();
+    [component, &section(10, &list(&[import]))].concat()
+}
+
 /// The component with a section after it whose length is a lie.
 pub fn lying(component: &[u8]) -> Vec<u8> {
     [component, &[0x00], &number(u32::MAX as usize), b"x"].concat()

@@ -38,6 +38,8 @@ pub enum Origin {
     Embedded,
     /// It is built from `examples/hello-driver` and loaded at run time.
     Example,
+    /// The same, from `examples/python-driver`.
+    Python,
 }
 
 /// Overlay as people use it.
@@ -73,6 +75,13 @@ pub const HELLO_EXT4: Setup = Setup {
     file_system: FileSystem::Ext4,
     changes: Changes::Compared,
     origin: Origin::Example,
+};
+
+/// A stranger's driver that brings an interpreter.
+pub const PYTHON_EXT4: Setup = Setup {
+    driver: "python",
+    origin: Origin::Python,
+    ..HELLO_EXT4
 };
 
 const fn overlay(file_system: FileSystem) -> Setup {
@@ -128,22 +137,21 @@ impl Setup {
                 let store = daemon.client.default_store();
                 Bench { daemon, store, lab }
             }
-            Origin::Example => {
-                let daemon = Settings::new(&lab.root(), &lab.path("run"), "").start();
-                daemon
-                    .client
-                    .load_driver(&build::hello_driver())
-                    .expect("load the example");
-                let store =
-                    daemon
-                        .client
-                        .create_store("under-test", self.driver, &serde_json::json!({}));
-                Bench {
-                    store: store.expect("make a store"),
-                    daemon,
-                    lab,
-                }
-            }
+            Origin::Example => self.start_with(lab, &build::hello_driver()),
+            Origin::Python => self.start_with(lab, &build::python_driver()),
+        }
+    }
+
+    /// The same with a driver that has to be loaded.
+    fn start_with(&self, lab: Lab, component: &[u8]) -> Bench {
+        let daemon = Settings::new(&lab.root(), &lab.path("run"), "").start();
+        let client = &daemon.client;
+        client.load_driver(component).expect("load the example");
+        let store = client.create_store("under-test", self.driver, &serde_json::json!({}));
+        Bench {
+            store: store.expect("make a store"),
+            daemon,
+            lab,
         }
     }
 

@@ -44,6 +44,7 @@ conformance! {
     vfs_on_tmpfs: setup::VFS_TMPFS;
     btrfs: setup::BTRFS;
     hello_on_ext4: setup::HELLO_EXT4;
+    python_on_ext4: setup::PYTHON_EXT4;
 }
 
 /// Drivers of the program that have no line, each on a file system where it works.

@@ -119,6 +119,7 @@ fn help_teaches() {
         &["layer", "apply"],
         &["driver"],
         &["driver", "swap"],
+        &["driver", "check"],
         &["doctor"],
     ];
     for command in commands {

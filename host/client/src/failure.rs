@@ -81,6 +81,14 @@ pub enum Failure {
         /// What to do.
         remedy: String,
     },
+    /// A daemon would not load a component.
+    #[error("{what}")]
+    Rejected {
+        /// What it would say.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Something that had to be so is not.
     #[error("{what}")]
     Untrue {
@@ -117,6 +125,8 @@ impl Failure {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Usage { .. } => Exit::Usage,
             Self::NotSupported { .. } => Exit::NotSupported,
+            // As of the problem `driver-rejected`.
+            Self::Rejected { .. } => Exit::Invalid,
             Self::Serve { exit, .. } => *exit,
             Self::Connection { .. } | Self::Io { .. } | Self::Untrue { .. } => Exit::Failed,
         }
@@ -131,6 +141,7 @@ impl Failure {
             Self::Io { .. } => "io",
             Self::Usage { .. } => "usage",
             Self::NotSupported { .. } => "not-supported",
+            Self::Rejected { .. } => "driver-rejected",
             Self::Untrue { .. } => "untrue",
             Self::Serve { code, .. } => code.unwrap_or("serve"),
         }
@@ -146,7 +157,9 @@ impl Failure {
                 Some("look at the daemon's log; `mica status` tells whether it still runs".to_owned())
             }
             Self::Usage { remedy, .. } => Some((*remedy).to_owned()),
-            Self::NotSupported { remedy, .. } => Some(remedy.clone()),
+            Self::NotSupported { remedy, .. } | Self::Rejected { remedy, .. } => {
+                Some(remedy.clone())
+            }
             Self::Untrue { remedy, .. } | Self::Serve { remedy, .. } => remedy.clone(),
             Self::Io { .. } => None,
         }

@@ -43,4 +43,5 @@ pub use mica_text::SafeText;
 pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, OwnTime};
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
+pub use sandbox::inspect::{Import, Inspection, Measure, inspect};
 pub use sandbox::{Compiler, Program, Runtime, RuntimeFacts, Settings, digest_of};

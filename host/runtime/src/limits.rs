@@ -55,8 +55,15 @@ pub struct Limits {
     pub log_bytes: usize,
     /// Stack of a guest.
     pub stack_bytes: usize,
-    /// Size of a component.
+    /// Size of a component: one that brings the interpreter of Python has 18 MB.
     pub component_bytes: usize,
+    /// Core instances of a component, with those of naive-diff if it is composed: a Rust driver has 6, one in Python without
+    /// WASI 41.
+    pub component_instances: u32,
+    /// Memories of a component, in the same way.
+    pub component_memories: u32,
+    /// Tables of a component, in the same way.
+    pub component_tables: u32,
     /// Functions of a component: compiling 300,000 tiny ones takes 1.7 GB.
     pub component_functions: u32,
     /// Size of one function's body.
@@ -123,7 +130,10 @@ impl Default for Limits {
             index_bytes: 32 << 20,
             log_bytes: 64 << 10,
             stack_bytes: 512 << 10,
-            component_bytes: 16 << 20,
+            component_bytes: 32 << 20,
+            component_instances: 64,
+            component_memories: 8,
+            component_tables: 16,
             component_functions: 20_000,
             function_bytes: 512 << 10,
             component_names: 1000,

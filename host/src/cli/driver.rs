@@ -1,6 +1,8 @@
 //! `mica driver`.
 //!
-//! Invariant: a component is sent as it is; whether it is one is for the daemon to say.
+//! Invariant: a component is sent as it is; whether it is one is for the daemon to say, and for `check` by the daemon's code.
+
+mod check;
 
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,7 @@ use super::builds;
 use super::context::Context;
 use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport};
 use mica_client::{Column, Failure, pairs, query, segment, table, words};
+use mica_runtime::Grant;
 
 /// A command of `mica driver`.
 #[derive(Debug, Subcommand)]
@@ -21,6 +24,24 @@ pub(crate) enum DriverCommand {
     Inspect {
         /// The driver
         name: String,
+    },
+    /// Tell whether a component can be loaded, without a daemon
+    #[command(after_help = "\
+World, imports and limits are compared with those of a daemon as it is without a configuration, in milliseconds. With
+--compile the component is also compiled, linked and asked for its name and version, as loading it does.
+
+Examples:
+  mica driver check hello_driver.wasm
+  mica driver check --compile --grant btrfs snapshots.wasm")]
+    Check {
+        /// The component
+        file: PathBuf,
+        /// A grant that its daemon has for it, beside the standard ones; may be given more than once
+        #[arg(long, value_name = "GRANT")]
+        grant: Vec<Grant>,
+        /// Compile it, and ask it what it is
+        #[arg(long)]
+        compile: bool,
     },
     /// Load a driver from a component
     #[command(after_help = "\
@@ -121,6 +142,11 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             let document = client.get(&format!("/v1/drivers/{}", segment(&name)))?;
             printer.view(&document, describe)
         }
+        DriverCommand::Check {
+            file,
+            grant,
+            compile,
+        } => check::run(printer, &file, &grant, compile),
         DriverCommand::Load { file, name } => {
             let query = query([("name", name)]);
             let document = client.post_bytes(&format!("/v1/drivers{query}"), read(&file)?)?;

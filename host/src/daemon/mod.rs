@@ -6,6 +6,7 @@
 //! Invariant: nothing answers before the engine is whole, and the socket goes before the engine does.
 
 mod activation;
+mod check;
 mod confine;
 mod connections;
 mod containerd;
@@ -22,6 +23,7 @@ mod store;
 mod trial;
 mod trusted;
 
+pub(crate) use check::{Checked, check_component};
 pub(crate) use drivers::tried_drivers;
 #[cfg(fuzzing)]
 pub(crate) use facts::kernel;

@@ -24,7 +24,7 @@ mod sharing;
 pub(crate) mod streams;
 mod wasi;
 
-pub(crate) use wasi::link as link_wasi;
+pub(crate) use wasi::{is_linked as is_wasi_linked, link as link_wasi};
 
 use crate::bindings::mica::host::{self, types};
 use crate::limits::{Class, Limits};

@@ -6,7 +6,7 @@ use super::generation::World;
 use crate::contract::{DRIVER, Match, OTHER_VERSION};
 use crate::{Error, Limits, SafeText};
 use serde::{Deserialize, Serialize};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Encoding, Instance, Parser, Payload};
 use wasmtime::Engine;
 
 /// What a driver must export.
@@ -22,6 +22,94 @@ pub(super) struct ComponentFacts {
     pub(super) proto: String,
     /// Interfaces it imports, in its own order.
     pub(super) imports: Vec<String>,
+    /// What an instance of it takes of the pool.
+    pub(super) places: Places,
+}
+
+/// What one instance of a component takes of the pool. Where a component is instantiated more than once within itself, which
+/// no tool does, it is more; the pool refuses that one after it was compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Places {
+    /// Core instances.
+    pub(super) instances: u32,
+    /// Memories.
+    pub(super) memories: u32,
+    /// Tables.
+    pub(super) tables: u32,
+}
+
+impl Places {
+    /// What this and another component take together.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            instances: self.instances.saturating_add(other.instances),
+            memories: self.memories.saturating_add(other.memories),
+            tables: self.tables.saturating_add(other.tables),
+        }
+    }
+
+    /// Each with its limit.
+    pub(super) fn all(self, limits: &Limits) -> [Place; 3] {
+        let place = |has, most, what, setting| Place {
+            has,
+            most,
+            what,
+            setting,
+        };
+        [
+            place(
+                self.instances,
+                limits.component_instances,
+                "core instances",
+                "component_instances",
+            ),
+            place(
+                self.memories,
+                limits.component_memories,
+                "memories",
+                "component_memories",
+            ),
+            place(
+                self.tables,
+                limits.component_tables,
+                "tables",
+                "component_tables",
+            ),
+        ]
+    }
+}
+
+/// One kind of place in the pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// What an instance of the component takes.
+    pub(super) has: u32,
+    /// What it may take.
+    pub(super) most: u32,
+    what: &'static str,
+    /// The name of the limit.
+    pub(super) setting: &'static str,
+}
+
+impl Place {
+    /// Refuses what the pool has no room for.
+    pub(super) fn check(self) -> Result<(), Error> {
+        let Self {
+            has,
+            most,
+            what,
+            setting,
+        } = self;
+        if has <= most {
+            return Ok(());
+        }
+        Err(Error::rejected(
+            format!(
+                "it has {has} {what}, with those of naive-diff if it has no diffs of its own; {most} are allowed"
+            ),
+            format!("link it of fewer modules, or raise `{setting}`"),
+        ))
+    }
 }
 
 /// Refuses a component by its size alone.
@@ -45,6 +133,15 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Err
             "give the `.wasm` component itself: code is compiled here only",
         ));
     }
+    shape(bytes, limits)?.facts()
+}
+
+/// What one instance of any component takes of the pool.
+pub(super) fn places(bytes: &[u8], limits: &Limits) -> Result<Places, Error> {
+    Ok(shape(bytes, limits)?.places)
+}
+
+fn shape(bytes: &[u8], limits: &Limits) -> Result<Shape, Error> {
     let mut shape = Shape::default();
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload.map_err(|error| {
@@ -52,7 +149,7 @@ pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<ComponentFacts, Err
         })?;
         shape.read(payload, limits)?;
     }
-    shape.facts()
+    Ok(shape)
 }
 
 const BUILD: &str = "build it with `cargo build --release --target wasm32-wasip2`";
@@ -91,6 +188,7 @@ struct Shape {
     depth: u32,
     component: bool,
     functions: u32,
+    places: Places,
     imports: Vec<String>,
     exports: Vec<String>,
 }
@@ -108,6 +206,20 @@ impl Shape {
             Payload::End(_) => self.depth = self.depth.saturating_sub(1),
             Payload::CodeSectionEntry(body) => {
                 self.count_function(body.as_bytes().len(), limits)?
+            }
+            Payload::InstanceSection(section) => {
+                for instance in section {
+                    // Another kind names what is there already.
+                    if let Instance::Instantiate { .. } = instance.map_err(malformed)? {
+                        self.places.instances = self.places.instances.saturating_add(1);
+                    }
+                }
+            }
+            Payload::MemorySection(section) => {
+                self.places.memories = self.places.memories.saturating_add(section.count());
+            }
+            Payload::TableSection(section) => {
+                self.places.tables = self.places.tables.saturating_add(section.count());
             }
             Payload::ComponentImportSection(section) if self.depth == 1 => {
                 for import in section {
@@ -169,6 +281,7 @@ impl Shape {
             },
             proto,
             imports: self.imports,
+            places: self.places,
         })
     }
 
@@ -211,7 +324,7 @@ mod tests {
         assert!(reason(b"").contains("no WebAssembly component"));
         assert!(reason(b"\0asm\x01\0\0\0").contains("core module"));
         assert!(reason(b"\0asm\x0d\0\x01\0").contains("exports nothing"));
-        assert!(reason(&vec![0; (16 << 20) + 1]).contains("16777217 bytes"));
+        assert!(reason(&vec![0; (32 << 20) + 1]).contains("33554433 bytes"));
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub(super) fn key(engine: &Engine, bytes: &[u8], limits: &Limits) -> String {
     // What was admitted under other limits has to be looked at again.
     limits.component_functions.hash(&mut sink);
     limits.component_names.hash(&mut sink);
+    limits.component_instances.hash(&mut sink);
+    limits.component_memories.hash(&mut sink);
+    limits.component_tables.hash(&mut sink);
     limits.function_bytes.hash(&mut sink);
     limits.compiled_bytes.hash(&mut sink);
     sink.0.update(Sha256::digest(mica_artifacts::NAIVE_DIFF));
@@ -74,7 +77,8 @@ pub(super) fn load(engine: &Engine, code: &[u8]) -> Result<Component, Error> {
     unsafe { Component::deserialize(engine, code) }.map_err(|error| {
         Error::rejected(
             format!("it does not fit into the sandbox: {error:#}"),
-            "build it with fewer instances, memories and tables, and less memory at the start",
+            "build it with fewer instances, memories and tables, and less memory at the start, or raise \
+             `component_instances`, `component_memories`, `component_tables` or `memory_bytes`",
         )
     })
 }

@@ -14,6 +14,7 @@ mod inside;
 pub(super) use answer::{Damaged, Header, Outcome, decode, encode};
 pub use inside::compile_child;
 
+use super::admission::ComponentFacts;
 use super::engine::Allocation;
 use super::prepare::Prepared;
 use crate::{CancelToken, Error, Grants, Limits};
@@ -56,6 +57,8 @@ struct Job {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Task {
     Prepare,
+    /// The checks that come before compiling, and nothing else.
+    Inspect,
     Probe,
 }
 
@@ -160,6 +163,28 @@ pub fn probe_compiler(program: &Program, limits: &Limits) -> Result<Vec<String>,
     decode(&answer)
         .map(|(header, _)| header.lacks)
         .map_err(|Damaged| odd())
+}
+
+/// What a component says of itself, found by a child that does not compile it.
+pub(super) fn inspect(
+    program: &Program,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<ComponentFacts, Error> {
+    let job = Job {
+        task: Task::Inspect,
+        limits: limits.clone(),
+        grants: Grants::standard(),
+        allocation: Allocation::OnDemand,
+        parent: std::process::id(),
+    };
+    let answer = ask(program, &job, bytes, &CancelToken::default())?;
+    let (header, _) = decode(&answer).map_err(|Damaged| odd())?;
+    match header.outcome {
+        Outcome::Accepted(facts) => Ok(facts),
+        Outcome::Rejected { reason, remedy } => Err(Error::rejected(reason, remedy)),
+        Outcome::Probed => Err(odd()),
+    }
 }
 
 fn odd() -> Error {

@@ -12,10 +12,6 @@ use wasmtime::{
 
 /// The release of wasmtime that `Cargo.toml` pins.
 pub(super) const WASMTIME: &str = "48";
-/// Core instances of one component: a driver, naive-diff, and the adapters that the linker puts around each.
-const INSTANCES_PER_COMPONENT: u32 = 40;
-/// Memories of one component: one each of a driver and naive-diff, and what other languages' runtimes bring.
-const MEMORIES_PER_COMPONENT: u32 = 4;
 /// Memory of a slot that is kept resident and cleared by hand when it is used again: cheaper than asking the kernel. Where
 /// the kernel tells what was written to (Linux 6.7), nothing else is cleared.
 const KEEP_RESIDENT: usize = 256 << 10;
@@ -120,12 +116,15 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let operations = limits.instances().saturating_add(8);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(operations)
-        .max_core_instances_per_component(INSTANCES_PER_COMPONENT)
-        .total_core_instances(operations.saturating_mul(INSTANCES_PER_COMPONENT))
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .total_memories(operations.saturating_mul(2))
-        .max_tables_per_component(16)
-        .total_tables(operations.saturating_mul(8))
+        .max_core_instances_per_component(limits.component_instances)
+        // A number that is counted to, nothing is reserved for it.
+        .total_core_instances(operations.saturating_mul(limits.component_instances))
+        .max_memories_per_component(limits.component_memories)
+        // Each is a reservation of 4 GiB, so there are as many as drivers use that ship or were tried, and not
+        // `component_memories` for each: a driver of many memories has fewer operations at the same time.
+        .total_memories(operations.saturating_mul(2).max(limits.component_memories))
+        .max_tables_per_component(limits.component_tables)
+        .total_tables(operations.saturating_mul(8).max(limits.component_tables))
         .table_elements(limits.table_elements)
         .max_memory_size(limits.memory_bytes)
         .max_component_instance_size(4 << 20)

@@ -4,7 +4,7 @@
 
 use crate::bindings::DriverPre;
 use crate::bindings::mica::host;
-use crate::capability::State;
+use crate::capability::{State, is_wasi_linked};
 use crate::contract::{DRIVER, HOST, Match, OTHER_VERSION};
 use crate::{Error, Grant, Grants};
 use std::str::FromStr;
@@ -18,7 +18,7 @@ const TYPES: &str = "types";
 pub(super) fn check_grants(imports: &[String], grants: &Grants) -> Result<(), Error> {
     imports
         .iter()
-        .filter(|import| !import.starts_with("wasi:"))
+        .filter(|import| !is_wasi_linked(import))
         .try_for_each(|import| check_import(import, grants))
 }
 
@@ -48,9 +48,18 @@ fn check_import(import: &str, grants: &Grants) -> Result<(), Error> {
 fn unknown(import: &str) -> Error {
     Error::rejected(
         format!("it imports `{import}`, which this host does not have"),
-        format!("it can import the interfaces of `{HOST}` and WASI 0.2"),
+        match import.starts_with("wasi:http/") {
+            true => NO_HTTP.to_owned(),
+            false => format!(
+                "it can import the interfaces of `{HOST}`, and those of WASI 0.2 but for `wasi:http`"
+            ),
+        },
     )
 }
+
+/// What would help where a tool imports a network client that the driver never uses.
+const NO_HTTP: &str =
+    "build it without: `componentize-js` and `jco componentize` have `--disable http fetch-event`";
 
 fn other_version(import: &str, own: &str) -> Error {
     Error::rejected(
@@ -111,6 +120,8 @@ mod tests {
             "mica:host/network@0.1.0",
             "mica:driver/proto-driver@0.1.0",
             "other:host/home@0.1.0",
+            "wasi:http/types@0.2.10",
+            "wasi:cli/environment@0.3.0",
         ] {
             let error = check_grants(&[import.to_owned()], &Grants::standard()).unwrap_err();
             let text = error.to_string();

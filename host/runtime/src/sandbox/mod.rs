@@ -14,6 +14,7 @@ mod compose;
 mod diff;
 mod engine;
 pub(crate) mod generation;
+pub(crate) mod inspect;
 mod link;
 mod prepare;
 

@@ -6,10 +6,11 @@
 //!
 //! Invariant: bytes in, facts and code out; no file, no clock, no state.
 
-use super::admission::{self, ComponentFacts};
+use super::admission::{self, ComponentFacts, Place, Places};
 use super::generation::World;
 use super::{compose, link};
 use crate::{Error, Grants, Limits};
+use mica_artifacts::NAIVE_DIFF;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -31,6 +32,8 @@ pub(super) fn prepare(
 ) -> Result<Prepared, Error> {
     let facts = admission::check(bytes, limits)?;
     link::check_grants(&facts.imports, grants)?;
+    let mut taken = places(&facts)?.all(limits).into_iter();
+    taken.try_for_each(Place::check)?;
     let composed = match facts.world {
         World::Full => None,
         World::Proto => Some(compose::with_naive_diff(bytes, &facts.proto)?),
@@ -50,9 +53,28 @@ pub(super) fn prepare(
     Ok(Prepared { facts, code })
 }
 
-fn refused(error: &wasmtime::Error) -> Error {
-    Error::rejected(
-        format!("it does not compile: {error:#}"),
-        "build it with `cargo build --release --target wasm32-wasip2` and without proposals beyond the component model",
-    )
+/// What an instance of a component takes, as it is run: with naive-diff if it has no diffs of its own.
+pub(super) fn places(facts: &ComponentFacts) -> Result<Places, Error> {
+    Ok(match facts.world {
+        World::Full => facts.places,
+        World::Proto => {
+            // It is part of this program: what an operator allows strangers does not concern it.
+            let naive_diff = admission::places(NAIVE_DIFF, &Limits::default())?;
+            facts.places.and(naive_diff)
+        }
+    })
 }
+
+fn refused(error: &wasmtime::Error) -> Error {
+    let reason = format!("it does not compile: {error:#}");
+    let remedy = match reason.contains("component model async") {
+        true => NO_ASYNC,
+        false => {
+            "build it with `cargo build --release --target wasm32-wasip2` and without proposals beyond the component model"
+        }
+    };
+    Error::rejected(reason, remedy)
+}
+
+/// What would help where a tool makes calls asynchronous unless it is told otherwise.
+const NO_ASYNC: &str = "build it without asynchronous calls: `jco componentize --backend qjs` has `--backend-qjs-disable-async`";

@@ -89,20 +89,40 @@ pub(crate) fn before_create(id: &str) -> Result<(), Error> {
             home::open("../victim"),
             home::open(""),
         ])),
+        "network" => Err(network()),
         "write-other" => Err(write_other()),
         "mount-other" => Err(mount_other()),
         "long-error" => Err(Error::Invalid("\u{1b}[31mred\n".repeat(1 << 18))),
-        "flood" => {
-            for number in 0..5000 {
-                log::write(
-                    Level::Error,
-                    &format!("line {number}\n\u{1b}[31m{}", "x".repeat(8000)),
-                );
-            }
-            Ok(())
-        }
+        "flood" => flood(),
         _ => Ok(()),
     }
+}
+
+/// Logs more than fits.
+fn flood() -> Result<(), Error> {
+    for number in 0..5000 {
+        log::write(
+            Level::Error,
+            &format!("line {number}\n\u{1b}[31m{}", "x".repeat(8000)),
+        );
+    }
+    Ok(())
+}
+
+/// Tries what `wasi:sockets` has functions for.
+fn network() -> Error {
+    use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
+    let tried = [
+        TcpListener::bind("127.0.0.1:0").map(drop),
+        TcpStream::connect("127.0.0.1:1").map(drop),
+        UdpSocket::bind("127.0.0.1:0").map(drop),
+        "localhost:1".to_socket_addrs().map(drop),
+    ];
+    let kinds = tried.map(|result| match result {
+        Ok(()) => "done".to_owned(),
+        Err(error) => format!("{:?}", error.kind()),
+    });
+    Error::Invalid(format!("answers: {}", kinds.join(", ")))
 }
 
 fn recurse(depth: u64) -> u64 {

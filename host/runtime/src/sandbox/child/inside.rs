@@ -4,8 +4,8 @@
 
 use super::answer::{Header, Outcome, encode};
 use super::{Job, Task};
-use crate::sandbox::engine;
 use crate::sandbox::prepare::{Prepared, prepare};
+use crate::sandbox::{admission, engine};
 use crate::{Error, SafeText};
 use mica_sys::{ProcessLimits, confine};
 use std::any::Any;
@@ -38,15 +38,28 @@ pub fn compile_child(job: &str) -> Result<(), String> {
     let (outcome, code) = match job.task {
         Task::Probe => (Outcome::Probed, Vec::new()),
         Task::Prepare => {
-            let mut bytes = Vec::new();
-            let most = (job.limits.component_bytes as u64).saturating_add(1);
-            let mut input = io::stdin().lock().take(most);
-            input.read_to_end(&mut bytes).map_err(text)?;
+            let bytes = component(&job).map_err(text)?;
             outcome(|| prepare(&engine, &bytes, &job.limits, &job.grants))
+        }
+        Task::Inspect => {
+            let bytes = component(&job).map_err(text)?;
+            outcome(|| {
+                let facts = admission::check(&bytes, &job.limits)?;
+                let code = Vec::new();
+                Ok(Prepared { facts, code })
+            })
         }
     };
     let answer = encode(&Header { lacks, outcome }, &code).map_err(|error| error.to_string())?;
     io::stdout().lock().write_all(&answer).map_err(text)
+}
+
+/// The component, from standard input: no more of it than shows that it is too large.
+fn component(job: &Job) -> io::Result<Vec<u8>> {
+    let most = (job.limits.component_bytes as u64).saturating_add(1);
+    let mut bytes = Vec::new();
+    io::stdin().lock().take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// What came of a component, whatever its checks end with.
