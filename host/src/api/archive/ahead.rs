@@ -19,26 +19,45 @@ const CHANNEL_PIECES: usize = 8;
 /// What is read ahead.
 #[derive(Debug)]
 pub(in crate::api) struct Ahead {
-    pieces: Receiver<io::Result<Bytes>>,
+    /// Absent where the first piece was all.
+    pieces: Option<Receiver<io::Result<Bytes>>>,
     current: Bytes,
+    /// What went wrong in the first piece.
+    failed: Option<io::Error>,
     to_digest: Option<SyncSender<Bytes>>,
 }
 
-/// A digest that is being made.
+/// A digest that is being made, or was.
 #[derive(Debug)]
-pub(in crate::api) struct Summed(JoinHandle<(Sha256, u64)>);
+pub(in crate::api) struct Summed(State);
 
-/// Reads on a thread of its own.
+#[derive(Debug)]
+enum State {
+    Made(Sha256, u64),
+    Under(JoinHandle<(Sha256, u64)>),
+}
+
+/// Reads on a thread of its own, if there is more than a piece: to start a thread takes longer than a small layer.
 ///
 /// # Errors
 /// Where the thread cannot be started.
-pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Result<Ahead> {
-    let (to_reader, pieces) = sync_channel(CHANNEL_PIECES);
-    let named = std::thread::Builder::new().name("mica-inflate".to_owned());
-    named.spawn(move || read_all(reader, &to_reader))?;
+pub(in crate::api) fn read_ahead(mut reader: impl Read + Send + 'static) -> io::Result<Ahead> {
+    let (current, failed) = match read_piece(&mut reader) {
+        Ok(current) => (current, None),
+        Err(error) => (Bytes::new(), Some(error)),
+    };
+    let pieces = if current.len() < PIECE_BYTES {
+        None
+    } else {
+        let (to_reader, pieces) = sync_channel(CHANNEL_PIECES);
+        let named = std::thread::Builder::new().name("mica-inflate".to_owned());
+        named.spawn(move || read_all(reader, &to_reader))?;
+        Some(pieces)
+    };
     Ok(Ahead {
         pieces,
-        current: Bytes::new(),
+        current,
+        failed,
         to_digest: None,
     })
 }
@@ -48,10 +67,16 @@ pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Resu
 /// # Errors
 /// Where a thread cannot be started.
 pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(Ahead, Summed)> {
+    let reader = read_ahead(reader)?;
+    let mut digest = Sha256::new();
+    digest.update(&reader.current);
+    let mut count = reader.current.len() as u64;
+    if reader.pieces.is_none() {
+        return Ok((reader, Summed(State::Made(digest, count))));
+    }
     let (to_digest, digested) = sync_channel::<Bytes>(CHANNEL_PIECES);
     let named = std::thread::Builder::new().name("mica-digest".to_owned());
     let sum = named.spawn(move || {
-        let (mut digest, mut count) = (Sha256::new(), 0);
         for piece in digested {
             digest.update(&piece);
             count += piece.len() as u64;
@@ -60,9 +85,9 @@ pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(A
     })?;
     let reader = Ahead {
         to_digest: Some(to_digest),
-        ..read_ahead(reader)?
+        ..reader
     };
-    Ok((reader, Summed(sum)))
+    Ok((reader, Summed(State::Under(sum))))
 }
 
 /// Sends what a reader has; ends when no one takes it any more.
@@ -97,11 +122,14 @@ fn read_piece(reader: &mut impl Read) -> io::Result<Bytes> {
 
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         if self.current.is_empty() && !buffer.is_empty() {
-            match self.pieces.recv() {
-                Ok(piece) => self.current = piece?,
+            match self.pieces.as_ref().map(Receiver::recv) {
+                Some(Ok(piece)) => self.current = piece?,
                 // The end, for an error would have been told; or the thread broke, and then the digest is of less.
-                Err(_) => {
+                Some(Err(_)) | None => {
                     self.to_digest = None;
                     return Ok(0);
                 }
@@ -112,8 +140,8 @@ impl Read for Ahead {
             }
         }
         let part = self.current.split_to(self.current.len().min(buffer.len()));
-        for (to, from) in buffer.iter_mut().zip(&part) {
-            *to = *from;
+        if let Some(room) = buffer.get_mut(..part.len()) {
+            room.copy_from_slice(&part);
         }
         Ok(part.len())
     }
@@ -123,7 +151,10 @@ impl Summed {
     /// The digest, as 64 hexadecimal digits, and the count of bytes. The reader must have been dropped or read to its end.
     pub(in crate::api) fn wait(self) -> io::Result<(String, u64)> {
         let broke = |_| io::Error::other("the thread of the digest broke");
-        let (digest, count) = self.0.join().map_err(broke)?;
+        let (digest, count) = match self.0 {
+            State::Made(digest, count) => (digest, count),
+            State::Under(thread) => thread.join().map_err(broke)?,
+        };
         Ok((hex(&digest.finalize()), count))
     }
 }
