@@ -42,7 +42,7 @@ enum State {
     /// Nothing was read.
     Before(Box<dyn Read + Send>),
     /// It is small.
-    Here(Safe<Cursor<Vec<u8>>>),
+    Here(Box<Safe<Cursor<Vec<u8>>>>),
     /// It is not.
     Elsewhere(Running),
     /// It could not be begun.
@@ -82,7 +82,7 @@ impl Reader {
         let is_small = first.len() <= SMALL_BYTES;
         let first = Cursor::new(first);
         if is_small {
-            return Ok(State::Here(Safe::new(first, self.window)));
+            return Ok(State::Here(Box::new(Safe::new(first, self.window))));
         }
         Running::start(&self.program, self.window, first.chain(source)).map(State::Elsewhere)
     }

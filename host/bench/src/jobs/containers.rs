@@ -2,7 +2,9 @@
 //! snapshotter that is built into it.
 //!
 //! What is measured as unpacking begins when containerd has the image's content, and ends when the file system has written the
-//! layers.
+//! layers. A round removes what the one before has unpacked, and where a disk is large and has been in use for long, ext4 then
+//! makes files several times as slowly (`place::Names`): on the disk both sides that make a tree of files are slower here than in
+//! the job `sealed`.
 //!
 //! Invariant: both sides are the same containerd, asked by its own command line; only the snapshotter differs.
 
@@ -70,44 +72,20 @@ fn measure(
     (programs, inflater): (&Programs, Inflater),
     report: &mut Report,
 ) -> Result<()> {
-    let rootfs = fs::canonicalize(&arguments.rootfs)?;
-    let small = small_layers(&above.join("layers"))?;
-    let mib = fs::metadata(&rootfs)?.len() >> 20;
-    let images = [
-        (
-            format!("an image of {mib} MiB, gzip"),
-            Image::make(above, "gzip", &[rootfs.clone()], Packed::Gzip)?,
-        ),
-        (
-            format!("an image of {mib} MiB, plain"),
-            Image::make(above, "plain", &[rootfs], Packed::Not)?,
-        ),
-        (
-            format!("an image of {LAYERS} small layers, gzip"),
-            Image::make(above, "many", &small, Packed::Gzip)?,
-        ),
-    ];
-    let drivers: Vec<_> = SIDES
-        .iter()
-        .filter(|(name, _)| name.starts_with("Mica"))
-        .collect();
-    let paths: Vec<_> = drivers
-        .iter()
-        .map(|(_, driver)| above.join(driver))
-        .collect();
+    let images = images(arguments, above)?;
+    let drivers = SIDES.iter().filter(|(name, _)| name.starts_with("Mica"));
+    let drivers: Vec<_> = drivers.map(|(_, driver)| *driver).collect();
+    let paths: Vec<_> = drivers.iter().map(|driver| above.join(driver)).collect();
+    let socket = |driver: &str| above.join(format!("{driver}.sock"));
     let sockets: Vec<_> = drivers
         .iter()
-        .map(|(_, driver)| (*driver, above.join(format!("{driver}.sock"))))
+        .map(|driver| (*driver, socket(driver)))
         .collect();
     let configuration = above.join("mica.toml");
     let content = above.join("containerd/root/io.containerd.content.v1.content");
-    fs::write(
-        &configuration,
-        format!(
-            "[containerd]\ncontent_root = {:?}\n",
-            content.display().to_string()
-        ),
-    )?;
+    let content = content.display().to_string();
+    let text = format!("[containerd]\ncontent_root = {content:?}\n");
+    fs::write(&configuration, text)?;
     let mut daemons = Vec::new();
     for (path, (driver, socket)) in paths.iter().zip(&sockets) {
         let flags = [
@@ -121,26 +99,14 @@ fn measure(
         daemons.push(Daemon::start(&arguments.mica, path, &flags)?);
     }
     let containerd = Containerd::start(&above.join("containerd"), programs, &sockets, inflater)?;
-    let settled = || settle(&paths);
     for (what, image) in &images {
-        let unpack = sides(|snapshotter| {
-            image.import(&containerd)?;
-            settled()?;
-            let took = watched(|| {
-                image.unpack(&containerd, snapshotter)?;
-                sync(above)
-            })?;
-            image.remove(&containerd)?;
-            Ok(took)
-        });
-        report.compare(&format!("{place}: unpack {what}, durable"), unpack)?;
-        let remove = sides(|snapshotter| {
-            image.import(&containerd)?;
-            image.unpack(&containerd, snapshotter)?;
-            settled()?;
-            watched(|| image.remove(&containerd))
-        });
-        report.compare(&format!("{place}: remove {what}"), remove)?;
+        layers(
+            &containerd,
+            image,
+            &format!("{place}: %s {what}"),
+            &paths,
+            report,
+        )?;
     }
     let Some((_, large)) = images.first() else {
         return Ok(());
@@ -152,6 +118,59 @@ fn measure(
     let container = sides(|snapshotter| watched(|| large.run(&containerd, snapshotter)));
     report.compare(&format!("{place}: run a container"), container)?;
     large.remove(&containerd)
+}
+
+/// One large layer, compressed and not, and many small ones; each with what it is.
+fn images(arguments: &Arguments, above: &Path) -> Result<Vec<(String, Image)>> {
+    let rootfs = fs::canonicalize(&arguments.rootfs)?;
+    let mib = fs::metadata(&rootfs)?.len() >> 20;
+    let small = small_layers(&above.join("layers"))?;
+    let large = [rootfs];
+    Ok(vec![
+        (
+            format!("an image of {mib} MiB, gzip"),
+            Image::make(above, "gzip", &large, Packed::Gzip)?,
+        ),
+        (
+            format!("an image of {mib} MiB, plain"),
+            Image::make(above, "plain", &large, Packed::Not)?,
+        ),
+        (
+            format!("an image of {LAYERS} small layers, gzip"),
+            Image::make(above, "many", &small, Packed::Gzip)?,
+        ),
+    ])
+}
+
+/// Compares how the layers of an image are made and removed; `job` has `%s` where the verb stands.
+fn layers(
+    containerd: &Containerd,
+    image: &Image,
+    job: &str,
+    daemons: &[PathBuf],
+    report: &mut Report,
+) -> Result<()> {
+    let begin = || {
+        image.import(containerd)?;
+        settle(daemons)
+    };
+    let unpack = sides(|snapshotter| {
+        begin()?;
+        let took = watched(|| {
+            image.unpack(containerd, snapshotter)?;
+            daemons.iter().try_for_each(|daemon| sync(daemon))
+        })?;
+        image.remove(containerd)?;
+        Ok(took)
+    });
+    report.compare(&format!("{}, durable", job.replace("%s", "unpack")), unpack)?;
+    let remove = sides(|snapshotter| {
+        image.import(containerd)?;
+        image.unpack(containerd, snapshotter)?;
+        settle(daemons)?;
+        watched(|| image.remove(containerd))
+    });
+    report.compare(&job.replace("%s", "remove"), remove)
 }
 
 /// The sides of a comparison, of which each gets its snapshotter's name.
