@@ -69,7 +69,11 @@ pub(crate) fn like_parent(top: &Directory, parent: &str) -> Result<()> {
             .doing(|| format!("give the top the attributes of parent `{parent}`'s"))?;
     }
     // Asked for early: a chain with a hole must not be published.
-    below(parent).map(drop)
+    let ancestors = home::ancestors(parent).doing(|| format!("look up layer `{parent}`"))?;
+    ancestors.iter().try_for_each(|ancestor| {
+        let room = home::open(ancestor);
+        room.map(drop).doing(|| format!("open layer `{ancestor}`"))
+    })
 }
 
 impl Parts {

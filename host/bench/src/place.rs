@@ -200,12 +200,14 @@ impl Names {
     }
 }
 
-/// Waits until a store of a daemon deletes nothing any more in the background, and the file system has written everything.
+/// Waits until daemons delete nothing any more in the background, and their file systems have written everything.
 pub(crate) fn settle(roots: &[PathBuf]) -> Result<()> {
     for root in roots {
-        let trash = root.join("root/stores/default/trash");
-        while fs::read_dir(&trash).is_ok_and(|mut left| left.next().is_some()) {
-            std::thread::sleep(std::time::Duration::from_millis(2));
+        for store in fs::read_dir(root.join("root/stores"))? {
+            let trash = store?.path().join("trash");
+            while fs::read_dir(&trash).is_ok_and(|mut left| left.next().is_some()) {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
         }
     }
     roots.iter().try_for_each(|root| sync(root))

@@ -26,7 +26,7 @@ const SMALL_BYTES: usize = 256 << 10;
 /// Bytes that are read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// Decompresses a stream. The thread that reads first must read to the end: the process ends with it.
+/// Decompresses a stream. The thread that reads first must stay until the end, whoever reads then: the process ends with it.
 #[derive(Debug)]
 pub struct Reader {
     state: State,

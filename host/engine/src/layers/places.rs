@@ -47,6 +47,32 @@ impl OpenStore<'_> {
         Ok(active.generation.description().content.clone())
     }
 
+    /// Whether a layer is what it was made of and nothing else: it has no directory that takes changes, so all of it has been on
+    /// the device since it was made.
+    ///
+    /// # Errors
+    /// `unknown-driver`; [`Error::Io`] when a directory cannot be opened.
+    pub(crate) fn is_sealed_alone(&self, id: &LayerId) -> Result<bool> {
+        let store = &*self.store;
+        let OwnContent::Stacked(Stack {
+            upper,
+            sealed: Some(sealed),
+            ..
+        }) = self.own_content()?
+        else {
+            return Ok(false);
+        };
+        let number = store.facts(id)?.number;
+        let is_there = |name| {
+            let doing = || format!("open `{name}` of layer `{id}` of store `{}`", store.name);
+            let opened = open(store, number, name);
+            opened
+                .map(|opened| opened.is_some())
+                .map_err(|error| Error::io(doing(), error))
+        };
+        Ok(!is_there(&upper)? && is_there(&sealed)?)
+    }
+
     /// Where a layer lies whose lock is held, and where it is mounted: moby's keys in moby's order.
     ///
     /// # Errors

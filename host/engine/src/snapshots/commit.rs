@@ -64,7 +64,11 @@ impl SnapshotStore<'_> {
         cancel: &CancelToken,
     ) -> Result<()> {
         let store = &self.open.store;
-        if self.open.engine.settings.durability == Durability::Commit {
+        let is_synced = match &active.layer {
+            Some(layer) => self.open.is_sealed_alone(layer)?,
+            None => false,
+        };
+        if self.open.engine.settings.durability == Durability::Commit && !is_synced {
             let doing = || format!("commit snapshot `{}`", shown(&active.key));
             let synced = store.layers.home().sync();
             synced.map_err(|error| Error::io(doing(), error))?;

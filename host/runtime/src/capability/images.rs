@@ -136,6 +136,13 @@ fn read(file: BorrowedFd<'_>, size: usize) -> Result<Vec<u8>, Failure> {
 fn attached(room: BorrowedFd<'_>, most_bytes: usize) -> Result<OwnedFd, Failure> {
     let opening = failed("open the image");
     let top = named(TOP).map_err(&opening)?;
+    // Most images are attached already.
+    let opened = node::open_mounted(room, &top).map_err(&opening)?;
+    let found = filesystem::statfs(opened.as_fd()).map_err(&opening)?;
+    if found.magic == MAGIC {
+        return Ok(opened);
+    }
+    drop(opened);
     let found = node::stat_fd(room).map_err(&opening)?;
     let _one = one::at_a_time((found.device, found.inode));
     match node::open_directory(room, &top) {

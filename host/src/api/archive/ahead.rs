@@ -19,42 +19,68 @@ const CHANNEL_PIECES: usize = 8;
 /// What is read ahead.
 #[derive(Debug)]
 pub(in crate::api) struct Ahead {
-    pieces: Receiver<io::Result<Bytes>>,
     current: Bytes,
-    /// The end came.
-    is_over: bool,
+    rest: Rest,
     to_digest: Option<SyncSender<Bytes>>,
 }
 
-/// A digest that is being made.
+/// What follows the current piece.
 #[derive(Debug)]
-pub(in crate::api) struct Summed(JoinHandle<(Sha256, u64)>);
+enum Rest {
+    Pieces(Receiver<io::Result<Bytes>>),
+    /// The first piece could not be read.
+    Failed(io::Error),
+    /// The end came.
+    Nothing,
+}
 
-/// Reads on a thread of its own.
+/// A digest that is being made, or was.
+#[derive(Debug)]
+pub(in crate::api) struct Summed(Sum);
+
+#[derive(Debug)]
+enum Sum {
+    Made(Sha256, u64),
+    Under(JoinHandle<(Sha256, u64)>),
+}
+
+/// Reads on a thread of its own, if there is more than a piece: to start a thread takes longer than a small layer.
 ///
 /// # Errors
 /// Where the thread cannot be started.
-pub(in crate::api) fn read_ahead(reader: impl Read + Send + 'static) -> io::Result<Ahead> {
-    let (to_reader, pieces) = sync_channel(CHANNEL_PIECES);
-    let named = std::thread::Builder::new().name("mica-inflate".to_owned());
-    named.spawn(move || read_all(reader, &to_reader))?;
+pub(in crate::api) fn read_ahead(mut reader: impl Read + Send + 'static) -> io::Result<Ahead> {
+    let (current, rest) = match read_piece(&mut reader) {
+        Ok(piece) if piece.len() < PIECE_BYTES => (piece, Rest::Nothing),
+        Ok(piece) => {
+            let (to_reader, pieces) = sync_channel(CHANNEL_PIECES);
+            let named = std::thread::Builder::new().name("mica-inflate".to_owned());
+            named.spawn(move || read_all(reader, &to_reader))?;
+            (piece, Rest::Pieces(pieces))
+        }
+        Err(error) => (Bytes::new(), Rest::Failed(error)),
+    };
     Ok(Ahead {
-        pieces,
-        current: Bytes::new(),
-        is_over: false,
+        current,
+        rest,
         to_digest: None,
     })
 }
 
-/// Reads on a thread of its own, and makes a digest on another.
+/// Reads on a thread of its own, and makes a digest on another, if there is more than a piece.
 ///
 /// # Errors
 /// Where a thread cannot be started.
 pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(Ahead, Summed)> {
+    let reader = read_ahead(reader)?;
+    let mut digest = Sha256::new();
+    digest.update(&reader.current);
+    let mut count = reader.current.len() as u64;
+    if !matches!(reader.rest, Rest::Pieces(_)) {
+        return Ok((reader, Summed(Sum::Made(digest, count))));
+    }
     let (to_digest, digested) = sync_channel::<Bytes>(CHANNEL_PIECES);
     let named = std::thread::Builder::new().name("mica-digest".to_owned());
     let sum = named.spawn(move || {
-        let (mut digest, mut count) = (Sha256::new(), 0);
         for piece in digested {
             digest.update(&piece);
             count += piece.len() as u64;
@@ -63,9 +89,9 @@ pub(in crate::api) fn ahead(reader: impl Read + Send + 'static) -> io::Result<(A
     })?;
     let reader = Ahead {
         to_digest: Some(to_digest),
-        ..read_ahead(reader)?
+        ..reader
     };
-    Ok((reader, Summed(sum)))
+    Ok((reader, Summed(Sum::Under(sum))))
 }
 
 /// Sends what a reader has; ends when no one takes it any more.
@@ -99,17 +125,18 @@ fn read_piece(reader: &mut impl Read) -> io::Result<Bytes> {
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.current.is_empty() && !buffer.is_empty() {
-            if self.is_over {
-                return Ok(0);
-            }
-            self.current = match self.pieces.recv() {
-                Ok(piece) => piece?,
-                Err(_gone) => {
-                    return Err(io::Error::other("the thread that reads ahead has ended"));
-                }
+            self.current = match &self.rest {
+                Rest::Nothing => return Ok(0),
+                Rest::Failed(_) => return self.first_failure(),
+                Rest::Pieces(pieces) => match pieces.recv() {
+                    Ok(piece) => piece?,
+                    Err(_gone) => {
+                        return Err(io::Error::other("the thread that reads ahead has ended"));
+                    }
+                },
             };
             if self.current.is_empty() {
-                self.is_over = true;
+                self.rest = Rest::Nothing;
                 self.to_digest = None;
                 return Ok(0);
             }
@@ -122,11 +149,24 @@ impl Read for Ahead {
     }
 }
 
+impl Ahead {
+    /// What the first piece came to, once; then the end.
+    fn first_failure(&mut self) -> io::Result<usize> {
+        match std::mem::replace(&mut self.rest, Rest::Nothing) {
+            Rest::Failed(error) => Err(error),
+            Rest::Pieces(_) | Rest::Nothing => Ok(0),
+        }
+    }
+}
+
 impl Summed {
     /// The digest, as 64 hexadecimal digits, and the count of bytes. The reader must have been dropped or read to its end.
     pub(in crate::api) fn wait(self) -> io::Result<(String, u64)> {
         let broke = |_| io::Error::other("the thread of the digest broke");
-        let (digest, count) = self.0.join().map_err(broke)?;
+        let (digest, count) = match self.0 {
+            Sum::Made(digest, count) => (digest, count),
+            Sum::Under(thread) => thread.join().map_err(broke)?,
+        };
         Ok((hex(&digest.finalize()), count))
     }
 }
