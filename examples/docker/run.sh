@@ -183,6 +183,14 @@ docker save -o "$WORK/second.tar" $images
 same "archives of layers" "$(layers "$WORK/first")" "$(layers "$WORK/second")"
 same "a loaded image" "stays new /made: old stays /made/old: other" "$(run --rm example/stages | xargs)"
 
+say "bring an image to a store of Mica's own, and from there to Docker"
+imported=$("$MICA" layer import "$WORK/first.tar" --image example/stages:latest)
+same "layers that are imported again" "$imported" "$("$MICA" layer import "$WORK/first.tar" --image example/stages:latest 2>/dev/null)"
+"$MICA" layer export "$imported" --name example/back:1 --config <(echo '{"config":{"Cmd":["/bin/ls","/made","/made/old"]}}') | docker load -q >/dev/null
+same "an image that was away" "/made: old stays /made/old: other" "$(run --rm example/back:1 | xargs)"
+same "its layers" "$("$MICA" layer ls -q | wc -l)" "$(docker inspect --format '{{len .RootFS.Layers}}' example/back:1)"
+"$MICA" layer ls -q | xargs "$MICA" layer rm --recursive >/dev/null
+
 say "six containers at once"
 for number in 1 2 3 4 5 6; do
     run --name "six-$number" example/single /bin/sh -c "echo $number > /mine && cat /mine /keep/sub/three" >"$WORK/six-$number" &

@@ -109,6 +109,19 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "a client knows the daemon by REST alone",
     ),
     (
+        "host/archives/src",
+        &[
+            "mica_client",
+            "mica_runtime",
+            "mica_engine",
+            "mica_sys",
+            "nix",
+            "libc",
+            "tokio",
+        ],
+        "archives are bytes; who sends them and who gets them is the command line's",
+    ),
+    (
         "host/demo/src",
         &["mica_runtime", "mica_engine", "mica_sys", "nix", "libc"],
         "the demo does what a stranger could do",

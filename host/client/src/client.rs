@@ -52,6 +52,14 @@ impl Client {
         })
     }
 
+    /// Another client of the same daemon, for another thread.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn again(&self) -> Result<Self, Failure> {
+        Self::new(self.place.clone())
+    }
+
     /// Asks for a document.
     pub fn get(&self, target: &str) -> Result<Value, Failure> {
         self.document(Method::GET, target, Body::empty())

@@ -89,6 +89,14 @@ pub enum Failure {
         /// What to do.
         remedy: String,
     },
+    /// An archive is not what it should be.
+    #[error("{what}")]
+    Archive {
+        /// What is wrong with it.
+        what: String,
+        /// What to do.
+        remedy: Option<String>,
+    },
     /// Something that had to be so is not.
     #[error("{what}")]
     Untrue {
@@ -97,9 +105,9 @@ pub enum Failure {
         /// What to do.
         remedy: Option<String>,
     },
-    /// The daemon could not be started, or stopped working.
+    /// What a daemon would say, or one that could not be started.
     #[error("{what}")]
-    Serve {
+    Told {
         /// What is not so.
         what: String,
         /// What to do.
@@ -125,9 +133,9 @@ impl Failure {
             Self::Unreachable { .. } => Exit::Unreachable,
             Self::Usage { .. } => Exit::Usage,
             Self::NotSupported { .. } => Exit::NotSupported,
-            // As of the problem `driver-rejected`.
-            Self::Rejected { .. } => Exit::Invalid,
-            Self::Serve { exit, .. } => *exit,
+            // As of the problems `driver-rejected` and `invalid-archive`.
+            Self::Rejected { .. } | Self::Archive { .. } => Exit::Invalid,
+            Self::Told { exit, .. } => *exit,
             Self::Connection { .. } | Self::Io { .. } | Self::Untrue { .. } => Exit::Failed,
         }
     }
@@ -142,8 +150,9 @@ impl Failure {
             Self::Usage { .. } => "usage",
             Self::NotSupported { .. } => "not-supported",
             Self::Rejected { .. } => "driver-rejected",
+            Self::Archive { .. } => "invalid-archive",
             Self::Untrue { .. } => "untrue",
-            Self::Serve { code, .. } => code.unwrap_or("serve"),
+            Self::Told { code, .. } => code.unwrap_or("serve"),
         }
     }
 
@@ -160,7 +169,9 @@ impl Failure {
             Self::NotSupported { remedy, .. } | Self::Rejected { remedy, .. } => {
                 Some(remedy.clone())
             }
-            Self::Untrue { remedy, .. } | Self::Serve { remedy, .. } => remedy.clone(),
+            Self::Archive { remedy, .. }
+            | Self::Untrue { remedy, .. }
+            | Self::Told { remedy, .. } => remedy.clone(),
             Self::Io { .. } => None,
         }
     }

@@ -6,6 +6,7 @@
 mod client;
 mod exit;
 mod failure;
+mod new_file;
 mod output;
 mod print;
 pub mod progress;
@@ -15,6 +16,7 @@ pub mod words;
 pub use client::{Client, Place, Received, query, segment};
 pub use exit::{EXIT_CODES, Exit};
 pub use failure::{Failure, Problem};
+pub use new_file::NewFile;
 pub use output::{Output, printable_json, shown};
 pub use print::{Column, Printer, pairs, read, table};
 pub use token::Token;

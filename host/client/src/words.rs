@@ -37,6 +37,12 @@ pub fn list<'a>(document: &'a Value, name: &str) -> &'a [Value] {
     items.map_or(&[], Vec::as_slice)
 }
 
+/// Names, one a line, and nothing else: for other programs.
+pub fn lines<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let lines = names.into_iter().map(|name| format!("{}\n", safe(name)));
+    lines.collect()
+}
+
 /// Names and values, one pair a line and indented, below a title; nothing if there are none.
 pub fn section(title: &str, found: &[(String, String)]) -> String {
     if found.is_empty() {

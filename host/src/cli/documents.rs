@@ -42,7 +42,8 @@ fn write_pages(command: clap::Command, prefix: &str, directory: &Path) -> io::Re
     let name = format!("{prefix}{}", command.get_name());
     let below: Vec<_> = command
         .get_subcommands()
-        .filter(|below| !below.is_hide_set())
+        // A page about help tells nothing: every page is help.
+        .filter(|below| !below.is_hide_set() && below.get_name() != "help")
         .cloned()
         .collect();
     for subcommand in below {

@@ -83,13 +83,13 @@ pub(crate) fn run(
         environment: named_by_environment(),
         ..arguments.flags
     });
-    let config = config.map_err(|error| Failure::Serve {
+    let config = config.map_err(|error| Failure::Told {
         what: error.to_string(),
         remedy: None,
         exit: Exit::Invalid,
         code: Some("invalid-option"),
     })?;
-    daemon::serve(config).map_err(|error| Failure::Serve {
+    daemon::serve(config).map_err(|error| Failure::Told {
         what: error.to_string(),
         remedy: error.remedy(),
         exit: error.class().map_or(Exit::Failed, |class| {

@@ -21,7 +21,11 @@ Examples:
 pub(crate) enum SnapshotCommand {
     /// List the snapshots of the store
     #[command(visible_alias = "list")]
-    Ls,
+    Ls {
+        /// Only keys and names, one a line
+        #[arg(short, long)]
+        quiet: bool,
+    },
     /// Tell all about a snapshot
     Inspect {
         /// The key or name
@@ -37,7 +41,7 @@ pub(crate) enum SnapshotCommand {
 /// Runs a command of `mica snapshot`.
 pub(crate) fn run(context: &Context, command: SnapshotCommand) -> Result<(), Failure> {
     match command {
-        SnapshotCommand::Ls => list(context),
+        SnapshotCommand::Ls { quiet } => list(context, quiet),
         SnapshotCommand::Inspect { key } => {
             let document = context.client.get(&target(context, &key, ""))?;
             context.printer.view(&document, describe)
@@ -78,9 +82,12 @@ fn all(context: &Context) -> Result<Vec<Value>, Failure> {
     }
 }
 
-fn list(context: &Context) -> Result<(), Failure> {
+fn list(context: &Context, is_quiet: bool) -> Result<(), Failure> {
     let document = json!({ "snapshots": all(context)? });
     context.printer.view(&document, |list: &SnapshotList| {
+        if is_quiet {
+            return words::lines(list.snapshots.iter().map(|snapshot| &snapshot.key));
+        }
         let rows = list.snapshots.iter().map(|snapshot| {
             let (bytes, inodes) = usage(snapshot.usage.as_ref());
             vec![

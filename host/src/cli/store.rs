@@ -16,7 +16,11 @@ use mica_client::{Column, Failure, pairs, segment, table, words};
 pub(crate) enum StoreCommand {
     /// List the stores
     #[command(visible_alias = "list")]
-    Ls,
+    Ls {
+        /// Only names, one a line
+        #[arg(short, long)]
+        quiet: bool,
+    },
     /// Make a store
     #[command(after_help = "\
 Examples:
@@ -71,9 +75,12 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
         client, printer, ..
     } = context;
     match command {
-        StoreCommand::Ls => {
+        StoreCommand::Ls { quiet } => {
             let document = client.get("/v1/stores")?;
-            printer.view(&document, list)
+            printer.view(&document, |stores: &StoreList| match quiet {
+                true => words::lines(stores.stores.iter().map(|store| &store.name)),
+                false => list(stores),
+            })
         }
         StoreCommand::Create {
             name,

@@ -1,10 +1,10 @@
 //! Layers as archives, out and in.
 //!
-//! Invariant: an output file is complete or not there: it is written under another name and renamed at the end.
+//! Invariant: an output file is complete or not there.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Read, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use super::{ApplyArguments, DiffArguments, target};
 use crate::api::types::{ApplyReport, DiffReport};
 use crate::cli::context::Context;
 use mica_client::progress::{Watched, bytes_bar};
-use mica_client::{Failure, read, segment, words};
+use mica_client::{Failure, NewFile, read, segment, words};
 
 pub(super) const DIFF_EXAMPLES: &str = "\
 The archive is PAX tar with whiteouts as in the OCI image layer format. The same layer gives the same bytes every time.
@@ -20,7 +20,8 @@ The archive is PAX tar with whiteouts as in the OCI image layer format. The same
 Examples:
   mica layer diff box -o box.tar
   mica layer diff box --whole | zstd > box.tar.zst
-  mica layer diff box --parent base | tar -tv";
+  mica layer diff box --parent base | tar -tv
+  mica layer diff one other | tar -tv       any two layers: what changes from `one` to `other`";
 
 pub(super) const APPLY_EXAMPLES: &str = "\
 The layer gets all of the archive or, if anything fails, nothing of it. Gzip and zstd are recognised.
@@ -28,6 +29,24 @@ The layer gets all of the archive or, if anything fails, nothing of it. Gzip and
 Examples:
   mica layer apply base rootfs.tar.zst
   mica layer diff box | mica layer apply copy";
+
+/// What a command says of an archive that it cannot use.
+pub(super) fn refused(error: mica_archives::Error) -> Failure {
+    use mica_archives::Error;
+    match error {
+        Error::Io { doing, source } if source.kind() != io::ErrorKind::InvalidData => {
+            Failure::Io { doing, source }
+        }
+        Error::Choice { what, remedy } => Failure::Archive {
+            what,
+            remedy: Some(remedy),
+        },
+        other => Failure::Archive {
+            what: mica_text::with_causes(&other),
+            remedy: None,
+        },
+    }
+}
 
 /// Bytes that are gathered before a write: a pipe's and a disk's favourite.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -98,21 +117,15 @@ fn left_out(report: &Value) -> String {
 fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Failure> {
     let doing = || format!("write `{}`", file.display());
     let bar = bytes_bar(format!("{}", file.display()), None);
-    // A pipe or device cannot be renamed over; neither shall it.
-    let special = fs::metadata(file).is_ok_and(|found| !found.is_file());
-    let partial = if special {
-        Partial::direct(file)
-    } else {
-        Partial::beside(file)
-    };
-    let output = File::create(&partial.path).map_err(Failure::io(doing()))?;
-    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, Watched::new(output, &bar));
+    let new = NewFile::create(file).map_err(Failure::io(doing()))?;
+    let mut writer = BufWriter::with_capacity(BUFFER_BYTES, Watched::new(new.file(), &bar));
     let received = context
         .client
         .get_stream(target, &mut Unflushed(&mut writer))?;
     writer.flush().map_err(Failure::io(doing()))?;
+    drop(writer);
     bar.finish_and_clear();
-    partial.complete(file).map_err(Failure::io(doing()))?;
+    new.complete(file).map_err(Failure::io(doing()))?;
     let report = report(context, received.operation.as_deref())?;
     let left_out = left_out(&report);
     let count_bytes = received.count_bytes;
@@ -138,46 +151,6 @@ impl<W: io::Write> io::Write for Unflushed<'_, W> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// A file that is being written; removed unless it is completed.
-struct Partial {
-    path: PathBuf,
-    is_beside: bool,
-}
-
-impl Partial {
-    fn beside(file: &Path) -> Self {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".partial-{}", std::process::id()));
-        Self {
-            path: name.into(),
-            is_beside: true,
-        }
-    }
-
-    fn direct(file: &Path) -> Self {
-        Self {
-            path: file.to_owned(),
-            is_beside: false,
-        }
-    }
-
-    fn complete(mut self, file: &Path) -> io::Result<()> {
-        if self.is_beside {
-            fs::rename(&self.path, file)?;
-            self.is_beside = false;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if self.is_beside {
-            fs::remove_file(&self.path).ok();
-        }
     }
 }
 

@@ -45,6 +45,9 @@ pub(crate) struct ListArguments {
     /// What is in directories of the directory too
     #[arg(short = 'R', long, requires = "id")]
     recursive: bool,
+    /// Only ids, one a line
+    #[arg(short, long, conflicts_with = "id")]
+    pub(super) quiet: bool,
 }
 
 /// One file of a layer.

@@ -12,10 +12,13 @@ use crate::api::types::{LayerKind, LayerList, LayerView, MetadataView, UsageView
 use crate::cli::context::Context;
 use mica_client::{Column, Failure, pairs, segment, table, words};
 
-/// Lists the layers of the store.
-pub(super) fn ls(context: &Context) -> Result<(), Failure> {
+/// Lists the layers of the store, or only their ids.
+pub(super) fn ls(context: &Context, is_quiet: bool) -> Result<(), Failure> {
     let document = json!({ "layers": all(context)? });
     context.printer.view(&document, |list: &LayerList| {
+        if is_quiet {
+            return words::lines(list.layers.iter().map(|layer| &layer.id));
+        }
         let rows = list.layers.iter().map(|layer| {
             vec![
                 words::told(&layer.id),
@@ -38,6 +41,17 @@ pub(super) fn ls(context: &Context) -> Result<(), Failure> {
         ];
         table(&columns, rows.collect())
     })
+}
+
+/// Every layer of the store, as this program knows it.
+pub(super) fn layers(context: &Context) -> Result<Vec<LayerView>, Failure> {
+    let document = json!({ "layers": all(context)? });
+    let list: Option<LayerList> = mica_client::read(&document);
+    let list = list.ok_or_else(|| Failure::Connection {
+        doing: "understand the daemon's list of layers".to_owned(),
+        source: "it has another form than this program knows".into(),
+    })?;
+    Ok(list.layers)
 }
 
 /// Every layer of the store, in byte order of the ids.

@@ -3,12 +3,17 @@
 //! Invariant: talks REST and prints; each file is one kind of work.
 
 mod archive;
+mod chain;
 mod change;
+mod copy;
 mod copy_out;
+mod export;
 mod files;
+mod import;
 mod life;
 mod list;
 mod mount;
+mod relay;
 
 use std::path::PathBuf;
 
@@ -44,11 +49,8 @@ pub(crate) enum LayerCommand {
         id: String,
     },
     /// Remove layers in this order; children go before their parents
-    Rm {
-        /// The layers
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<String>,
-    },
+    #[command(after_help = life::REMOVE_EXAMPLES)]
+    Rm(life::RemoveArguments),
     /// Mount a layer and print where its files are
     #[command(after_help = mount::EXAMPLES)]
     Mount(MountArguments),
@@ -64,6 +66,15 @@ pub(crate) enum LayerCommand {
     /// Apply a tar archive to a layer; whiteouts remove
     #[command(after_help = archive::APPLY_EXAMPLES)]
     Apply(ApplyArguments),
+    /// Copy a layer and those below it to another store, whatever its driver
+    #[command(after_help = copy::EXAMPLES)]
+    Copy(copy::CopyArguments),
+    /// Write a layer and those below it as an image archive, OCI and Docker
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::ExportArguments),
+    /// Make layers of an image archive, OCI or Docker
+    #[command(after_help = import::EXAMPLES)]
+    Import(import::ImportArguments),
     /// List what is different from the parent: A added, C changed, D deleted
     Changes(CompareArguments),
     /// Tell how many bytes the difference from the parent has
@@ -132,6 +143,9 @@ pub(crate) struct ApplyArguments {
 pub(crate) struct CompareArguments {
     /// The layer
     id: String,
+    /// Another layer of the store: what it has that the first has not, and the other way round
+    #[arg(value_name = "OTHER", conflicts_with_all = ["parent", "whole"])]
+    other: Option<String>,
     /// Compare with this layer, not with its own parent
     #[arg(long, value_name = "ID")]
     parent: Option<String>,
@@ -143,12 +157,13 @@ pub(crate) struct CompareArguments {
 impl CompareArguments {
     /// The target of a comparison of the layer.
     fn target(&self, context: &Context, what: &str) -> String {
-        let query = match &self.parent {
-            Some(parent) => format!("?parent={}", segment(parent)),
-            None if self.whole => "?parent=".to_owned(),
-            None => String::new(),
-        };
-        target(context, &self.id, &format!("/{what}{query}"))
+        let from = |parent: &str| format!("/{what}?parent={}", segment(parent));
+        match (&self.other, &self.parent) {
+            (Some(other), _) => target(context, other, &from(&self.id)),
+            (None, Some(parent)) => target(context, &self.id, &from(parent)),
+            (None, None) if self.whole => target(context, &self.id, &from("")),
+            (None, None) => target(context, &self.id, &format!("/{what}")),
+        }
     }
 }
 
@@ -158,18 +173,21 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Create(arguments) => life::create(context, &arguments),
         LayerCommand::Ls(arguments) => match arguments.id() {
             Some(id) => files::ls(context, id, &arguments),
-            None => list::ls(context),
+            None => list::ls(context, arguments.quiet),
         },
         LayerCommand::Cat(arguments) => files::cat(context, &arguments),
         LayerCommand::Find(arguments) => files::find(context, &arguments),
         LayerCommand::Cp(arguments) => copy_out::copy(context, &arguments),
         LayerCommand::Tree => list::tree(context),
         LayerCommand::Inspect { id } => list::inspect(context, &id),
-        LayerCommand::Rm { ids } => life::remove(context, &ids),
+        LayerCommand::Rm(arguments) => life::remove(context, &arguments),
         LayerCommand::Mount(arguments) => mount::mount(context, &arguments),
         LayerCommand::Umount { id } => mount::unmount(context, &id),
         LayerCommand::Diff(arguments) => archive::diff(context, &arguments),
         LayerCommand::Apply(arguments) => archive::apply(context, &arguments),
+        LayerCommand::Copy(arguments) => copy::copy(context, &arguments),
+        LayerCommand::Export(arguments) => export::export(context, &arguments),
+        LayerCommand::Import(arguments) => import::import(context, &arguments),
         LayerCommand::Changes(arguments) => change::changes(context, &arguments),
         LayerCommand::Size(arguments) => change::size(context, &arguments),
         LayerCommand::Usage { id } => list::usage(context, &id),
