@@ -2,7 +2,7 @@
 //!
 //! Invariant: a child opens nothing, and gets what it works on and gives its answer through standard input and output.
 
-use mica_runtime::compile_child;
+use mica_runtime::{Program, compile_child};
 use mica_zstd::inflate_child;
 use std::ffi::OsStr;
 use std::io::Write;
@@ -14,24 +14,21 @@ const COMPILE: &str = "compile-component";
 const INFLATE: &str = "inflate-zstd";
 
 /// How the sandbox starts the compiler.
-pub(crate) fn compiler() -> mica_runtime::Program {
-    mica_runtime::Program {
-        path: this_program(),
-        arguments: vec![COMPILE.to_owned()],
-    }
+pub(crate) fn compiler() -> Program {
+    this_program(COMPILE)
 }
 
 /// How the decompressor is started.
-pub(crate) fn inflater() -> mica_zstd::Program {
-    mica_zstd::Program {
-        path: this_program(),
-        arguments: vec![INFLATE.to_owned()],
-    }
+pub(crate) fn inflater() -> Program {
+    this_program(INFLATE)
 }
 
 /// This very program, also after its file was replaced.
-fn this_program() -> PathBuf {
-    PathBuf::from("/proc/self/exe")
+fn this_program(word: &str) -> Program {
+    Program {
+        path: PathBuf::from("/proc/self/exe"),
+        arguments: vec![word.to_owned()],
+    }
 }
 
 /// The child's life, if this process is one.

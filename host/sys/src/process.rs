@@ -2,6 +2,10 @@
 //!
 //! Invariant: nothing here acts on another process.
 
+mod child;
+
+pub use child::{ChildProcess, Program};
+
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::ExitStatusExt;

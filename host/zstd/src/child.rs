@@ -6,12 +6,11 @@
 //! Invariant: no process outlives the reader that started it; what the source says goes before what the process makes of it.
 
 use crate::{BUFFER_BYTES, Whole, Window, damaged};
-use mica_sys::Ending;
+use mica_sys::{ChildProcess, Ending, Program};
 use mica_text::SafeText;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{ChildStderr, ChildStdin, ChildStdout, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,25 +22,13 @@ const POLL_PERIOD: Duration = Duration::from_millis(250);
 /// How long a process may take nothing and give nothing while it has something to do: it is stuck, for a buffer takes it a
 /// millisecond.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a process may take to end after its last byte, and how often that is looked at.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
-const EXIT_PERIOD: Duration = Duration::from_millis(1);
 /// Bytes of a reason.
 const REASON_BYTES: u64 = 500;
-
-/// The program that is started to decompress.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// The program.
-    pub path: PathBuf,
-    /// Its first arguments; one more follows, the job, which it must hand to [`crate::inflate_child`].
-    pub arguments: Vec<String>,
-}
 
 /// A process that runs. It is killed when this goes, if it has not ended.
 #[derive(Debug)]
 pub(crate) struct Running {
-    child: Child,
+    child: ChildProcess,
     output: ChildStdout,
     reason: ChildStderr,
     fed: Arc<Fed>,
@@ -58,19 +45,12 @@ struct Fed {
 
 impl Running {
     pub(crate) fn start(program: &Program, window: Window, source: Whole) -> io::Result<Self> {
-        let mut child = Command::new(&program.path)
-            .args(&program.arguments)
-            .arg(format!("{} {}", window.0, std::process::id()))
-            .env_clear()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(input), Some(output), Some(reason)) = pipes else {
-            // They were asked for above.
-            return Err(io::ErrorKind::BrokenPipe.into());
-        };
+        let job = format!("{} {}", window.0, std::process::id());
+        let mut child = program.start(&job, |command| {
+            let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            pipes.stderr(Stdio::piped());
+        })?;
+        let (input, output, reason) = (child.input()?, child.output()?, child.error()?);
         let running = Self {
             child,
             output,
@@ -107,10 +87,8 @@ impl Running {
 
     /// What came of it, at the end of its output.
     fn end(&mut self) -> io::Result<()> {
-        let ending = self.ending();
         // Whatever it was, it ends here, so that nothing keeps the pipe of the reason open.
-        let _ended = self.child.kill();
-        self.child.wait()?;
+        let ending = self.child.end();
         if let Some(error) = self.fed.failed() {
             return Err(error);
         }
@@ -137,17 +115,6 @@ impl Running {
             None => io::Error::other("zstd: the decoder does not end"),
         })
     }
-
-    fn ending(&mut self) -> Option<Ending> {
-        let deadline = Instant::now() + EXIT_TIMEOUT;
-        while Instant::now() < deadline {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(mica_sys::ending(status));
-            }
-            std::thread::sleep(EXIT_PERIOD);
-        }
-        None
-    }
 }
 
 impl Read for Running {
@@ -162,15 +129,6 @@ impl Read for Running {
             self.end()?;
         }
         Ok(read)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has ended cannot be killed, and is only waited for.
-        let _ended = self.child.kill();
-        // It fails only for a process that is no child.
-        let _waited = self.child.wait();
     }
 }
 

@@ -12,8 +12,8 @@ mod child;
 mod inside;
 mod safe;
 
-pub use child::Program;
 pub use inside::inflate_child;
+pub use mica_sys::Program;
 
 use child::Running;
 use safe::Safe;

@@ -18,30 +18,18 @@ use super::admission::ComponentFacts;
 use super::engine::Allocation;
 use super::prepare::Prepared;
 use crate::{CancelToken, Error, Grants, Limits};
-use mica_sys::Ending;
+use mica_sys::{ChildProcess, Ending, Program};
 use parking_lot::{Condvar, Mutex};
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 /// How often a wait looks whether its operation was cancelled.
 const CANCEL_POLL_PERIOD: Duration = Duration::from_millis(50);
-/// How long a child may take to end after its last word.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that one read takes out of the pipe.
 const READ_BYTES: usize = 64 << 10;
-
-/// The program that is started as a compiler.
-#[derive(Clone, Debug)]
-pub struct Program {
-    /// The program.
-    pub path: PathBuf,
-    /// Its first arguments; one more follows, the job, which it must hand to [`compile_child`].
-    pub arguments: Vec<String>,
-}
 
 /// What a child has to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -215,7 +203,7 @@ fn ask(program: &Program, job: &Job, bytes: &[u8], cancel: &CancelToken) -> Resu
         }
         match compiler.read(&mut answer) {
             Ok(Some(0)) if !answer.is_empty() => return Ok(answer),
-            Ok(Some(0)) => return Err(ended(compiler.end(), limits)),
+            Ok(Some(0)) => return Err(ended(compiler.child.end(), limits)),
             Ok(_) if answer.len() > most => return Err(odd()),
             Ok(_) => {}
             Err(error) => return Err(failed(&error)),
@@ -223,9 +211,9 @@ fn ask(program: &Program, job: &Job, bytes: &[u8], cancel: &CancelToken) -> Resu
     }
 }
 
-/// A child that runs. It is killed when this goes, if it has not ended.
+/// A child that runs.
 struct Running {
-    child: Child,
+    child: ChildProcess,
     output: ChildStdout,
 }
 
@@ -234,21 +222,13 @@ impl Running {
     fn start(program: &Program, job: &Job, bytes: &[u8]) -> io::Result<Self> {
         let component = mica_sys::sealed_copy("mica-component", bytes)?;
         let threads = job.limits.compile_threads.max(1).to_string();
-        let mut child = Command::new(&program.path)
-            .args(&program.arguments)
-            .arg(serde_json::to_string(job)?)
-            .env_clear()
+        let mut child = program.start(&serde_json::to_string(job)?, |command| {
             // wasmtime compiles with rayon, which would start a thread for each processor.
-            .env("RAYON_NUM_THREADS", threads)
-            .stdin(component)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()?;
-        match child.stdout.take() {
-            Some(output) => Ok(Self { child, output }),
-            // It was asked for above.
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        }
+            let command = command.env("RAYON_NUM_THREADS", threads).stdin(component);
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
+        })?;
+        let output = child.output()?;
+        Ok(Self { child, output })
     }
 
     /// Waits a moment for more of the answer; `Some(0)` at its end.
@@ -264,28 +244,6 @@ impl Running {
         let read = self.output.read(&mut piece)?;
         answer.extend_from_slice(&piece[..read]);
         Ok(Some(read))
-    }
-
-    /// How it ended. One that has said its last word and stays is killed.
-    fn end(&mut self) -> Option<Ending> {
-        let deadline = Instant::now() + EXIT_TIMEOUT;
-        while Instant::now() < deadline {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return Some(mica_sys::ending(status));
-            }
-            std::thread::sleep(CANCEL_POLL_PERIOD / 10);
-        }
-        None
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // One that has ended cannot be killed, and is only waited for.
-        let _ended = self.child.kill();
-        if let Err(error) = self.child.wait() {
-            tracing::warn!(%error, "wait for the compiler process");
-        }
     }
 }
 

@@ -3,10 +3,10 @@
 //! Invariant: the component is parsed by the process that would compile it, and compared by the code that would refuse it.
 
 use super::admission::{ComponentFacts, Place};
-use super::child::{self, Program};
+use super::child;
 use super::generation::World;
 use super::{link, prepare};
-use crate::{Error, Grants, Limits, SafeText};
+use crate::{Error, Grants, Limits, Program, SafeText};
 
 /// What the bytes of a component say.
 #[derive(Debug)]

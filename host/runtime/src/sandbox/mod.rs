@@ -32,7 +32,7 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-pub use child::Program;
+pub use mica_sys::Program;
 
 /// How components are checked and compiled.
 #[derive(Clone, Debug, Default)]
