@@ -125,6 +125,7 @@ fn help_teaches() {
         &["driver", "swap"],
         &["driver", "check"],
         &["doctor"],
+        &["explain"],
     ];
     for command in commands {
         let ended = mica_alone(&[command, &["--help"][..]].concat());

@@ -19,6 +19,7 @@ mod culprit;
 mod error;
 mod grants;
 mod limits;
+mod numbers;
 mod operation;
 mod sandbox;
 
@@ -40,6 +41,7 @@ pub use error::Error;
 pub use grants::{Grants, UnknownGrant};
 pub use limits::Limits;
 pub use mica_text::SafeText;
+pub use numbers::{Number, Wide};
 pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, OwnTime};
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};

@@ -31,7 +31,7 @@ Examples:
 /// Runs layered-filesystem drivers as WebAssembly components
 ///
 /// Layers, stores and drivers belong to a daemon, `mica serve`; the other commands talk to it over its socket.
-/// `fsmagic`, `doctor` and `demo` need no daemon.
+/// `fsmagic`, `doctor`, `explain` and `demo` need no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "mica", version, max_term_width = 100, after_help = after_help(), propagate_version = false)]
 pub(crate) struct Arguments {
@@ -114,6 +114,9 @@ pub(crate) enum Command {
     Fsmagic(FsmagicArguments),
     /// Tell what this kernel and file system offer to drivers, and what is missing
     Doctor(DoctorArguments),
+    /// Tell what a setting or the code of a problem means
+    #[command(after_help = super::explain::EXAMPLES)]
+    Explain(super::explain::ExplainArguments),
     /// Run the main job on a real root file system, and prove that it worked
     Demo(DemoArguments),
     /// Print a script that completes commands in a shell

@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod driver;
 mod events;
+mod explain;
 mod fsmagic;
 mod layer;
 mod serve;
@@ -71,7 +72,12 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         printer: Printer::new(arguments.output),
     };
     match arguments.command {
-        Command::Serve(serve) => serve::run(*serve, arguments.socket, arguments.token_file),
+        Command::Serve(serve) => serve::run(
+            &context.printer,
+            *serve,
+            arguments.socket,
+            arguments.token_file,
+        ),
         Command::Store(command) => store::run(&context, command),
         Command::Layer(command) => layer::run(&context, command),
         Command::Snapshot(command) => snapshot::run(&context, command),
@@ -81,6 +87,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
         Command::Demo(demo) => demo::run(&demo.arguments),
+        Command::Explain(topic) => explain::run(&context.printer, &topic),
         Command::Completion(completion) => {
             documents::completion(&context.printer, completion.shell)
         }

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Flags};
 use crate::daemon;
-use mica_client::{Exit, Failure};
+use mica_client::{Exit, Failure, Printer, pairs};
+use mica_runtime::Number;
+use serde_json::json;
 
 /// What `mica serve --help` ends with; `{drivers}` are those that are tried in turn.
 const HELP: &str = "\
@@ -14,9 +16,11 @@ The first start makes the store `default`. A store that names no driver gets the
 MICA_DRIVER, DOCKER_DRIVER or --driver names, else the one that has layers already, else the first
 of {drivers} that works on the root's file system.
 
-SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them.
+SIGTERM and SIGINT end the daemon; mounts stay, and the next start adopts them. SIGHUP reads the
+configuration again: `log` counts at once, the log tells what waits for the next start.
 
-The configuration is one TOML file. An unknown key is an error that names it:
+The configuration is one TOML file. An unknown key is an error that names it; `--check` tells what is
+wrong, and `mica explain configuration` what each number bounds, and from where to where:
   root = \"/var/lib/mica\"
   run_dir = \"/run/mica\"
   driver = \"overlay\"             # of stores that name none
@@ -73,28 +77,69 @@ fn named_by_environment() -> Vec<(&'static str, String)> {
 
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(
+    printer: &Printer,
     arguments: ServeArguments,
     socket: Option<PathBuf>,
     token_file: Option<PathBuf>,
 ) -> Result<(), Failure> {
-    let config = Config::load(Flags {
+    let flags = Flags {
         socket,
         token_file,
         environment: named_by_environment(),
         ..arguments.flags
-    });
+    };
+    let config = Config::load(flags.clone());
     let config = config.map_err(|error| Failure::Told {
         what: error.to_string(),
         remedy: None,
         exit: Exit::Invalid,
         code: Some("invalid-option"),
     })?;
-    daemon::serve(config).map_err(|error| Failure::Told {
+    if flags.check {
+        return checked(printer, &config);
+    }
+    daemon::serve(config, flags).map_err(|error| Failure::Told {
         what: error.to_string(),
         remedy: error.remedy(),
         exit: error.class().map_or(Exit::Failed, |class| {
             Exit::of_problem(class.word(), error.code().unwrap_or_default())
         }),
         code: error.code(),
+    })
+}
+
+/// What a daemon would be started with.
+fn checked(printer: &Printer, config: &Config) -> Result<(), Failure> {
+    let (root, run_dir) = (&config.engine.root, &config.engine.run_dir);
+    let document = json!({
+        "root": root,
+        "run_dir": run_dir,
+        "socket": config.socket,
+        "log": config.log,
+        "limits": config.limits,
+        "api": config.api,
+    });
+    printer.result(&document, || {
+        let usual = |number: &Number| number.value == number.default;
+        let sections = [
+            ("limits", config.limits.numbers()),
+            ("api", config.api.numbers()),
+        ];
+        let numbers = sections.iter().flat_map(|(section, numbers)| {
+            let others = numbers.iter().filter(|number| !usual(number));
+            others.map(move |number| (format!("{section}.{}", number.name), number))
+        });
+        let numbers: Vec<_> = numbers.collect();
+        let mut text = pairs([
+            ("root", root.display().to_string()),
+            ("run dir", run_dir.display().to_string()),
+            ("socket", config.socket.display().to_string()),
+            ("log", config.log.clone()),
+        ]);
+        for (name, number) in numbers {
+            let Number { value, default, .. } = number;
+            text.push_str(&format!("{name} = {value} instead of {default}\n"));
+        }
+        text + "the configuration is good"
     })
 }

@@ -2,8 +2,9 @@
 //!
 //! Invariant: without a socket nothing of it is used.
 
-use super::{Error, check_not_zero, full, invalid};
+use super::{Error, full, invalid};
 use mica_engine::StoreName;
+use mica_runtime::Number;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -105,7 +106,7 @@ pub(crate) enum Content {
 }
 
 /// The snapshot service of one containerd.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Containerd {
     /// The unix socket.
     pub(crate) socket: PathBuf,
@@ -126,6 +127,49 @@ pub(crate) struct Containerd {
 }
 
 impl Section {
+    /// The numbers of the section.
+    pub(super) fn numbers(&self) -> [Number; 4] {
+        let usual = Self::default();
+        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let number = |name, about: &str, (value, default), (least, most)| Number {
+            name,
+            about: about.to_owned(),
+            value,
+            default,
+            least,
+            most,
+        };
+        [
+            number(
+                "call_seconds",
+                "Seconds for a call that reads or writes rows.",
+                (self.call_seconds, usual.call_seconds),
+                (1, 60 * 60),
+            ),
+            number(
+                "work_seconds",
+                "Seconds for a call that copies, walks or deletes trees.",
+                (self.work_seconds, usual.work_seconds),
+                (1, 7 * 24 * 60 * 60),
+            ),
+            number(
+                "filter_bytes",
+                "Bytes of all filters of one request.",
+                (wide(self.filter_bytes), wide(usual.filter_bytes)),
+                (1, 16 << 20),
+            ),
+            number(
+                "filter_expressions",
+                "Regular expressions in them; compiled, each may take a mebibyte.",
+                (
+                    wide(self.filter_expressions),
+                    wide(usual.filter_expressions),
+                ),
+                (0, 1000),
+            ),
+        ]
+    }
+
     fn limits(&self) -> ContainerdLimits {
         ContainerdLimits {
             call_seconds: self.call_seconds,
@@ -141,8 +185,6 @@ impl Section {
         flag: Option<PathBuf>,
         rest: &Path,
     ) -> Result<Option<Containerd>, Error> {
-        check_not_zero("containerd.call_seconds", self.call_seconds)?;
-        check_not_zero("containerd.work_seconds", self.work_seconds)?;
         StoreName::parse(&self.store)
             .map_err(|error| invalid("containerd.store", error.to_string()))?;
         let limits = self.limits();

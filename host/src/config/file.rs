@@ -5,6 +5,7 @@
 use super::ApiLimits;
 use super::containerd::Section;
 use mica_engine::{Durability, Grant, Limits, PriorDrivers};
+use mica_runtime::Number;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -39,6 +40,9 @@ pub(crate) struct Flags {
     /// Serve containerd's snapshots on this unix socket, from a store of their own
     #[arg(long, value_name = "PATH")]
     pub(crate) containerd_socket: Option<PathBuf>,
+    /// Read the configuration and the flags, tell what is wrong, and start nothing
+    #[arg(long)]
+    pub(crate) check: bool,
     /// What is logged: error, warn, info, debug, trace, or directives [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log: Option<String>,
@@ -52,6 +56,25 @@ pub(crate) struct Flags {
     /// Drivers that the environment names, before `driver` as it is in Docker: variables with their values.
     #[arg(skip)]
     pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Flags {
+    /// Settings that a flag sets, so that what the file says of them does not count.
+    pub(super) fn are_about(&self) -> Vec<&'static str> {
+        let given = [
+            ("root", self.root.is_some()),
+            ("run_dir", self.run_dir.is_some()),
+            ("socket", self.socket.is_some()),
+            ("tcp", self.tcp.is_some()),
+            ("token_file", self.token_file.is_some()),
+            ("tcp_unauthenticated", self.tcp_unauthenticated),
+            ("docker.socket", self.docker_socket.is_some()),
+            ("containerd.socket", self.containerd_socket.is_some()),
+            ("log", self.log.is_some()),
+        ];
+        let given = given.into_iter().filter(|(_, is_given)| *is_given);
+        given.map(|(setting, _)| setting).collect()
+    }
 }
 
 /// The whole file. All keys may be left out.
@@ -119,6 +142,38 @@ pub(super) struct Driver {
     pub(super) grants: Option<Vec<Grant>>,
     /// Layers that a chain of its stores may have; the smaller of this and the general `max_depth` counts.
     pub(super) max_depth: Option<usize>,
+}
+
+/// Seconds for which a build is watched at most: a week. It keeps two builds in memory.
+const MAX_BAKE_SECONDS: u64 = 7 * 24 * 60 * 60;
+/// Layers of a chain that overlay can mount.
+pub(super) const MAX_DEPTH: usize = 500;
+
+impl File {
+    /// The numbers outside of sections.
+    pub(super) fn numbers(&self) -> [Number; 2] {
+        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let bake = "Seconds for which a build is watched after a swap; the one before takes over again if it does worse. 0 watches none.";
+        let depth = "Layers that a chain may have, itself included: overlay can mount 500.";
+        [
+            Number {
+                name: "max_depth",
+                about: depth.to_owned(),
+                value: wide(self.max_depth.unwrap_or(MAX_DEPTH)),
+                default: wide(MAX_DEPTH),
+                least: 1,
+                most: wide(MAX_DEPTH),
+            },
+            Number {
+                name: "bake_seconds",
+                about: bake.to_owned(),
+                value: self.bake_seconds,
+                default: Self::default().bake_seconds,
+                least: 0,
+                most: MAX_BAKE_SECONDS,
+            },
+        ]
+    }
 }
 
 impl Default for File {

@@ -5,13 +5,20 @@
 
 mod api;
 mod containerd;
+mod differences;
 mod file;
+mod numbers;
+mod place;
+mod texts;
 
 pub(crate) use api::ApiLimits;
 pub(crate) use containerd::{CONTENT_ROOT, Containerd, ContainerdLimits, Content};
 pub(crate) use file::Flags;
+pub(crate) use numbers::{Setting, defaults};
+pub(crate) use place::meant;
+pub(crate) use texts::{TEXTS, Text};
 
-use file::File;
+use file::{File, MAX_DEPTH};
 use mica_client::Token;
 use mica_engine::{EngineSettings, Limits, Selection, StoreName};
 use std::collections::BTreeMap;
@@ -26,10 +33,6 @@ pub(crate) const DEFAULT_ROOT: &str = "/var/lib/mica";
 pub(crate) const DEFAULT_RUN_DIR: &str = "/run/mica";
 /// The socket's name in the run directory.
 const SOCKET_NAME: &str = "mica.sock";
-/// Seconds for which a build is watched at most: a week. It keeps two builds in memory.
-const MAX_BAKE_SECONDS: u64 = 7 * 24 * 60 * 60;
-/// Layers of a chain that overlay can mount.
-const MAX_DEPTH: usize = 500;
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,21 +46,32 @@ pub(crate) enum Error {
         source: io::Error,
     },
     /// The file is no TOML, or a key or value in it is not known.
-    #[error("configuration `{}`: {reason}", path.display())]
+    #[error("configuration `{}`, line {line}: {reason}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// The parser's words, with line and column.
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong there.
         reason: String,
     },
     /// A setting's value cannot be used.
-    #[error("setting `{setting}`: {reason}")]
+    #[error("{}setting `{setting}`: {reason}", told(place.as_ref()))]
     Invalid {
+        /// Where it stands, if in a file.
+        place: Option<(PathBuf, usize)>,
         /// The setting.
         setting: String,
         /// What is wrong with its value.
         reason: String,
     },
+}
+
+fn told(place: Option<&(PathBuf, usize)>) -> String {
+    let text = |(path, line): &(PathBuf, usize)| {
+        format!("configuration `{}`, line {line}: ", path.display())
+    };
+    place.map(text).unwrap_or_default()
 }
 
 /// A TCP address, and who may ask there.
@@ -118,30 +132,40 @@ impl Config {
     /// # Errors
     /// [`Error`], which names the file and the key.
     pub(crate) fn load(flags: Flags) -> Result<Self, Error> {
-        let file = match &flags.config {
-            Some(path) => read(path)?,
-            None => File::default(),
+        let Some(path) = flags.config.clone() else {
+            return merge(flags, File::default());
         };
-        merge(flags, file)
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        of_text(flags, &path, &text)
     }
 }
 
-fn read(path: &Path) -> Result<File, Error> {
-    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+fn of_text(flags: Flags, path: &Path, text: &str) -> Result<Config, Error> {
+    let file = toml::from_str(text).map_err(|error| Error::Parse {
         path: path.to_owned(),
-        source,
+        line: place::line_at(text, error.span().map_or(0, |span| span.start)),
+        reason: place::reason(&error),
     })?;
-    parse(path, &text)
-}
-
-fn parse(path: &Path, text: &str) -> Result<File, Error> {
-    toml::from_str(text).map_err(|error| Error::Parse {
-        path: path.to_owned(),
-        reason: error.to_string().trim_end().to_owned(),
+    let is_flag = flags.are_about();
+    merge(flags, file).map_err(|error| match error {
+        Error::Invalid {
+            setting, reason, ..
+        } => Error::Invalid {
+            place: place::line_of(text, &setting)
+                .filter(|_| !is_flag.contains(&setting.as_str()))
+                .map(|line| (path.to_owned(), line)),
+            setting,
+            reason,
+        },
+        error => error,
     })
 }
 
 fn merge(flags: Flags, file: File) -> Result<Config, Error> {
+    numbers::check(&file)?;
     let mut grants = BTreeMap::new();
     let mut driver_depths = BTreeMap::new();
     for (name, driver) in file.drivers {
@@ -154,12 +178,6 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
         }
     }
     let max_depth = file.max_depth.unwrap_or(MAX_DEPTH);
-    check_depth("max_depth", max_depth)?;
-    file.api.check()?;
-    if file.bake_seconds > MAX_BAKE_SECONDS {
-        let reason = format!("{} is more than a week", file.bake_seconds);
-        return Err(invalid("bake_seconds", reason));
-    }
     let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
     let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
     let socket = flags.socket.or(file.socket);
@@ -177,7 +195,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             flags.tcp_unauthenticated || file.tcp_unauthenticated,
         )?,
         drivers_dir: flags.drivers_dir.or(file.drivers_dir),
-        log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+        log: log(flags.log.or(file.log))?,
         limits: file.limits,
         api: file.api,
         docker,
@@ -230,16 +248,9 @@ fn named(
 
 fn invalid(setting: &str, reason: impl Into<String>) -> Error {
     Error::Invalid {
+        place: None,
         setting: setting.to_owned(),
         reason: reason.into(),
-    }
-}
-
-/// Refuses what would refuse everything.
-fn check_not_zero(setting: &str, value: u64) -> Result<(), Error> {
-    match value {
-        0 => Err(invalid(setting, "0 would refuse everything")),
-        _ => Ok(()),
     }
 }
 
@@ -251,6 +262,28 @@ fn directory(setting: &str, given: Option<PathBuf>, default: &str) -> Result<Pat
 fn full(setting: &str, path: &Path) -> Result<PathBuf, Error> {
     std::path::absolute(path)
         .map_err(|error| invalid(setting, format!("`{}`: {error}", path.display())))
+}
+
+/// A level, or directives. A word that is no level would be taken for the name of a part of the program, and nothing be logged.
+fn log(given: Option<String>) -> Result<String, Error> {
+    let given = given.unwrap_or_else(|| "info".to_owned());
+    let is_level = |word: &str| {
+        let levels = ["off", "error", "warn", "info", "debug", "trace"];
+        levels.iter().any(|level| level.eq_ignore_ascii_case(word))
+    };
+    let is_good = |directive: &str| match directive.rsplit_once('=') {
+        Some((_, level)) => is_level(level),
+        None => is_level(directive) || directive.starts_with("mica"),
+    };
+    match given.split(',').map(str::trim).find(|one| !is_good(one)) {
+        None => Ok(given),
+        Some(wrong) => Err(invalid(
+            "log",
+            format!(
+                "`{wrong}` is no level: give off, error, warn, info, debug or trace, or directives such as mica_engine=debug,info"
+            ),
+        )),
+    }
 }
 
 fn check_depth(setting: &str, depth: usize) -> Result<(), Error> {

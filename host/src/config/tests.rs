@@ -2,7 +2,7 @@ use super::*;
 use mica_engine::{Durability, PriorDrivers};
 
 fn config(flags: Flags, text: &str) -> Result<Config, Error> {
-    parse(Path::new("mica.toml"), text).and_then(|file| merge(flags, file))
+    of_text(flags, Path::new("mica.toml"), text)
 }
 
 fn refusal(text: &str) -> String {
@@ -124,7 +124,29 @@ fn what_is_not_known_is_named() {
         ("tcp = '127.0.0.1:1'", "--tcp-unauthenticated"),
         ("[api]\nclient_streams = 0", "api.client_streams"),
         ("tcp = 'localhost'", "localhost"),
-        ("max_depth = 501", "max_depth"),
+        (
+            "max_depth = 501",
+            "line 1: setting `max_depth`: 501 is not from 1 to 500; the default is 500",
+        ),
+        (
+            "[limits]\nmemory_bytes = 1",
+            "line 2: setting `limits.memory_bytes`: 1 is not from 8388608",
+        ),
+        ("[limits]\nlong_seconds = 0", "limits.long_seconds"),
+        (
+            "[limits]\nlong_second = 1",
+            "line 2: unknown field `long_second`; did you mean `long_seconds`?",
+        ),
+        (
+            "colour = 'red'",
+            "unknown field `colour`; `mica explain configuration` lists what there is",
+        ),
+        (
+            "log = 'verbose'",
+            "line 1: setting `log`: `verbose` is no level",
+        ),
+        ("log = 'info,mica=loud'", "`mica=loud` is no level"),
+        ("bake_seconds = 604801", "bake_seconds"),
         ("[drivers.vfs]\nmax_depth = 0", "drivers.vfs.max_depth"),
         ("[api]\nexpansion = 0", "api.expansion"),
     ] {
@@ -141,4 +163,57 @@ fn a_file_that_is_missing_is_named() {
     };
     let error = Config::load(flags).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/mica.toml"), "{error}");
+}
+
+#[test]
+fn every_key_of_the_file_is_explained() {
+    let known = |section: &str| {
+        let text = match section {
+            "" => "?x = 1".replace('?', "_"),
+            section => format!("[{section}]\n_x = 1"),
+        };
+        let error = toml::from_str::<File>(&text)
+            .unwrap_err()
+            .message()
+            .to_owned();
+        let keys = error.split('`').skip(3).step_by(2);
+        let keys = keys.map(|key| match section {
+            "" => key.to_owned(),
+            section => format!("{section}.{key}"),
+        });
+        keys.collect::<Vec<_>>()
+    };
+    let sections = ["", "limits", "api", "docker", "containerd", "drivers.NAME"];
+    let mut keys: Vec<_> = sections.into_iter().flat_map(known).collect();
+    keys.retain(|key| {
+        !["limits", "api", "docker", "containerd", "drivers"].contains(&key.as_str())
+    });
+    let numbers = defaults().into_iter().map(|one| one.name());
+    let texts = TEXTS.iter().map(|text| text.name.to_owned());
+    let mut explained: Vec<_> = numbers.chain(texts).collect();
+    keys.sort();
+    explained.sort();
+    assert_eq!(keys, explained);
+}
+
+#[test]
+fn usual_numbers_are_within_their_ranges() {
+    for setting in defaults() {
+        let number = &setting.number;
+        assert!(
+            number.is_in_range() && number.value == number.default,
+            "{number:?}"
+        );
+        assert!(number.about.ends_with('.'), "{number:?}");
+    }
+}
+
+#[test]
+fn what_is_other_than_before_is_named() {
+    let before = config(Flags::default(), "").unwrap();
+    let text = "log = 'debug'\nroot = '/r'\n[limits]\nhandles = 100\n[api]\ncalls = 9\n[drivers.vfs]\nmax_depth = 3";
+    let after = config(Flags::default(), text).unwrap();
+    let named = ["root", "drivers", "limits.handles", "api.calls"];
+    assert_eq!(after.differences(&before), named);
+    assert_eq!(before.differences(&before), [""; 0]);
 }

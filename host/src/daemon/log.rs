@@ -15,24 +15,48 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 /// Bytes of one field of an event: a message with a driver's text in it has less.
 const FIELD_BYTES: usize = 16 << 10;
 
+/// What is logged, which can be said anew.
+pub(super) struct Log(Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>);
+
+impl Log {
+    /// Logs by other directives from now on.
+    ///
+    /// # Errors
+    /// [`Error::Log`] when they make no sense; then nothing has changed.
+    pub(super) fn change(&self, directives: &str) -> Result<(), Error> {
+        (self.0)(filter(directives)?).map_err(|reason| Error::Log {
+            directives: directives.to_owned(),
+            reason,
+        })
+    }
+}
+
+fn filter(directives: &str) -> Result<EnvFilter, Error> {
+    EnvFilter::try_new(directives).map_err(|error| Error::Log {
+        directives: directives.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
 /// Begins the log.
 ///
 /// # Errors
 /// [`Error::Log`] when the directives make no sense.
-pub(super) fn start(directives: &str) -> Result<(), Error> {
-    let filter = EnvFilter::try_new(directives).map_err(|error| Error::Log {
-        directives: directives.to_owned(),
-        reason: error.to_string(),
-    })?;
+pub(super) fn start(directives: &str) -> Result<Log, Error> {
+    let filter = filter(directives)?;
     let is_colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt()
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(is_colored)
         .fmt_fields(debug_fn(write_field).delimited(" "))
-        .init();
+        .with_filter_reloading();
+    let handle = builder.reload_handle();
+    builder.init();
     std::panic::set_hook(Box::new(tell_panic));
-    Ok(())
+    Ok(Log(Box::new(move |filter| {
+        handle.reload(filter).map_err(|error| error.to_string())
+    })))
 }
 
 fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {

@@ -17,6 +17,7 @@ mod listen;
 mod log;
 mod notify;
 mod own_threads;
+mod reload;
 mod running;
 mod socket;
 mod store;
@@ -31,7 +32,7 @@ pub(crate) use trial::{Verdict, try_drivers};
 
 use crate::api::rest::{self, Api};
 use crate::children;
-use crate::config::Config;
+use crate::config::{Config, Flags};
 use activation::Passed;
 use listen::{Fronts, Listening};
 use mica_engine::{Class, Engine, EngineSettings, Error as EngineError, Runtime};
@@ -200,8 +201,9 @@ impl Error {
 ///
 /// # Errors
 /// [`Error`], when it cannot start.
-pub(crate) fn serve(mut config: Config) -> Result<(), Error> {
-    log::start(&config.log)?;
+pub(crate) fn serve(mut config: Config, flags: Flags) -> Result<(), Error> {
+    let log = log::start(&config.log)?;
+    let as_written = config.clone();
     let passed = Passed::take()?;
     // Before there is a second thread, because what a thread gives up is given up for the threads that it starts.
     confine::confine(&mut config)?;
@@ -214,8 +216,16 @@ pub(crate) fn serve(mut config: Config) -> Result<(), Error> {
             doing: "start threads",
             source,
         })?;
-    let result = open(&config, Compiler::Child(children::compiler()))
-        .and_then(|(engine, sandbox)| runtime.block_on(run(&config, engine, sandbox, passed)));
+    let result =
+        open(&config, Compiler::Child(children::compiler())).and_then(|(engine, sandbox)| {
+            runtime.block_on(async {
+                let hangup = signal(SignalKind::hangup()).map_err(signals)?;
+                tokio::select! {
+                    ended = run(&config, engine, sandbox, passed) => ended,
+                    () = reload::at_each(hangup, flags, &as_written, &log) => Ok(()),
+                }
+            })
+        });
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }
@@ -258,6 +268,13 @@ fn open(config: &Config, compiler: Compiler) -> Result<(Arc<Engine>, Arc<Runtime
     made.map(|()| (engine, sandbox))
 }
 
+fn signals(source: io::Error) -> Error {
+    Error::Process {
+        doing: "wait for signals",
+        source,
+    }
+}
+
 /// Answers until a signal comes.
 async fn run(
     config: &Config,
@@ -265,10 +282,6 @@ async fn run(
     sandbox: Arc<Runtime>,
     passed: Passed,
 ) -> Result<(), Error> {
-    let signals = |source| Error::Process {
-        doing: "wait for signals",
-        source,
-    };
     let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
     let (stop, stopped) = watch::channel(false);

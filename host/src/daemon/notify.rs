@@ -24,6 +24,19 @@ pub(super) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
+/// The configuration is being read again.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "tell the service manager"),
+    }
+}
+
+/// It was read.
+pub(super) fn reloaded() {
+    tell(&[NotifyState::Ready]);
+}
+
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, ?states, "tell the service manager");
