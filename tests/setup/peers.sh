@@ -1,9 +1,10 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, a gRPC library of Python's, and the tool that makes components of Python, into
-# directories of their own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, and Kubernetes'
+# published schemas with what validates by them, into directories of their own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
-# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio and DIRECTORY/componentize-py, each with the file VERSION
+# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py and
+#        DIRECTORY/kubernetes-validate, each with the file VERSION
 set -eu
 
 directory=$1
@@ -25,6 +26,8 @@ library() {
 library grpcio 1.85.3
 # The version of examples/python-driver/build.sh.
 library componentize-py 0.25.0
+# The schemas of Kubernetes up to 1.37.
+library kubernetes-validate 1.37.0
 
 # The mirror that this machine installs from.
 mirror_of_debian() {
