@@ -97,6 +97,14 @@ pub enum Failure {
         /// What to do.
         remedy: Option<String>,
     },
+    /// What lies on disk does not fit together; what is wrong was printed.
+    #[error("{what}")]
+    Findings {
+        /// How much it is.
+        what: String,
+        /// What to do.
+        remedy: Option<String>,
+    },
     /// The daemon could not be started, or stopped working.
     #[error("{what}")]
     Serve {
@@ -128,6 +136,7 @@ impl Failure {
             // As of the problem `driver-rejected`.
             Self::Rejected { .. } => Exit::Invalid,
             Self::Serve { exit, .. } => *exit,
+            Self::Findings { .. } => Exit::Findings,
             Self::Connection { .. } | Self::Io { .. } | Self::Untrue { .. } => Exit::Failed,
         }
     }
@@ -143,6 +152,7 @@ impl Failure {
             Self::NotSupported { .. } => "not-supported",
             Self::Rejected { .. } => "driver-rejected",
             Self::Untrue { .. } => "untrue",
+            Self::Findings { .. } => "findings",
             Self::Serve { code, .. } => code.unwrap_or("serve"),
         }
     }
@@ -160,7 +170,9 @@ impl Failure {
             Self::NotSupported { remedy, .. } | Self::Rejected { remedy, .. } => {
                 Some(remedy.clone())
             }
-            Self::Untrue { remedy, .. } | Self::Serve { remedy, .. } => remedy.clone(),
+            Self::Untrue { remedy, .. }
+            | Self::Findings { remedy, .. }
+            | Self::Serve { remedy, .. } => remedy.clone(),
             Self::Io { .. } => None,
         }
     }

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use mica_client::{EXIT_CODES, Output};
 
+use super::check::{CheckArguments, RepairArguments};
 use super::driver::DriverCommand;
 use super::layer::LayerCommand;
 use super::serve::ServeArguments;
@@ -31,7 +32,7 @@ Examples:
 /// Runs layered-filesystem drivers as WebAssembly components
 ///
 /// Layers, stores and drivers belong to a daemon, `mica serve`; the other commands talk to it over its socket.
-/// `fsmagic`, `doctor` and `demo` need no daemon.
+/// `fsmagic`, `doctor`, `check`, `repair` and `demo` need no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "mica", version, max_term_width = 100, after_help = after_help(), propagate_version = false)]
 pub(crate) struct Arguments {
@@ -62,7 +63,7 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) token_file: Option<PathBuf>,
-    /// The store of layer and snapshot commands [default: `default` for layers, `containerd` for snapshots]
+    /// The store of layer and snapshot commands [default: `default` for layers, `containerd` for snapshots, all for others]
     #[arg(
         long,
         global = true,
@@ -114,6 +115,10 @@ pub(crate) enum Command {
     Fsmagic(FsmagicArguments),
     /// Tell what this kernel and file system offer to drivers, and what is missing
     Doctor(DoctorArguments),
+    /// Look whether what a daemon keeps on disk fits together; needs no daemon and disturbs none
+    Check(CheckArguments),
+    /// Put right what `check` finds, while no daemon runs
+    Repair(RepairArguments),
     /// Run the main job on a real root file system, and prove that it worked
     Demo(DemoArguments),
     /// Print a script that completes commands in a shell

@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use mica_sys::Name;
 
@@ -86,21 +87,39 @@ impl Links {
         });
     }
 
-    /// Removes all names but those of these layers.
+    /// Removes all names but those that lead to these layers.
     pub(super) fn keep_only(&self, numbers: &HashSet<u64>) {
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let file = entry.file_name();
-            let number = file.to_str().and_then(number_of);
-            if !number.is_some_and(|number| numbers.contains(&number)) {
-                // As above.
-                let _removed = fs::remove_file(entry.path());
-            }
+        for path in wrong_in(&self.directory, numbers) {
+            // As above.
+            let _removed = fs::remove_file(path);
         }
     }
+}
+
+/// The names in a home that lead to none of these layers.
+pub(super) fn find_wrong(home: &Path, numbers: &HashSet<u64>) -> Vec<Finding> {
+    let wrong = wrong_in(&home.join(DIRECTORY), numbers).into_iter();
+    let found = wrong.map(|path| {
+        let detail = format!("`{}` does not lead to its layer", path.display());
+        Finding::new(FindingKind::LinkWrong, detail).at(path)
+    });
+    found.collect()
+}
+
+fn wrong_in(directory: &Path, numbers: &HashSet<u64>) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_right = |entry: &fs::DirEntry| {
+        let number = entry.file_name().to_str().and_then(number_of);
+        number.is_some_and(|number| {
+            let room = PathBuf::from(format!("../layers/{number}/d"));
+            let target = fs::read_link(entry.path());
+            // One name below the room: with a longer target, a later link to the right place would get another name.
+            let leads = target.is_ok_and(|target| target.parent() == Some(&room));
+            numbers.contains(&number) && leads && entry.path().is_dir()
+        })
+    };
+    let wrong = entries.filter(|entry| !is_right(entry));
+    wrong.map(|entry| entry.path()).collect()
 }
 
 #[expect(

@@ -11,10 +11,12 @@
 //!
 //! See docs/decisions/0018-an-image-is-attached-below-its-room.md.
 
+mod inspect;
 mod one;
 mod probe;
 mod verified;
 
+pub use inspect::{ImageFault, Thoroughness, inspect};
 pub use probe::probe;
 
 use super::directory::Directory;
@@ -86,6 +88,11 @@ impl Files {
             return Err(Failure::new(Code::Busy, text));
         }
         let (facts, digest) = read_and_check(index, most_bytes)?;
+        self.check_size(&facts)?;
+        Ok((facts, digest))
+    }
+
+    fn check_size(&self, facts: &Facts) -> Result<(), Failure> {
         let size = node::stat_fd(self.archive.as_fd())
             .map_err(failed("stat the archive"))?
             .size;
@@ -96,7 +103,7 @@ impl Files {
             );
             return Err(Failure::new(Code::Io, text));
         }
-        Ok((facts, digest))
+        Ok(())
     }
 }
 

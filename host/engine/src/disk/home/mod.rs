@@ -25,11 +25,12 @@ mod stage;
 mod tests;
 
 pub(crate) use described::Described;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{AREAS, Layout};
+pub(crate) use numbers::look as look_at_numbers;
 pub(crate) use publish::Syncing;
 pub(crate) use reaper::Reaper;
 pub(crate) use record::{Purpose, Record, Row};
-pub(crate) use recover::Recovered;
+pub(crate) use recover::{Recovered, find_damaged_records, reconcile};
 pub(crate) use stage::StagedLayer;
 
 use crate::disk::group::Group;
@@ -71,7 +72,7 @@ impl Home {
             // The layout is new.
             let _first = layout.reserve.set(Arc::clone(reserve));
         }
-        let recovered = recover::reconcile(&layout, described)?;
+        let recovered = reconcile(&layout, described)?;
         let numbers = Numbers::open(layout.numbers_path(), recovered.highest, durability)?;
         let home = Self {
             layout,

@@ -13,6 +13,20 @@ use std::path::Path;
 /// Its name in a store's directory.
 pub(super) const NAME: &str = "rows.mark";
 
+/// Reads the number in the file: none if it is missing or makes no sense.
+pub(super) fn look(home: &Path) -> io::Result<Option<u64>> {
+    match File::open(home.join(NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => read(&mut opened?),
+    }
+}
+
+fn read(file: &mut File) -> io::Result<Option<u64>> {
+    let mut text = Vec::new();
+    file.take(64).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).trim().parse().ok())
+}
+
 /// The open file.
 #[derive(Debug)]
 pub(super) struct Mark(Option<File>);
@@ -29,9 +43,7 @@ impl Mark {
             }
             opened => (opened?, true),
         };
-        let mut text = Vec::new();
-        (&mut file).take(64).read_to_end(&mut text)?;
-        let number = String::from_utf8_lossy(&text).trim().parse().ok();
+        let number = read(&mut file)?;
         Ok((Self(is_writable.then_some(file)), number))
     }
 
