@@ -1,291 +1,122 @@
-//! `mica check` and `mica repair`: what they say of a daemon that works, of one that was killed, and of what nobody can explain.
+//! `mica driver check` says without a daemon what a daemon would say.
 
 use std::fs;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use mica_tests::archive::archive;
+use mica_tests::build::{hello_driver, hostile_btrfs_driver};
 use mica_tests::command::{Ended, mica_alone};
-use mica_tests::containerd::{Bench as Snapshots, Labels};
-use mica_tests::damage::state;
 use mica_tests::lab::{FileSystem, Lab};
-use mica_tests::setup::{Bench, OVERLAY_EXT4};
-use serde_json::Value;
+use mica_tests::odd;
+use serde_json::{Value, json};
 
-fn mica(lab: &Lab, arguments: &[&str]) -> Ended {
-    let (root, run) = (lab.root(), lab.path("run"));
-    let [root, run] = [&root, &run].map(|path| path.to_str().expect("text"));
-    mica_alone(&[arguments, &["--root", root, "--run-dir", run]].concat())
+/// Exit codes as `mica --help` documents them.
+const INVALID: i32 = 6;
+
+/// Checks a component.
+fn check(lab: &Lab, component: &[u8], arguments: &[&str]) -> Ended {
+    let file = lab.path("component.wasm");
+    fs::write(&file, component).expect("write");
+    let file = file.to_str().expect("a path that is text");
+    mica_alone(&[&["driver", "check", file][..], arguments].concat())
 }
 
-/// The document that a command prints, which ends with `code`.
-#[track_caller]
-fn json(lab: &Lab, arguments: &[&str], code: i32) -> Value {
-    let ended = mica(lab, &[&["--output", "json"], arguments].concat());
-    assert_eq!(ended.code, code, "{}{}", ended.text(), ended.stderr);
-    serde_json::from_slice(&ended.stdout).expect("a document")
-}
-
-/// Kinds of findings, with what became of them if anything did.
-fn kinds(list: &Value) -> Vec<String> {
-    let list = list.as_array().expect("a list").iter();
-    let shown = |one: &Value| {
-        let kind = one["kind"].as_str().expect("a kind").to_owned();
-        match one["outcome"].as_str() {
-            Some(outcome) => format!("{kind} {outcome}"),
-            None => kind,
-        }
+/// The same, for programs: the exit code, the document, and the problem.
+fn document(lab: &Lab, component: &[u8], arguments: &[&str]) -> (i32, Value, Value) {
+    let ended = check(lab, component, &[arguments, &["--output", "json"]].concat());
+    let read = |text: &str| match text.is_empty() {
+        true => Value::Null,
+        false => serde_json::from_str(text).expect("JSON"),
     };
-    let mut kinds: Vec<String> = list.map(shown).collect();
-    kinds.sort();
-    kinds
-}
-
-fn stop(bench: Bench) -> Lab {
-    let Bench { daemon, lab, .. } = bench;
-    assert!(daemon.stop().success());
-    lab
+    (ended.code, read(&ended.text()), read(&ended.stderr))
 }
 
 #[test]
-fn a_daemon_that_works_is_clean_and_not_disturbed() {
-    let bench = Snapshots::start(FileSystem::Ext4, "overlay");
-    let store = bench.daemon.client.default_store();
-    store.create("base", None).expect("create");
-    let content = archive("d dir\nf dir/file fill=5000");
-    let is_over = AtomicBool::new(false);
-    let mut clean = 0;
-    std::thread::scope(|scope| {
-        for worker in 0..3 {
-            let (store, content, is_over) = (&store, &content, &is_over);
-            scope.spawn(move || {
-                for number in 0.. {
-                    if is_over.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let id = format!("w{worker}-{number}");
-                    store.create(&id, Some("base")).expect("create");
-                    store.apply(&id, content).expect("apply");
-                    store.view(&id).expect("mount");
-                    store.unmount(&id).expect("unmount");
-                    store.remove(&id).expect("remove");
-                }
-            });
-        }
-        let (bench, is_over) = (&bench, &is_over);
-        scope.spawn(move || {
-            let mut client = bench.client();
-            for number in 0.. {
-                if is_over.load(Ordering::Relaxed) {
-                    return;
-                }
-                let (key, name) = (format!("k{number}"), format!("n{number}"));
-                client.prepare(&key, "", &Labels::new()).expect("prepare");
-                client
-                    .commit(&name, &key, "", &Labels::new())
-                    .expect("commit");
-                client.remove(&name).expect("remove");
-            }
-        });
-        for _ in 0..12 {
-            let report = json(&bench.lab, &["check", "--content"], 0);
-            assert_eq!(report["daemon_runs"], true);
-            assert_eq!(report["stores"], 2);
-            clean += 1;
-        }
-        is_over.store(true, Ordering::Relaxed);
-    });
-    assert_eq!(clean, 12);
-    for arguments in [&["repair"][..], &["repair", "--dry-run"]] {
-        let refused = mica(&bench.lab, arguments);
-        refused.failed(4, "is in use by another mica daemon");
-        assert!(refused.stderr.contains("try: stop the other daemon"));
-    }
-}
-
-#[test]
-fn what_was_left_half_done_goes_and_what_nobody_can_explain_is_set_aside() {
-    let bench = OVERLAY_EXT4.start();
-    for (id, parent) in [("base", None), ("lost", None), ("child", Some("lost"))] {
-        bench.store.create(id, parent).expect("create");
-    }
-    let number = |id: &str| bench.store.inspect(id).expect("inspect")["number"].to_string();
-    let (base, lost) = (number("base"), number("lost"));
-    let lab = stop(bench);
-    let home = lab.home("default");
-    assert_eq!(json(&lab, &["check"], 0)["findings"], serde_json::json!([]));
-    let write = |path: &str| {
-        let path = home.join(path);
-        fs::create_dir_all(path.parent().expect("above")).expect("make");
-        fs::write(path, "what is this").expect("write");
-    };
-    for path in [
-        "staging/half/d/file",
-        "trash/gone/d/file",
-        "numbers.new",
-        "letter",
-        "../.scratch/store.json",
-        "../Not A Store/file",
-    ] {
-        write(path);
-    }
-    write(&format!("layers/{base}/note.json"));
-    // Neither rows nor record know it, and a layer is built on it.
-    for name in ["rows.sqlite", "rows.mark"] {
-        fs::remove_file(home.join(name)).expect("remove");
-    }
-    fs::write(home.join(format!("layers/{lost}/record.json")), "{").expect("damage");
-    let expected = [
-        "draft-left",
-        "layer-unknown",
-        "parent-lost",
-        "scratch-left",
-        "staged-left",
-        "stray",
-        "stray",
-        "stray",
-        "trash-left",
-    ];
-    let before = state(&lab.root());
-    let report = json(&lab, &["check"], 9);
-    assert_eq!(kinds(&report["findings"]), expected);
-    let planned = json(&lab, &["repair", "--dry-run"], 9);
-    assert!(before == state(&lab.root()), "nothing was changed");
-    let told = mica(&lab, &["check"]).text();
-    for text in [
-        "LOSS    layer-unknown  store `default`",
-        "repair: sets the layer aside",
-    ] {
-        assert!(told.contains(text), "{told}");
-    }
-    let done = json(&lab, &["repair"], 9);
-    let outcome = |list: &Value, mended: &str| {
-        let expected = expected.iter().map(|kind| match *kind {
-            "parent-lost" => format!("{kind} left"),
-            _ => format!("{kind} {mended}"),
-        });
-        assert_eq!(kinds(&list["repairs"]), expected.collect::<Vec<_>>());
-    };
-    outcome(&planned, "planned");
-    outcome(&done, "mended");
-    let again = json(&lab, &["repair"], 9);
-    assert_eq!(kinds(&again["repairs"]), ["parent-lost left"]);
-    assert_eq!(json(&lab, &["check"], 9)["set_aside"], 4);
-    // The layer comes back as the note says, once someone has mended it.
-    let aside = lab.root().join("set-aside");
-    let note = |number: &str| -> Value {
-        let text = fs::read(aside.join(number).join("note.json")).expect("a note");
-        serde_json::from_slice(&text).expect("a note")
-    };
-    let mut numbers = ["1", "2", "3", "4"].into_iter();
-    let layer = numbers.find(|number| note(number)["finding"]["kind"] == "layer-unknown");
-    let note = note(layer.expect("the layer was set aside"));
-    let path = |key: &str| Path::new(note[key].as_str().expect("a path")).to_owned();
-    assert_eq!(path("was"), home.join("layers").join(&lost));
-    let record = format!(
-        "{{\"version\": 1, \"id\": \"lost\", \"parent\": null, \"kind\": \"content\", \
-         \"created\": \"2026-01-01T00:00:00.000000000Z\", \"driver\": \"overlay\", \"revision\": 0}}"
+fn a_good_driver_is_told_with_its_world_its_imports_and_its_size() {
+    let lab = Lab::on(FileSystem::Machine);
+    let hello = hello_driver();
+    let text = check(&lab, &hello, &[]).worked();
+    assert!(text.contains("proto, composed with naive-diff"), "{text}");
+    let (code, told, problem) = document(&lab, &hello, &[]);
+    assert_eq!((code, problem), (0, Value::Null));
+    assert_eq!(
+        (&told["world"], &told["contract"], &told["driver"]),
+        (
+            &json!("proto"),
+            &json!("mica:driver/proto-driver@0.1.0"),
+            &Value::Null
+        )
     );
-    fs::rename(path("is"), path("was")).expect("bring it back");
-    fs::write(path("was").join("record.json"), record).expect("mend it");
-    assert_eq!(mica(&lab, &["repair"]).worked(), "nothing is wrong\n");
-    let bench = OVERLAY_EXT4.start_in(lab);
-    assert_eq!(bench.store.ids(), ["base", "child", "lost"]);
-    bench.store.view("child").expect("mount");
-    bench.store.unmount("child").expect("unmount");
-}
-
-#[test]
-fn a_damaged_record_is_written_anew_and_serves_until_then() {
-    let bench = OVERLAY_EXT4.start();
-    bench.store.create("base", None).expect("create");
-    bench.store.create("child", Some("base")).expect("create");
-    let inspected = bench.store.inspect("child").expect("inspect");
-    let record = bench
-        .lab
-        .home("default")
-        .join(format!("layers/{}/record.json", inspected["number"]));
-    let whole = fs::read_to_string(&record).expect("a record");
-    let other = whole.replace("child", "chill");
-    // A disk that gives back other bytes that are as good JSON is noticed as well.
-    let bench = bench.restart(|daemon| {
-        assert!(daemon.stop().success());
-        fs::write(&record, &other).expect("damage");
-    });
-    assert_eq!(bench.store.inspect("child").expect("inspect"), inspected);
-    let status = bench.daemon.client.get("/v1/status").expect("status");
+    assert_eq!(told["limits"][0]["has"], hello.len(), "{told}");
+    let imports = told["imports"].as_array().expect("a list");
     assert!(
-        status["problems"].to_string().contains("record.json"),
-        "{status}"
+        imports.contains(&json!({ "name": "mica:host/home@0.1.0", "refusal": null })),
+        "{told}"
     );
-    assert_eq!(
-        kinds(&json(&bench.lab, &["check"], 9)["findings"]),
-        ["record-damaged"]
-    );
-    let lab = stop(bench);
-    assert_eq!(
-        kinds(&json(&lab, &["repair"], 0)["repairs"]),
-        ["record-damaged mended"]
-    );
-    assert_eq!(fs::read_to_string(&record).expect("a record"), whole);
-    let kept = lab.root().join("set-aside/1/record.json");
-    assert_eq!(fs::read_to_string(kept).expect("kept"), other);
-    assert_eq!(
-        kinds(&json(&lab, &["repair"], 0)["repairs"]),
-        Vec::<String>::new()
-    );
+    // Its name and version are what it says itself, so it has to run.
+    let (code, told, _) = document(&lab, &hello, &["--compile"]);
+    assert_eq!((code, &told["driver"]["name"]), (0, &json!("hello")));
 }
 
 #[test]
-fn removals_that_were_asked_for_are_finished_and_mounts_of_nobody_go() {
-    let bench = Snapshots::start(FileSystem::Ext4, "overlay");
-    let mut client = bench.client();
-    for (name, parent) in [("c0", ""), ("c1", "c0"), ("c2", "c1")] {
-        client
-            .prepare("x", parent, &Labels::new())
-            .expect("prepare");
-        client
-            .commit(name, "x", "", &Labels::new())
-            .expect("commit");
+fn what_a_daemon_would_refuse_is_refused_with_the_remedy() {
+    let lab = Lab::on(FileSystem::Machine);
+    let hello = hello_driver();
+    let http = odd::importing(&hello, "wasi:http/types@0.2.10");
+    let newer = odd::built_for(&hello, "mica:host/", "0.1.0", "0.1.9");
+    for (what, component, named, remedy) in [
+        (
+            "a grant",
+            hostile_btrfs_driver(),
+            "mica:host/btrfs@0.1.0",
+            "add `btrfs`",
+        ),
+        ("a tool's import", http, "wasi:http/types", "--disable http"),
+        ("a newer contract", newer, "0.1.9", "update Mica"),
+        (
+            "no component",
+            b"#!/bin/sh\n".to_vec(),
+            "no WebAssembly",
+            "cargo build",
+        ),
+        (
+            "too large",
+            vec![0; 33 << 20],
+            "33554432",
+            "component_bytes",
+        ),
+    ] {
+        let (code, told, problem) = document(&lab, &component, &[]);
+        assert_eq!(
+            (code, &problem["code"]),
+            (INVALID, &json!("driver-rejected")),
+            "{what}: {problem}"
+        );
+        let text = |key: &str| problem[key].as_str().expect("a text").to_owned();
+        assert!(text("detail").contains(named), "{what}: {problem}");
+        assert!(text("remedy").contains(remedy), "{what}: {problem}");
+        assert!(told.is_null() || told["driver"].is_null(), "{what}: {told}");
     }
-    let store = bench.daemon.client.default_store();
-    store.create("mounted", None).expect("create");
-    let mounted = store.mount("mounted").expect("mount");
-    for name in ["c2", "c1"] {
-        client.remove(name).expect("remove");
-    }
-    let Snapshots { daemon, lab, .. } = bench;
-    daemon.kill();
-    let state = lab.path("run/state/default");
-    for file in fs::read_dir(&state).expect("states").flatten() {
-        fs::write(file.path(), "{").expect("damage");
-    }
-    let found = kinds(&json(&lab, &["check"], 9)["findings"]);
-    for kind in ["mount-unknown", "state-unreadable"] {
-        assert!(found.iter().any(|found| found == kind), "{found:?}");
-    }
-    let pending = found.iter().filter(|kind| *kind == "removal-pending");
-    println!("{} removals were not finished", pending.count());
-    let done = json(&lab, &["repair"], 0);
-    for repair in done["repairs"].as_array().expect("a list") {
-        assert_eq!(repair["outcome"], "mended", "{done:#}");
-    }
-    assert!(!mounted.exists(), "it is unmounted");
-    assert_eq!(
-        kinds(&json(&lab, &["check"], 0)["findings"]),
-        Vec::<String>::new()
-    );
-    let settings = Snapshots::settings(&lab, "overlay");
-    let bench = Snapshots::of(lab, &settings);
-    assert_eq!(bench.client().lines(), ["COMMITTED \"c0\" on \"\" {}"]);
-    assert_eq!(bench.settle(), 1);
 }
 
 #[test]
-fn a_root_or_store_that_is_not_there_is_named() {
-    let lab = stop(OVERLAY_EXT4.start());
-    mica(&lab, &["check", "--store", "nowhere"]).failed(3, "nowhere");
-    mica_alone(&["check", "--root", "/nowhere/at/all"]).failed(1, "/nowhere/at/all");
-    mica_alone(&["repair", "--root", "/nowhere/at/all"]).failed(1, "/nowhere/at/all");
-    assert_eq!(json(&lab, &["check", "--store", "default"], 0)["stores"], 1);
+fn a_grant_that_its_daemon_will_have_is_taken_into_account() {
+    let lab = Lab::on(FileSystem::Machine);
+    let driver = hostile_btrfs_driver();
+    let (code, _, problem) = document(&lab, &driver, &["--grant", "btrfs", "--compile"]);
+    assert_eq!((code, problem), (0, Value::Null));
+    let ended = check(&lab, &driver, &["--grant", "network"]);
+    ended.failed(2, "network");
+}
+
+#[test]
+fn what_only_compiling_shows_is_shown_by_compiling() {
+    let lab = Lab::on(FileSystem::Machine);
+    // A word of a type that no comparison of names looks at.
+    let other = odd::renamed(&hello_driver(), "read-only", "read-once");
+    assert_eq!(document(&lab, &other, &[]).0, 0);
+    let (code, _, problem) = document(&lab, &other, &["--compile"]);
+    assert_eq!(
+        (code, &problem["code"]),
+        (INVALID, &json!("driver-rejected")),
+        "{problem}"
+    );
 }

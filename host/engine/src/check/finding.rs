@@ -182,6 +182,9 @@ kinds! {
     DescriptionDamaged, "description-damaged", Damage, Start, false, "writes it anew from its copy";
     /// A directory of a home is missing.
     AreaMissing, "area-missing", Damage, Start, false, "makes the directory, and looks again";
+    /// The directory of all layers is missing.
+    LayersMissing, "layers-missing", Loss, Person, false,
+        "nothing: bring the directory back, because a start makes an empty one and forgets the layers";
     /// Something lies where nothing of Mica's has its name.
     Stray, "stray", Damage, Aside, false, "sets it aside";
     /// A file that was being written when the daemon was killed.
@@ -234,7 +237,7 @@ kinds! {
     /// A snapshot that only the record of its layer knows.
     SnapshotUnlisted, "snapshot-unlisted", Damage, Start, true, "writes its row anew from the record of its layer";
     /// A short name that leads elsewhere.
-    LinkWrong, "link-wrong", Note, Start, true, "removes it: it is made again when it is needed";
+    LinkWrong, "link-wrong", Note, Delete, true, "removes it: it is made again when it is needed";
     /// Something is mounted that no state knows.
     MountUnknown, "mount-unknown", Damage, Start, true, "unmounts it";
     /// A state of a mount that is not there.

@@ -165,7 +165,11 @@ impl<'a> Look<'a> {
             if !path.is_dir() {
                 is_whole = false;
                 let what = "is missing, and what else is wrong is told once it is there";
-                self.find(FindingKind::AreaMissing, &path, what);
+                let kind = match name {
+                    "layers" => FindingKind::LayersMissing,
+                    _ => FindingKind::AreaMissing,
+                };
+                self.find(kind, &path, what);
             }
         }
         let left = [

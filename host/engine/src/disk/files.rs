@@ -82,6 +82,26 @@ pub(crate) fn check_sum(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// A number as a file holds it: always as long, so that one write replaces all of it, and with its CRC-32.
+pub(crate) fn of_number(number: u64) -> String {
+    let digits = format!("{number:020}");
+    format!("{digits} {:08x}\n", crc32fast::hash(digits.as_bytes()))
+}
+
+/// The number that a file holds; none if it is not what was written. Earlier builds wrote no sum.
+pub(crate) fn to_number(bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let (digits, sum) = match text.split_once(' ') {
+        Some((digits, sum)) => (digits, Some(sum)),
+        None => (text, None),
+    };
+    let is_right =
+        sum.is_none_or(|sum| sum == format!("{:08x}", crc32fast::hash(digits.as_bytes())));
+    // A row holds no larger one.
+    let number = digits.parse().ok()?;
+    (is_right && i64::try_from(number).is_ok()).then_some(number)
+}
+
 /// Reads an open small file.
 pub(crate) fn read_open(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -171,6 +191,26 @@ pub(crate) fn random_name() -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_that_a_disk_changed_is_none() {
+        for number in [0, 256, i64::MAX as u64] {
+            let whole = of_number(number);
+            assert_eq!(to_number(whole.as_bytes()), Some(number));
+            for at in 0..whole.len() - 1 {
+                let mut bytes = whole.clone().into_bytes();
+                bytes[at] ^= 1;
+                assert_ne!(to_number(&bytes), Some(number + 1));
+                assert!(
+                    to_number(&bytes).is_none_or(|found| found == number),
+                    "{at}"
+                );
+            }
+        }
+        assert_eq!(to_number(b"256\n"), Some(256));
+        assert_eq!(to_number(u64::MAX.to_string().as_bytes()), None);
+        assert_eq!(to_number(b""), None);
+    }
 
     #[test]
     fn a_sum_finds_each_flipped_bit_but_those_of_its_own_name() {

@@ -76,6 +76,13 @@ impl LayerSet {
         ) = opened;
         let table = Table::load(layers);
         findings.extend(table.find_orphans());
+        findings.extend(find_lost(home.layout(), &table));
+        let layout = home.layout();
+        if is_btrfs(layout) && btrfs::quota(layout.top()).is_ok_and(|quota| quota == Quota::Simple)
+        {
+            // Of layers whose content was still being deleted when the last daemon ended.
+            let _left = btrfs::remove_stale_groups(layout.top());
+        }
         let set = Self {
             store: owner.store,
             driver: owner.driver,
@@ -84,14 +91,6 @@ impl LayerSet {
             table: Mutex::new(table),
             probes: Mutex::default(),
         };
-        let top = set.home.layout().top();
-        if filesystem::statfs(top).is_ok_and(|found| found.magic == btrfs::MAGIC) {
-            findings.extend(set.find_lost());
-            if btrfs::quota(top).is_ok_and(|quota| quota == Quota::Simple) {
-                // Of layers whose content was still being deleted when the last daemon ended.
-                let _left = btrfs::remove_stale_groups(top);
-            }
-        }
         Ok((Arc::new(set), findings))
     }
 
@@ -122,10 +121,6 @@ impl LayerSet {
     /// What opening says; `Other`, which names the subvolume and what to do.
     pub(crate) fn open_whole(&self, number: u64) -> io::Result<OwnedFd> {
         open_whole(self.home.layout(), number)
-    }
-
-    fn find_lost(&self) -> Option<Finding> {
-        find_lost(self.home.layout(), &self.table.lock())
     }
 
     /// Opens a directory in the room of a layer.
@@ -288,8 +283,15 @@ fn open_whole(layout: &Layout, number: u64) -> io::Result<OwnedFd> {
     )))
 }
 
+fn is_btrfs(layout: &Layout) -> bool {
+    filesystem::statfs(layout.top()).is_ok_and(|found| found.magic == btrfs::MAGIC)
+}
+
 /// Says of the layers that have lost subvolumes how many they are, with the first of them.
 pub(crate) fn find_lost(layout: &Layout, table: &Table) -> Option<Finding> {
+    if !is_btrfs(layout) {
+        return None;
+    }
     let mut lost = table.page(None, usize::MAX).filter_map(|entry| {
         let error = open_whole(layout, entry.number).err()?;
         Some((entry.id(), error))

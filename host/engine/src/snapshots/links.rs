@@ -87,39 +87,43 @@ impl Links {
         });
     }
 
-    /// Removes all names but those that lead to these layers.
+    /// Removes all names but those of these layers.
     pub(super) fn keep_only(&self, numbers: &HashSet<u64>) {
-        for path in wrong_in(&self.directory, numbers) {
-            // As above.
-            let _removed = fs::remove_file(path);
+        for entry in entries(&self.directory) {
+            if !is_of(&entry, numbers) {
+                // As above.
+                let _removed = fs::remove_file(entry.path());
+            }
         }
     }
 }
 
-/// The names in a home that lead to none of these layers.
+fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten()
+}
+
+/// Whether a name is of one of these layers.
+fn is_of(entry: &fs::DirEntry, numbers: &HashSet<u64>) -> bool {
+    let number = entry.file_name().to_str().and_then(number_of);
+    number.is_some_and(|number| numbers.contains(&number))
+}
+
+/// The names in a home that lead to no directory of their layers. A start leaves those alone that have a layer, because it would
+/// follow each of them; whoever needs such a layer gets another name.
 pub(super) fn find_wrong(home: &Path, numbers: &HashSet<u64>) -> Vec<Finding> {
-    let wrong = wrong_in(&home.join(DIRECTORY), numbers).into_iter();
-    let found = wrong.map(|path| {
+    let wrong = entries(&home.join(DIRECTORY)).filter(|entry| {
+        let number = entry.file_name().to_str().and_then(number_of);
+        let room = PathBuf::from(format!("../layers/{}/d", number.unwrap_or_default()));
+        let target = fs::read_link(entry.path());
+        let leads = target.is_ok_and(|target| target.parent() == Some(&room));
+        !(is_of(entry, numbers) && leads && entry.path().is_dir())
+    });
+    let found = wrong.map(|entry| {
+        let path = entry.path();
         let detail = format!("`{}` does not lead to its layer", path.display());
         Finding::new(FindingKind::LinkWrong, detail).at(path)
     });
     found.collect()
-}
-
-fn wrong_in(directory: &Path, numbers: &HashSet<u64>) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_right = |entry: &fs::DirEntry| {
-        let number = entry.file_name().to_str().and_then(number_of);
-        number.is_some_and(|number| {
-            let room = PathBuf::from(format!("../layers/{number}/d"));
-            let target = fs::read_link(entry.path());
-            // One name below the room: with a longer target, a later link to the right place would get another name.
-            let leads = target.is_ok_and(|target| target.parent() == Some(&room));
-            numbers.contains(&number) && leads && entry.path().is_dir()
-        })
-    };
-    let wrong = entries.filter(|entry| !is_right(entry));
-    wrong.map(|entry| entry.path()).collect()
 }
 
 #[expect(

@@ -23,7 +23,7 @@ pub use stores::Stores;
 
 use crate::check::Finding;
 use crate::disk::home::Reaper;
-use crate::disk::rows::Rows;
+use crate::disk::rows::{After, Rows};
 use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
 use crate::settings::Durability;
@@ -94,6 +94,7 @@ impl Store {
         if let Err(error) = rows.keep_reserve(path) {
             tracing::warn!(store = %name, %error, "there is no reserve for removals on a full disk");
         }
+        let is_behind = loaded.is_behind;
         let (told, described) = Told::new(&mut loaded, &description.driver);
         let opened = LayerSet::open(owner, path, durability, reaper, (&rows, &described))?;
         let (layers, more) = opened;
@@ -127,6 +128,10 @@ impl Store {
         };
         if Snapshots::are_in(path, &told) {
             findings.extend(store.set_snapshots(&told)?);
+        }
+        // What newer records said is in the rows by now, so they are as new as their mark says.
+        if is_behind && let Err(error) = rows.commit(Vec::new(), After::Nothing) {
+            tracing::warn!(store = %name, %error, "the next start reads newer records again");
         }
         Ok((Arc::new(store), findings))
     }

@@ -65,6 +65,18 @@ fn invalid(text: impl Into<String>) -> Failure {
     Failure::new(Code::Invalid, text)
 }
 
+/// A room that has the place of an image was sealed. Were it told that a file of it is not found, a driver would take the layer
+/// for one that has no image, and so for an empty one.
+fn lost(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(
+            Code::Io,
+            "the archive `layer.tar` of the layer, or its index `layer.erofs`, is lost",
+        ),
+        _ => Failure::from_io("open the image", &error),
+    }
+}
+
 /// The two files of an image.
 struct Files {
     archive: OwnedFd,
@@ -154,7 +166,7 @@ fn attached(room: BorrowedFd<'_>, most_bytes: usize) -> Result<OwnedFd, Failure>
     let _one = one::at_a_time((found.device, found.inode));
     match node::open_directory(room, &top) {
         Ok(target) => {
-            let files = Files::open(room).map_err(&opening)?;
+            let files = Files::open(room).map_err(lost)?;
             files.check(most_bytes)?;
             mount::image(files.index.as_fd(), files.archive.as_fd())
                 .and_then(|image| image.attach(target.as_fd()))

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! layers/<n>/record.json   what the host knows of a layer: see `record`
-//! layers/<n>/record-2.json what it knows since the layer is committed
+//! layers/<n>/record-2.json what it knows since a snapshot is committed; of other layers, the same again
 //! layers/<n>/d/            the driver's room
 //! staging/<random>/        layers that are being made, of the same shape
 //! trash/<random>/          layers that are being deleted

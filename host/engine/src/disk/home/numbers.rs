@@ -31,7 +31,7 @@ struct Block {
 /// The number from which on all are free, as the file says it; none if it is missing or makes no sense.
 pub(crate) fn look(path: &Path) -> io::Result<Option<u64>> {
     match files::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).trim().parse().ok()),
+        Ok(bytes) => Ok(files::to_number(&bytes)),
         // Too large to be one of ours.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -48,7 +48,7 @@ impl Numbers {
         let is_new = highest == 0 && !path.exists();
         if reserved.is_none_or(|reserved| reserved <= highest) && !is_new {
             // Without it, the next start might give out the number of a layer that is removed until then.
-            let mended = files::replace(&path, format!("{next}\n").as_bytes(), durability);
+            let mended = files::replace(&path, files::of_number(next).as_bytes(), durability);
             if let Err(error) = mended {
                 tracing::debug!(path = %path.display(), %error, "the numbers are written with the next layer");
             }
@@ -65,7 +65,11 @@ impl Numbers {
         let mut block = self.block.lock();
         if block.next >= block.end {
             let end = block.next.saturating_add(NUMBERS_PER_BLOCK);
-            files::replace(&self.path, format!("{end}\n").as_bytes(), self.durability)?;
+            files::replace(
+                &self.path,
+                files::of_number(end).as_bytes(),
+                self.durability,
+            )?;
             block.end = end;
         }
         let number = block.next;

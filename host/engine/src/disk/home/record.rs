@@ -3,6 +3,8 @@
 //! The record of a snapshot's layer also holds the snapshot, for the day on which the rows are lost. It is written before the
 //! row and brought to the device with the layer's files, so while there is a row, that counts.
 //!
+//! Nothing else knows the layers that are no snapshots' when rows are lost, so their records are written twice.
+//!
 //! Invariant: what replaces a layer has a number of its own and a higher revision; a record is never changed, but that of a
 //! snapshot's layer may have a later one beside it.
 

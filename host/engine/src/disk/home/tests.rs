@@ -120,7 +120,7 @@ fn a_layer_is_what_rows_say_or_its_own_record_or_for_a_person_to_look_at() {
     drop(home);
     rig.remove_rows();
     for number in [told, lost, doomed] {
-        fs::remove_file(rig.path(&format!("layers/{number}/record.json"))).unwrap();
+        rig.remove_records(number);
     }
     let of_rows = |id: &str| {
         let parent = Some(LayerId::parse("old").unwrap());
@@ -278,10 +278,12 @@ fn check_mix(has_row: bool, record: Shape, room: Shape) {
     if !has_row {
         rig.remove_rows();
     }
-    match record {
-        Shape::Whole => {}
-        Shape::Damaged => fs::write(layer.join("record.json"), "{\"version\":1,").unwrap(),
-        Shape::Missing => fs::remove_file(layer.join("record.json")).unwrap(),
+    for name in ["record.json", "record-2.json"] {
+        match record {
+            Shape::Whole => {}
+            Shape::Damaged => fs::write(layer.join(name), "{\"version\":1,").unwrap(),
+            Shape::Missing => fs::remove_file(layer.join(name)).unwrap(),
+        }
     }
     if room != Shape::Whole {
         fs::remove_dir_all(layer.join("d")).unwrap();
@@ -303,6 +305,26 @@ fn check_mix(has_row: bool, record: Shape, room: Shape) {
 }
 
 #[test]
+fn of_two_records_one_is_enough_and_the_damaged_one_is_told() {
+    for (name, is_told) in [("record.json", true), ("record-2.json", false)] {
+        let rig = Rig::new();
+        let number = publish(&rig.open().0, "a");
+        rig.remove_rows();
+        let path = rig.path(&format!("layers/{number}/{name}"));
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, whole.replace("\"a\"", "\"b\"")).unwrap();
+        let (home, recovered) = rig.open();
+        assert_eq!(recovered.layers[0].1.id.as_str(), "a", "{name}");
+        // A start does not read what it does not need.
+        assert_eq!(recovered.findings.len(), usize::from(is_told), "{name}");
+        let id = LayerId::parse("a").unwrap();
+        let damaged = find_damaged_records(home.layout(), [(number, &id)].into_iter());
+        assert_eq!(damaged[0].path.as_ref(), Some(&path));
+        assert_eq!(damaged.len(), 1);
+    }
+}
+
+#[test]
 fn a_row_without_a_directory_is_forgotten() {
     let rig = Rig::new();
     let number = publish(&rig.open().0, "a");
@@ -318,6 +340,12 @@ impl Rig {
     fn remove_rows(&self) {
         for name in ["rows.sqlite", "rows.sqlite-wal"] {
             files::remove(&self.path(name)).unwrap();
+        }
+    }
+
+    fn remove_records(&self, number: u64) {
+        for name in ["record.json", "record-2.json"] {
+            fs::remove_file(self.path(&format!("layers/{number}/{name}"))).unwrap();
         }
     }
 

@@ -5,6 +5,7 @@
 //!
 //! Invariant: never higher than what was committed.
 
+use crate::disk::files;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -24,7 +25,7 @@ pub(super) fn look(home: &Path) -> io::Result<Option<u64>> {
 fn read(file: &mut File) -> io::Result<Option<u64>> {
     let mut text = Vec::new();
     file.take(64).read_to_end(&mut text)?;
-    Ok(String::from_utf8_lossy(&text).trim().parse().ok())
+    Ok(files::to_number(&text))
 }
 
 /// The open file.
@@ -49,8 +50,7 @@ impl Mark {
 
     /// Writes the number down.
     pub(super) fn set(&self, number: u64) {
-        // Always as long as before, so that one write replaces all of it and nothing has to be cut.
-        let text = format!("{number:020}\n");
+        let text = files::of_number(number);
         if let Some(file) = &self.0
             && let Err(error) = file.write_all_at(text.as_bytes(), 0)
         {
