@@ -121,6 +121,8 @@ fn help_teaches() {
         &["driver", "swap"],
         &["driver", "check"],
         &["doctor"],
+        &["check"],
+        &["repair"],
     ];
     for command in commands {
         let ended = mica_alone(&[command, &["--help"][..]].concat());

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) token_file: Option<PathBuf>,
-    /// The store of layer and snapshot commands [default: `default` for layers, `containerd` for snapshots, all for others]
+    /// The store of layer and snapshot commands [default: `default` for layers, `containerd` for snapshots]
     #[arg(
         long,
         global = true,

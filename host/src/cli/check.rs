@@ -23,7 +23,7 @@ a sealed layer. Each finding has a kind, which is stable, and a severity:
 
 It reads only, and no daemon waits for it. While a daemon runs, what it is doing just now is left out, and the rest
 is looked at twice before it is told. The content of other layers' files is not checked: nobody knows what it was.
-Ends with 9 if anything was found.
+With --store, that store alone is looked at. Ends with 9 if anything was found.
 
 Examples:
   mica check

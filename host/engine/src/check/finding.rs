@@ -34,6 +34,8 @@ pub(crate) enum Mend {
     Record,
     /// The layer is removed, as was asked for before.
     Remove,
+    /// The record of a driver's builds forgets the component at the path.
+    Forget,
     /// Only a person can.
     Person,
 }
@@ -257,10 +259,12 @@ kinds! {
         "sets it aside with the components beside it: the build that ships is taken";
     /// The component of a build is not what it was.
     BuildDamaged, "build-damaged", Damage, Aside, false,
-        "sets the component aside: if the build is the active one, what ships is taken until another is loaded";
-    /// The component of a build is missing.
+        "sets the component aside: no rollback can take it any more, and for the active build what ships is taken";
+    /// The component of the active build is missing.
     BuildMissing, "build-missing", Damage, Person, false,
-        "nothing: what ships is taken until the component is loaded again";
+        "nothing: what ships is taken until a component is loaded again";
+    /// The component of a build is missing that a rollback might have taken.
+    BuildLost, "build-lost", Note, Forget, false, "notes that no rollback can take it any more";
     /// A component that no record names.
     BuildUnnamed, "build-unnamed", Note, Delete, true, "deletes it: its build was given up, or never became active";
     /// Compiled code that is not what it was.

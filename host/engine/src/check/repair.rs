@@ -8,6 +8,7 @@ use super::finding::Mend;
 use super::{CheckRequest, Finding, look, resolved};
 use crate::disk::files;
 use crate::disk::home::{Reaper, Syncing};
+use crate::drivers::Shelf;
 use crate::engine::claim;
 use crate::settings::Durability;
 use crate::store::{Store, Surroundings, clear_mounts_of_no_store};
@@ -140,9 +141,12 @@ impl Work<'_> {
 
     fn mend(&mut self, todo: &[Finding]) -> Result<()> {
         for finding in todo {
-            if let Err(error) = self.move_away(finding) {
-                self.failed.push((finding.clone(), error.to_string()));
-            }
+            let done = match (finding.mend(), &finding.path) {
+                (Mend::Forget, Some(path)) => forget(path),
+                _ => self.move_away(finding).map_err(|error| error.to_string()),
+            };
+            self.failed
+                .extend(done.err().map(|why| (finding.clone(), why)));
         }
         let needs_start = |finding: &&Finding| {
             matches!(finding.mend(), Mend::Start | Mend::Record | Mend::Remove)
@@ -159,10 +163,13 @@ impl Work<'_> {
             if !stores.join(name).is_dir() {
                 continue;
             }
-            if let Err(error) = self.start(name, &of_store, &reaper) {
-                let why = with_causes(&error);
-                let failed = of_store.into_iter().map(|one| (one.clone(), why.clone()));
-                self.failed.extend(failed);
+            match self.start(name, &of_store, &reaper) {
+                Ok(left) => self.failed.extend(reasons(&of_store, &left)),
+                Err(error) => {
+                    let why = with_causes(&error);
+                    let failed = of_store.into_iter().map(|one| (one.clone(), why.clone()));
+                    self.failed.extend(failed);
+                }
             }
         }
         reaper.settle();
@@ -188,7 +195,7 @@ impl Work<'_> {
             }
             Mend::Record => self.aside.take(path, finding).map(drop),
             Mend::Delete => delete(path),
-            Mend::Start | Mend::Remove | Mend::Person => Ok(()),
+            Mend::Start | Mend::Remove | Mend::Forget | Mend::Person => Ok(()),
         };
         match moved {
             // A record that is missing is as good as one that is set aside.
@@ -197,15 +204,21 @@ impl Work<'_> {
         }
     }
 
-    /// Opens a store as a start does, removes the layers whose removal was asked for, and writes records anew.
-    fn start(&self, name: &str, findings: &[&Finding], reaper: &Arc<Reaper>) -> Result<()> {
+    /// Opens a store as a start does, removes the layers whose removal was asked for, and writes records anew. Answers what a
+    /// start would tell.
+    fn start(
+        &self,
+        name: &str,
+        findings: &[&Finding],
+        reaper: &Arc<Reaper>,
+    ) -> Result<Vec<Finding>> {
         let around = Surroundings {
             run_dir: &self.request.run_dir,
             durability: Durability::Commit,
             reaper,
         };
         let path = self.request.root.join("stores").join(name);
-        let (store, _) = Store::open(&StoreName::parse(name)?, &path, &around)?;
+        let (store, told) = Store::open(&StoreName::parse(name)?, &path, &around)?;
         for finding in findings {
             let Some(layer) = &finding.layer else {
                 continue;
@@ -225,8 +238,25 @@ impl Work<'_> {
         home.sync()
             .map_err(|error| Error::path("sync", &path, error))?;
         home.rows().close();
-        Ok(())
+        Ok(told)
     }
+}
+
+/// Why findings are still so, where what was told afterwards is about the same path.
+fn reasons(findings: &[&Finding], told: &[Finding]) -> Vec<(Finding, String)> {
+    let about = |finding: &Finding| {
+        let mut told = told.iter().filter(|told| told.path.is_some());
+        let why = told.find(|told| told.path == finding.path && told.kind != finding.kind)?;
+        Some((finding.clone(), why.detail.clone()))
+    };
+    findings.iter().filter_map(|one| about(one)).collect()
+}
+
+/// Has the record of a driver's builds forget a component.
+fn forget(path: &Path) -> std::result::Result<(), String> {
+    let directory = path.parent().ok_or("it has no directory")?;
+    let forgotten = Shelf::new(directory.to_owned()).forget(path);
+    forgotten.map_err(|error| with_causes(&error))
 }
 
 /// Takes away the image that is attached in a layer, so that the layer can be moved.

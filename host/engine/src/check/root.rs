@@ -161,9 +161,10 @@ impl<'a> Root<'a> {
             }
         };
         for (path, error) in shelf.find_damaged(&history, self.request.limits.component_bytes) {
-            let kind = match path.exists() {
-                true => FindingKind::BuildDamaged,
-                false => FindingKind::BuildMissing,
+            let kind = match (path.exists(), shelf.is_active(&history, &path)) {
+                (true, _) => FindingKind::BuildDamaged,
+                (false, true) => FindingKind::BuildMissing,
+                (false, false) => FindingKind::BuildLost,
             };
             let what = format!("is not the component of its build: {}", with_causes(&error));
             self.find(kind, &path, &what);

@@ -14,7 +14,7 @@ use mica_runtime::digest_of;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The name of the record.
 const RECORD: &str = "history.json";
@@ -166,6 +166,30 @@ impl Shelf {
             Some((self.component(digest), error))
         });
         damaged.collect()
+    }
+
+    /// Whether a path is that of the active build's component.
+    pub(crate) fn is_active(&self, history: &History, path: &Path) -> bool {
+        let active = history.active();
+        active.is_some_and(|build| self.component(&build.digest) == path)
+    }
+
+    /// Notes in the record that the component at a path is gone, if its build is not the active one.
+    ///
+    /// # Errors
+    /// As [`Shelf::look`] and [`Shelf::write`].
+    pub(crate) fn forget(&self, path: &Path) -> Result<()> {
+        let Some(before) = self.look()? else {
+            return Ok(());
+        };
+        let mut after = before.clone();
+        let kept: Vec<&str> = self.kept(&before).collect();
+        for digest in kept {
+            if self.component(digest) == path && !self.is_active(&before, path) {
+                after.lose(digest);
+            }
+        }
+        self.write(&before, &after)
     }
 
     fn kept<'h>(&self, history: &'h History) -> impl Iterator<Item = &'h str> {

@@ -54,7 +54,7 @@ impl Place {
         }
         let unknown = compared.unknown.into_iter();
         let mut findings: Vec<Finding> = unknown
-            .filter_map(|(number, mounts)| self.clear(number, mounts).err())
+            .filter_map(|(number, mounts)| self.clear(number, mounts))
             .collect();
         findings.extend(self.sweep(compared.stale));
         Ok(Adopted {
@@ -139,15 +139,14 @@ impl Place {
         states.map(|state| (state.number, state)).collect()
     }
 
-    /// Unmounts everything at a mount point.
-    fn clear(&self, number: u64, mounts: usize) -> Result<(), Finding> {
+    /// Unmounts everything at a mount point; if that cannot be, answers why.
+    fn clear(&self, number: u64, mounts: usize) -> Option<Finding> {
         let name = Name::from_number(number);
-        let explain = |error: io::Error| self.stuck(number, "unmounted", &error);
         // Several can lie on one another; each call takes the topmost.
-        for _ in 0..mounts {
-            unmount(self.points_fd.as_fd(), &name, Unmount::Plain).map_err(explain)?;
-        }
-        self.forget(number).map_err(explain)
+        let unmounted =
+            (0..mounts).try_for_each(|_| unmount(self.points_fd.as_fd(), &name, Unmount::Plain));
+        let error = unmounted.and_then(|()| self.forget(number)).err()?;
+        Some(self.stuck(number, "unmounted", &error))
     }
 
     /// Removes states without a mount, and mount points without either.

@@ -193,4 +193,34 @@ mod tests {
         again.keep_only(&HashSet::new());
         assert_eq!(fs::read_dir(place.path().join("l")).unwrap().count(), 0);
     }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_told_and_another_is_made_beside_it() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path();
+        for path in ["layers/7/d/upper", "layers/8/d/upper", "l"] {
+            fs::create_dir_all(home.join(path)).unwrap();
+        }
+        for (name, target) in [
+            ("7", "../layers/7/d/upper"),
+            ("8", "../layers/7/d/upper"),
+            ("8-1", "../layers/8/d/gone"),
+            ("8-2", "../layers/8"),
+            ("9", "../layers/9/d/upper"),
+            ("What", "../layers/7/d/upper"),
+        ] {
+            std::os::unix::fs::symlink(target, home.join("l").join(name)).unwrap();
+        }
+        fs::write(home.join("l/7-1"), "no link").unwrap();
+        let found = find_wrong(home, &HashSet::from([7, 8]));
+        let mut names: Vec<_> = found
+            .iter()
+            .map(|finding| finding.path.as_ref().unwrap().file_name().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["7-1", "8", "8-1", "8-2", "9", "What"]);
+        let links = Links::open(home).unwrap();
+        let path = links.path(8, &Name::new(b"upper").unwrap()).unwrap();
+        assert_eq!(path.file_name().unwrap(), "8-3");
+    }
 }

@@ -171,8 +171,8 @@ impl Snapshots {
         Ok((snapshots, found.findings))
     }
 
-    /// What is wrong with the snapshots of a store whose layers these are; nothing is changed. Layers whose removal was asked
-    /// for come with their numbers, those that are built on others first.
+    /// What is wrong with the snapshots of a store whose layers these are; nothing is changed. Of layers whose removal was
+    /// asked for, those that are built on others come first.
     pub(crate) fn look(told: &Told, home: &Path, layers: &layers::Table) -> Vec<Finding> {
         if !Self::are_in(home, told) {
             return Vec::new();

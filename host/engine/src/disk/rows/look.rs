@@ -7,7 +7,7 @@
 //! Invariant: nothing of the store is written to or locked.
 
 use super::file::Use;
-use super::open::{NAME, judge};
+use super::open::{Judged, NAME, judge};
 use super::{Loaded, mark};
 use crate::check::{Finding, FindingKind};
 use crate::disk::files;
@@ -55,9 +55,13 @@ pub(crate) fn look(home: &Path, place: &Place) -> Result<Loaded> {
     if !is_there {
         fs::File::create(&copied).map_err(failed)?;
     }
-    let (file, mut loaded, damage) = judge(&path, &copied, marked.unwrap_or(0), Use::Fleeting)?;
-    drop(file);
-    loaded.findings.extend(damage);
+    let mut loaded = match judge(&path, &copied, marked.unwrap_or(0), Use::Fleeting)? {
+        Judged::Whole(_, loaded) => loaded,
+        Judged::Damaged(mut loaded, damage) => {
+            loaded.findings.push(damage);
+            loaded
+        }
+    };
     let has_rows = is_there && loaded.found.written > 0;
     if marked.is_none() && has_rows {
         let mark = home.join(mark::NAME);

@@ -97,14 +97,10 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
             .map(|_| use_as)
             .map_err(|error| Error::path("make", path, error))?,
     };
-    let (file, mut loaded, damage) = judge(path, path, marked, use_as)?;
-    let Some(mut damage) = damage else {
-        // There is one unless it is damaged.
-        let file = file.ok_or_else(|| Error::path("open", path, io::ErrorKind::NotFound.into()))?;
-        return Ok((file, loaded));
+    let (mut loaded, mut damage) = match judge(path, path, marked, use_as)? {
+        Judged::Whole(file, loaded) => return Ok((file, loaded)),
+        Judged::Damaged(loaded, damage) => (loaded, damage),
     };
-    // SQLite must have closed the file before it is renamed.
-    drop(file);
     let kept = set_aside(path).map_err(|error| Error::path("set aside", path, error))?;
     damage
         .detail
@@ -120,36 +116,40 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
     Ok((file, loaded))
 }
 
-/// Reads a file, or a copy of it, and says what became of it: one that is damaged comes with the finding, and what can be read
-/// of it. `marked` is the number of the last transaction.
+/// What became of a file of rows.
+pub(super) enum Judged {
+    /// It can be used; older than the layers, it comes with that finding.
+    Whole(RowFile, Loaded),
+    /// It cannot, and is closed. What can be read of it, and what is wrong.
+    Damaged(Loaded, Finding),
+}
+
+/// Reads a file, or a copy of it. `marked` is the number of the last transaction.
 ///
 /// # Errors
 /// As [`Rows::open`]; nothing is to be done then, because an error of the disk may pass.
-pub(super) fn judge(
-    path: &Path,
-    copy: &Path,
-    marked: u64,
-    use_as: Use,
-) -> Result<(Option<RowFile>, Loaded, Option<Finding>)> {
+pub(super) fn judge(path: &Path, copy: &Path, marked: u64, use_as: Use) -> Result<Judged> {
     let mut loaded = Loaded::default();
-    let (file, reason) = match try_open(copy, use_as) {
+    let reason = match try_open(copy, use_as) {
         Ok((file, found)) if found.unreadable + found.damaged == 0 => {
             loaded.is_behind = found.written < marked;
             if loaded.is_behind {
                 loaded.findings.push(behind(path, found.written, marked));
             }
             loaded.found = found;
-            return Ok((Some(file), loaded, None));
+            return Ok(Judged::Whole(file, loaded));
         }
         Ok((file, found)) => {
+            // SQLite must have closed the file before anyone renames it.
+            drop(file);
             let text = format!(
                 "{} rows and {} tables of it are not what was written",
                 found.damaged, found.unreadable
             );
             loaded.found = found;
-            (Some(file), text)
+            text
         }
-        Err(Unusable::Damaged(reason)) => (None, reason),
+        Err(Unusable::Damaged(reason)) => reason,
         Err(other) => return Err(explained(path, other)),
     };
     loaded.is_behind = true;
@@ -160,7 +160,7 @@ pub(super) fn judge(
         loaded.found.snapshots.len()
     );
     let damage = Finding::new(FindingKind::RowsDamaged, detail).at(path);
-    Ok((file, loaded, Some(damage)))
+    Ok(Judged::Damaged(loaded, damage))
 }
 
 /// Opens a file and reads it; one that has no tables gets them.
