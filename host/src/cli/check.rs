@@ -15,15 +15,16 @@ use mica_client::{Exit, Failure, Printer, pairs};
 
 /// What `mica check --help` ends with.
 const CHECK_HELP: &str = "\
-Compares rows, records, layers, parents, snapshots, mounts, kept builds and compiled code, and reads each index of
-a sealed layer. Each finding has a kind, which is stable, and a severity:
+Compares rows, records, layers, parents, snapshots, mounts, kept builds and compiled code, and
+reads each index of a sealed layer. Each finding has a kind, which is stable, and a severity:
   note     something was left half done, and nothing is lost: a start puts it right as well
   damage   something is damaged, and what it said is known from elsewhere
   loss     something is lost, or cannot be served
 
-It reads only, and no daemon waits for it. While a daemon runs, what it is doing just now is left out, and the rest
-is looked at twice before it is told. The content of other layers' files is not checked: nobody knows what it was.
-With --store, that store alone is looked at. Ends with 9 if anything was found.
+It reads only, and no daemon waits for it. While a daemon runs, what it is doing just now is left
+out, and the rest is looked at twice before it is told. The content of other layers' files is not
+checked, because nobody knows what it was. With --store, that store alone is looked at. Ends with
+9 if anything was found.
 
 Examples:
   mica check
@@ -32,10 +33,11 @@ Examples:
 
 /// What `mica repair --help` ends with.
 const REPAIR_HELP: &str = "\
-Does what `mica check` says of each finding, while no daemon runs. Nothing is deleted but what is known to be of no
-use to anyone: what was never whole, what someone asked to remove, compiled code that can be made again. What nobody
-can explain goes to ROOT/set-aside/<n>, with a `note.json` that says what it was and where. Ends with 9 if something
-is left that only a person can put right.
+Does what `mica check` says of each finding, while no daemon runs. Nothing is deleted but what is
+known to be of no use to anyone: what was never whole, what someone asked to remove, compiled code
+that can be made again. What nobody can explain goes to ROOT/set-aside/<n>, with a `note.json`
+that says what it was and where. With --store, that store alone is repaired. Ends with 9 if
+something is left that only a person can put right.
 
 Examples:
   systemctl stop mica && mica repair --dry-run
