@@ -182,6 +182,17 @@ impl Lab {
         lines.collect()
     }
 
+    /// Takes away the images that are attached in rooms of layers, so that the rooms can be removed by hand.
+    pub fn detach_images(&self) {
+        let table = fs::read("/proc/thread-self/mountinfo").expect("the table of mounts");
+        let table = String::from_utf8_lossy(&table).into_owned();
+        let inside = self.directory.path().to_str().expect("a path that is text");
+        let paths = table.lines().filter_map(|line| line.split(' ').nth(4));
+        for path in paths.filter(|path| path.starts_with(inside) && path.ends_with("/d/image")) {
+            unmount(path, UnmountFlags::DETACH).expect("unmount");
+        }
+    }
+
     /// The unique id of the mount at a path, which no other mount ever has.
     pub fn mount_id(&self, path: &Path) -> u64 {
         let flags = rustix::fs::StatxFlags::from_bits_retain(0x4000);

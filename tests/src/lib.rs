@@ -16,6 +16,7 @@ pub mod containerd_daemon;
 pub mod containerd_suite;
 pub mod cri;
 pub mod daemon;
+pub mod damage;
 pub mod differ;
 pub mod differential;
 pub mod docker;

@@ -126,6 +126,8 @@ fn help_teaches() {
         &["driver", "check"],
         &["doctor"],
         &["explain"],
+        &["check"],
+        &["repair"],
     ];
     for command in commands {
         let ended = mica_alone(&[command, &["--help"][..]].concat());

@@ -130,7 +130,7 @@ fn seal(parts: &Parts, source: &Source, index: &Index, entries: u64) -> Result<(
     write(&sealed, index, &archive).doing(|| "write the index")?;
     sealed
         .create_file(ENTRIES, 0o400)
-        .and_then(|file| file.write(0, &entries.to_le_bytes()))
+        .and_then(|file| file.write(0, &counted(entries)))
         .doing(|| "write the number of entries")?;
     images::seal(room, source).doing(|| "seal the image")?;
     let emptied = || {
@@ -157,7 +157,47 @@ fn write(sealed: &Directory, index: &Index, archive: &Archive) -> Result<(), Fai
 pub(crate) fn measure(room: &Directory) -> Result<(u64, u64), Failure> {
     let sealed = room.open_directory(SEALED)?;
     let archive = sealed.open_file(b"layer.tar")?.get_attributes()?.size;
-    let entries = sealed.open_file(ENTRIES)?.read(0, 8)?;
-    let entries = <[u8; 8]>::try_from(entries).map_or(0, u64::from_le_bytes);
-    Ok((archive, entries))
+    let file = sealed.open_file(ENTRIES).unless(Code::NotFound)?;
+    let bytes = match file {
+        Some(file) => file.read(0, 16)?,
+        None => Vec::new(),
+    };
+    // Only reports tell the number, and a damaged one must not keep the archive from being sent.
+    Ok((archive, entries_of(&bytes).unwrap_or(0)))
+}
+
+/// A number as a file holds it: little-endian, and once more with all bits inverted, which tells whether a disk has changed it.
+fn counted(entries: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let (number, inverse) = bytes.split_at_mut(8);
+    number.copy_from_slice(&entries.to_le_bytes());
+    inverse.copy_from_slice(&(!entries).to_le_bytes());
+    bytes
+}
+
+/// The number that a file holds. Layers of earlier builds have it once.
+fn entries_of(bytes: &[u8]) -> Option<u64> {
+    let (number, inverse) = bytes.split_first_chunk::<8>()?;
+    let entries = u64::from_le_bytes(*number);
+    (inverse.is_empty() || inverse == (!entries).to_le_bytes()).then_some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_number_of_entries_is_none() {
+        for entries in [0, 1, u64::MAX, 0x0102_0304] {
+            let whole = counted(entries);
+            assert_eq!(entries_of(&whole), Some(entries));
+            assert_eq!(entries_of(&whole[..8]), Some(entries));
+            for at in 0..16 {
+                let mut bytes = whole;
+                bytes[at] ^= 1;
+                assert_eq!(entries_of(&bytes), None, "{at}");
+            }
+        }
+        assert_eq!(entries_of(&[]), None);
+    }
 }

@@ -15,7 +15,8 @@ Exit codes:
   5  not supported here: by the driver, the kernel or the file system
   6  invalid input: an id, a name, an option or an archive
   7  the daemon cannot be reached
-  8  too slow or too busy: time limit, overload, cancelled";
+  8  too slow or too busy: time limit, overload, cancelled
+  9  `check` found something, or `repair` has left something";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Exit {
     Unreachable = 7,
     /// Too slow or too busy: time limit, overload, cancelled.
     Overloaded = 8,
+    /// What lies on disk does not fit together.
+    Findings = 9,
 }
 
 impl Exit {

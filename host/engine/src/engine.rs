@@ -276,7 +276,7 @@ impl Engine {
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes a directory for this process alone.
-fn claim(path: &Path) -> Result<OwnedFd> {
+pub(crate) fn claim(path: &Path) -> Result<OwnedFd> {
     let directory =
         files::open_directory(path).map_err(|error| Error::path("open", path, error))?;
     let deadline = Instant::now() + CLAIM_TIMEOUT;

@@ -21,6 +21,7 @@
 
 mod blob;
 mod bus;
+mod check;
 mod disk;
 mod driver_error;
 mod drivers;
@@ -45,6 +46,10 @@ mod worker;
 
 pub use blob::Blob;
 pub use bus::{EventId, Hearing, Since};
+pub use check::{
+    CheckReport, CheckRequest, Finding, FindingKind, Outcome, Repair, RepairMode, Severity, check,
+    repair,
+};
 pub use disk::files::read_component;
 pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target};
 pub use engine::Engine;
@@ -54,7 +59,7 @@ pub use id::{LayerId, StoreName};
 pub use layers::{LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
-    Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,
+    Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source, Thoroughness,
 };
 pub use moment::Moment;
 pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};

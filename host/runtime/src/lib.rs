@@ -31,7 +31,8 @@ pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
 pub use capability::Grant;
 pub use capability::home::{Home, LayerInfo, Room, Staged};
 pub use capability::images::{
-    detach as detach_image, is_kept as is_archive_kept, probe as probe_images,
+    ImageFault, Thoroughness, detach as detach_image, inspect as inspect_image,
+    is_kept as is_archive_kept, probe as probe_images,
 };
 pub use capability::plan::{MountPlan, Place};
 pub use capability::streams::{ChangeSink, Sink, Source};
@@ -43,6 +44,7 @@ pub use limits::Limits;
 pub use mica_text::SafeText;
 pub use numbers::{Number, Wide};
 pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, OwnTime};
+pub use sandbox::cache::inspect as inspect_code;
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::inspect::{Import, Inspection, Measure, inspect};

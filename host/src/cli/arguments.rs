@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 use mica_client::{EXIT_CODES, Output};
 
+use super::check::{CheckArguments, RepairArguments};
 use super::driver::DriverCommand;
 use super::layer::LayerCommand;
 use super::serve::ServeArguments;
@@ -31,7 +32,7 @@ Examples:
 /// Runs layered-filesystem drivers as WebAssembly components
 ///
 /// Layers, stores and drivers belong to a daemon, `mica serve`; the other commands talk to it over its socket.
-/// `fsmagic`, `doctor`, `explain` and `demo` need no daemon.
+/// `fsmagic`, `doctor`, `check`, `repair`, `explain` and `demo` need no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "mica", version, max_term_width = 100, after_help = after_help(), propagate_version = false)]
 pub(crate) struct Arguments {
@@ -114,6 +115,10 @@ pub(crate) enum Command {
     Fsmagic(FsmagicArguments),
     /// Tell what this kernel and file system offer to drivers, and what is missing
     Doctor(DoctorArguments),
+    /// Look whether what a daemon keeps on disk fits together; needs no daemon and disturbs none
+    Check(CheckArguments),
+    /// Put right what `check` finds, while no daemon runs
+    Repair(RepairArguments),
     /// Tell what a setting or the code of a problem means
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArguments),

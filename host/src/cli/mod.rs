@@ -1,11 +1,12 @@
 //! The command line: one file for each group of commands.
 //!
 //! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine,
-//! only `fsmagic` and `doctor` look at the machine itself, only `driver check` looks at a component, and `demo` is a program of
-//! its own.
+//! only `fsmagic` and `doctor` look at the machine itself, only `check` and `repair` at what a daemon keeps, only `driver check`
+//! at a component, and `demo` is a program of its own.
 
 mod arguments;
 mod builds;
+mod check;
 mod context;
 mod demo;
 mod doctor;
@@ -86,6 +87,8 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
+        Command::Check(arguments) => check::check(&context.printer, arguments, named.as_deref()),
+        Command::Repair(arguments) => check::repair(&context.printer, arguments, named.as_deref()),
         Command::Demo(demo) => demo::run(&demo.arguments),
         Command::Explain(topic) => explain::run(&context.printer, &topic),
         Command::Completion(completion) => {

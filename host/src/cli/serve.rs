@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::{Config, Flags};
+use crate::config::{self, Config, Flags};
 use crate::daemon;
 use mica_client::{Exit, Failure, Printer, pairs};
 use mica_runtime::Number;
@@ -89,12 +89,7 @@ pub(crate) fn run(
         ..arguments.flags
     };
     let config = Config::load(flags.clone());
-    let config = config.map_err(|error| Failure::Told {
-        what: error.to_string(),
-        remedy: None,
-        exit: Exit::Invalid,
-        code: Some("invalid-option"),
-    })?;
+    let config = config.map_err(unusable)?;
     if flags.check {
         return checked(printer, &config);
     }
@@ -106,6 +101,16 @@ pub(crate) fn run(
         }),
         code: error.code(),
     })
+}
+
+/// A configuration that cannot be used.
+pub(super) fn unusable(error: config::Error) -> Failure {
+    Failure::Told {
+        what: error.to_string(),
+        remedy: None,
+        exit: Exit::Invalid,
+        code: Some("invalid-option"),
+    }
 }
 
 /// What a daemon would be started with.

@@ -25,7 +25,7 @@ pub use probe::{
     TestImage, probe_d_type, probe_image, probe_native_diff, probe_overlay, probe_reflink,
 };
 pub use scratch::SCRATCH_PREFIX;
-pub use sync::{sync, sync_file, try_lock_exclusive};
+pub use sync::{is_locked, sync, sync_file, try_lock_exclusive};
 
 /// Whether a kernel or file system can do something.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,6 +44,64 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_open(File::open(path)?)
 }
 
+/// The line that says what the rest of a file of JSON is, behind its opening brace.
+const SUM_HEAD: &[u8] = b"{\n  \"sum\": \"";
+const SUM_TAIL: &[u8] = b"\",\n";
+/// Digits of a sum.
+const SUM_DIGITS: usize = 8;
+
+/// Writes into a JSON object, as `serde_json` prints it for people, a first field `sum`: the CRC-32 of all that follows its line.
+/// A disk may give back other bytes than it got, and many of them are JSON as well.
+pub(crate) fn with_sum(json: &[u8]) -> Vec<u8> {
+    let Some(rest) = json.strip_prefix(b"{\n") else {
+        return json.to_vec();
+    };
+    let sum = format!("{:08x}", crc32fast::hash(rest));
+    [SUM_HEAD, sum.as_bytes(), SUM_TAIL, rest].concat()
+}
+
+/// Compares a file of JSON with its sum. One that has none was changed by hand, or written by an earlier build.
+///
+/// # Errors
+/// `InvalidData`.
+pub(crate) fn check_sum(bytes: &[u8]) -> io::Result<()> {
+    let Some(behind) = bytes.strip_prefix(SUM_HEAD) else {
+        return Ok(());
+    };
+    let sum = behind.split_at_checked(SUM_DIGITS);
+    let is_right = sum.is_some_and(|(sum, rest)| {
+        rest.strip_prefix(SUM_TAIL)
+            .is_some_and(|rest| format!("{:08x}", crc32fast::hash(rest)).as_bytes() == sum)
+    });
+    match is_right {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not what was written: its `sum` is another (without that line, it is taken as it is)",
+        )),
+    }
+}
+
+/// A number as a file holds it: always as long, so that one write replaces all of it, and with its CRC-32.
+pub(crate) fn of_number(number: u64) -> String {
+    let digits = format!("{number:020}");
+    format!("{digits} {:08x}\n", crc32fast::hash(digits.as_bytes()))
+}
+
+/// The number that a file holds; none if it is not what was written. Earlier builds wrote no sum.
+pub(crate) fn to_number(bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let (digits, sum) = match text.split_once(' ') {
+        Some((digits, sum)) => (digits, Some(sum)),
+        None => (text, None),
+    };
+    let is_right =
+        sum.is_none_or(|sum| sum == format!("{:08x}", crc32fast::hash(digits.as_bytes())));
+    // A row holds no larger one.
+    let number = digits.parse().ok()?;
+    (is_right && i64::try_from(number).is_ok()).then_some(number)
+}
+
 /// Reads an open small file.
 pub(crate) fn read_open(file: File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
@@ -128,4 +186,53 @@ pub(crate) fn random_name() -> io::Result<String> {
     let mut bytes = [0; 16];
     source.read_exact(&mut bytes)?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_a_disk_changed_is_none() {
+        for number in [0, 256, i64::MAX as u64] {
+            let whole = of_number(number);
+            assert_eq!(to_number(whole.as_bytes()), Some(number));
+            for at in 0..whole.len() - 1 {
+                let mut bytes = whole.clone().into_bytes();
+                bytes[at] ^= 1;
+                assert_ne!(to_number(&bytes), Some(number + 1));
+                assert!(
+                    to_number(&bytes).is_none_or(|found| found == number),
+                    "{at}"
+                );
+            }
+        }
+        assert_eq!(to_number(b"256\n"), Some(256));
+        assert_eq!(to_number(u64::MAX.to_string().as_bytes()), None);
+        assert_eq!(to_number(b""), None);
+    }
+
+    #[test]
+    fn a_sum_finds_each_flipped_bit_but_those_of_its_own_name() {
+        let json = b"{\n  \"id\": \"a\"\n}\n";
+        let whole = with_sum(json);
+        check_sum(&whole).unwrap();
+        check_sum(json).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        assert_eq!(value["id"], "a");
+        for at in SUM_HEAD.len()..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            assert!(check_sum(&bytes).is_err(), "{at}");
+            assert!(check_sum(&whole[..at]).is_err(), "{at}");
+        }
+        for at in 0..SUM_HEAD.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            // What the file says is the same, or it is no JSON.
+            if let Ok(value) = serde_json::from_slice::<serde_json::Value>(&bytes) {
+                assert_eq!(value["id"], "a");
+            }
+        }
+    }
 }

@@ -152,6 +152,17 @@ impl History {
         }
     }
 
+    /// Notes that the component of a build is gone.
+    pub(super) fn lose(&mut self, digest: &str) {
+        for build in self
+            .builds
+            .iter_mut()
+            .filter(|build| build.digest == digest)
+        {
+            build.has_component = false;
+        }
+    }
+
     /// Notes that a build is active that was there before anything was written down, or that came with another program.
     pub(super) fn found(&mut self, build: &Build, version: &str) {
         if self

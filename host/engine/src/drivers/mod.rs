@@ -32,6 +32,7 @@ pub use question::Agreement;
 pub(crate) use question::{Asked, Question};
 pub(crate) use registry::Registry;
 pub use shadow::Shadow;
+pub(crate) use shelf::{DAMAGED as DAMAGED_HISTORY, Shelf};
 pub(crate) use slot::{Flow, Gates, Slot};
 pub(crate) use ticket::Ticket;
 pub(crate) use trial::Risk;

@@ -13,19 +13,20 @@ use crate::{Error, Result};
 use mica_runtime::digest_of;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// The name of the record.
 const RECORD: &str = "history.json";
 /// What a record is renamed to that cannot be read.
-const DAMAGED: &str = "history-damaged.json";
+pub(crate) const DAMAGED: &str = "history-damaged.json";
 
 /// The directory of one driver.
 #[derive(Debug)]
-pub(super) struct Shelf(PathBuf);
+pub(crate) struct Shelf(PathBuf);
 
 impl Shelf {
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(crate) fn new(directory: PathBuf) -> Self {
         Self(directory)
     }
 
@@ -43,17 +44,29 @@ impl Shelf {
     /// # Errors
     /// [`Error::Corrupt`] for a record that makes no sense: it is set aside then.
     pub(super) fn read(&self) -> Result<Option<History>> {
+        let read = self.look();
+        if let Err(Error::Corrupt { path, .. }) = &read {
+            // What stays in the way is overwritten by the next change, and that is all.
+            let _aside = fs::rename(path, self.0.join(DAMAGED));
+        }
+        read
+    }
+
+    /// The same, and leaves a record that makes no sense where it is.
+    pub(crate) fn look(&self) -> Result<Option<History>> {
         let path = self.record();
         let bytes = match files::read(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|error| Error::path("read", &path, error))?,
         };
-        let read = serde_json::from_slice::<History>(&bytes).map_err(|error| error.to_string());
-        read.and_then(History::checked).map(Some).map_err(|reason| {
-            // What stays in the way is overwritten by the next change, and that is all.
-            let _aside = fs::rename(&path, self.0.join(DAMAGED));
-            Error::Corrupt { path, reason }
-        })
+        let read = || -> std::result::Result<History, String> {
+            files::check_sum(&bytes).map_err(|error| error.to_string())?;
+            let read = serde_json::from_slice::<History>(&bytes);
+            read.map_err(|error| error.to_string())?.checked()
+        };
+        read()
+            .map(Some)
+            .map_err(|reason| Error::Corrupt { path, reason })
     }
 
     /// Keeps a component. One that is there already stays as it is.
@@ -96,18 +109,11 @@ impl Shelf {
     /// [`Error::Io`], [`Error::NoSpace`].
     pub(super) fn write(&self, before: &History, after: &History) -> Result<()> {
         let path = self.record();
-        let write = |history: &History| {
-            files::replace(
-                &path,
-                &serde_json::to_vec_pretty(history)?,
-                Durability::Commit,
-            )
-        };
+        let write =
+            |history: &History| files::replace(&path, &to_bytes(history)?, Durability::Commit);
         let is_there = |history: &History| match (files::read(&path), history.is_empty()) {
-            (Ok(found), false) => {
-                serde_json::to_vec_pretty(history).is_ok_and(|wanted| wanted == found)
-            }
-            (Err(error), true) => error.kind() == std::io::ErrorKind::NotFound,
+            (Ok(found), false) => to_bytes(history).is_ok_and(|wanted| wanted == found),
+            (Err(error), true) => error.kind() == io::ErrorKind::NotFound,
             _ => false,
         };
         write(after).map_err(|error| {
@@ -132,23 +138,69 @@ impl Shelf {
 
     /// Deletes what the record does not name.
     pub(super) fn tidy(&self, history: &History) {
-        let kept = history.kept();
-        let kept = kept.iter().filter_map(|number| history.find(*number));
-        let mut named: BTreeSet<PathBuf> =
-            kept.map(|build| self.component(&build.digest)).collect();
-        named.insert(self.record());
-        named.insert(self.0.join(DAMAGED));
-        let Ok(entries) = fs::read_dir(&self.0) else {
-            return;
-        };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            if !named.contains(&path)
-                && let Err(error) = files::remove(&path)
-            {
+        for path in self.unnamed(history) {
+            if let Err(error) = files::remove(&path) {
                 tracing::warn!(path = %path.display(), %error, "a component that nobody needs stays");
             }
         }
     }
+
+    /// What lies here and the record does not name.
+    pub(crate) fn unnamed(&self, history: &History) -> Vec<PathBuf> {
+        let mut named: BTreeSet<PathBuf> = self
+            .kept(history)
+            .map(|digest| self.component(digest))
+            .collect();
+        named.insert(self.record());
+        named.insert(self.0.join(DAMAGED));
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| !named.contains(path)).collect()
+    }
+
+    /// The kept components that are not what they were, each with its path and the reason.
+    pub(crate) fn find_damaged(&self, history: &History, most: usize) -> Vec<(PathBuf, Error)> {
+        let kept = self.kept(history);
+        let damaged = kept.filter_map(|digest| {
+            let error = self.component_of(digest, most).err()?;
+            Some((self.component(digest), error))
+        });
+        damaged.collect()
+    }
+
+    /// Whether a path is that of the active build's component.
+    pub(crate) fn is_active(&self, history: &History, path: &Path) -> bool {
+        let active = history.active();
+        active.is_some_and(|build| self.component(&build.digest) == path)
+    }
+
+    /// Notes in the record that the component at a path is gone, if its build is not the active one.
+    ///
+    /// # Errors
+    /// As [`Shelf::look`] and [`Shelf::write`].
+    pub(crate) fn forget(&self, path: &Path) -> Result<()> {
+        let Some(before) = self.look()? else {
+            return Ok(());
+        };
+        let mut after = before.clone();
+        let kept: Vec<&str> = self.kept(&before).collect();
+        for digest in kept {
+            if self.component(digest) == path && !self.is_active(&before, path) {
+                after.lose(digest);
+            }
+        }
+        self.write(&before, &after)
+    }
+
+    fn kept<'h>(&self, history: &'h History) -> impl Iterator<Item = &'h str> {
+        let kept = history.kept().into_iter();
+        kept.filter_map(|number| history.find(number))
+            .map(|build| build.digest.as_str())
+    }
+}
+
+fn to_bytes(history: &History) -> serde_json::Result<Vec<u8>> {
+    Ok(files::with_sum(&serde_json::to_vec_pretty(history)?))
 }
 
 #[cfg(test)]

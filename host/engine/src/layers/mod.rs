@@ -23,6 +23,6 @@ mod table;
 pub(crate) use create::NewLayer;
 pub use files::OpenFile;
 pub(crate) use locks::{Held, Key, Locks, Mode};
-pub(crate) use set::{LayerSet, Owner};
+pub(crate) use set::{LayerSet, Owner, find_lost};
 pub use store::LayerStore;
 pub(crate) use table::{Entry, Facts, Table};

@@ -4,7 +4,8 @@
 //! the store decide, not this.
 
 use super::{Entry, Table};
-use crate::disk::home::{Described, Home, Reaper, Record, Recovered, StagedLayer, Syncing};
+use crate::check::{Finding, FindingKind};
+use crate::disk::home::{Described, Home, Layout, Reaper, Record, Recovered, StagedLayer, Syncing};
 use crate::disk::rows::Rows;
 use crate::settings::Durability;
 use crate::{Error, LayerId, Result};
@@ -55,32 +56,33 @@ impl LayerSet {
     }
 
     /// Opens a home, with its rows and what they say of its layers. What is wrong with it comes back as well: directories that
-    /// are no layers, and layers whose parent is lost.
+    /// are no layers, damaged records, and layers whose parent is lost.
     pub(crate) fn open(
         owner: Owner,
         path: &Path,
         durability: Durability,
         reaper: &Arc<Reaper>,
         (rows, described): (&Arc<Rows>, &Described),
-    ) -> Result<(Arc<Self>, Vec<String>)> {
+    ) -> Result<(Arc<Self>, Vec<Finding>)> {
         let opened = Home::open(path, durability, reaper, rows, described)
             .map_err(|error| Error::path("open home", path, error))?;
         let (
             home,
             Recovered {
                 layers,
-                quarantined,
+                mut findings,
                 ..
             },
         ) = opened;
         let table = Table::load(layers);
-        let damaged = quarantined
-            .iter()
-            .map(|(path, reason)| format!("`{}` is no layer: {reason}", path.display()));
-        let lost = table.orphans().map(|(parent, child)| {
-            format!("layer `{parent}` is lost, but layers are built on it, for instance `{child}`")
-        });
-        let mut problems: Vec<_> = damaged.chain(lost).collect();
+        findings.extend(table.find_orphans());
+        findings.extend(find_lost(home.layout(), &table));
+        let layout = home.layout();
+        if is_btrfs(layout) && btrfs::quota(layout.top()).is_ok_and(|quota| quota == Quota::Simple)
+        {
+            // Of layers whose content was still being deleted when the last daemon ended.
+            let _left = btrfs::remove_stale_groups(layout.top());
+        }
         let set = Self {
             store: owner.store,
             driver: owner.driver,
@@ -89,15 +91,7 @@ impl LayerSet {
             table: Mutex::new(table),
             probes: Mutex::default(),
         };
-        let top = set.home.layout().top();
-        if filesystem::statfs(top).is_ok_and(|found| found.magic == btrfs::MAGIC) {
-            problems.extend(set.find_lost());
-            if btrfs::quota(top).is_ok_and(|quota| quota == Quota::Simple) {
-                // Of layers whose content was still being deleted when the last daemon ended.
-                let _left = btrfs::remove_stale_groups(top);
-            }
-        }
-        Ok((Arc::new(set), problems))
+        Ok((Arc::new(set), findings))
     }
 
     /// The table, for a short look.
@@ -126,35 +120,7 @@ impl LayerSet {
     /// # Errors
     /// What opening says; `Other`, which names the subvolume and what to do.
     pub(crate) fn open_whole(&self, number: u64) -> io::Result<OwnedFd> {
-        let room = self.home.layout().open_room(number)?;
-        let Some(lost) = btrfs::find_lost(room.as_fd())? else {
-            return Ok(room);
-        };
-        let path = self.room_path(number);
-        let path = path.display();
-        Err(io::Error::other(format!(
-            "{lost}: snapshots, and what was received, do not hold the subvolumes within; bring it back to `{path}`, as itself, \
-             received, or a snapshot of either, or remove the layer"
-        )))
-    }
-
-    /// Says of the layers that have lost subvolumes how many they are, with the first of them.
-    fn find_lost(&self) -> Option<String> {
-        let layers: Vec<_> = {
-            let table = self.table();
-            let page = table.page(None, usize::MAX);
-            page.map(|entry| (entry.number, entry.id().clone()))
-                .collect()
-        };
-        let mut lost = layers
-            .into_iter()
-            .filter_map(|(number, id)| Some((id, self.open_whole(number).err()?)));
-        let (id, error) = lost.next()?;
-        let more = lost.count();
-        Some(match more {
-            0 => format!("layer `{id}` is not served: {error}"),
-            _ => format!("layer `{id}` and {more} more are not served: {error}"),
-        })
+        open_whole(self.home.layout(), number)
     }
 
     /// Opens a directory in the room of a layer.
@@ -302,6 +268,42 @@ impl LayerSet {
             error,
         )
     }
+}
+
+fn open_whole(layout: &Layout, number: u64) -> io::Result<OwnedFd> {
+    let room = layout.open_room(number)?;
+    let Some(lost) = btrfs::find_lost(room.as_fd())? else {
+        return Ok(room);
+    };
+    let path = layout.room_path(number);
+    let path = path.display();
+    Err(io::Error::other(format!(
+        "{lost}: snapshots, and what was received, do not hold the subvolumes within; bring it back to `{path}`, as itself, \
+         received, or a snapshot of either, or remove the layer"
+    )))
+}
+
+fn is_btrfs(layout: &Layout) -> bool {
+    filesystem::statfs(layout.top()).is_ok_and(|found| found.magic == btrfs::MAGIC)
+}
+
+/// Says of the layers that have lost subvolumes how many they are, with the first of them.
+pub(crate) fn find_lost(layout: &Layout, table: &Table) -> Option<Finding> {
+    if !is_btrfs(layout) {
+        return None;
+    }
+    let mut lost = table.page(None, usize::MAX).filter_map(|entry| {
+        let error = open_whole(layout, entry.number).err()?;
+        Some((entry.id(), error))
+    });
+    let (id, error) = lost.next()?;
+    let more = lost.count();
+    let detail = match more {
+        0 => format!("layer `{id}` is not served: {error}"),
+        _ => format!("layer `{id}` and {more} more are not served: {error}"),
+    };
+    let finding = Finding::new(FindingKind::SubvolumesLost, detail);
+    Some(finding.of_layer(id.as_str()))
 }
 
 /// Whether a probe could not make what it looks at.

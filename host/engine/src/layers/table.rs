@@ -2,6 +2,7 @@
 //!
 //! Invariant: `children` of a layer are exactly the layers whose `parent` it is; `depth` is the length of its chain.
 
+use crate::check::{Finding, FindingKind};
 use crate::disk::home::Record;
 use crate::{Error, LayerId, Result};
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,11 +109,18 @@ impl Table {
         self.entries.get(id)
     }
 
-    /// Layers whose parent is lost: the parent and one of them.
-    pub(crate) fn orphans(&self) -> impl Iterator<Item = (&LayerId, &LayerId)> {
-        self.orphans
-            .iter()
-            .filter_map(|(parent, orphans)| Some((parent, orphans.first()?)))
+    /// Parents that are lost though layers are built on them.
+    pub(crate) fn find_orphans(&self) -> Vec<Finding> {
+        let orphans = self.orphans.iter();
+        let found = orphans.filter_map(|(parent, orphans)| {
+            let child = orphans.first()?;
+            let detail = format!(
+                "layer `{parent}` is lost, but layers are built on it, for instance `{child}`"
+            );
+            let finding = Finding::new(FindingKind::ParentLost, detail);
+            Some(finding.of_layer(parent.as_str()))
+        });
+        found.collect()
     }
 
     /// One of the layers that were built on a lost layer of this id.

@@ -38,12 +38,22 @@ pub(crate) enum Unmounted {
 impl Place {
     /// Opens the directories of a store below the run directory, and makes those that are missing.
     pub(crate) fn open(run_dir: &Path, store: &str) -> io::Result<Self> {
-        let (points, states) = (
-            run_dir.join("m").join(store),
-            run_dir.join("state").join(store),
-        );
-        files::make_directory(&points)?;
-        files::make_directory(&states)?;
+        for path in Self::paths(run_dir, store) {
+            files::make_directory(&path)?;
+        }
+        Self::look_in(run_dir, store)
+    }
+
+    fn paths(run_dir: &Path, store: &str) -> [PathBuf; 2] {
+        ["m", "state"].map(|kind| run_dir.join(kind).join(store))
+    }
+
+    /// Opens the directories of a store below the run directory.
+    ///
+    /// # Errors
+    /// `NotFound` when there are none, and so no mounts.
+    pub(crate) fn look_in(run_dir: &Path, store: &str) -> io::Result<Self> {
+        let [points, states] = Self::paths(run_dir, store);
         let points_fd = files::open_directory(&points)?;
         Ok(Self {
             points,

@@ -11,14 +11,15 @@
 
 use super::state::boot_id;
 use super::{Place, State};
+use crate::check::{Finding, FindingKind};
 use mica_sys::mount::{MountEntry, Unmount, mounts_below, unmount};
 use mica_sys::{Name, node};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The mounts of a store that go on, and what went wrong with the others.
 #[derive(Debug, Default)]
@@ -26,21 +27,78 @@ pub(crate) struct Adopted {
     /// Mounts that go on.
     pub(crate) mounts: Vec<State>,
     /// What needs a person.
-    pub(crate) problems: Vec<String>,
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// How states and mounts fit together.
+#[derive(Debug, Default)]
+struct Compared {
+    /// Mounts that go on.
+    mounts: Vec<State>,
+    /// Mount points with mounts that nobody knows, and how many lie on each.
+    unknown: Vec<(u64, usize)>,
+    /// States without a mount, and mount points without either.
+    stale: Vec<u64>,
+    /// States that cannot be read.
+    unreadable: Vec<PathBuf>,
 }
 
 impl Place {
-    /// Compares states with mounts. `is_layer` says whether a state's layer is there under the state's number.
+    /// Compares states with mounts, and puts right what does not fit. `is_layer` says whether a state's layer is there under
+    /// the state's number.
     pub(crate) fn adopt(&self, is_layer: impl Fn(&State) -> bool) -> io::Result<Adopted> {
-        let mut adopted = Adopted::default();
-        let mut states = self.states();
+        let compared = self.compare(is_layer)?;
+        for path in &compared.unreadable {
+            // It says nothing, so nothing is lost with it.
+            let _removed = std::fs::remove_file(path);
+        }
+        let unknown = compared.unknown.into_iter();
+        let mut findings: Vec<Finding> = unknown
+            .filter_map(|(number, mounts)| self.clear(number, mounts))
+            .collect();
+        findings.extend(self.sweep(compared.stale));
+        Ok(Adopted {
+            mounts: compared.mounts,
+            findings,
+        })
+    }
+
+    /// What [`Place::adopt`] would put right.
+    pub(crate) fn look(&self, is_layer: impl Fn(&State) -> bool) -> io::Result<Vec<Finding>> {
+        let compared = self.compare(is_layer)?;
+        let unknown = compared.unknown.into_iter().map(|(number, _)| {
+            let point = self.point(number);
+            let detail = format!("what is mounted at `{}` is nobody's", point.display());
+            Finding::new(FindingKind::MountUnknown, detail).at(point)
+        });
+        let stale = compared.stale.into_iter().map(|number| {
+            let point = self.point(number);
+            let detail = format!("nothing is mounted at `{}`", point.display());
+            Finding::new(FindingKind::MountGone, detail).at(point)
+        });
+        let unreadable = compared.unreadable.into_iter().map(|path| {
+            let detail = format!("`{}` does not tell who holds a mount", path.display());
+            Finding::new(FindingKind::StateUnreadable, detail).at(path)
+        });
+        Ok(unknown.chain(stale).chain(unreadable).collect())
+    }
+
+    fn compare(&self, is_layer: impl Fn(&State) -> bool) -> io::Result<Compared> {
+        let mut compared = Compared::default();
+        let mut states = self.states(&mut compared.unreadable);
         let mut attached: BTreeMap<u64, Vec<MountEntry>> = BTreeMap::new();
         for mount in mounts_below(&self.points)? {
             if let Some(number) = self.number_of(&mount.mount_point) {
                 attached.entry(number).or_default().push(mount);
             }
         }
+        let points = node::names(self.points_fd.as_fd()).unwrap_or_default();
+        let points = points
+            .iter()
+            .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok());
+        let mut empty: BTreeSet<u64> = points.collect();
         for (number, mounts) in attached {
+            empty.remove(&number);
             let state = states.remove(&number);
             let known = state.filter(|state| {
                 // Mount numbers begin anew with each boot, so that an equal one says nothing about an earlier one.
@@ -48,14 +106,13 @@ impl Place {
                     && mounts.iter().any(|mount| mount.mount_id == state.mount_id)
             });
             match known {
-                Some(state) if is_layer(&state) => adopted.mounts.push(state),
-                _ => adopted
-                    .problems
-                    .extend(self.clear(number, mounts.len()).err()),
+                Some(state) if is_layer(&state) => compared.mounts.push(state),
+                _ => compared.unknown.push((number, mounts.len())),
             }
         }
-        self.sweep(states.into_keys(), &mut adopted);
-        Ok(adopted)
+        empty.extend(states.into_keys());
+        compared.stale = empty.into_iter().collect();
+        Ok(compared)
     }
 
     /// The number of a mount point that is ours.
@@ -67,7 +124,7 @@ impl Place {
     }
 
     /// The states that can be read; others are as good as none.
-    fn states(&self) -> BTreeMap<u64, State> {
+    fn states(&self, unreadable: &mut Vec<PathBuf>) -> BTreeMap<u64, State> {
         let Ok(files) = std::fs::read_dir(&self.states) else {
             return BTreeMap::new();
         };
@@ -75,51 +132,37 @@ impl Place {
         let states = paths.filter_map(|path| {
             let read = State::read(&path).ok();
             if read.is_none() {
-                // It says nothing, so nothing is lost with it.
-                let _removed = std::fs::remove_file(&path);
+                unreadable.push(path);
             }
             read
         });
         states.map(|state| (state.number, state)).collect()
     }
 
-    /// Unmounts everything at a mount point.
-    fn clear(&self, number: u64, mounts: usize) -> Result<(), String> {
+    /// Unmounts everything at a mount point; if that cannot be, answers why.
+    fn clear(&self, number: u64, mounts: usize) -> Option<Finding> {
         let name = Name::from_number(number);
-        let explain = |error: io::Error| {
-            format!(
-                "`{}` cannot be unmounted: {error}",
-                self.point(number).display()
-            )
-        };
         // Several can lie on one another; each call takes the topmost.
-        for _ in 0..mounts {
-            unmount(self.points_fd.as_fd(), &name, Unmount::Plain).map_err(explain)?;
-        }
-        self.forget(number).map_err(explain)
+        let unmounted =
+            (0..mounts).try_for_each(|_| unmount(self.points_fd.as_fd(), &name, Unmount::Plain));
+        let error = unmounted.and_then(|()| self.forget(number)).err()?;
+        Some(self.stuck(number, "unmounted", &error))
     }
 
     /// Removes states without a mount, and mount points without either.
-    fn sweep(&self, stale: impl Iterator<Item = u64>, adopted: &mut Adopted) {
-        let points = node::names(self.points_fd.as_fd()).unwrap_or_default();
-        let numbers = points
-            .iter()
-            .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok());
-        let in_use: Vec<u64> = adopted.mounts.iter().map(|state| state.number).collect();
-        for number in stale
-            .chain(numbers)
-            .filter(|number| !in_use.contains(number))
-        {
-            let forgotten = self.forget(number);
-            if let Err(error) = forgotten
-                // Something is mounted there that could not be unmounted above, and that was reported.
-                && error.kind() != io::ErrorKind::ResourceBusy
-            {
-                adopted.problems.push(format!(
-                    "`{}` cannot be removed: {error}",
-                    self.point(number).display()
-                ));
-            }
-        }
+    fn sweep(&self, stale: Vec<u64>) -> Vec<Finding> {
+        let left = stale.into_iter().filter_map(|number| {
+            let error = self.forget(number).err()?;
+            // Something is mounted there that could not be unmounted above, and that was reported.
+            let is_told = error.kind() == io::ErrorKind::ResourceBusy;
+            (!is_told).then(|| self.stuck(number, "removed", &error))
+        });
+        left.collect()
+    }
+
+    fn stuck(&self, number: u64, done: &str, error: &io::Error) -> Finding {
+        let point = self.point(number);
+        let detail = format!("`{}` cannot be {done}: {error}", point.display());
+        Finding::new(FindingKind::MountStuck, detail).at(point)
     }
 }

@@ -36,12 +36,15 @@ pub(crate) struct State {
 impl State {
     /// Reads a state.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
-        Ok(serde_json::from_slice(&files::read(path)?)?)
+        let bytes = files::read(path)?;
+        files::check_sum(&bytes)?;
+        Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// Writes it. The run directory ends with the boot, so nothing is synced.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
-        files::replace(path, &serde_json::to_vec(self)?, Durability::None)
+        let bytes = files::with_sum(&serde_json::to_vec_pretty(self)?);
+        files::replace(path, &bytes, Durability::None)
     }
 }
 

@@ -145,7 +145,7 @@ fn a_mount_with_its_state_is_adopted_with_its_references() {
     let Some(rig) = Rig::new() else { return };
     let state = rig.mount(7);
     let adopted = rig.restart().adopt(|_| true).unwrap();
-    assert_eq!((adopted.mounts, adopted.problems.len()), (vec![state], 0));
+    assert_eq!((adopted.mounts, adopted.findings.len()), (vec![state], 0));
     assert_eq!(rig.mounted(), 1);
 }
 
@@ -178,7 +178,7 @@ fn a_mount_without_state_or_layer_or_of_another_boot_is_unmounted() {
         spoil(&rig, state);
         let adopted = rig.restart().adopt(|_| true).unwrap();
         assert_eq!(
-            (adopted.mounts.len(), adopted.problems.len(), rig.mounted()),
+            (adopted.mounts.len(), adopted.findings.len(), rig.mounted()),
             (0, 0, 0)
         );
         assert!(!rig.place.point(7).exists() && !rig.state_file(7).exists());
@@ -194,7 +194,7 @@ fn states_and_directories_of_an_earlier_boot_are_swept() {
     rig.place.remember(&state(3)).unwrap();
     fs::create_dir(rig.place.point(4)).unwrap();
     let adopted = rig.restart().adopt(|_| true).unwrap();
-    assert!(adopted.mounts.is_empty() && adopted.problems.is_empty());
+    assert!(adopted.mounts.is_empty() && adopted.findings.is_empty());
     assert!(!rig.state_file(3).exists() && !rig.place.point(4).exists());
 }
 
@@ -205,5 +205,5 @@ fn a_mount_that_is_in_use_and_no_ones_is_reported_and_stays() {
     fs::remove_file(rig.state_file(7)).unwrap();
     let _user = fs::File::open(rig.place.point(7).join("file")).unwrap();
     let adopted = rig.restart().adopt(|_| true).unwrap();
-    assert_eq!((adopted.problems.len(), rig.mounted()), (1, 1));
+    assert_eq!((adopted.findings.len(), rig.mounted()), (1, 1));
 }

@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use mica_sys::Name;
 
@@ -88,19 +89,41 @@ impl Links {
 
     /// Removes all names but those of these layers.
     pub(super) fn keep_only(&self, numbers: &HashSet<u64>) {
-        for entry in fs::read_dir(&self.directory)
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let file = entry.file_name();
-            let number = file.to_str().and_then(number_of);
-            if !number.is_some_and(|number| numbers.contains(&number)) {
+        for entry in entries(&self.directory) {
+            if !is_of(&entry, numbers) {
                 // As above.
                 let _removed = fs::remove_file(entry.path());
             }
         }
     }
+}
+
+fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten()
+}
+
+/// Whether a name is of one of these layers.
+fn is_of(entry: &fs::DirEntry, numbers: &HashSet<u64>) -> bool {
+    let number = entry.file_name().to_str().and_then(number_of);
+    number.is_some_and(|number| numbers.contains(&number))
+}
+
+/// The names in a home that lead to no directory of their layers. A start leaves those alone that have a layer, because it would
+/// follow each of them; whoever needs such a layer gets another name.
+pub(super) fn find_wrong(home: &Path, numbers: &HashSet<u64>) -> Vec<Finding> {
+    let wrong = entries(&home.join(DIRECTORY)).filter(|entry| {
+        let number = entry.file_name().to_str().and_then(number_of);
+        let room = PathBuf::from(format!("../layers/{}/d", number.unwrap_or_default()));
+        let target = fs::read_link(entry.path());
+        let leads = target.is_ok_and(|target| target.parent() == Some(&room));
+        !(is_of(entry, numbers) && leads && entry.path().is_dir())
+    });
+    let found = wrong.map(|entry| {
+        let path = entry.path();
+        let detail = format!("`{}` does not lead to its layer", path.display());
+        Finding::new(FindingKind::LinkWrong, detail).at(path)
+    });
+    found.collect()
 }
 
 #[expect(
@@ -169,5 +192,35 @@ mod tests {
         assert!(fs::symlink_metadata(&paths[0]).is_err());
         again.keep_only(&HashSet::new());
         assert_eq!(fs::read_dir(place.path().join("l")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_name_that_leads_elsewhere_is_told_and_another_is_made_beside_it() {
+        let place = tempfile::tempdir().unwrap();
+        let home = place.path();
+        for path in ["layers/7/d/upper", "layers/8/d/upper", "l"] {
+            fs::create_dir_all(home.join(path)).unwrap();
+        }
+        for (name, target) in [
+            ("7", "../layers/7/d/upper"),
+            ("8", "../layers/7/d/upper"),
+            ("8-1", "../layers/8/d/gone"),
+            ("8-2", "../layers/8"),
+            ("9", "../layers/9/d/upper"),
+            ("What", "../layers/7/d/upper"),
+        ] {
+            std::os::unix::fs::symlink(target, home.join("l").join(name)).unwrap();
+        }
+        fs::write(home.join("l/7-1"), "no link").unwrap();
+        let found = find_wrong(home, &HashSet::from([7, 8]));
+        let mut names: Vec<_> = found
+            .iter()
+            .map(|finding| finding.path.as_ref().unwrap().file_name().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["7-1", "8", "8-1", "8-2", "9", "What"]);
+        let links = Links::open(home).unwrap();
+        let path = links.path(8, &Name::new(b"upper").unwrap()).unwrap();
+        assert_eq!(path.file_name().unwrap(), "8-3");
     }
 }

@@ -47,10 +47,11 @@ pub use snapshot::{
 pub use store::SnapshotStore;
 pub(crate) use view::{CheckedView, ViewRules};
 
+use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use crate::disk::home::{Described, Purpose, Record, Row};
 use crate::disk::rows::{After, Loaded, RowChange, Rows};
-use crate::layers::LayerSet;
+use crate::layers::{self, LayerSet};
 use crate::{Error, LayerId, Result, SafeText};
 use links::Links;
 use mounts::synthesize;
@@ -100,10 +101,14 @@ impl Told {
                     described.snapshots.extend(record);
                     told.snapshots.push(Arc::new(snapshot));
                 }
-                None => loaded.problems.push(format!(
-                    "the row of snapshot `{}` makes no sense; the record of its layer counts",
-                    shown(key)
-                )),
+                None => {
+                    let detail = format!(
+                        "the row of snapshot `{}` makes no sense; the record of its layer counts",
+                        shown(key)
+                    );
+                    let finding = Finding::new(FindingKind::RowDamaged, detail);
+                    loaded.findings.push(finding.of_snapshot(key));
+                }
             }
         }
         let removals = loaded.found.removals.iter();
@@ -130,9 +135,9 @@ impl Snapshots {
         told: &Told,
         home: &Path,
         layers: &Arc<LayerSet>,
-    ) -> Result<(Self, Vec<String>)> {
+    ) -> Result<(Self, Vec<Finding>)> {
         let links = Links::open(home).map_err(|error| Error::path("open links of", home, error))?;
-        let found = recover::reconcile(told.snapshots.clone(), &told.removals, layers);
+        let found = recover::reconcile(told.snapshots.clone(), &told.removals, &layers.table());
         let snapshots = Self {
             store: layers.store.clone(),
             layers: Arc::clone(layers),
@@ -141,8 +146,8 @@ impl Snapshots {
             remover: Remover::default(),
             stacks: OnceLock::new(),
         };
-        if found.restored > 0 {
-            let (store, restored) = (&snapshots.store, found.restored);
+        if !found.restored.is_empty() {
+            let (store, restored) = (&snapshots.store, found.restored.len());
             tracing::warn!(
                 store,
                 restored,
@@ -163,7 +168,33 @@ impl Snapshots {
             snapshots.remover.take(layer);
         }
         snapshots.links.keep_only(&layers.numbers());
-        Ok((snapshots, found.problems))
+        Ok((snapshots, found.findings))
+    }
+
+    /// What is wrong with the snapshots of a store whose layers these are; nothing is changed. Of layers whose removal was
+    /// asked for, those that are built on others come first.
+    pub(crate) fn look(told: &Told, home: &Path, layers: &layers::Table) -> Vec<Finding> {
+        if !Self::are_in(home, told) {
+            return Vec::new();
+        }
+        let found = recover::reconcile(told.snapshots.clone(), &told.removals, layers);
+        let mut findings = found.findings;
+        findings.extend(found.restored.iter().map(|key| {
+            let detail = format!(
+                "the row of snapshot `{}` is missing or older than the record of its layer",
+                shown(key)
+            );
+            Finding::new(FindingKind::SnapshotUnlisted, detail).of_snapshot(key)
+        }));
+        findings.extend(found.unowned.iter().map(|layer| {
+            let detail =
+                format!("layer `{layer}` is still there, though its removal was asked for");
+            Finding::new(FindingKind::RemovalPending, detail).of_layer(layer.as_str())
+        }));
+        let entries = layers.page(None, usize::MAX);
+        let numbers = entries.map(|entry| entry.number).collect();
+        findings.extend(links::find_wrong(home, &numbers));
+        findings
     }
 
     /// Makes the rows on disk agree with what was found; if that cannot be now, it is found again.

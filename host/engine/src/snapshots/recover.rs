@@ -17,8 +17,9 @@
 
 use super::{Change, LayerPlace, Snapshot, shown};
 use crate::LayerId;
+use crate::check::{Finding, FindingKind};
 use crate::disk::home::Purpose;
-use crate::layers::{Entry, LayerSet};
+use crate::layers::{Entry, Table};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -31,23 +32,22 @@ pub(super) struct Found {
     pub(super) changes: Vec<Change>,
     /// Layers that are to be removed, those that are built on others first.
     pub(super) unowned: Vec<LayerId>,
-    /// What needs a person.
-    pub(super) problems: Vec<String>,
-    /// Snapshots that records of layers told of.
-    pub(super) restored: u64,
+    /// What is wrong.
+    pub(super) findings: Vec<Finding>,
+    /// Snapshots that records of layers told of, by key.
+    pub(super) restored: Vec<String>,
 }
 
-/// Compares rows with layers.
+/// Compares rows with layers, and changes nothing.
 pub(super) fn reconcile(
     rows: Vec<Arc<Snapshot>>,
     removals: &HashMap<u64, LayerId>,
-    layers: &LayerSet,
+    table: &Table,
 ) -> Found {
     let mut found = Found::default();
     for row in rows {
         found.rows.insert(row.key.clone(), row);
     }
-    let table = layers.table();
     let entries: Vec<&Entry> = table.page(None, usize::MAX).collect();
     found.take_newer(&entries);
     found.take_layers(&entries, removals);
@@ -70,7 +70,7 @@ fn of_record(entry: &Entry) -> Option<Snapshot> {
 
 impl Found {
     fn put(&mut self, snapshot: Snapshot) {
-        self.restored += 1;
+        self.restored.push(snapshot.key.clone());
         let snapshot = Arc::new(snapshot);
         self.changes.push(Change::Put(Arc::clone(&snapshot)));
         self.rows.insert(snapshot.key.clone(), snapshot);
@@ -119,11 +119,14 @@ impl Found {
             match of_record(entry) {
                 Some(told) if !self.rows.contains_key(&told.key) => self.put(told),
                 Some(told) => self.tell_of(entry, &told.key),
-                None => self.problems.push(format!(
-                    "layer `{}` belongs to no snapshot, though its store has only snapshots: it is kept in `layers/{}`",
-                    entry.id(),
-                    entry.number
-                )),
+                None => {
+                    let detail = format!(
+                        "layer `{}` belongs to no snapshot, though its store has only snapshots: it is kept in `layers/{}`",
+                        entry.id(),
+                        entry.number
+                    );
+                    self.unclaimed(entry, detail);
+                }
             }
         }
         unowned.sort_by(|one, other| other.cmp(one));
@@ -131,13 +134,24 @@ impl Found {
     }
 
     fn tell_of(&mut self, entry: &Entry, key: &str) {
-        self.problems.push(format!(
-            "layer `{}` is of snapshot `{}`, which has another layer now: it is kept in `layers/{}` until you delete that \
-             directory while Mica does not run",
+        let detail = format!(
+            "layer `{}` is of snapshot `{}`, which has another layer now: it is kept in `layers/{}` until `mica repair` sets it \
+             aside, or you delete that directory while Mica does not run",
             entry.id(),
             shown(key),
             entry.number
-        ));
+        );
+        self.unclaimed(entry, detail);
+    }
+
+    fn unclaimed(&mut self, entry: &Entry, detail: String) {
+        let kind = match entry.children.is_empty() {
+            true => FindingKind::LayerUnclaimed,
+            false => FindingKind::ParentUnclaimed,
+        };
+        let finding = Finding::new(kind, detail);
+        self.findings
+            .push(finding.of_layer(entry.id().as_str()).numbered(entry.number));
     }
 
     /// Drops snapshots whose layers are lost, unless others are built on them.
@@ -162,18 +176,22 @@ impl Found {
             }
             for key in gone {
                 self.rows.remove(&key);
-                self.problems.push(format!(
+                let detail = format!(
                     "the layer of snapshot `{}` is lost, and so the snapshot goes",
                     shown(&key)
-                ));
+                );
+                let finding = Finding::new(FindingKind::SnapshotLost, detail);
+                self.findings.push(finding.of_snapshot(&key));
                 self.changes.push(Change::Delete(key, None));
             }
         }
         for row in self.rows.values().filter(|row| is_lost(row)) {
-            self.problems.push(format!(
+            let detail = format!(
                 "the layer of snapshot `{}` is lost, but others are built on it",
                 shown(&row.key)
-            ));
+            );
+            let finding = Finding::new(FindingKind::SnapshotBroken, detail);
+            self.findings.push(finding.of_snapshot(&row.key));
         }
     }
 }

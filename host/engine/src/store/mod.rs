@@ -1,9 +1,10 @@
 //! One store: a driver bound to a home and options. `stores.rs` has what can be done with stores as a whole, `door.rs` and
 //! `layers/store.rs` what can be done within one, `snapshots/store.rs` what a container runtime does in its own.
 //!
-//! Invariant: the description on disk never changes after the store was made.
+//! Invariant: what is known of a store in memory and what lies on disk change together.
 
 mod call;
+mod description;
 mod door;
 mod ready;
 mod scope;
@@ -13,105 +14,33 @@ mod start;
 mod stores;
 
 pub(crate) use call::Call;
+pub(crate) use description::{COPY, DESCRIPTION, Description};
 pub use door::OpenStore;
 pub(crate) use scope::{Intent, Scope};
+pub(crate) use start::clear_mounts_of_no_store;
 pub(crate) use stores::StoreTable;
 pub use stores::Stores;
 
-use crate::disk::files;
+use crate::check::Finding;
 use crate::disk::home::Reaper;
-use crate::disk::rows::Rows;
+use crate::disk::rows::{After, Rows};
 use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
 use crate::settings::Durability;
 use crate::snapshots::{Snapshots, Told, shown};
 use crate::view::{BackingView, LayerView, Pairs, StoreView};
-use crate::{Error, LayerId, Moment, Result, StoreName};
+use crate::{Error, LayerId, Result, StoreName};
 use door::Stay;
 use mica_sys::filesystem;
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The file that describes a store.
-pub(crate) const DESCRIPTION: &str = "store.json";
-/// The shape of that file.
-const VERSION: u32 = 1;
 /// How long a removal waits for those who are in the store.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long an operation waits for layers that others work on; a diff may take longer than anyone wants to wait.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A store as `store.json` describes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Description {
-    version: u32,
-    /// The driver.
-    pub(crate) driver: String,
-    /// Why it is this one, if no one named it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) chosen: Option<String>,
-    /// The driver's options, in order.
-    pub(crate) options: Vec<(String, String)>,
-    /// Whom the store is for, in the words of the front end that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) client: Option<String>,
-    /// When the store was made.
-    pub(crate) created: Moment,
-}
-
-impl Description {
-    pub(crate) fn new(
-        driver: &str,
-        options: Vec<(String, String)>,
-        client: Option<String>,
-    ) -> Self {
-        Self {
-            version: VERSION,
-            driver: driver.to_owned(),
-            chosen: None,
-            options,
-            client,
-            created: Moment::now(),
-        }
-    }
-
-    /// Notes why it is this driver.
-    pub(crate) fn because(self, reason: &str) -> Self {
-        Self {
-            chosen: Some(reason.to_owned()),
-            ..self
-        }
-    }
-
-    /// Reads the description of the store in a directory.
-    pub(crate) fn read(home: &Path) -> Result<Self> {
-        let path = home.join(DESCRIPTION);
-        let bytes = files::read(&path).map_err(|error| Error::path("read", &path, error))?;
-        let corrupt = |reason: String| Error::Corrupt {
-            path: path.clone(),
-            reason,
-        };
-        let read: Self =
-            serde_json::from_slice(&bytes).map_err(|error| corrupt(error.to_string()))?;
-        if read.version != VERSION {
-            return Err(corrupt(format!(
-                "it has version {}, this program reads {VERSION}",
-                read.version
-            )));
-        }
-        Ok(read)
-    }
-
-    /// Writes it into the directory of a store.
-    pub(crate) fn write(&self, home: &Path, durability: Durability) -> Result<()> {
-        let path = home.join(DESCRIPTION);
-        let write = || files::replace(&path, &serde_json::to_vec_pretty(self)?, durability);
-        write().map_err(|error| Error::path("write", &path, error))
-    }
-}
 
 /// Whether a store is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,13 +75,14 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Store {
-    /// Opens the store in a directory. What needs a person comes back as well.
+    /// Opens the store in a directory, and puts right what it can. What was wrong comes back as well.
     pub(crate) fn open(
         name: &StoreName,
         path: &Path,
         around: &Surroundings<'_>,
-    ) -> Result<(Arc<Self>, Vec<String>)> {
-        let description = Description::read(path)?;
+    ) -> Result<(Arc<Self>, Vec<Finding>)> {
+        let (description, damaged) = Description::read(path)?;
+        description.mend(path, around.durability);
         let (driver, options) = (description.driver.clone(), description.options.clone());
         let owner = Owner {
             store: name.as_str().to_owned(),
@@ -164,11 +94,13 @@ impl Store {
         if let Err(error) = rows.keep_reserve(path) {
             tracing::warn!(store = %name, %error, "there is no reserve for removals on a full disk");
         }
+        let is_behind = loaded.is_behind;
         let (told, described) = Told::new(&mut loaded, &description.driver);
         let opened = LayerSet::open(owner, path, durability, reaper, (&rows, &described))?;
         let (layers, more) = opened;
-        let mut problems = loaded.problems;
-        problems.extend(more);
+        let mut findings: Vec<Finding> = damaged.into_iter().collect();
+        findings.extend(loaded.findings);
+        findings.extend(more);
         let place = Place::open(around.run_dir, name.as_str())
             .map_err(|error| Error::path("use run directory", around.run_dir, error))?;
         let is_layer = |state: &crate::mounts::State| {
@@ -180,7 +112,7 @@ impl Store {
         let adopted = place
             .adopt(is_layer)
             .map_err(|error| Error::path("list mounts below", around.run_dir, error))?;
-        problems.extend(adopted.problems);
+        findings.extend(adopted.findings);
         let store = Self {
             name: name.clone(),
             path: path.to_owned(),
@@ -195,9 +127,13 @@ impl Store {
             unavailable: Mutex::new(Some("it was not tried yet".to_owned())),
         };
         if Snapshots::are_in(path, &told) {
-            problems.extend(store.set_snapshots(&told)?);
+            findings.extend(store.set_snapshots(&told)?);
         }
-        Ok((Arc::new(store), problems))
+        // What newer records said is in the rows by now, so they are as new as their mark says.
+        if is_behind && let Err(error) = rows.commit(Vec::new(), After::Nothing) {
+            tracing::warn!(store = %name, %error, "the next start reads newer records again");
+        }
+        Ok((Arc::new(store), findings))
     }
 
     /// Keeps the store from being removed while the guard lives.
@@ -292,12 +228,12 @@ impl Store {
         self.snapshots.get().ok_or_else(none)
     }
 
-    /// Makes rows the snapshots; what needs a person comes back.
-    fn set_snapshots(&self, told: &Told) -> Result<Vec<String>> {
-        let (snapshots, problems) = Snapshots::new(told, &self.path, &self.layers)?;
+    /// Makes rows the snapshots; what was wrong comes back.
+    fn set_snapshots(&self, told: &Told) -> Result<Vec<Finding>> {
+        let (snapshots, findings) = Snapshots::new(told, &self.path, &self.layers)?;
         // An error means that another was faster.
         let _first = self.snapshots.set(Arc::new(snapshots));
-        Ok(problems)
+        Ok(findings)
     }
 
     /// Refuses to change layers of a store whose layers are snapshots.
@@ -309,6 +245,25 @@ impl Store {
             Some(_) => Err(Error::HoldsSnapshots(self.name.as_str().to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// Writes the record of a layer anew, from what is known of it.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], [`Error::NoSpace`], [`Error::Io`].
+    pub(crate) fn write_record(&self, id: &LayerId) -> Result<()> {
+        if let Ok(snapshots) = self.snapshots() {
+            let all = snapshots.table().all();
+            if let Some(snapshot) = all.iter().find(|one| one.layer.as_ref() == Some(id)) {
+                return snapshots.write_record(snapshot);
+            }
+        }
+        let facts = self.facts(id)?;
+        let written = self
+            .layers
+            .home()
+            .replace_record(facts.number, &facts.record);
+        written.map_err(|error| Error::io(format!("write the record of layer `{id}`"), error))
     }
 
     /// What is told of a layer.

@@ -3,6 +3,7 @@
 //! Invariant: a store that cannot be opened or used stops no other; it is reported, and its reason kept.
 
 use super::{Store, Stores, Surroundings};
+use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use crate::event::News;
 use crate::mounts::Place;
@@ -11,6 +12,7 @@ use mica_sys::{Name, node, tree};
 use mica_text::with_causes;
 use std::fs;
 use std::os::fd::AsFd;
+use std::path::Path;
 
 impl Stores<'_> {
     /// Opens every store; those that cannot be opened are reported.
@@ -55,9 +57,9 @@ impl Stores<'_> {
             durability: self.engine.settings.durability,
             reaper: &self.engine.reaper,
         };
-        let (store, problems) = Store::open(name, &path, &around)?;
-        for problem in problems {
-            self.engine.report_store(name.as_str(), problem);
+        let (store, findings) = Store::open(name, &path, &around)?;
+        for finding in findings {
+            self.engine.report_store(name.as_str(), finding.detail);
         }
         if let Err(error) = store.make_ready(self.engine) {
             // The status tells it for as long as it is so.
@@ -75,27 +77,9 @@ impl Stores<'_> {
 
     /// Unmounts what stores left that are not there any more.
     pub(crate) fn clear_mounts_of_no_store(self) {
-        let Ok(entries) = fs::read_dir(self.engine.settings.run_dir.join("m")) else {
-            return;
-        };
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if StoreName::parse(&name).is_err() || self.path().join(&name).exists() {
-                continue;
-            }
-            let Ok(place) = Place::open(&self.engine.settings.run_dir, &name) else {
-                continue;
-            };
-            match place.adopt(|_| false) {
-                Ok(adopted) => adopted
-                    .problems
-                    .into_iter()
-                    .for_each(|problem| self.engine.report_store(&name, problem)),
-                Err(error) => self
-                    .engine
-                    .report_store(&name, format!("its mounts cannot be listed: {error}")),
-            }
-            place.remove();
+        for finding in clear_mounts_of_no_store(&self.engine.settings.run_dir, &self.path()) {
+            let store = finding.store.clone().unwrap_or_default();
+            self.engine.report_store(&store, finding.detail);
         }
     }
 
@@ -112,4 +96,32 @@ impl Stores<'_> {
             .start(self.engine.weak(), store.name.as_str())
             .map_err(|error| Error::io("start a thread", error))
     }
+}
+
+/// Unmounts what stores left below a run directory that are not there any more. What could not be comes back.
+pub(crate) fn clear_mounts_of_no_store(run_dir: &Path, stores: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for entry in fs::read_dir(run_dir.join("m"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if StoreName::parse(&name).is_err() || stores.join(&name).exists() {
+            continue;
+        }
+        let Ok(place) = Place::open(run_dir, &name) else {
+            continue;
+        };
+        let found = match place.adopt(|_| false) {
+            Ok(adopted) => adopted.findings,
+            Err(error) => {
+                let detail = format!("its mounts cannot be listed: {error}");
+                vec![Finding::new(FindingKind::Unseen, detail)]
+            }
+        };
+        findings.extend(found.into_iter().map(|finding| finding.of_store(&name)));
+        place.remove();
+    }
+    findings
 }

@@ -140,8 +140,8 @@ impl Stores<'_> {
                     "store `{name}` has {layers} layers that are no snapshots"
                 )));
             }
-            for problem in store.set_snapshots(&Told::default())? {
-                self.engine.report_store(&name, problem);
+            for finding in store.set_snapshots(&Told::default())? {
+                self.engine.report_store(&name, finding.detail);
             }
         }
         self.start_remover(&store)

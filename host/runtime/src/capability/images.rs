@@ -11,10 +11,12 @@
 //!
 //! See docs/decisions/0018-an-image-is-attached-below-its-room.md.
 
+mod inspect;
 mod one;
 mod probe;
 mod verified;
 
+pub use inspect::{ImageFault, Thoroughness, inspect};
 pub use probe::probe;
 
 use super::directory::Directory;
@@ -63,6 +65,18 @@ fn invalid(text: impl Into<String>) -> Failure {
     Failure::new(Code::Invalid, text)
 }
 
+/// A room that has the place of an image was sealed. Were it told that a file of it is not found, a driver would take the layer
+/// for one that has no image, and so for an empty one.
+fn lost(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::new(
+            Code::Io,
+            "the archive `layer.tar` of the layer, or its index `layer.erofs`, is lost",
+        ),
+        _ => Failure::from_io("open the image", &error),
+    }
+}
+
 /// The two files of an image.
 struct Files {
     archive: OwnedFd,
@@ -86,6 +100,11 @@ impl Files {
             return Err(Failure::new(Code::Busy, text));
         }
         let (facts, digest) = read_and_check(index, most_bytes)?;
+        self.check_size(&facts)?;
+        Ok((facts, digest))
+    }
+
+    fn check_size(&self, facts: &Facts) -> Result<(), Failure> {
         let size = node::stat_fd(self.archive.as_fd())
             .map_err(failed("stat the archive"))?
             .size;
@@ -96,7 +115,7 @@ impl Files {
             );
             return Err(Failure::new(Code::Io, text));
         }
-        Ok((facts, digest))
+        Ok(())
     }
 }
 
@@ -147,7 +166,7 @@ fn attached(room: BorrowedFd<'_>, most_bytes: usize) -> Result<OwnedFd, Failure>
     let _one = one::at_a_time((found.device, found.inode));
     match node::open_directory(room, &top) {
         Ok(target) => {
-            let files = Files::open(room).map_err(&opening)?;
+            let files = Files::open(room).map_err(lost)?;
             files.check(most_bytes)?;
             mount::image(files.index.as_fd(), files.archive.as_fd())
                 .and_then(|image| image.attach(target.as_fd()))

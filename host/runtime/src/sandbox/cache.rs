@@ -19,6 +19,7 @@ use crate::{Error, Limits};
 use mica_sys::{Name, filesystem, node};
 use mica_text::hex;
 use sha2::{Digest, Sha256};
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -33,6 +34,8 @@ use wasmtime::component::Component;
 const DIGEST_BYTES: usize = 32;
 /// Files that are kept: many times the drivers of a node, with the builds that they replaced.
 const MAX_FILES: usize = 64;
+/// What the name of one that is being written ends with.
+const DRAFT: &[u8] = b".new";
 
 /// A directory of compiled code.
 #[derive(Debug)]
@@ -139,17 +142,10 @@ impl Cache {
     }
 
     fn read(&self, key: &str) -> io::Result<Prepared> {
-        let damaged = |what| io::Error::new(io::ErrorKind::InvalidData, what);
         let file = node::open_regular(self.directory.as_fd(), &name(key)?)?;
         let mut bytes = Vec::new();
         File::from(file).read_to_end(&mut bytes)?;
-        let (digest, answer) = bytes
-            .split_at_checked(DIGEST_BYTES)
-            .ok_or_else(|| damaged("it is too short"))?;
-        if *digest != *Sha256::digest(answer) {
-            return Err(damaged("its digest is another"));
-        }
-        match decode(answer) {
+        match decode(answer_of(&bytes)?) {
             Ok((
                 Header {
                     outcome: Outcome::Accepted(facts),
@@ -207,6 +203,48 @@ impl Cache {
     }
 }
 
+fn damaged(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+/// What stands in a file behind its digest.
+fn answer_of(bytes: &[u8]) -> io::Result<&[u8]> {
+    let (digest, answer) = bytes
+        .split_at_checked(DIGEST_BYTES)
+        .ok_or_else(|| damaged("it is too short"))?;
+    match *digest == *Sha256::digest(answer) {
+        true => Ok(answer),
+        false => Err(damaged("its digest is another")),
+    }
+}
+
+/// The files of a code cache that are not what was written, each with the reason. Nothing is changed.
+///
+/// # Errors
+/// What listing the directory says; none if there is no directory.
+pub fn inspect(directory: &Path) -> io::Result<Vec<(PathBuf, io::Error)>> {
+    let opened = match filesystem::open_directory_itself(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut found = Vec::new();
+    for bytes in node::names(opened.as_fd())? {
+        let read = || -> io::Result<()> {
+            let name = Name::new(&bytes).map_err(io::Error::other)?;
+            if bytes.ends_with(DRAFT) {
+                return Err(damaged("it is a draft that was never whole"));
+            }
+            let mut read = Vec::new();
+            File::from(node::open_regular(opened.as_fd(), &name)?).read_to_end(&mut read)?;
+            answer_of(&read).map(drop)
+        };
+        if let Err(error) = read() {
+            found.push((directory.join(OsStr::from_bytes(&bytes)), error));
+        }
+    }
+    Ok(found)
+}
+
 fn name(text: &str) -> io::Result<Name> {
     Name::new(text.as_bytes()).map_err(io::Error::other)
 }
@@ -253,6 +291,10 @@ mod tests {
         cache.keep("key", &prepared());
         cache.keep("key", &prepared());
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1, "no draft is left");
+        assert!(inspect(&path).unwrap().is_empty());
+        fs::write(path.join("other.new"), &whole).unwrap();
+        fs::write(path.join("cut"), &whole[1..]).unwrap();
+        assert_eq!(inspect(&path).unwrap().len(), 2);
     }
 
     #[test]

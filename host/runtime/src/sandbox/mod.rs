@@ -6,7 +6,7 @@
 //! Invariant: no operation's meaning is known here, and no file is touched but the code cache.
 
 mod admission;
-mod cache;
+pub(crate) mod cache;
 mod call;
 pub(crate) mod child;
 mod clock;

@@ -30,3 +30,20 @@ pub fn try_lock_exclusive(fd: BorrowedFd<'_>) -> io::Result<bool> {
         }
     }
 }
+
+/// Whether someone has taken a directory or file with [`try_lock_exclusive`]. Asking takes a shared lock for a moment, so
+/// whoever takes an exclusive one just then has to try again.
+pub fn is_locked(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    loop {
+        match flock(fd, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => {
+                return flock(fd, FlockOperation::Unlock)
+                    .map(|()| false)
+                    .map_err(Into::into);
+            }
+            Err(Errno::WOULDBLOCK) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

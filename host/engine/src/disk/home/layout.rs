@@ -21,6 +21,9 @@ pub(crate) enum Area {
     Trash,
 }
 
+/// The names of the directories in a home.
+pub(crate) const AREAS: [&str; 3] = ["layers", "staging", "trash"];
+
 /// The open directories of a home.
 #[derive(Debug)]
 pub(crate) struct Layout {
@@ -43,11 +46,18 @@ pub(crate) struct Layout {
 impl Layout {
     /// Opens a home's directories and makes those that are missing.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let area = |name: &str| {
-            let path = path.join(name);
-            files::make_directory(&path)?;
-            files::open_directory(&path)
-        };
+        for name in AREAS {
+            files::make_directory(&path.join(name))?;
+        }
+        Self::look(path)
+    }
+
+    /// Opens a home's directories.
+    ///
+    /// # Errors
+    /// `NotFound` when one of [`AREAS`] is missing.
+    pub(crate) fn look(path: &Path) -> io::Result<Self> {
+        let area = |name: &str| files::open_directory(&path.join(name));
         Ok(Self {
             layers: area("layers")?,
             staging: area("staging")?,
@@ -86,7 +96,7 @@ impl Layout {
     }
 
     /// The path of a layer.
-    pub(super) fn layer_path(&self, number: u64) -> PathBuf {
+    pub(crate) fn layer_path(&self, number: u64) -> PathBuf {
         self.path.join("layers").join(number.to_string())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! layers/<n>/record.json   what the host knows of a layer: see `record`
-//! layers/<n>/record-2.json what it knows since the layer is committed
+//! layers/<n>/record-2.json what it knows since a snapshot is committed; of other layers, the same again
 //! layers/<n>/d/            the driver's room
 //! staging/<random>/        layers that are being made, of the same shape
 //! trash/<random>/          layers that are being deleted
@@ -25,11 +25,12 @@ mod stage;
 mod tests;
 
 pub(crate) use described::Described;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{AREAS, Layout};
+pub(crate) use numbers::look as look_at_numbers;
 pub(crate) use publish::Syncing;
 pub(crate) use reaper::Reaper;
 pub(crate) use record::{Purpose, Record, Row};
-pub(crate) use recover::Recovered;
+pub(crate) use recover::{Recovered, find_damaged_records, reconcile};
 pub(crate) use stage::StagedLayer;
 
 use crate::disk::group::Group;
@@ -71,7 +72,7 @@ impl Home {
             // The layout is new.
             let _first = layout.reserve.set(Arc::clone(reserve));
         }
-        let recovered = recover::reconcile(&layout, described)?;
+        let recovered = reconcile(&layout, described)?;
         let numbers = Numbers::open(layout.numbers_path(), recovered.highest, durability)?;
         let home = Self {
             layout,

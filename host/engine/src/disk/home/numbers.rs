@@ -9,7 +9,7 @@ use crate::disk::files;
 use crate::settings::Durability;
 use parking_lot::Mutex;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Numbers reserved at a time: one write for as many layers; a start throws the rest of a block away.
 const NUMBERS_PER_BLOCK: u64 = 256;
@@ -28,16 +28,31 @@ struct Block {
     end: u64,
 }
 
+/// The number from which on all are free, as the file says it; none if it is missing or makes no sense.
+pub(crate) fn look(path: &Path) -> io::Result<Option<u64>> {
+    match files::read(path) {
+        Ok(bytes) => Ok(files::to_number(&bytes)),
+        // Too large to be one of ours.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 impl Numbers {
     /// Begins above what was reserved and above the `highest` number that is in use. A file that is missing or
     /// damaged is made anew.
     pub(super) fn open(path: PathBuf, highest: u64, durability: Durability) -> io::Result<Self> {
-        let reserved = match files::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).trim().parse().unwrap_or(0),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
-        };
-        let next = reserved.max(highest.saturating_add(1));
+        let reserved = look(&path)?;
+        let next = reserved.unwrap_or(0).max(highest.saturating_add(1));
+        let is_new = highest == 0 && !path.exists();
+        if reserved.is_none_or(|reserved| reserved <= highest) && !is_new {
+            // Without it, the next start might give out the number of a layer that is removed until then.
+            let mended = files::replace(&path, files::of_number(next).as_bytes(), durability);
+            if let Err(error) = mended {
+                tracing::debug!(path = %path.display(), %error, "the numbers are written with the next layer");
+            }
+        }
         Ok(Self {
             path,
             durability,
@@ -50,7 +65,11 @@ impl Numbers {
         let mut block = self.block.lock();
         if block.next >= block.end {
             let end = block.next.saturating_add(NUMBERS_PER_BLOCK);
-            files::replace(&self.path, format!("{end}\n").as_bytes(), self.durability)?;
+            files::replace(
+                &self.path,
+                files::of_number(end).as_bytes(),
+                self.durability,
+            )?;
             block.end = end;
         }
         let number = block.next;

@@ -57,7 +57,12 @@ impl Home {
         record: &Record,
         syncing: Syncing,
     ) -> io::Result<String> {
-        let (file, row) = record.write(&self.layout.record, staged.directory.as_fd())?;
+        let layer = staged.directory.as_fd();
+        let (file, row) = record.write(&self.layout.record, layer)?;
+        // What a row says already, nobody else has to know. Others are written twice, because their rows are made later.
+        if syncing == Syncing::Now {
+            record.write(&self.layout.later_record, layer)?;
+        }
         if let (Durability::Commit, Syncing::Now) = (self.durability, syncing) {
             filesystem::sync_file(file.as_fd())?;
             self.sync()?;

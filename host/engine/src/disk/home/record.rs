@@ -3,6 +3,8 @@
 //! The record of a snapshot's layer also holds the snapshot, for the day on which the rows are lost. It is written before the
 //! row and brought to the device with the layer's files, so while there is a row, that counts.
 //!
+//! Nothing else knows the layers that are no snapshots' when rows are lost, so their records are written twice.
+//!
 //! Invariant: what replaces a layer has a number of its own and a higher revision; a record is never changed, but that of a
 //! snapshot's layer may have a later one beside it.
 
@@ -159,6 +161,7 @@ impl Record {
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
+        files::check_sum(bytes)?;
         let record: Self = serde_json::from_slice(bytes)?;
         if record.version != VERSION {
             let text = format!(
@@ -173,7 +176,7 @@ impl Record {
     pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
-        Ok(bytes)
+        Ok(files::with_sum(&bytes))
     }
 
     /// Reads the record of a layer's open directory: of a snapshot's layer the later one, if it can be read.
@@ -183,10 +186,28 @@ impl Record {
         if first.record.purpose.is_none() {
             return Ok(first);
         }
-        let later = Self::read_named(&layout.later_record, layer).ok();
+        let later = Self::read_later(layout, layer).ok();
         // A later record that a kill cut off, or one of another layer, leaves the first, which is whole.
         let later = later.filter(|later| later.record.id == first.record.id);
         Ok(later.unwrap_or(first))
+    }
+
+    /// Reads the later record of a layer's open directory, which alone says as much as both.
+    pub(super) fn read_later(layout: &Layout, layer: BorrowedFd<'_>) -> io::Result<Row> {
+        Self::read_named(&layout.later_record, layer)
+    }
+
+    /// The records of a layer's open directory that are there and cannot be read, each with the reason; and the first, if it
+    /// is missing.
+    pub(super) fn find_damaged(layout: &Layout, layer: BorrowedFd<'_>) -> Vec<(Name, io::Error)> {
+        let names = [&layout.record, &layout.later_record];
+        let damaged = names.into_iter().filter_map(|name| {
+            let error = Self::read_named(name, layer).err()?;
+            let is_optional = name == &layout.later_record;
+            let is_missing = error.kind() == io::ErrorKind::NotFound;
+            (!(is_optional && is_missing)).then(|| (name.clone(), error))
+        });
+        damaged.collect()
     }
 
     fn read_named(name: &Name, layer: BorrowedFd<'_>) -> io::Result<Row> {

@@ -8,6 +8,8 @@
 //! | there | newer than the row | a snapshot, and rows that may be older than the layers | a layer, as the record says |
 //! | there | missing, but one of a layer that was given up | none | a layer that nobody needs |
 //! | there | not readable | asked to be removed | a layer that nobody needs |
+//! | there | not readable, but the later one | any | a layer, as the later one says; reported |
+//! | there | not readable | the record that was read before | a layer, as the row says; reported |
 //! | there | else not readable, or no room | any | quarantined: reported, never deleted, no layer |
 //! | missing | – | any | the row is dropped |
 //! | two with one id | readable | any | the higher revision is the layer, the other is deleted |
@@ -19,6 +21,7 @@ use super::layout::Area;
 use super::record::{Row, Stamp};
 use super::{Described, Home, Layout, Purpose, Record};
 use crate::LayerId;
+use crate::check::{Finding, FindingKind};
 use crate::disk::rows::{After, RowChange};
 use mica_runtime::LayerKind;
 use mica_sys::{Name, node};
@@ -26,25 +29,25 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a home has.
 #[derive(Debug, Default)]
 pub(crate) struct Recovered {
     /// Records of the layers by number, in no order.
     pub(crate) layers: Vec<(u64, Record)>,
-    /// Directories that are no layers, and why.
-    pub(crate) quarantined: Vec<(PathBuf, String)>,
+    /// Directories that are no layers, and records that are damaged.
+    pub(crate) findings: Vec<Finding>,
     /// Records of which there is no row.
     fresh: Vec<(u64, Row)>,
     /// Numbers that a newer revision replaced.
-    superseded: Vec<u64>,
+    pub(crate) superseded: Vec<u64>,
     /// The highest number in use.
     pub(super) highest: u64,
 }
 
-/// Compares the directory with the rows.
-pub(super) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Recovered> {
+/// Compares the directory with the rows, and changes nothing.
+pub(crate) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
     let mut newest: HashMap<_, (u64, Record)> = HashMap::new();
     for name in node::names(layout.area(Area::Layers))? {
@@ -54,8 +57,8 @@ pub(super) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Re
                 .join("layers")
                 .join(String::from_utf8_lossy(&name).as_ref());
             recovered
-                .quarantined
-                .push((path, "its name is no layer's number".into()));
+                .findings
+                .push(no_layer(path, "its name is no layer's number"));
             continue;
         };
         recovered.highest = recovered.highest.max(number);
@@ -72,13 +75,57 @@ pub(super) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Re
             Ok(Found::Described(record)) => {
                 newest.insert(record.id.clone(), (number, record));
             }
+            Ok(Found::Recalled(record, error)) => {
+                let path = layout.layer_path(number).join("record.json");
+                recovered
+                    .findings
+                    .push(unreadable(&path, &record.id, &error));
+                recovered
+                    .superseded
+                    .extend(older(&mut newest, number, record));
+            }
             Err(error) => recovered
-                .quarantined
-                .push((layout.layer_path(number), error.to_string())),
+                .findings
+                .push(no_layer(layout.layer_path(number), &error.to_string())),
         }
     }
     recovered.layers = newest.into_values().collect();
     Ok(recovered)
+}
+
+fn no_layer(path: PathBuf, reason: &str) -> Finding {
+    let detail = format!("`{}` is no layer: {reason}", path.display());
+    Finding::new(FindingKind::LayerUnknown, detail).at(path)
+}
+
+fn unreadable(path: &Path, id: &LayerId, error: &io::Error) -> Finding {
+    let detail = format!(
+        "`{}` cannot be read ({error}); what is known of layer `{id}` from elsewhere counts",
+        path.display()
+    );
+    Finding::new(FindingKind::RecordDamaged, detail)
+        .of_layer(id.as_str())
+        .at(path)
+}
+
+/// The damaged records of layers that are there, also those that nobody had to read.
+pub(crate) fn find_damaged_records<'a>(
+    layout: &Layout,
+    layers: impl Iterator<Item = (u64, &'a LayerId)>,
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (number, id) in layers {
+        let opened = node::open_directory(layout.area(Area::Layers), &Name::from_number(number));
+        let Ok(layer) = opened else { continue };
+        if Record::read_given_up(layout, layer.as_fd()).is_ok() {
+            continue;
+        }
+        for (name, error) in Record::find_damaged(layout, layer.as_fd()) {
+            let path = layout.layer_path(number).join(name.to_string());
+            found.push(unreadable(&path, id, &error));
+        }
+    }
+    found
 }
 
 /// Takes a layer unless a newer one has its id; gives back the number of the one that is not the newest.
@@ -116,6 +163,8 @@ enum Found {
     Record(Row),
     /// Something else.
     Described(Record),
+    /// Its row or its later record, because the first cannot be read.
+    Recalled(Record, io::Error),
 }
 
 /// Looks at a layer that is whole.
@@ -131,20 +180,26 @@ fn inspect(layout: &Layout, number: u64, described: &Described) -> io::Result<Fo
     }
     if let Some((record, written)) = described.snapshots.get(&number) {
         // Rows that are whole are newer than any record, which is then not read: that would be a file for each layer.
-        let newer = match described.is_behind {
-            true => Record::read(layout, layer.as_fd()).ok(),
-            false => None,
-        };
+        let layer = layer.as_fd();
+        let read = || Record::read(layout, layer).or_else(|_| Record::read_later(layout, layer));
+        let newer = described.is_behind.then(read).and_then(io::Result::ok);
         let newer = newer.filter(|row| row.record.is_newer(&record.id, *written));
         return Ok(newer.map_or_else(|| Found::Described(record.clone()), Found::Record));
     }
     let known = described.records.get(&number);
     match read(layout, layer.as_fd(), known) {
         Ok(row) => Ok(Found::Record(row)),
-        Err(error) => match needless(layout, number, layer.as_fd(), described) {
-            Some(record) => Ok(Found::Described(record)),
-            None => Err(explained("its `record.json` cannot be read", &error)),
-        },
+        Err(error) => {
+            if let Some(record) = needless(layout, number, layer.as_fd(), described) {
+                return Ok(Found::Described(record));
+            }
+            let later = Record::read_later(layout, layer.as_fd());
+            // A record is never changed, so its row, which has a checksum, is as good.
+            match later.ok().as_ref().or(known) {
+                Some(row) => Ok(Found::Recalled(row.record.clone(), error)),
+                None => Err(explained("its `record.json` cannot be read", &error)),
+            }
+        }
     }
 }
 

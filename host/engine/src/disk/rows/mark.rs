@@ -5,6 +5,7 @@
 //!
 //! Invariant: never higher than what was committed.
 
+use crate::disk::files;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
@@ -12,6 +13,20 @@ use std::path::Path;
 
 /// Its name in a store's directory.
 pub(super) const NAME: &str = "rows.mark";
+
+/// Reads the number in the file: none if it is missing or makes no sense.
+pub(super) fn look(home: &Path) -> io::Result<Option<u64>> {
+    match File::open(home.join(NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => read(&mut opened?),
+    }
+}
+
+fn read(file: &mut File) -> io::Result<Option<u64>> {
+    let mut text = Vec::new();
+    file.take(64).read_to_end(&mut text)?;
+    Ok(files::to_number(&text))
+}
 
 /// The open file.
 #[derive(Debug)]
@@ -29,16 +44,13 @@ impl Mark {
             }
             opened => (opened?, true),
         };
-        let mut text = Vec::new();
-        (&mut file).take(64).read_to_end(&mut text)?;
-        let number = String::from_utf8_lossy(&text).trim().parse().ok();
+        let number = read(&mut file)?;
         Ok((Self(is_writable.then_some(file)), number))
     }
 
     /// Writes the number down.
     pub(super) fn set(&self, number: u64) {
-        // Always as long as before, so that one write replaces all of it and nothing has to be cut.
-        let text = format!("{number:020}\n");
+        let text = files::of_number(number);
         if let Some(file) = &self.0
             && let Err(error) = file.write_all_at(text.as_bytes(), 0)
         {

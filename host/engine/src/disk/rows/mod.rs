@@ -18,17 +18,20 @@
 
 mod earlier;
 mod file;
+mod look;
 mod mark;
 mod open;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use crate::check::Finding;
 use crate::disk::group::Group;
 use crate::disk::reserve::Reserve;
 use crate::settings::Durability;
 use crate::{Error, Result};
 use file::RowFile;
+pub(crate) use look::{Place, look};
 use mark::Mark;
 use mica_sys::Name;
 use parking_lot::{Mutex, MutexGuard};
@@ -107,8 +110,8 @@ pub(crate) struct Loaded {
     pub(crate) is_behind: bool,
     /// They were taken over from an earlier release, whose layers of snapshots had no records.
     pub(crate) is_taken_over: bool,
-    /// What needs a person.
-    pub(crate) problems: Vec<String>,
+    /// What is wrong with them.
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// Changes that are to be made together.

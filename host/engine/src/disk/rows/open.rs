@@ -16,6 +16,7 @@ use super::file::{RowFile, Unusable, Unwritten, Use};
 use super::mark::Mark;
 use super::write::told;
 use super::{Found, Loaded, RowChange, Rows};
+use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use crate::disk::group::Group;
 use crate::settings::Durability;
@@ -60,6 +61,9 @@ impl Rows {
             take_over(&mut file, &path, earlier, &mut loaded)?;
         }
         file.written = file.written.max(marked.unwrap_or(0));
+        if marked.is_none() && file.written > 0 {
+            mark.set(file.written);
+        }
         let rows = Self {
             path,
             home: directory,
@@ -93,18 +97,50 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
             .map(|_| use_as)
             .map_err(|error| Error::path("make", path, error))?,
     };
+    let (mut loaded, mut damage) = match judge(path, path, marked, use_as)? {
+        Judged::Whole(file, loaded) => return Ok((file, loaded)),
+        Judged::Damaged(loaded, damage) => (loaded, damage),
+    };
+    let kept = set_aside(path).map_err(|error| Error::path("set aside", path, error))?;
+    damage
+        .detail
+        .push_str(&format!("; it is kept as `{}`", kept.display()));
+    loaded.findings.push(damage);
+    let mut file = made_anew(path, use_as)?;
+    file.written = loaded.found.written;
+    let rows = loaded.found.snapshots.iter();
+    let rows = rows.map(|(key, row)| RowChange::PutSnapshot(key.clone(), row.text.clone()));
+    let removals = loaded.found.removals.iter();
+    let removals = removals.map(|(number, layer)| RowChange::PutRemoval(*number, layer.clone()));
+    write(&mut file, path, rows.chain(removals).collect())?;
+    Ok((file, loaded))
+}
+
+/// What became of a file of rows.
+pub(super) enum Judged {
+    /// It can be used; older than the layers, it comes with that finding.
+    Whole(RowFile, Loaded),
+    /// It cannot, and is closed. What can be read of it, and what is wrong.
+    Damaged(Loaded, Finding),
+}
+
+/// Reads a file, or a copy of it. `marked` is the number of the last transaction.
+///
+/// # Errors
+/// As [`Rows::open`]; nothing is to be done then, because an error of the disk may pass.
+pub(super) fn judge(path: &Path, copy: &Path, marked: u64, use_as: Use) -> Result<Judged> {
     let mut loaded = Loaded::default();
-    let problem = match try_open(path, use_as) {
+    let reason = match try_open(copy, use_as) {
         Ok((file, found)) if found.unreadable + found.damaged == 0 => {
             loaded.is_behind = found.written < marked;
             if loaded.is_behind {
-                loaded.problems.push(behind(path, found.written, marked));
+                loaded.findings.push(behind(path, found.written, marked));
             }
             loaded.found = found;
-            return Ok((file, loaded));
+            return Ok(Judged::Whole(file, loaded));
         }
         Ok((file, found)) => {
-            // SQLite must have closed the file before it is renamed.
+            // SQLite must have closed the file before anyone renames it.
             drop(file);
             let text = format!(
                 "{} rows and {} tables of it are not what was written",
@@ -114,26 +150,17 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
             text
         }
         Err(Unusable::Damaged(reason)) => reason,
-        // Of a later program, or an error of the disk that may pass: nothing is set aside for that.
         Err(other) => return Err(explained(path, other)),
     };
     loaded.is_behind = true;
-    let kept = set_aside(path).map_err(|error| Error::path("set aside", path, error))?;
-    loaded.problems.push(format!(
-        "`{}` is damaged ({problem}) and kept as `{}`; {} snapshots of it could be read, others are taken from the records of \
-         their layers, and views of snapshots that have no layer are lost",
+    let detail = format!(
+        "`{}` is damaged ({reason}); {} snapshots of it could be read, others are taken from the records of their layers, and \
+         views of snapshots that have no layer are lost",
         path.display(),
-        kept.display(),
         loaded.found.snapshots.len()
-    ));
-    let mut file = made_anew(path, use_as)?;
-    file.written = loaded.found.written;
-    let rows = loaded.found.snapshots.iter();
-    let rows = rows.map(|(key, row)| RowChange::PutSnapshot(key.clone(), row.text.clone()));
-    let removals = loaded.found.removals.iter();
-    let removals = removals.map(|(number, layer)| RowChange::PutRemoval(*number, layer.clone()));
-    write(&mut file, path, rows.chain(removals).collect())?;
-    Ok((file, loaded))
+    );
+    let damage = Finding::new(FindingKind::RowsDamaged, detail).at(path);
+    Ok(Judged::Damaged(loaded, damage))
 }
 
 /// Opens a file and reads it; one that has no tables gets them.
@@ -168,18 +195,25 @@ fn made_anew(path: &Path, use_as: Use) -> Result<RowFile> {
         .map_err(|unusable| explained(path, unusable))
 }
 
-fn behind(path: &Path, written: u64, marked: u64) -> String {
-    let path = path.display();
-    match written {
-        0 => format!(
-            "the rows in `{path}` are lost; snapshots are taken from the records of their layers, and views of snapshots that \
-             have no layer are lost"
+fn behind(path: &Path, written: u64, marked: u64) -> Finding {
+    let shown = path.display();
+    let (kind, detail) = match written {
+        0 => (
+            FindingKind::RowsLost,
+            format!(
+                "the rows in `{shown}` are lost; snapshots are taken from the records of their layers, and views of snapshots that \
+                 have no layer are lost"
+            ),
         ),
-        written => format!(
-            "`{path}` is older than the layers: it ends with transaction {written}, and {marked} were made; newer records of \
-             layers count"
+        written => (
+            FindingKind::RowsBehind,
+            format!(
+                "`{shown}` is older than the layers: it ends with transaction {written}, and {marked} were made; newer records of \
+                 layers count"
+            ),
         ),
-    }
+    };
+    Finding::new(kind, detail).at(path)
 }
 
 fn explained(path: &Path, unusable: Unusable) -> Error {

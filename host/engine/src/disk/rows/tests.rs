@@ -40,7 +40,7 @@ fn what_was_changed_is_there_after_a_start() {
     let home = TempDir::new().unwrap();
     let long = "k".repeat(4000);
     let (rows, loaded) = open(home.path());
-    assert!(keys(&loaded).is_empty() && loaded.problems.is_empty() && !loaded.is_behind);
+    assert!(keys(&loaded).is_empty() && loaded.findings.is_empty() && !loaded.is_behind);
     let puts = ["a/b", "\0", "ünï", &long].map(put);
     rows.commit(puts.to_vec(), After::Layers).unwrap();
     let removal = [
@@ -52,7 +52,7 @@ fn what_was_changed_is_there_after_a_start() {
     let (_, loaded) = open_copy(home.path());
     assert_eq!(keys(&loaded), ["\0", &long, "ünï"]);
     assert_eq!(loaded.found.removals, HashMap::from([(7, "id".to_owned())]));
-    assert!(loaded.problems.is_empty() && !loaded.is_behind);
+    assert!(loaded.findings.is_empty() && !loaded.is_behind);
     rows.commit(vec![RowChange::DropRemoval(7)], After::Nothing)
         .unwrap();
     rows.close();
@@ -143,7 +143,7 @@ fn check_damage(home: &Path, wanted: &BTreeSet<String>, what: &str) {
     assert!(layers.is_empty() || layers == &HashMap::from([(7, "{}".to_owned())]));
     let lost = wanted.len() - loaded.found.snapshots.len();
     assert!(
-        lost == 0 || (loaded.is_behind && !loaded.problems.is_empty()),
+        lost == 0 || (loaded.is_behind && !loaded.findings.is_empty()),
         "{what}: {lost} are lost"
     );
     let kept = fs::read(home.join("rows.sqlite.damaged-1"));
@@ -156,7 +156,7 @@ fn check_damage(home: &Path, wanted: &BTreeSet<String>, what: &str) {
     drop(rows);
     let (_, loaded) = open(home);
     assert_eq!(loaded.found.snapshots.len(), found.len() + 1, "{what}");
-    assert!(loaded.problems.is_empty() && !loaded.is_behind, "{what}");
+    assert!(loaded.findings.is_empty() && !loaded.is_behind, "{what}");
 }
 
 fn with_damage(home: &Path, wanted: &BTreeSet<String>, what: &str, bytes: &[u8]) {
@@ -203,7 +203,7 @@ fn rows_behind_a_damaged_page_are_found() {
     let (_, loaded) = open(home.path());
     let found = loaded.found.snapshots.len();
     assert!((300..400).contains(&found), "{found}");
-    assert!(loaded.problems[0].contains("rows.sqlite.damaged-1"));
+    assert!(loaded.findings[0].detail.contains("rows.sqlite.damaged-1"));
 }
 
 #[test]
@@ -226,12 +226,12 @@ fn a_file_that_is_lost_or_older_is_noticed() {
         }
         let (_, loaded) = open(home.path());
         assert!(loaded.is_behind && !loaded.found.snapshots.contains_key("later"));
-        assert!(loaded.problems[0].contains("older than the layers"));
+        assert!(loaded.findings[0].detail.contains("older than the layers"));
     }
     files::remove(&path).unwrap();
     files::remove(&home.path().join("rows.sqlite-wal")).unwrap();
     let (rows, loaded) = open(home.path());
-    assert!(loaded.is_behind && loaded.problems[0].contains("are lost"));
+    assert!(loaded.is_behind && loaded.findings[0].detail.contains("are lost"));
     // Numbers go on, so that a record can be told from a newer row.
     let before = rows.written();
     rows.commit(vec![put("new")], After::Layers).unwrap();
