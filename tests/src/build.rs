@@ -122,6 +122,26 @@ pub fn forger() -> Vec<u8> {
     )
 }
 
+/// The guest that makes one mistake, which an option chooses; see its source.
+pub fn mistaken_driver() -> Vec<u8> {
+    component(
+        &repository().join("tests/guests/mistaken"),
+        "mistaken",
+        "mistaken",
+        &[],
+    )
+}
+
+/// A driver that ships with Mica, as a component of its own.
+pub fn shipped_driver(name: &str) -> Vec<u8> {
+    component(
+        &repository().join("guest-drivers").join(name),
+        &format!("mica_driver_{name}"),
+        &format!("shipped-{name}"),
+        &[],
+    )
+}
+
 /// The directory with programs of other projects that Mica is compared with; `build` makes them in it.
 pub fn peers(project: &str, build: impl FnOnce(&Path)) -> PathBuf {
     let directory = target().join("peers").join(project);

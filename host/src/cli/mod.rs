@@ -1,8 +1,8 @@
 //! The command line: one file for each group of commands.
 //!
 //! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine,
-//! only `fsmagic` and `doctor` look at the machine itself, only `driver check` looks at a component, and `demo` is a program of
-//! its own.
+//! only `fsmagic` and `doctor` look at the machine itself, only `driver check` and `driver test` look at a component, and `demo` is
+//! a program of its own.
 
 mod arguments;
 mod builds;
