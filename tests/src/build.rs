@@ -55,14 +55,26 @@ pub fn noted(mut component: Vec<u8>, note: &str) -> Vec<u8> {
     component
 }
 
-/// The example driver in Python as a component.
+/// The directory with the tool that makes components of Python.
 #[track_caller]
-pub fn python_driver() -> Vec<u8> {
+pub fn python_tools() -> PathBuf {
     let library = repository().join("target/peers/componentize-py");
     assert!(
         library.join("VERSION").exists(),
         "componentize-py is missing: run `tests/setup/peers.sh target/peers`"
     );
+    library
+}
+
+/// Where components are built.
+pub fn guests() -> PathBuf {
+    target().join("test-guests")
+}
+
+/// The example driver in Python as a component.
+#[track_caller]
+pub fn python_driver() -> Vec<u8> {
+    let library = python_tools();
     let kept = target().join("test-guests/python.wasm");
     once("python-driver", || {
         fs::create_dir_all(target().join("test-guests")).expect("make a directory");

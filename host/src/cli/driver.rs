@@ -4,6 +4,7 @@
 
 mod change;
 mod check;
+mod new;
 mod show;
 mod test;
 
@@ -45,6 +46,9 @@ Examples:
         #[arg(long)]
         compile: bool,
     },
+    /// Make a directory with a driver to begin with
+    #[command(after_help = new::EXAMPLES)]
+    New(new::NewArguments),
     /// Play the cases that every driver must follow on a component, without a daemon and without root
     #[command(after_help = test::EXAMPLES)]
     Test(test::TestArguments),
@@ -141,6 +145,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             grant,
             compile,
         } => check::run(printer, &file, &grant, compile),
+        DriverCommand::New(arguments) => new::run(printer, arguments),
         DriverCommand::Test(arguments) => test::run(printer, arguments),
         DriverCommand::Load { file, name } => change::load(context, &file, name),
         DriverCommand::Swap(arguments) => change::swap(context, arguments),

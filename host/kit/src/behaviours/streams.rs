@@ -10,6 +10,7 @@ use mica_cases::dump::print;
 use mica_cases::script::noise;
 use mica_engine::{ArchiveForm, CancelToken, DiffParent, Sink};
 use std::io::{self, Read};
+use std::time::Duration;
 
 /// Some of everything that any place can hold.
 const RICH: &str = "d dir mode=750 mtime=1000.5
@@ -79,6 +80,8 @@ impl Read for Sender {
             (0, After::Fails) => Err(io::Error::other("the sender has gone")),
             (0, After::Cancels(token)) => {
                 token.cancel();
+                // As slow as a client, so that little is written before it is noticed.
+                std::thread::sleep(Duration::from_millis(10));
                 buffer.fill(0);
                 Ok(buffer.len())
             }
