@@ -149,7 +149,7 @@ fn a_user_without_rights_tests_the_example() {
     all_is_well(&hello_driver(), User::Nobody, "hello", 190);
 }
 
-/// Its calls take ten times as long: the archives, of which its part is only the view, are left to the others.
+/// Its calls take ten times as long: all histories, and the behaviours that do not ask for thousands of files.
 #[test]
 fn a_user_without_rights_tests_the_example_in_python() {
     let list = run(
@@ -158,12 +158,22 @@ fn a_user_without_rights_tests_the_example_in_python() {
     );
     let list: Value = serde_json::from_slice(&list.stdout).expect("JSON");
     let cases = list["cases"].as_array().expect("a list").iter();
-    let cases = cases.filter(|case| case["group"] != "archive");
+    let behaviours = [
+        "restart",
+        "unknown-option",
+        "odd-ids",
+        "used-again",
+        "siblings",
+    ];
+    let is_short = |case: &&Value| {
+        case["group"] == "history" || behaviours.iter().any(|name| case["name"] == *name)
+    };
+    let cases = cases.filter(is_short);
     let names = cases.filter_map(|case| case["name"].as_str());
     let arguments: Vec<_> = names.flat_map(|name| ["--case", name]).collect();
     let (code, report) = Place::new(&python_driver()).report(User::Nobody, &arguments);
     assert_eq!((code, &report["failed"]), (0, &json!(0)), "{report}");
-    assert!(report["passed"].as_u64() > Some(45), "{report}");
+    assert!(report["passed"].as_u64() > Some(25), "{report}");
 }
 
 #[test]
