@@ -24,6 +24,7 @@ from wit_world.imports.directory import (
 from wit_world.imports.mica_driver_types import (
     Description,
     Error_Host,
+    Error_Invalid,
     HostFailure,
     OwnContent_Complete,
 )
@@ -54,7 +55,8 @@ class ProtoDriver(exports.ProtoDriver):
         )
 
     def init(self, options):
-        pass
+        for key, _ in options:
+            raise Err(Error_Invalid(f"option `{key}` is not known; there are none"))
 
     # Stage, fill, publish. Until the last line no one sees the layer; if anything fails, nothing of it stays.
     def create(self, id, parent, options):

@@ -1,6 +1,8 @@
-//! What this program is when it starts itself: the process that checks and compiles components, or the one that decompresses.
+//! What this program is when it starts itself: the process that checks and compiles components, the one that decompresses, or
+//! the one that plays cases on a driver in namespaces of its own.
 //!
-//! Invariant: a child opens nothing, and gets what it works on and gives its answer through standard input and output.
+//! Invariant: a child gets what it works on and gives its answer through standard input and output; those that read strangers'
+//! bytes open nothing.
 
 use mica_runtime::{Program, compile_child};
 use mica_zstd::inflate_child;
@@ -12,6 +14,7 @@ use std::process::ExitCode;
 /// The words that make this program a child; no command is called so.
 const COMPILE: &str = "compile-component";
 const INFLATE: &str = "inflate-zstd";
+const PLAY: &str = "play-cases";
 
 /// How the sandbox starts the compiler.
 pub(crate) fn compiler() -> Program {
@@ -21,6 +24,15 @@ pub(crate) fn compiler() -> Program {
 /// How the decompressor is started.
 pub(crate) fn inflater() -> Program {
     this_program(INFLATE)
+}
+
+/// How the process is started that plays cases on a driver.
+pub(crate) fn player() -> Program {
+    this_program(PLAY)
+}
+
+fn play(job: &str) -> Result<(), String> {
+    mica_kit::play_child(job, compiler())
 }
 
 /// This very program, also after its file was replaced.
@@ -39,6 +51,8 @@ pub(crate) fn run() -> Option<ExitCode> {
         compile_child
     } else if word == OsStr::new(INFLATE) {
         inflate_child
+    } else if word == OsStr::new(PLAY) {
+        play
     } else {
         return None;
     };

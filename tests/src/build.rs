@@ -55,14 +55,26 @@ pub fn noted(mut component: Vec<u8>, note: &str) -> Vec<u8> {
     component
 }
 
-/// The example driver in Python as a component.
+/// The directory with the tool that makes components of Python.
 #[track_caller]
-pub fn python_driver() -> Vec<u8> {
+pub fn python_tools() -> PathBuf {
     let library = repository().join("target/peers/componentize-py");
     assert!(
         library.join("VERSION").exists(),
         "componentize-py is missing: run `tests/setup/peers.sh target/peers`"
     );
+    library
+}
+
+/// Where components are built.
+pub fn guests() -> PathBuf {
+    target().join("test-guests")
+}
+
+/// The example driver in Python as a component.
+#[track_caller]
+pub fn python_driver() -> Vec<u8> {
+    let library = python_tools();
     let kept = target().join("test-guests/python.wasm");
     once("python-driver", || {
         fs::create_dir_all(target().join("test-guests")).expect("make a directory");
@@ -118,6 +130,26 @@ pub fn forger() -> Vec<u8> {
         &repository().join("tests/guests/forger"),
         "forger",
         "forger",
+        &[],
+    )
+}
+
+/// The guest that makes one mistake, which an option chooses; see its source.
+pub fn mistaken_driver() -> Vec<u8> {
+    component(
+        &repository().join("tests/guests/mistaken"),
+        "mistaken",
+        "mistaken",
+        &[],
+    )
+}
+
+/// A driver that ships with Mica, as a component of its own.
+pub fn shipped_driver(name: &str) -> Vec<u8> {
+    component(
+        &repository().join("guest-drivers").join(name),
+        &format!("mica_driver_{name}"),
+        &format!("shipped-{name}"),
         &[],
     )
 }

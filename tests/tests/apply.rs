@@ -1,10 +1,11 @@
-//! What becomes of archives: the attack corpus and the traps of other implementations as data (`cases/archives.toml`),
+//! What becomes of archives: the attack corpus and the traps of other implementations as data (`host/cases`),
 //! and what data cannot say.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use mica_cases::{Archive, Expect};
 use mica_tests::archive::{BLOCK, archive, entries};
 use mica_tests::client::{Against, Answer, Client, Problem, sort};
 use mica_tests::command::packed;
@@ -16,36 +17,7 @@ use mica_tests::listing;
 use mica_tests::script::noise;
 use mica_tests::setup::{self, Bench, Setup};
 use mica_tests::tree;
-use serde::Deserialize;
 use serde_json::Value;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Cases {
-    case: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    source: String,
-    base: Option<String>,
-    archive: String,
-    expect: Expect,
-    tree: Option<String>,
-    code: Option<String>,
-    names: Option<String>,
-    skipped: Option<u64>,
-}
-
-#[derive(Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum Expect {
-    Refused,
-    Tree,
-    Safe,
-}
 
 #[test]
 fn overlay_on_ext4_takes_and_refuses_archives() {
@@ -83,12 +55,11 @@ fn hello_on_ext4_takes_and_refuses_archives() {
 }
 
 fn corpus(setup: &Setup) {
-    let cases: Cases = toml::from_str(include_str!("../cases/archives.toml")).expect("cases");
+    let cases = mica_cases::archives();
     let wanted = std::env::var("CASE").unwrap_or_default();
     let bench = setup.start();
     let mut failed = Vec::new();
-    for case in cases.case.iter().filter(|case| case.name.contains(&wanted)) {
-        assert!(!case.source.is_empty(), "{}: no source", case.name);
+    for case in cases.iter().filter(|case| case.name.contains(&wanted)) {
         let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&bench, case)));
         if run.is_err() {
             println!("^ {} ({})", case.name, case.source);
@@ -172,7 +143,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn run(bench: &Bench, case: &Case) {
+fn run(bench: &Bench, case: &Archive) {
     let target = Target::new(bench, case.base.as_deref());
     let bytes = archive(&case.archive);
     let names = case.names.as_deref().unwrap_or("");
@@ -227,7 +198,7 @@ fn run(bench: &Bench, case: &Case) {
 }
 
 /// A tree made by the case's scripts, times aside.
-fn expected(bench: &Bench, case: &Case) -> String {
+fn expected(bench: &Bench, case: &Archive) -> String {
     let model = bench.lab.scratch("expected");
     tree::build(&model, case.base.as_deref().unwrap_or(""));
     tree::build(

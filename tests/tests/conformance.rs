@@ -1,8 +1,7 @@
 //! One suite for every driver: the union of what Docker's graphtest, containerd's snapshotter suite and the tests of
-//! moby's archive package ask for. The histories are in `cases/histories.toml`. A driver joins by one line for each file system;
+//! moby's archive package ask for. The histories are in `host/cases`. A driver joins by one line for each file system;
 //! one that ships with Mica and has no line is played as well, where it works.
 
-use std::collections::BTreeSet;
 use std::fs;
 
 use mica_tests::client::Against;
@@ -11,7 +10,6 @@ use mica_tests::history::{History, play, seen};
 use mica_tests::lab::FileSystem;
 use mica_tests::setup::{self, Bench, Changes, Origin, Setup};
 use mica_tests::tree;
-use serde::Deserialize;
 use serde_json::json;
 
 /// One line, and a driver has the whole suite.
@@ -106,36 +104,15 @@ fn no_driver_of_the_program_is_left_out() {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Histories {
-    case: Vec<Case>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    source: String,
-    steps: Vec<String>,
-    changes: Option<String>,
-    native_changes: Option<String>,
-}
-
 fn histories(setup: &Setup) {
-    let cases: Histories = toml::from_str(include_str!("../cases/histories.toml")).expect("cases");
-    let names: BTreeSet<_> = cases.case.iter().map(|case| &case.name).collect();
-    assert_eq!(names.len(), cases.case.len(), "two cases of one name");
     let wanted = std::env::var("CASE").unwrap_or_default();
     let bench = setup.start();
     let mut failed = Vec::new();
-    for case in cases
-        .case
+    for case in mica_cases::histories()
         .into_iter()
         .filter(|case| case.name.contains(&wanted))
     {
-        assert!(!case.source.is_empty(), "{}: no source", case.name);
-        let Case {
+        let mica_cases::History {
             name,
             steps,
             changes,

@@ -49,6 +49,7 @@ struct Attacks {
 /// All that the cases and suites say.
 fn texts() -> String {
     let directories = [
+        "host/cases/data",
         "tests/cases",
         "tests/tests",
         "tests/src",

@@ -1,7 +1,7 @@
 //! `apply(diff(x)) = x`, and all else that a history must keep, for histories made by chance.
 //!
 //! `PROPTEST_CASES` sets the number of histories for each driver; a failure prints the scripts, which go into
-//! `cases/histories.toml` once the fault is found.
+//! `host/cases/data/histories.toml` once the fault is found.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

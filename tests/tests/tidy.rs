@@ -104,6 +104,30 @@ const ROOMS: &[(&str, &[&str], &str)] = &[
         "the command line talks REST",
     ),
     (
+        "host/cases/src",
+        &[
+            "mica_engine",
+            "mica_runtime",
+            "mica_sys",
+            "mica_sdk",
+            "mica_kit",
+        ],
+        "what is expected comes from plain directories, never from Mica",
+    ),
+    (
+        "host/kit/src",
+        &[
+            "wasmtime",
+            "axum",
+            "hyper",
+            "clap",
+            "mica_client",
+            "nix",
+            "libc",
+        ],
+        "it plays cases on an engine and reports; the kernel is host/sys's, printing the command line's",
+    ),
+    (
         "host/client/src",
         &["mica_runtime", "mica_engine", "mica_sys", "nix", "libc"],
         "a client knows the daemon by REST alone",

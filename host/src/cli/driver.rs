@@ -2,7 +2,11 @@
 //!
 //! Invariant: a component is sent as it is; whether it is one is for the daemon to say, and for `check` by the daemon's code.
 
+mod change;
 mod check;
+mod new;
+mod show;
+mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +14,7 @@ use clap::Subcommand;
 
 use super::builds;
 use super::context::Context;
-use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport};
-use mica_client::{Column, Failure, pairs, query, segment, table, words};
+use mica_client::{Failure, query, segment, words};
 use mica_runtime::Grant;
 
 /// A command of `mica driver`.
@@ -43,6 +46,12 @@ Examples:
         #[arg(long)]
         compile: bool,
     },
+    /// Make a directory with a driver to begin with
+    #[command(after_help = new::EXAMPLES)]
+    New(new::NewArguments),
+    /// Play the cases that every driver must follow on a component, without a daemon and without root
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::TestArguments),
     /// Load a driver from a component
     #[command(after_help = "\
 The daemon keeps the component and loads it again at its next start. What it imports must be granted: see [drivers.NAME]
@@ -70,18 +79,7 @@ Examples:
   mica driver swap overlay overlay-1.1.wasm
   mica driver swap overlay overlay-1.1.wasm --shadow 100   compare 100 calls before it takes over
   mica driver swap overlay                                 load the same build anew")]
-    Swap {
-        /// The driver
-        name: String,
-        /// The new component; without it the running build is loaded anew
-        file: Option<PathBuf>,
-        /// Ask calls that read of both builds first, so many (100) or for so many seconds (30s); a difference refuses the new one
-        #[arg(long, value_name = "CALLS|SECONDS")]
-        shadow: Option<String>,
-        /// Take a build that answers otherwise than the running one
-        #[arg(long)]
-        accept_differences: bool,
-    },
+    Swap(change::SwapArguments),
     /// Put a build in place again that the driver had
     #[command(after_help = "\
 The last three builds are kept, over restarts too. A rollback goes the way of a swap: the build is
@@ -136,40 +134,21 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
     match command {
         DriverCommand::Ls => {
             let document = client.get("/v1/drivers")?;
-            printer.view(&document, list)
+            printer.view(&document, show::list)
         }
         DriverCommand::Inspect { name } => {
             let document = client.get(&format!("/v1/drivers/{}", segment(&name)))?;
-            printer.view(&document, describe)
+            printer.view(&document, show::describe)
         }
         DriverCommand::Check {
             file,
             grant,
             compile,
         } => check::run(printer, &file, &grant, compile),
-        DriverCommand::Load { file, name } => {
-            let query = query([("name", name)]);
-            let document = client.post_bytes(&format!("/v1/drivers{query}"), read(&file)?)?;
-            printer.view(&document, |driver: &DriverView| {
-                let (name, version) = (words::told(&driver.name), words::told(&driver.version));
-                format!("{name} {version}, {}", short(&driver.digest))
-            })
-        }
-        DriverCommand::Swap {
-            name,
-            file,
-            shadow,
-            accept_differences,
-        } => {
-            let accept = accept_differences.then(|| "accept".to_owned());
-            let query = query([("shadow", shadow), ("differences", accept)]);
-            let target = format!("/v1/drivers/{}/swap{query}", segment(&name));
-            let document = match file {
-                Some(file) => client.post_bytes(&target, read(&file)?)?,
-                None => client.post(&target, None)?,
-            };
-            printer.view(&document, builds::swapped)
-        }
+        DriverCommand::New(arguments) => new::run(printer, arguments),
+        DriverCommand::Test(arguments) => test::run(printer, arguments),
+        DriverCommand::Load { file, name } => change::load(context, &file, name),
+        DriverCommand::Swap(arguments) => change::swap(context, arguments),
         DriverCommand::Rollback { name, to, shipped } => {
             let shipped = shipped.then(|| "true".to_owned());
             let to = to.map(|number| number.to_string());
@@ -185,7 +164,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             let query = query([("store", store), ("layer", layer)]);
             let target = format!("/v1/drivers/{}/release{query}", segment(&name));
             let document = client.post(&target, None)?;
-            printer.view(&document, released)
+            printer.view(&document, show::released)
         }
     }
 }
@@ -203,108 +182,4 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 
 pub(super) fn short(digest: &str) -> String {
     words::short_digest(&words::told(&digest))
-}
-
-fn list(list: &DriverList) -> String {
-    let rows = list.drivers.iter().map(|driver| {
-        vec![
-            words::told(&driver.name),
-            words::told(&driver.version),
-            words::told(&driver.world),
-            words::told(&driver.origin),
-            driver.generation.to_string(),
-            short(&driver.digest),
-            builds::state(driver).to_owned(),
-            words::told(&driver.stores),
-            words::told(&driver.quarantines.iter().map(kept).collect::<Vec<_>>()),
-        ]
-    });
-    let columns = [
-        Column::Text("name"),
-        Column::Text("version"),
-        Column::Text("world"),
-        Column::Text("origin"),
-        Column::Number("generation"),
-        Column::Text("digest"),
-        Column::Text("state"),
-        Column::Text("stores"),
-        Column::Text("quarantined"),
-    ];
-    table(&columns, rows.collect())
-}
-
-fn describe(driver: &DriverView) -> String {
-    let composed = match driver.composed {
-        true => ", composed with naive-diff",
-        false => "",
-    };
-    let mut text = pairs([
-        ("name", words::told(&driver.name)),
-        ("version", words::told(&driver.version)),
-        ("summary", words::told(&driver.summary)),
-        ("world", format!("{}{composed}", words::told(&driver.world))),
-        ("origin", words::told(&driver.origin)),
-        ("digest", words::told(&driver.digest)),
-        ("size", words::bytes(driver.size_bytes)),
-        ("generation", driver.generation.to_string()),
-        ("loaded", words::seconds(&driver.loaded)),
-        ("previous", words::told(&driver.previous)),
-        ("stores", words::told(&driver.stores)),
-        ("operations", operations(driver)),
-        ("grants", words::told(&driver.grants)),
-    ]);
-    if !driver.quarantines.is_empty() {
-        text.push_str("\nquarantined\n");
-        for quarantine in &driver.quarantines {
-            let since = words::seconds(&quarantine.since);
-            let (kept, reason) = (kept(quarantine), words::told(&quarantine.reason));
-            text.push_str(&format!("  {kept}, since {since}: {reason}\n"));
-        }
-    }
-    builds::describe(driver, &mut text);
-    text.push_str("\nimports\n");
-    for import in &driver.imports {
-        text.push_str(&format!("  {}\n", words::told(import)));
-    }
-    if !driver.options.0.is_empty() {
-        text.push_str("\noptions\n");
-        for (name, meaning) in &driver.options.0 {
-            let (name, meaning) = (words::safe(name), words::safe(meaning));
-            text.push_str(&format!("  {name}  {meaning}\n"));
-        }
-    }
-    text
-}
-
-/// Who is kept from calling a driver.
-fn kept(quarantine: &QuarantineView) -> String {
-    match (&quarantine.store, &quarantine.layer) {
-        (Some(store), Some(layer)) => format!(
-            "layer {} of store {}",
-            words::told(layer),
-            words::told(store)
-        ),
-        (Some(store), None) => format!("store {}", words::told(store)),
-        (None, _) => "everyone".to_owned(),
-    }
-}
-
-fn released(report: &ReleaseReport) -> String {
-    let driver = words::told(&report.driver);
-    if report.released.is_empty() {
-        return format!("{driver}: nothing was quarantined");
-    }
-    let ended = report.released.iter();
-    let lines = ended.map(|quarantine| format!("{driver}: released for {}", kept(quarantine)));
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-fn operations(driver: &DriverView) -> String {
-    let DriverView {
-        operations,
-        running,
-        faults,
-        ..
-    } = driver;
-    format!("{operations} begun, {running} running, {faults} broken")
 }

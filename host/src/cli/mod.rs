@@ -2,7 +2,7 @@
 //!
 //! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine,
 //! only `fsmagic` and `doctor` look at the machine itself, only `check` and `repair` at what a daemon keeps, only `driver check`
-//! at a component, and `demo` is a program of its own.
+//! and `driver test` at a component, `driver new` writes files, and `demo` is a program of its own.
 
 mod arguments;
 mod builds;

@@ -15,6 +15,7 @@ mod facts;
 mod lease;
 mod memory;
 mod name;
+mod namespace;
 mod passed;
 mod privilege;
 mod process;
@@ -36,6 +37,7 @@ pub use facts::{KernelFacts, kernel_facts};
 pub use lease::has_writers;
 pub use memory::sealed_copy;
 pub use name::{Name, NameError};
+pub use namespace::{MappedIds, enter_own_namespaces, map_ids, mount_memory};
 pub use passed::passed_sockets;
 pub use privilege::{
     Privileges, close_on_exec, forbid_new_privileges, keep_capabilities, open_files_limit,

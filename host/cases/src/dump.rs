@@ -12,6 +12,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
+
 use crate::script::{fingerprint, quote};
 
 /// One node of a tree.
@@ -56,12 +58,24 @@ impl Node {
 }
 
 /// Reads the tree at `root` in byte order of the paths; the root is `/`.
+///
+/// # Panics
+/// If it cannot be read.
 pub fn nodes(root: &Path) -> Vec<Node> {
+    try_nodes(root).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// Reads the tree at `root` in byte order of the paths; the root is `/`.
+///
+/// # Errors
+/// What could not be read, and why.
+pub fn try_nodes(root: &Path) -> Result<Vec<Node>> {
     let mut paths = vec![(b"/".to_vec(), root.to_owned())];
-    collect(root, b"/", &mut paths);
+    collect(root, b"/", &mut paths)?;
     paths.sort();
     let mut names: HashMap<(u64, u64), usize> = HashMap::new();
-    let identities: Vec<_> = paths.iter().map(|(_, at)| identity(at)).collect();
+    let identities = paths.iter().map(|(_, at)| identity(at));
+    let identities = identities.collect::<Result<Vec<_>>>()?;
     for identity in identities.iter().flatten() {
         *names.entry(*identity).or_default() += 1;
     }
@@ -75,9 +89,9 @@ pub fn nodes(root: &Path) -> Vec<Node> {
                 .or_insert_with(|| path.clone())
                 .clone()
         });
-        nodes.push(node(path, &at, same_as));
+        nodes.push(node(path, &at, same_as)?);
     }
-    nodes
+    Ok(nodes)
 }
 
 /// The dump of the tree at `root`.
@@ -106,31 +120,36 @@ pub fn as_layered(nodes: &[Node]) -> Vec<Node> {
     nodes
 }
 
-fn collect(at: &Path, path: &[u8], found: &mut Vec<(Vec<u8>, PathBuf)>) {
-    for entry in fs::read_dir(at).unwrap_or_else(|error| panic!("list {}: {error}", at.display())) {
-        let entry = entry.expect("a directory entry");
+fn collect(at: &Path, path: &[u8], found: &mut Vec<(Vec<u8>, PathBuf)>) -> Result<()> {
+    let doing = || format!("list {}", at.display());
+    for entry in fs::read_dir(at).with_context(doing)? {
+        let entry = entry.with_context(doing)?;
         let mut below = path.to_vec();
         if !below.ends_with(b"/") {
             below.push(b'/');
         }
         below.extend_from_slice(entry.file_name().as_bytes());
-        if entry.file_type().expect("a file type").is_dir() {
-            collect(&entry.path(), &below, found);
+        if entry.file_type().with_context(doing)?.is_dir() {
+            collect(&entry.path(), &below, found)?;
         }
         found.push((below, entry.path()));
     }
+    Ok(())
+}
+
+fn stat(at: &Path) -> Result<fs::Metadata> {
+    fs::symlink_metadata(at).with_context(|| format!("stat {}", at.display()))
 }
 
 /// What tells two names of one node from two nodes; directories have one name only.
-fn identity(at: &Path) -> Option<(u64, u64)> {
-    let metadata =
-        fs::symlink_metadata(at).unwrap_or_else(|error| panic!("stat {}: {error}", at.display()));
-    (!metadata.is_dir() && metadata.nlink() > 1).then(|| (metadata.dev(), metadata.ino()))
+fn identity(at: &Path) -> Result<Option<(u64, u64)>> {
+    let metadata = stat(at)?;
+    let has_more = !metadata.is_dir() && metadata.nlink() > 1;
+    Ok(has_more.then(|| (metadata.dev(), metadata.ino())))
 }
 
-fn node(path: Vec<u8>, at: &Path, same_as: Option<Vec<u8>>) -> Node {
-    let metadata =
-        fs::symlink_metadata(at).unwrap_or_else(|error| panic!("stat {}: {error}", at.display()));
+fn node(path: Vec<u8>, at: &Path, same_as: Option<Vec<u8>>) -> Result<Node> {
+    let metadata = stat(at)?;
     let file_type = metadata.file_type();
     let device = || {
         let number = metadata.rdev();
@@ -143,46 +162,47 @@ fn node(path: Vec<u8>, at: &Path, same_as: Option<Vec<u8>>) -> Node {
     let (kind, body) = match () {
         () if file_type.is_dir() => ('d', String::new()),
         () if file_type.is_symlink() => {
-            let target = fs::read_link(at).expect("a target");
+            let target =
+                fs::read_link(at).with_context(|| format!("read the link {}", at.display()))?;
             ('l', format!("->{}", quote(target.as_os_str().as_bytes())))
         }
         () if file_type.is_fifo() => ('p', String::new()),
         () if file_type.is_socket() => ('s', String::new()),
         () if file_type.is_char_device() => ('c', device()),
         () if file_type.is_block_device() => ('b', device()),
-        () => ('f', content(at)),
+        () => ('f', content(at)?),
     };
-    Node {
+    Ok(Node {
         path,
         kind,
         mode: metadata.mode() & 0o7777,
         owner: (metadata.uid(), metadata.gid()),
         modified: (metadata.mtime(), metadata.mtime_nsec()),
         body,
-        xattrs: xattrs(at),
+        xattrs: xattrs(at)?,
         same_as,
         size: if file_type.is_file() {
             metadata.size()
         } else {
             0
         },
-    }
+    })
 }
 
-fn content(at: &Path) -> String {
-    let content = fs::read(at).unwrap_or_else(|error| panic!("read {}: {error}", at.display()));
+fn content(at: &Path) -> Result<String> {
+    let content = fs::read(at).with_context(|| format!("read {}", at.display()))?;
     if content.len() > 48 {
-        return format!("{}:{:016x}", content.len(), fingerprint(&content));
+        return Ok(format!("{}:{:016x}", content.len(), fingerprint(&content)));
     }
-    format!("{}:\"{}\"", content.len(), content.escape_ascii())
+    Ok(format!("{}:\"{}\"", content.len(), content.escape_ascii()))
 }
 
-fn xattrs(at: &Path) -> String {
+fn xattrs(at: &Path) -> Result<String> {
     let mut printed = String::new();
-    for name in xattr_names(at) {
+    for name in try_xattr_names(at)? {
         let mut value = vec![0; 65536];
-        let length =
-            rustix::fs::lgetxattr(at, &name[..], &mut value[..]).expect("an attribute's value");
+        let length = rustix::fs::lgetxattr(at, &name[..], &mut value[..])
+            .with_context(|| format!("read an attribute of {}", at.display()))?;
         value.truncate(length);
         let value = if length > 64 {
             format!("{length}:{:016x}", fingerprint(&value))
@@ -191,21 +211,30 @@ fn xattrs(at: &Path) -> String {
         };
         printed.push_str(&format!(" x:{}={value}", quote(&name)));
     }
-    printed
+    Ok(printed)
 }
 
 /// The names of a node's extended attributes, in order.
+///
+/// # Panics
+/// If they cannot be read.
 pub fn xattr_names(at: &Path) -> Vec<Vec<u8>> {
+    try_xattr_names(at).unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn try_xattr_names(at: &Path) -> Result<Vec<Vec<u8>>> {
     let mut buffer = vec![0; 65536];
     let length = match rustix::fs::llistxattr(at, &mut buffer[..]) {
         Ok(length) => length,
         Err(rustix::io::Errno::NOTSUP) => 0,
-        Err(error) => panic!("list attributes of {}: {error}", at.display()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("list attributes of {}", at.display()));
+        }
     };
     let names = buffer[..length]
         .split(|&byte| byte == 0)
         .filter(|name| !name.is_empty());
     let mut names: Vec<_> = names.map(<[u8]>::to_vec).collect();
     names.sort();
-    names
+    Ok(names)
 }
