@@ -27,6 +27,7 @@ mod drivers;
 mod engine;
 mod error;
 mod event;
+mod figures;
 mod id;
 mod label;
 mod layers;
@@ -39,17 +40,19 @@ mod snapshots;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod view;
 mod words;
 mod worker;
 
 pub use blob::Blob;
-pub use bus::{EventId, Hearing, Since};
+pub use bus::{EventCounts, EventId, Hearing, Since};
 pub use disk::files::read_component;
 pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target};
 pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
+pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
 pub use layers::{LayerStore, OpenFile};
 pub use mica_runtime::{
@@ -64,10 +67,11 @@ pub use snapshots::{
     SnapshotRequest, SnapshotStore, SnapshotUsage,
 };
 pub use store::{OpenStore, Stores};
+pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, DiffParent, DiffRequest, DriverHistory,
-    DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind, LayerRequest,
-    LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView,
-    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView,
-    WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
+    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
+    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
+    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
+    UsageView, WhenBusy,
 };

@@ -40,7 +40,7 @@ pub use error::Error;
 pub use grants::{Grants, UnknownGrant};
 pub use limits::Limits;
 pub use mica_text::SafeText;
-pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, OwnTime};
+pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, Spent};
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::inspect::{Import, Inspection, Measure, inspect};

@@ -37,7 +37,7 @@ impl From<ParentQuery> for DiffParent {
 /// PAX, entries in byte order, deletions as whiteouts; the same layers give the same bytes. An error after the first
 /// bytes breaks the body off: the connection closes without the last chunk. `GET /v1/operations/{operation}` then says
 /// why, and of an archive that is whole what of the layer it does not hold.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/diff", operation_id = "diff_layer", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -71,7 +71,7 @@ pub(super) async fn diff(
 /// Applies a tar archive to a layer, whole or not at all.
 ///
 /// Compression by gzip or zstd is found by the first bytes, or told by `Content-Encoding`.
-#[utoipa::path(put, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
+#[utoipa::path(put, path = "/v1/stores/{store}/layers/{id}/diff", operation_id = "apply_layer", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -100,7 +100,7 @@ pub(super) async fn apply(
 }
 
 /// Sums the sizes of what a layer adds to another, or changes.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/size", tag = "differences",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/size", operation_id = "get_layer_diff_size", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),

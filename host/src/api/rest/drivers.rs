@@ -29,7 +29,7 @@ pub(super) struct ReleaseQuery {
 }
 
 /// Lists the drivers.
-#[utoipa::path(get, path = "/v1/drivers", tag = "drivers", responses(
+#[utoipa::path(get, path = "/v1/drivers", operation_id = "list_drivers", tag = "drivers", responses(
     (status = 200, description = "All drivers, by name.", body = DriverList),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -39,7 +39,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
 }
 
 /// Describes a driver.
-#[utoipa::path(get, path = "/v1/drivers/{driver}", tag = "drivers",
+#[utoipa::path(get, path = "/v1/drivers/{driver}", operation_id = "get_driver", tag = "drivers",
     params(("driver" = String, Path, description = "The driver.")),
     responses(
     (status = 200, description = "The driver.", body = DriverView),
@@ -52,7 +52,7 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
 
 /// Loads a component as a new driver; it is there after a restart, too. It is tried in a scratch store first. A client that goes away before the component is compiled
 /// ends that, and nothing is loaded.
-#[utoipa::path(post, path = "/v1/drivers", tag = "drivers",
+#[utoipa::path(post, path = "/v1/drivers", operation_id = "load_driver", tag = "drivers",
     params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
     responses(
@@ -82,7 +82,7 @@ pub(super) async fn load(
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.
-#[utoipa::path(post, path = "/v1/drivers/{driver}/release", tag = "drivers",
+#[utoipa::path(post, path = "/v1/drivers/{driver}/release", operation_id = "release_driver", tag = "drivers",
     params(
         ("driver" = String, Path, description = "The driver."),
         ("store" = Option<String>, Query, description = "Only for this store and its layers."),

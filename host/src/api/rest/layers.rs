@@ -18,7 +18,7 @@ use axum::response::IntoResponse as _;
 use mica_engine::WhenBusy;
 
 /// Lists layers in byte order of their ids, in pages.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers", tag = "layers",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers", operation_id = "list_layers", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),
         ("after" = Option<String>, Query, description = "Begins after this id: `next` of the page before."),
@@ -50,7 +50,7 @@ pub(super) async fn list(
 }
 
 /// Creates a layer of the content of its parent, or an empty one.
-#[utoipa::path(post, path = "/v1/stores/{store}/layers", tag = "layers", request_body = LayerRequest,
+#[utoipa::path(post, path = "/v1/stores/{store}/layers", operation_id = "create_layer", tag = "layers", request_body = LayerRequest,
     params(("store" = String, Path, description = "The store.")),
     responses(
     (status = 201, description = "The new layer.", body = LayerView),
@@ -67,7 +67,7 @@ pub(super) async fn create(
 }
 
 /// Describes a layer.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}", tag = "layers",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}", operation_id = "get_layer", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -85,7 +85,7 @@ pub(super) async fn inspect(
 }
 
 /// Tells what a layer occupies beyond its parent; a client that goes away ends the counting.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/usage", tag = "layers",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/usage", operation_id = "get_layer_usage", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -109,7 +109,7 @@ pub(super) async fn usage(
 }
 
 /// Removes a layer that has no children and is not mounted.
-#[utoipa::path(delete, path = "/v1/stores/{store}/layers/{id}", tag = "layers",
+#[utoipa::path(delete, path = "/v1/stores/{store}/layers/{id}", operation_id = "remove_layer", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -127,7 +127,7 @@ pub(super) async fn remove(
 }
 
 /// Mounts a layer and says where. A layer that is mounted already gets one more reference.
-#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/mount", tag = "layers", request_body = MountRequest,
+#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/mount", operation_id = "mount_layer", tag = "layers", request_body = MountRequest,
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -155,7 +155,7 @@ pub(super) async fn mount(
 }
 
 /// Gives one reference back; with the last one the layer is unmounted.
-#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/unmount", tag = "layers",
+#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/unmount", operation_id = "unmount_layer", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -176,7 +176,7 @@ pub(super) async fn unmount(
 }
 
 /// Tells what the driver knows of a layer, in the driver's order.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/metadata", tag = "layers",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/metadata", operation_id = "get_layer_metadata", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),

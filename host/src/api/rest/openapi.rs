@@ -4,8 +4,8 @@
 //! routes.
 
 use super::{
-    changes, differences, drivers, events, files, layers, operations, snapshots, status, stores,
-    swaps,
+    changes, differences, drivers, events, files, layers, monitor, operations, snapshots, status,
+    stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -21,7 +21,8 @@ use utoipa::OpenApi;
         description = "Layered-filesystem drivers as WebAssembly components: stores, layers, mounts and differences."
     ),
     paths(
-        status::status, events::events, document,
+        status::status, events::events, document, operations::list,
+        monitor::metrics, monitor::healthz, monitor::readyz,
         drivers::list, drivers::load, drivers::inspect, drivers::release,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
@@ -50,7 +51,7 @@ pub(super) fn value() -> serde_json::Value {
 }
 
 /// Describes this interface.
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "daemon", responses(
+#[utoipa::path(get, path = "/v1/openapi.json", operation_id = "get_openapi", tag = "daemon", responses(
     (status = 200, description = "An OpenAPI document.", body = serde_json::Value),
 ))]
 pub(super) async fn document() -> Result<Response, Refusal> {
