@@ -1,9 +1,10 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, a gRPC library of Python's, and the tool that makes components of Python, into
-# directories of their own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, and one that judges
+# OpenAPI documents, into directories of their own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
-# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio and DIRECTORY/componentize-py, each with the file VERSION
+# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py and
+#        DIRECTORY/openapi-spec-validator, each with the file VERSION
 set -eu
 
 directory=$1
@@ -25,6 +26,8 @@ library() {
 library grpcio 1.85.3
 # The version of examples/python-driver/build.sh.
 library componentize-py 0.25.0
+# Judges the description of the REST interface.
+library openapi-spec-validator 0.9.0
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

@@ -145,7 +145,7 @@ impl Reader {
         let value = rest.strip_prefix(' ').ok_or("no blank before the value")?;
         let value: f64 = value
             .parse()
-            .map_err(|_| format!("`{value}` is no number"))?;
+            .map_err(|error| format!("`{value}`: {error}"))?;
         let kind = self.read.families.get(&self.family);
         let kind = kind.ok_or("a sample before its TYPE")?;
         let suffix = name.strip_prefix(self.family.as_str());
@@ -231,7 +231,9 @@ impl Parts {
     fn check(&self) -> Result<(), String> {
         let (mut bound, mut count) = (f64::NEG_INFINITY, 0.0);
         for (text, value) in &self.buckets {
-            let next: f64 = text.parse().map_err(|_| format!("bound `{text}`"))?;
+            let next: f64 = text
+                .parse()
+                .map_err(|error| format!("bound `{text}`: {error}"))?;
             if next.is_nan() || next <= bound {
                 return Err("the bounds do not rise".to_owned());
             }

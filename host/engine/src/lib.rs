@@ -54,7 +54,7 @@ pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
-pub use layers::{LayerStore, OpenFile};
+pub use layers::{Expected, LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
     Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source,

@@ -3,7 +3,7 @@
 //! Invariant: an archive streams; no size of it is held in memory.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call, operations};
+use super::{Answer, Shared, answer, call, operations, tags};
 use crate::api::archive::{Coding, Target, Wanted, transfer};
 use crate::api::refusal::RequestError;
 use crate::api::types::{ApplyReport, Problem, SizeView};
@@ -75,6 +75,7 @@ pub(super) async fn diff(
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("If-Match" = Option<String>, Header, description = "Tags of which the layer must have one: 412 if it has changed."),
     ),
     request_body(content = Vec<u8>, content_type = "application/x-tar", description = "The archive."),
     responses(
@@ -88,11 +89,13 @@ pub(super) async fn apply(
     mut body: Body,
 ) -> Answer {
     let wanted = told(&headers)?;
+    let expected = tags::Wanted::read(&headers)?;
     let into = Target {
         engine: Arc::clone(&shared.engine),
         store,
         id,
         form: ArchiveForm::Faithful,
+        expected: Box::new(move |layer| expected.fits(layer)),
     };
     let idle = shared.runtime.limits().stream_idle();
     let report = transfer::apply(into, wanted, &mut body, idle, &shared.limits).await?;

@@ -3,7 +3,7 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call};
+use super::{Answer, Shared, answer, call, made};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
@@ -11,6 +11,7 @@ use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use mica_client::segment;
 use serde::Deserialize;
 
 /// What a component is expected to be.
@@ -56,7 +57,8 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
     params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
     responses(
-    (status = 201, description = "The new driver.", body = DriverView),
+    (status = 201, description = "The new driver.", body = DriverView,
+        headers(("Location" = String, description = "Where it is from now on."))),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn load(
@@ -78,7 +80,7 @@ pub(super) async fn load(
             .load(&component, query.name.as_deref(), &token)
     })
     .await?;
-    answer(StatusCode::CREATED, &view)
+    made(&format!("/v1/drivers/{}", segment(&view.name)), &view)
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.

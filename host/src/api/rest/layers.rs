@@ -4,7 +4,8 @@
 
 use super::extract::{Asked, At};
 use super::page::PageQuery;
-use super::{Answer, Shared, answer, call};
+use super::tags::{self, Wanted};
+use super::{Answer, Shared, answer, call, made};
 use crate::api::body::json;
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{
@@ -13,8 +14,9 @@ use crate::api::types::{
 };
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
+use mica_client::segment;
 use mica_engine::WhenBusy;
 
 /// Lists layers in byte order of their ids, in pages.
@@ -53,7 +55,9 @@ pub(super) async fn list(
 #[utoipa::path(post, path = "/v1/stores/{store}/layers", operation_id = "create_layer", tag = "layers", request_body = LayerRequest,
     params(("store" = String, Path, description = "The store.")),
     responses(
-    (status = 201, description = "The new layer.", body = LayerView),
+    (status = 201, description = "The new layer.", body = LayerView,
+        headers(("Location" = String, description = "Where it is from now on."),
+            ("ETag" = String, description = "What the layer is now, for `If-Match` and `If-None-Match`."))),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn create(
@@ -63,7 +67,11 @@ pub(super) async fn create(
 ) -> Answer {
     let request: LayerRequest = json(body, shared.limits.json_bytes, None).await?;
     let view = call(shared, move |engine| engine.layers(&store)?.create(request)).await?;
-    answer(StatusCode::CREATED, &view)
+    let (store, id) = (segment(&view.store), segment(&view.id));
+    let mut answer = made(&format!("/v1/stores/{store}/layers/{id}"), &view)?;
+    let (name, tag) = tags::header(&view)?;
+    answer.headers_mut().insert(name, tag);
+    Ok(answer)
 }
 
 /// Describes a layer.
@@ -71,17 +79,27 @@ pub(super) async fn create(
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("If-None-Match" = Option<String>, Header, description = "A tag that the client has the layer of: 304 if it is still that."),
     ),
     responses(
-    (status = 200, description = "The layer.", body = LayerView),
+    (status = 200, description = "The layer.", body = LayerView,
+        headers(("ETag" = String, description = "What the layer is now, for `If-Match` and `If-None-Match`."))),
+    (status = 304, description = "It is as the client knows it."),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn inspect(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
+    headers: HeaderMap,
 ) -> Answer {
     let view = call(shared, move |engine| engine.store(&store)?.layer(&id)).await?;
-    answer(StatusCode::OK, &view)
+    let tag = tags::header(&view)?;
+    if tags::is_known(&headers, &view)? {
+        return Ok((StatusCode::NOT_MODIFIED, [tag]).into_response());
+    }
+    let mut answer = answer(StatusCode::OK, &view)?;
+    answer.headers_mut().insert(tag.0, tag.1);
+    Ok(answer)
 }
 
 /// Tells what a layer occupies beyond its parent; a client that goes away ends the counting.
@@ -113,6 +131,7 @@ pub(super) async fn usage(
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("If-Match" = Option<String>, Header, description = "Tags of which the layer must have one: 412 if it has changed."),
     ),
     responses(
     (status = 204, description = "It is gone."),
@@ -121,8 +140,14 @@ pub(super) async fn usage(
 pub(super) async fn remove(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
+    headers: HeaderMap,
 ) -> Answer {
-    call(shared, move |engine| engine.layers(&store)?.remove(&id)).await?;
+    let wanted = Wanted::read(&headers)?;
+    call(shared, move |engine| {
+        let expected = |layer: &LayerView| wanted.fits(layer);
+        engine.layers(&store)?.remove_if(&id, &expected)
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -5,6 +5,7 @@
 
 mod access;
 mod changes;
+mod described;
 mod differences;
 mod drivers;
 mod events;
@@ -22,6 +23,7 @@ mod snapshots;
 mod status;
 mod stores;
 mod swaps;
+mod tags;
 
 use crate::api::call;
 use crate::api::dispatch::caught;
@@ -218,6 +220,15 @@ async fn call<T: Send + 'static>(
     work: impl FnOnce(&Engine) -> mica_engine::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     call::call(Arc::clone(&shared.engine), work).await
+}
+
+/// The answer that something was made, which is at this path from now on.
+fn made<T: Serialize>(location: &str, value: &T) -> Answer {
+    let location = HeaderValue::from_str(location)
+        .map_err(|error| RequestError::Internal(error.to_string()))?;
+    let mut answer = answer(StatusCode::CREATED, value)?;
+    answer.headers_mut().insert(header::LOCATION, location);
+    Ok(answer)
 }
 
 /// A JSON answer.

@@ -4,8 +4,8 @@
 //! routes.
 
 use super::{
-    changes, differences, drivers, events, files, layers, monitor, operations, snapshots, status,
-    stores, swaps,
+    changes, described, differences, drivers, events, files, layers, monitor, operations,
+    snapshots, status, stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -47,7 +47,9 @@ struct Document;
 /// The document as data.
 pub(super) fn value() -> serde_json::Value {
     // Without it no query would have a known key.
-    serde_json::to_value(Document::openapi()).expect("the document is JSON")
+    let mut document = serde_json::to_value(Document::openapi()).expect("the document is JSON");
+    described::complete(&mut document);
+    document
 }
 
 /// Describes this interface.
@@ -59,7 +61,7 @@ pub(super) async fn document() -> Result<Response, Refusal> {
     let text = match TEXT.get() {
         Some(text) => text.clone(),
         None => {
-            let text = Document::openapi().to_pretty_json();
+            let text = serde_json::to_string_pretty(&value());
             let text = text.map_err(|error| RequestError::Internal(error.to_string()))?;
             TEXT.get_or_init(|| text.into()).clone()
         }

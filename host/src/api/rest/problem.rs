@@ -15,6 +15,7 @@ fn engine_status(error: &Error) -> Code {
     match (error.class(), error) {
         // The original's three refusals are told apart.
         (_, Error::NotSupported(_)) => Code::NOT_IMPLEMENTED,
+        (_, Error::LayerChanged { .. }) => Code::PRECONDITION_FAILED,
         (_, Error::NoSpace(_)) => Code::INSUFFICIENT_STORAGE,
         (Class::Invalid, _) => Code::BAD_REQUEST,
         (Class::Unacceptable | Class::Exhausted, _) => Code::UNPROCESSABLE_ENTITY,
