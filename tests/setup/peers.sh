@@ -1,10 +1,11 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, and Kubernetes'
-# published schemas with what validates by them, into directories of their own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, Kubernetes'
+# published schemas with what validates by them, and what judges OpenAPI documents, into directories of their own: nothing of the machine
+# is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
-# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py and
-#        DIRECTORY/kubernetes-validate, each with the file VERSION
+# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py,
+#        DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
 set -eu
 
 directory=$1
@@ -28,6 +29,8 @@ library grpcio 1.85.3
 library componentize-py 0.25.0
 # The schemas of Kubernetes up to 1.37.
 library kubernetes-validate 1.37.0
+# Judges the description of the REST interface.
+library openapi-spec-validator 0.9.0
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

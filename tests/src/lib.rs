@@ -20,6 +20,7 @@ pub mod damage;
 pub mod differ;
 pub mod differential;
 pub mod docker;
+pub mod exposition;
 pub mod fault;
 pub mod generate;
 pub mod golden;

@@ -1,7 +1,7 @@
 //! Why a command failed, as people and as programs read it.
 //!
-//! Invariant: nothing but this file writes errors to standard error: `mica: …` and, where there is a remedy, a second
-//! line `  try: …`.
+//! Invariant: nothing but this file writes errors to standard error: `mica: …`, where there is a remedy, a second
+//! line `  try: …`, and where the daemon's log tells more, a line that says under which id.
 
 use std::error::Error;
 use std::io;
@@ -30,6 +30,9 @@ pub struct Problem {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// The id of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     /// Everything else.
     #[serde(flatten)]
     rest: serde_json::Map<String, serde_json::Value>,
@@ -176,6 +179,15 @@ impl Failure {
         }
     }
 
+    /// The id of a request of which the daemon's log tells more than the message does.
+    fn logged_as(&self) -> Option<&str> {
+        let Self::Problem(problem) = self else {
+            return None;
+        };
+        let is_of_daemon = matches!(problem.class.as_str(), "internal" | "damaged" | "timed-out");
+        problem.request_id.as_deref().filter(|_| is_of_daemon)
+    }
+
     /// The message with its causes.
     #[must_use]
     pub fn text(&self) -> String {
@@ -195,6 +207,10 @@ impl Failure {
         eprintln!("mica: {}", SafeText::within(&self.text(), TEXT_BYTES));
         if let Some(remedy) = self.remedy() {
             eprintln!("  try: {}", SafeText::within(&remedy, TEXT_BYTES));
+        }
+        if let Some(id) = self.logged_as() {
+            let id = SafeText::label(id);
+            eprintln!("  the daemon's log has more as request={id}");
         }
     }
 

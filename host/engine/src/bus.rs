@@ -4,9 +4,10 @@
 //! kept is bounded.
 
 use crate::event::{Event, News};
+use crate::traffic::ClientCall;
 use crate::{Error, Moment};
 use parking_lot::Mutex;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::str::FromStr;
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -104,6 +105,21 @@ struct Kept {
     /// The number of the last event.
     last: u64,
     events: VecDeque<Arc<Event>>,
+    /// How many of each kind were told.
+    kinds: BTreeMap<&'static str, u64>,
+}
+
+/// How many events there were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventCounts {
+    /// Since the start, by kind.
+    pub told: Vec<(&'static str, u64)>,
+    /// That are kept for listeners that come later.
+    pub kept: u64,
+    /// That were kept once and are not any more.
+    pub dropped: u64,
+    /// Listeners that there are now.
+    pub listeners: u64,
 }
 
 impl Default for Bus {
@@ -136,6 +152,21 @@ impl Bus {
         }
     }
 
+    pub(crate) fn counts(&self) -> EventCounts {
+        let kept = self.kept.lock();
+        let still = kept.events.len() as u64;
+        EventCounts {
+            told: kept
+                .kinds
+                .iter()
+                .map(|(kind, count)| (*kind, *count))
+                .collect(),
+            kept: still,
+            dropped: kept.last - still,
+            listeners: self.sender.receiver_count() as u64,
+        }
+    }
+
     pub(crate) fn tell(&self, news: News) {
         let News {
             kind,
@@ -145,8 +176,10 @@ impl Bus {
             detail,
         } = news;
         tracing::debug!(target: "mica::event", %kind, store, layer, driver, detail);
+        let request = ClientCall::current_id().map(|id| id.to_string());
         let mut kept = self.kept.lock();
         kept.last += 1;
+        *kept.kinds.entry(kind.as_str()).or_default() += 1;
         let event = Arc::new(Event {
             sequence: kept.last,
             time: Moment::now(),
@@ -155,6 +188,7 @@ impl Bus {
             layer,
             driver,
             detail,
+            request,
         });
         if kept.events.len() == KEPT_EVENTS {
             kept.events.pop_front();

@@ -20,13 +20,14 @@ use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
 use crate::settings::EngineSettings;
 use crate::snapshots::SnapshotStore;
 use crate::store::{OpenStore, Store, StoreTable, Stores};
+use crate::traffic::ClientCalls;
 use crate::view::{Attention, EngineStatus};
 use crate::{Error, EventKind, Result};
 use mica_runtime::Runtime;
 use mica_sys::filesystem;
 use parking_lot::Mutex;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -43,11 +44,13 @@ pub struct Engine {
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
     outcomes: Arc<Outcomes>,
+    calls: Arc<ClientCalls>,
     problems: Mutex<Vec<Attention>>,
     is_closed: AtomicBool,
     /// Itself, for threads that must not keep it.
     weak: Weak<Self>,
-    _claims: [OwnedFd; 2],
+    /// The root and the run directory, which are this process's alone.
+    claims: [OwnedFd; 2],
 }
 
 impl fmt::Debug for Engine {
@@ -81,6 +84,7 @@ impl Engine {
         let reaper = Reaper::start().map_err(|error| Error::io("start a thread", error))?;
         let gates = Gates::new(runtime.limits());
         let engine = Arc::new_cyclic(|weak| Self {
+            calls: ClientCalls::new(settings.slow_call),
             settings,
             runtime,
             registry: Registry::default(),
@@ -92,7 +96,7 @@ impl Engine {
             problems: Mutex::default(),
             is_closed: AtomicBool::new(false),
             weak: Weak::clone(weak),
-            _claims: [root_claim, run_claim],
+            claims: [root_claim, run_claim],
         });
         for detail in &engine.settings.unreadable_drivers {
             engine.report(News::new(EventKind::DriverFailed), None, detail);
@@ -165,7 +169,7 @@ impl Engine {
     }
 
     /// What needs a person: what was found at the start, and stores that cannot be used now.
-    fn problems(&self, stores: &[Arc<Store>]) -> Vec<Attention> {
+    pub(crate) fn problems(&self, stores: &[Arc<Store>]) -> Vec<Attention> {
         let mut problems = self.problems.lock().clone();
         for store in stores {
             if let Some(reason) = store.layers.home().rows().refusal() {
@@ -204,6 +208,12 @@ impl Engine {
         problems
     }
 
+    /// The calls of clients: a front end begins one for each request.
+    #[must_use]
+    pub fn calls(&self) -> &Arc<ClientCalls> {
+        &self.calls
+    }
+
     /// Tells what happens, and of what has happened the last 4096 events. A listener that is more than 1024 events behind
     /// misses some.
     pub fn events(&self, since: Since) -> Hearing {
@@ -239,6 +249,12 @@ impl Engine {
     /// Itself, for threads that must not keep it.
     pub(crate) fn weak(&self) -> Weak<Self> {
         Weak::clone(&self.weak)
+    }
+
+    /// The root directory.
+    pub(crate) fn root(&self) -> BorrowedFd<'_> {
+        let [root, _run] = &self.claims;
+        root.as_fd()
     }
 
     /// Refuses what comes after [`Engine::close`].

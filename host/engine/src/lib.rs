@@ -28,6 +28,7 @@ mod drivers;
 mod engine;
 mod error;
 mod event;
+mod figures;
 mod id;
 mod label;
 mod layers;
@@ -40,12 +41,13 @@ mod snapshots;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod view;
 mod words;
 mod worker;
 
 pub use blob::Blob;
-pub use bus::{EventId, Hearing, Since};
+pub use bus::{EventCounts, EventId, Hearing, Since};
 pub use check::{
     CheckReport, CheckRequest, Finding, FindingKind, Outcome, Repair, RepairMode, Severity, check,
     repair,
@@ -55,8 +57,9 @@ pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target};
 pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
+pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
-pub use layers::{LayerStore, OpenFile};
+pub use layers::{Expected, LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
     Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source, Thoroughness,
@@ -69,10 +72,11 @@ pub use snapshots::{
     SnapshotRequest, SnapshotStore, SnapshotUsage,
 };
 pub use store::{OpenStore, Stores};
+pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, DiffParent, DiffRequest, DriverHistory,
-    DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind, LayerRequest,
-    LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView,
-    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView,
-    WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
+    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
+    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
+    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
+    UsageView, WhenBusy,
 };

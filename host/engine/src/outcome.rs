@@ -6,6 +6,7 @@
 //! Invariant: of an operation that was begun there is an outcome when its stream has ended, even if it panicked; the
 //! memory for all of them is bounded.
 
+use crate::traffic::ClientCall;
 use crate::{Class, Error, Moment, Result};
 use mica_runtime::{DiffReport, SafeText};
 use mica_text::with_causes;
@@ -62,6 +63,8 @@ pub struct OperationView {
     pub layer: String,
     /// When it began.
     pub began: Moment,
+    /// The id of its request.
+    pub request: Option<String>,
     /// How it stands.
     pub state: OperationState,
 }
@@ -105,6 +108,7 @@ impl Outcomes {
             store: SafeText::from(store).into(),
             layer: SafeText::from(layer).into(),
             began: Moment::now(),
+            request: ClientCall::current_id().map(|id| id.to_string()),
             state: OperationState::Running,
         };
         all.insert(number, view);

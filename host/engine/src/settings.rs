@@ -92,6 +92,8 @@ pub struct EngineSettings {
     pub selection: Selection,
     /// How long a build is watched after a swap; zero watches none.
     pub bake: Duration,
+    /// Calls of clients that take longer than this are told in the log; `None` tells none.
+    pub slow_call: Option<Duration>,
 }
 
 impl EngineSettings {
@@ -110,6 +112,7 @@ impl EngineSettings {
             usual_grants: BTreeMap::new(),
             selection: Selection::default(),
             bake: Duration::from_secs(60),
+            slow_call: None,
         }
     }
 

@@ -106,6 +106,12 @@ impl<J> Worker<J> {
         }
     }
 
+    /// How many jobs are not done.
+    pub(crate) fn backlog(&self) -> usize {
+        let state = self.queue.state.lock();
+        state.waiting.len() + state.again.len()
+    }
+
     /// How many jobs did not succeed and are to be tried again.
     pub(crate) fn refused(&self) -> usize {
         self.queue.state.lock().again.len()

@@ -43,7 +43,7 @@ pub use grants::{Grants, UnknownGrant};
 pub use limits::Limits;
 pub use mica_text::SafeText;
 pub use numbers::{Number, Wide};
-pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, OwnTime};
+pub use operation::{CancelToken, ClientWait, CreateOptions, Operation, Spent};
 pub use sandbox::cache::inspect as inspect_code;
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};

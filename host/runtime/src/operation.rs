@@ -39,21 +39,46 @@ pub trait ClientWait: Send + Sync {
     fn end(&self, cancel: &CancelToken);
 }
 
-/// Tells how long an operation kept its driver busy: processor time of its thread, host calls included, and what the driver
-/// slept of its own will. Neither a busy machine nor a slow client makes it longer. It is known when the operation has ended.
+/// Tells what an operation took of its driver; it is known when the operation has ended.
 #[derive(Clone, Debug, Default)]
-pub struct OwnTime(Arc<AtomicU64>);
+pub struct Spent(Arc<Amounts>);
 
-impl OwnTime {
-    /// What it was; to the microsecond.
+#[derive(Debug, Default)]
+struct Amounts {
+    own_microseconds: AtomicU64,
+    host_calls: AtomicU64,
+    memory_bytes: AtomicU64,
+}
+
+impl Spent {
+    /// How long the driver was busy, to the microsecond: processor time of its thread, host calls included, and what the driver
+    /// slept of its own will. Neither a busy machine nor a slow client makes it longer.
     #[must_use]
-    pub fn get(&self) -> Duration {
-        Duration::from_micros(self.0.load(Ordering::Acquire))
+    pub fn own_time(&self) -> Duration {
+        Duration::from_micros(self.0.own_microseconds.load(Ordering::Acquire))
     }
 
-    pub(crate) fn set(&self, time: Duration) {
-        let microseconds = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.0.store(microseconds, Ordering::Release);
+    /// Functions of `mica:host` that the driver called.
+    #[must_use]
+    pub fn host_calls(&self) -> u64 {
+        self.0.host_calls.load(Ordering::Acquire)
+    }
+
+    /// The most memory that the driver had at once, in bytes, over all instances of its component.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.memory_bytes.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self, own_time: Duration, host_calls: u64, memory_bytes: usize) {
+        let microseconds = u64::try_from(own_time.as_micros()).unwrap_or(u64::MAX);
+        self.0
+            .own_microseconds
+            .store(microseconds, Ordering::Release);
+        self.0.host_calls.store(host_calls, Ordering::Release);
+        self.0
+            .memory_bytes
+            .store(memory_bytes as u64, Ordering::Release);
     }
 }
 
@@ -72,8 +97,8 @@ pub struct Operation {
     pub cancel: CancelToken,
     /// Who is told of waits for the client.
     pub client_wait: Option<Arc<dyn ClientWait>>,
-    /// Tells how long it kept its driver busy.
-    pub own_time: OwnTime,
+    /// Tells what it took of its driver.
+    pub spent: Spent,
 }
 
 impl fmt::Debug for Operation {

@@ -4,8 +4,8 @@
 
 use mica_runtime::{
     Access, ArchiveForm, CancelToken, Code, CreateOptions, Error, Failure, Feature, Generation,
-    Grant, Grants, Home, LayerInfo, LayerKind, Operation, OwnTime, Room, Runtime, Settings, Sink,
-    Source, Staged, Support,
+    Grant, Grants, Home, LayerInfo, LayerKind, Operation, Room, Runtime, Settings, Sink, Source,
+    Spent, Staged, Support,
 };
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -165,7 +165,7 @@ impl Fixture {
             options: Arc::new([]),
             cancel: CancelToken::default(),
             client_wait: None,
-            own_time: OwnTime::default(),
+            spent: Spent::default(),
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Invariant: a call delays no other task however long it takes, and one whose client has gone before it began does not begin.
 
-use super::dispatch::{ended, guarded};
+use super::dispatch::{carried, ended, guarded};
 use super::refusal::Refusal;
 use mica_engine::{Engine, Result as EngineResult};
 use std::sync::Arc;
@@ -23,7 +23,8 @@ pub(in crate::api) async fn call<T: Send + 'static>(
 ) -> Result<T, Refusal> {
     // A set, because it drops what has not begun when it is dropped itself.
     let mut set = JoinSet::new();
-    set.spawn(async move { block_in_place(|| guarded(|| work(&engine))) });
+    let work = carried(move || guarded(|| work(&engine)));
+    set.spawn(async move { block_in_place(work) });
     match set.join_next().await {
         Some(result) => ended(result),
         None => Err(Refusal::Engine(mica_engine::Error::Cancelled)),

@@ -8,11 +8,12 @@
 
 use super::refusal::{Refusal, RequestError};
 use axum::response::Response;
-use mica_engine::Error;
+use mica_engine::{ClientCall, Error};
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Instant;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 /// What a client is told of a defect.
@@ -36,11 +37,25 @@ pub(in crate::api) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Res
     }
 }
 
+/// Work for the client's call that is being answered here, on whatever thread it is done; the time from now on until it is done
+/// is that call's.
+pub(in crate::api) fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let (call, since) = (ClientCall::current(), Instant::now());
+    move || {
+        let Some(call) = call else {
+            return work();
+        };
+        let done = call.within(work);
+        call.worked(since.elapsed());
+        done
+    }
+}
+
 /// Calls the engine on a thread that may block; [`ended`] takes the outcome.
 pub(in crate::api) fn dispatch<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> JoinHandle<Result<T, Refusal>> {
-    spawn_blocking(|| guarded(work))
+    spawn_blocking(carried(|| guarded(work)))
 }
 
 /// The outcome of a call that was dispatched.

@@ -8,8 +8,13 @@ mod call;
 pub(crate) mod containerd;
 mod dispatch;
 pub(crate) mod docker;
+mod entrance;
+mod metrics;
 mod refusal;
 pub(crate) mod rest;
 pub(crate) mod share;
 mod stream;
 pub(crate) mod types;
+
+use entrance::Counted;
+pub(crate) use entrance::Entrance;

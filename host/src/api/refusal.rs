@@ -3,7 +3,7 @@
 //! Invariant: whatever a driver or a client put into a text, it harms neither a terminal nor a log.
 
 use super::share::Full;
-use mica_engine::{Error, SafeText};
+use mica_engine::{Class, ClientCall, Error, SafeText};
 use mica_text::with_causes;
 
 /// Why a request is refused.
@@ -75,9 +75,48 @@ pub(in crate::api) enum RequestError {
     /// There is no room for the client's connection, request or stream.
     #[error(transparent)]
     Full(#[from] Full),
+    /// The daemon runs and cannot serve all that it should.
+    #[error("{0}")]
+    NotReady(String),
     /// The daemon itself broke.
     #[error("the daemon broke: {0}")]
     Internal(String),
+}
+
+impl RequestError {
+    /// What kind of refusal it is, in the engine's words and one more.
+    fn class(&self) -> &'static str {
+        match self {
+            Self::Invalid(_)
+            | Self::NotUtf8
+            | Self::Method { .. }
+            | Self::TooLarge { .. }
+            | Self::BrokeOff(_) => Class::Invalid.word(),
+            Self::Encoding(_) | Self::Archive { .. } => Class::Unacceptable.word(),
+            Self::UnknownPath(_) | Self::UnknownOperation(_) => Class::NotFound.word(),
+            Self::Slow { .. } => Class::TimedOut.word(),
+            Self::Full(_) | Self::NotReady(_) => Class::Unavailable.word(),
+            Self::Foreign(_) | Self::Unauthorized => "denied",
+            Self::Internal(_) => Class::Internal.word(),
+        }
+    }
+}
+
+impl Refusal {
+    /// What kind of refusal or failure it is.
+    pub(in crate::api) fn class(&self) -> &'static str {
+        match self {
+            Self::Engine(error) => error.class().word(),
+            Self::Request(error) => error.class(),
+        }
+    }
+
+    /// Tells the books how the client's call ends.
+    pub(in crate::api) fn note(&self) {
+        if let Some(call) = ClientCall::current() {
+            call.refused(self.class());
+        }
+    }
 }
 
 impl From<Error> for Refusal {

@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +24,16 @@ pub(crate) enum Client {
     User(u32),
     /// The other end of a TCP connection.
     Address(IpAddr),
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Process(process) => write!(f, "root, process {process}"),
+            Self::User(user) => write!(f, "user {user}"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 /// Something of a listener that clients share.
@@ -87,6 +98,11 @@ impl Shares {
         })
     }
 
+    /// How many are held, by whomever.
+    pub(crate) fn held(&self) -> usize {
+        self.held.lock().values().sum()
+    }
+
     /// Takes one for a client.
     ///
     /// # Errors
@@ -132,6 +148,28 @@ impl Drop for Share {
                 held.remove(&self.client);
             }
         }
+    }
+}
+
+/// What is open on the listeners, for whoever measures it.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(Mutex<Vec<Listener>>);
+
+/// A listener's name, with its connections, requests and streams.
+type Listener = (&'static str, [Arc<Shares>; 3]);
+
+impl Listeners {
+    /// Adds a listener.
+    pub(crate) fn add(&self, name: &'static str, shares: [Arc<Shares>; 3]) {
+        self.0.lock().push((name, shares));
+    }
+
+    /// How many connections, requests and streams are open on each.
+    pub(crate) fn open(&self) -> Vec<(&'static str, [usize; 3])> {
+        let listeners = self.0.lock();
+        let open = listeners.iter();
+        open.map(|(name, shares)| (*name, shares.each_ref().map(|of| of.held())))
+            .collect()
     }
 }
 

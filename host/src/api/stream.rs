@@ -149,6 +149,7 @@ impl<E: Encoder> HttpBody for Streamed<E> {
         let result = std::task::ready!(Pin::new(result).poll(context));
         this.result = None;
         if let Err(refusal) = ended(result) {
+            refusal.note();
             let detail = refusal.to_string();
             tracing::warn!(detail, "a stream broke off");
             return Poll::Ready(Some(Err(Broken(detail))));

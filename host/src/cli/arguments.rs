@@ -107,7 +107,11 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Driver(DriverCommand),
     /// Tell what the daemon has and does
-    Status,
+    #[command(after_help = super::status::EXAMPLES)]
+    Status(super::status::StatusArguments),
+    /// Show what the daemon does now, again and again until interrupted
+    #[command(after_help = super::top::EXAMPLES)]
+    Top(super::top::TopArguments),
     /// Follow what happens, one line each, until interrupted
     #[command(after_help = super::events::EXAMPLES)]
     Events(super::events::EventArguments),

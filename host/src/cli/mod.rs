@@ -20,6 +20,7 @@ mod serve;
 mod snapshot;
 mod status;
 mod store;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,7 +84,8 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Layer(command) => layer::run(&context, command),
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Driver(command) => driver::run(&context, command),
-        Command::Status => status::run(&context),
+        Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Top(arguments) => top::run(&context, &arguments),
         Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),

@@ -27,10 +27,13 @@ wrong, and `mica explain configuration` what each number bounds, and from where 
   prior_drivers = \"choose\"       # else the one that has layers; \"warn\": Docker's way of 2015
   durability = \"commit\"          # or \"none\": faster, and a power cut may lose the last layers
   tcp = \"127.0.0.1:7777\"        # with a token_file, or with tcp_unauthenticated = true
+  slow_call_seconds = 1          # log calls that take longer; 0, the default, logs none
   token_file = \"/etc/mica/token\" # mode 0600; clients send it as `Authorization: Bearer`
   [limits]                       # of the sandbox: memory, time, handles
   [api]                          # of each listener, and with client_ before it of each client
   connections = 1024
+  [metrics]                      # /metrics is on the socket, and here for Prometheus
+  listen = \"127.0.0.1:9464\"
   [docker]
   socket = \"/run/docker/plugins/mica.sock\"
   [containerd]

@@ -2,19 +2,60 @@
 //!
 //! Invariant: prints what the daemon says, whatever fields it has.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::context::Context;
 use mica_client::{Failure, words};
 
+pub(super) const EXAMPLES: &str = "\
+With --wait it returns as soon as the daemon is ready: it answers, every store is open, and its driver
+works on it. A daemon that is not ready in time is a failure, which says what is not.
+
+Examples:
+  mica status
+  mica serve & mica status --wait 30";
+
+/// How often a daemon that is not ready is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Arguments of `mica status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArguments {
+    /// Wait so long for the daemon to be ready
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    wait: Option<u64>,
+}
+
 /// Prints what the daemon has and does.
-pub(crate) fn run(context: &Context) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Failure> {
+    if let Some(seconds) = arguments.wait {
+        wait(context, Duration::from_secs(seconds))?;
+    }
     let document = context.client.get("/v1/status")?;
     context.printer.result(&document, || {
         let mut text = String::new();
         write(&document, 0, &mut text);
         text
     })
+}
+
+/// Waits until the daemon says that it is ready.
+///
+/// # Errors
+/// Why it is not, after this time.
+fn wait(context: &Context, longest: Duration) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        let left = longest.saturating_sub(begun.elapsed());
+        match context.client.get_stream("/readyz", &mut std::io::sink()) {
+            Ok(_) => return Ok(()),
+            Err(failure) if left.is_zero() => return Err(failure),
+            Err(_not_yet) => thread::sleep(PAUSE.min(left)),
+        }
+    }
 }
 
 /// Fields one a line, those of an object below its name and indented.

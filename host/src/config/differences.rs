@@ -18,6 +18,7 @@ impl Config {
             ),
             ("durability", engine.durability == old.durability),
             ("bake_seconds", engine.bake == old.bake),
+            ("slow_call_seconds", engine.slow_call == old.slow_call),
             ("max_depth", engine.max_depth == old.max_depth),
             (
                 "drivers",
@@ -25,6 +26,7 @@ impl Config {
             ),
             ("socket", self.socket == before.socket),
             ("tcp", self.tcp == before.tcp),
+            ("metrics", self.metrics == before.metrics),
             ("drivers_dir", self.drivers_dir == before.drivers_dir),
             ("docker", self.docker == before.docker),
             ("containerd", self.containerd == before.containerd),

@@ -109,6 +109,9 @@ pub(super) struct File {
     /// Seconds for which a build is watched after a swap; the one before takes over again if it does worse. 0 watches none.
     /// Default: 60.
     pub(super) bake_seconds: u64,
+    /// Seconds after which a call of a client is told in the log, without the time that it waits for its client; fractions are
+    /// allowed. 0 tells none. Default: 0.
+    pub(super) slow_call_seconds: f64,
     /// Limits of the sandbox: every field of `mica_runtime::Limits`.
     pub(super) limits: Limits,
     /// Limits of the interfaces: `ApiLimits`.
@@ -117,6 +120,8 @@ pub(super) struct File {
     pub(super) docker: Docker,
     /// The snapshot service for containerd.
     pub(super) containerd: Section,
+    /// Numbers for programs that watch the daemon.
+    pub(super) metrics: Metrics,
     /// What is said of single drivers, by name.
     pub(super) drivers: BTreeMap<String, Driver>,
 }
@@ -132,6 +137,15 @@ pub(super) struct Docker {
     /// The driver of a new store when dockerd does not say `--storage-opt mica.driver=NAME`. Default: one is chosen, as
     /// for every store.
     pub(super) driver: Option<String>,
+}
+
+/// What is said of the numbers that are measured. They are always on the socket, at `/metrics`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Metrics {
+    /// A loopback address and port where `/metrics`, `/healthz` and `/readyz` are answered as well, to everyone on this machine.
+    /// Default: none.
+    pub(super) listen: Option<String>,
 }
 
 /// What is said of one driver.
@@ -192,10 +206,12 @@ impl Default for File {
             log: None,
             max_depth: None,
             bake_seconds: 60,
+            slow_call_seconds: 0.0,
             limits: Limits::default(),
             api: ApiLimits::default(),
             docker: Docker::default(),
             containerd: Section::default(),
+            metrics: Metrics::default(),
             drivers: BTreeMap::new(),
         }
     }

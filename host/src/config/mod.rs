@@ -33,6 +33,12 @@ pub(crate) const DEFAULT_ROOT: &str = "/var/lib/mica";
 pub(crate) const DEFAULT_RUN_DIR: &str = "/run/mica";
 /// The socket's name in the run directory.
 const SOCKET_NAME: &str = "mica.sock";
+/// The longest time after which a call counts as slow, in seconds: a day.
+const MAX_SLOW_SECONDS: f64 = 86_400.0;
+/// Why TCP is for this machine alone.
+const TCP_IS_LOCAL: &str = "everyone who reaches it could do everything";
+/// Why numbers are for this machine alone.
+const METRICS_ARE_LOCAL: &str = "everyone who reaches it could read what this node does; let an exporter or a proxy of this machine with its own authentication pass it on";
 
 /// Why the settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +118,8 @@ pub(crate) struct Config {
     pub(crate) socket: PathBuf,
     /// A loopback address to listen on as well.
     pub(crate) tcp: Option<Tcp>,
+    /// A loopback address where numbers are told.
+    pub(crate) metrics: Option<SocketAddr>,
     /// A directory whose `*.wasm` add or override drivers.
     pub(crate) drivers_dir: Option<PathBuf>,
     /// What is logged: a level, or directives as `mica=debug,info`.
@@ -194,6 +202,10 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             flags.token_file.or(file.token_file),
             flags.tcp_unauthenticated || file.tcp_unauthenticated,
         )?,
+        metrics: match &file.metrics.listen {
+            Some(address) => Some(loopback("metrics.listen", address, METRICS_ARE_LOCAL)?),
+            None => None,
+        },
         drivers_dir: flags.drivers_dir.or(file.drivers_dir),
         log: log(flags.log.or(file.log))?,
         limits: file.limits,
@@ -207,6 +219,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             },
             durability: file.durability,
             bake: Duration::from_secs(file.bake_seconds),
+            slow_call: slow_call(file.slow_call_seconds)?,
             max_depth,
             driver_depths,
             grants,
@@ -302,7 +315,11 @@ fn tcp(
     token_file: Option<PathBuf>,
     is_for_everyone: bool,
 ) -> Result<Option<Tcp>, Error> {
-    let Some(address) = address.as_deref().map(loopback).transpose()? else {
+    let Some(address) = address
+        .as_deref()
+        .map(|address| loopback("tcp", address, TCP_IS_LOCAL))
+        .transpose()?
+    else {
         return Ok(None);
     };
     let access = match (token_file, is_for_everyone) {
@@ -327,11 +344,11 @@ fn tcp(
     Ok(Some(Tcp { address, access }))
 }
 
-/// An address of this machine alone: whoever reaches the socket may do everything.
-fn loopback(text: &str) -> Result<SocketAddr, Error> {
+/// An address of this machine alone; otherwise the reason why it must be one.
+fn loopback(setting: &str, text: &str, reason: &str) -> Result<SocketAddr, Error> {
     let address: SocketAddr = text.parse().map_err(|error| {
         invalid(
-            "tcp",
+            setting,
             format!("`{text}`: {error}; give an address such as 127.0.0.1:7777"),
         )
     })?;
@@ -339,9 +356,18 @@ fn loopback(text: &str) -> Result<SocketAddr, Error> {
         return Ok(address);
     }
     Err(invalid(
-        "tcp",
-        format!("`{text}` is no loopback address: everyone who reaches it could do everything"),
+        setting,
+        format!("`{text}` is no loopback address: {reason}"),
     ))
+}
+
+/// Zero for none, or how long a call may take before it is told.
+fn slow_call(seconds: f64) -> Result<Option<Duration>, Error> {
+    if !(0.0..=MAX_SLOW_SECONDS).contains(&seconds) {
+        let reason = format!("{seconds} is not from 0 to {MAX_SLOW_SECONDS}, a day");
+        return Err(invalid("slow_call_seconds", reason));
+    }
+    Ok((seconds > 0.0).then(|| Duration::from_secs_f64(seconds)))
 }
 
 #[cfg(test)]

@@ -66,10 +66,10 @@ fn a_driver_is_named_by_the_environment_before_the_flag_before_the_file() {
 fn every_setting_can_be_given() {
     let text = "
         root = '/r'\nrun_dir = '/run/r'\nsocket = '/run/s'\ntcp = '127.0.0.1:1'\ntcp_unauthenticated = true\ndriver = 'vfs'
-        drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\nbake_seconds = 3\nprior_drivers = 'warn'
+        drivers_dir = '/d'\ndurability = 'none'\nlog = 'warn'\nmax_depth = 9\nslow_call_seconds = 0.5\nbake_seconds = 3\nprior_drivers = 'warn'
         [limits]\nshort_seconds = 5\n[api]\nconnections = 7
         [containerd]\nsocket = '/run/c'\nstore = 'k8s'\ndriver = 'vfs'\nshare_content = true\ncall_seconds = 2
-        [docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
+        [metrics]\nlisten = '[::1]:9464'\n[docker]\nsocket = '/run/d'\nstore = 'images'\ndriver = 'vfs'
         [drivers.overlay]\ngrants = ['home', 'log']\nmax_depth = 4";
     let config = config(Flags::default(), text).unwrap();
     assert_eq!(config.engine.durability, Durability::None);
@@ -79,6 +79,8 @@ fn every_setting_can_be_given() {
         (config.engine.max_depth, config.engine.bake.as_secs()),
         (9, 3)
     );
+    assert_eq!(config.engine.slow_call, Some(Duration::from_millis(500)));
+    assert_eq!(config.metrics.unwrap().port(), 9464);
     assert_eq!(
         (config.limits.short_seconds, config.api.connections),
         (5, 7)
@@ -147,6 +149,12 @@ fn what_is_not_known_is_named() {
         ),
         ("log = 'info,mica=loud'", "`mica=loud` is no level"),
         ("bake_seconds = 604801", "bake_seconds"),
+        ("[metrics]\nlisten = '0.0.0.0:9464'", "metrics.listen"),
+        ("[metrics]\nlisten = '9464'", "127.0.0.1:7777"),
+        ("[metrics]\nport = 9464", "port"),
+        ("slow_call_seconds = -1", "slow_call_seconds"),
+        ("slow_call_seconds = nan", "slow_call_seconds"),
+        ("slow_call_seconds = 1e9", "slow_call_seconds"),
         ("[drivers.vfs]\nmax_depth = 0", "drivers.vfs.max_depth"),
         ("[api]\nexpansion = 0", "api.expansion"),
     ] {
@@ -183,10 +191,18 @@ fn every_key_of_the_file_is_explained() {
         });
         keys.collect::<Vec<_>>()
     };
-    let sections = ["", "limits", "api", "docker", "containerd", "drivers.NAME"];
+    let sections = ["", "limits", "api", "docker", "metrics", "containerd", "drivers.NAME"];
     let mut keys: Vec<_> = sections.into_iter().flat_map(known).collect();
     keys.retain(|key| {
-        !["limits", "api", "docker", "containerd", "drivers"].contains(&key.as_str())
+        ![
+            "limits",
+            "api",
+            "docker",
+            "metrics",
+            "containerd",
+            "drivers",
+        ]
+        .contains(&key.as_str())
     });
     let numbers = defaults().into_iter().map(|one| one.name());
     let texts = TEXTS.iter().map(|text| text.name.to_owned());

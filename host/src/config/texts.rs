@@ -75,6 +75,16 @@ pub(crate) const TEXTS: &[Text] = &[
         "What is logged: off, error, warn, info, debug, trace, or directives such as \"mica_engine=debug,info\".",
     ),
     text(
+        "slow_call_seconds",
+        "0.0",
+        "Seconds after which the log tells of a call that took longer, without what it waited for its client: 0 to 86400; 0 tells of none.",
+    ),
+    text(
+        "metrics.listen",
+        "none",
+        "A loopback address and port where `/metrics`, `/healthz` and `/readyz` are answered as well, to everyone on this machine.",
+    ),
+    text(
         "docker.socket",
         "none",
         "The socket of Docker's plugin protocol, where dockerd finds it: \"/run/docker/plugins/mica.sock\".",

@@ -6,11 +6,12 @@
 //! Invariant: connections, requests and streams are bounded for each listener and for each client of it, and so is the
 //! time that a client may take for its first request.
 
-use super::Error;
+use super::listener::{Listener, take};
 use super::own_threads;
 use super::running::Running;
+use crate::api::Entrance;
 use crate::api::containerd::AnyAuthority;
-use crate::api::share::{Client, Full, Share, Shares, Visitor, hold};
+use crate::api::share::{Client, Full, Share, Shares, Visitor};
 use crate::config::ApiLimits;
 use axum::Router;
 use axum::body::Body;
@@ -22,21 +23,14 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
 use std::convert::Infallible;
-use std::future::{Future, ready};
-use std::io;
-use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::future::Future;
 use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-
-/// How long taking connections rests when the kernel has none to give: descriptors may be free again then.
-const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How often a silent HTTP/2 connection is asked whether it is still there: containerd keeps one open for days.
 const KEEPALIVE_PERIOD: Duration = Duration::from_secs(30);
@@ -61,61 +55,6 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// A listening socket, of whatever family.
-pub(super) trait Listener: Send + 'static {
-    /// A connection.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// The next connection, and whose it is.
-    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Client)>> + Send;
-
-    /// Takes a connection away from the daemon's runtime; it stays non-blocking.
-    ///
-    /// # Errors
-    /// The kernel's.
-    fn detach(stream: Self::Stream) -> io::Result<UnixStream>;
-}
-
-impl Listener for UnixListener {
-    type Stream = tokio::net::UnixStream;
-
-    async fn next(&self) -> io::Result<(Self::Stream, Client)> {
-        let (stream, _) = self.accept().await?;
-        let peer = stream.peer_cred()?;
-        let client = match (peer.uid(), peer.pid()) {
-            (0, Some(pid)) => Client::Process(pid),
-            (uid, _) => Client::User(uid),
-        };
-        Ok((stream, client))
-    }
-
-    fn detach(stream: Self::Stream) -> io::Result<UnixStream> {
-        stream.into_std()
-    }
-}
-
-impl Listener for TcpListener {
-    type Stream = tokio::net::TcpStream;
-
-    async fn next(&self) -> io::Result<(Self::Stream, Client)> {
-        let (stream, address) = self.accept().await?;
-        // It fails when the client has gone, which reading finds out as well.
-        let _set = stream.set_nodelay(true);
-        Ok((stream, Client::Address(address.ip())))
-    }
-
-    /// The calls on a connected stream are the same for both families.
-    fn detach(stream: Self::Stream) -> io::Result<UnixStream> {
-        Ok(OwnedFd::from(stream.into_std()?).into())
-    }
-}
-
-/// Listens on a loopback address.
-pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
-    let listener = TcpListener::bind(address).await;
-    listener.map_err(|source| Error::Tcp { address, source })
-}
-
 /// What one listener answers, and for how many.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
@@ -123,6 +62,7 @@ pub(super) struct Door {
     protocol: Protocol,
     /// What answers.
     router: Router,
+    entrance: Entrance,
     /// How a client is told, in its protocol's form, that there is no room for it.
     refuse: fn(Full) -> Response<Body>,
     limits: ApiLimits,
@@ -146,6 +86,8 @@ pub(super) struct Front {
     pub(super) protocol: Protocol,
     /// What answers.
     pub(super) router: Router,
+    /// Where its requests are counted.
+    pub(super) entrance: Entrance,
     /// How a client is told that there is no room for it.
     pub(super) refuse: fn(Full) -> Response<Body>,
     /// How long a connection is kept before its first request and between two.
@@ -158,6 +100,7 @@ impl Door {
         Self {
             protocol: front.protocol,
             router: front.router,
+            entrance: front.entrance,
             refuse: front.refuse,
             connections: Shares::new(
                 "connections",
@@ -181,6 +124,11 @@ impl Door {
         }
     }
 
+    /// What is open here: connections, requests and streams.
+    pub(super) fn shares(&self) -> [Arc<Shares>; 3] {
+        [&self.connections, &self.calls, &self.streams].map(Arc::clone)
+    }
+
     /// Takes connections until the daemon is to end, then waits for those that are open, up to the limit.
     pub(super) async fn serve<L: Listener>(self, listener: L) {
         let mut open = JoinSet::new();
@@ -195,7 +143,7 @@ impl Door {
                 Ok(place) => {
                     open.spawn(self.clone().answer::<L>(stream, client, place));
                 }
-                Err(full) => self.turn_away(stream, full),
+                Err(full) => self.turn_away(stream, client, full),
             }
         }
         drop(listener);
@@ -274,6 +222,7 @@ impl Door {
     > + use<> {
         let inner = TowerToHyperService::new(self.router.clone());
         let (running, calls, refuse) = (running.clone(), Arc::clone(&self.calls), self.refuse);
+        let (entrance, name) = (self.entrance.clone(), Arc::<str>::from(client.to_string()));
         let visitor = Visitor {
             client,
             streams: Arc::clone(&self.streams),
@@ -282,13 +231,19 @@ impl Door {
         service_fn(move |mut request: Request<Incoming>| {
             let (run, admitted) = (running.begin(), calls.take(client));
             request.extensions_mut().insert(visitor.clone());
-            let inner = inner.clone();
+            let (inner, entrance, name) = (inner.clone(), entrance.clone(), Arc::clone(&name));
             async move {
-                let answer = match &admitted {
-                    Ok(_) => inner.call(request).await?,
-                    Err(full) => refuse(full.clone()),
+                let full = admitted.as_ref().err().cloned();
+                let handler = async |request| match full {
+                    None => inner
+                        .call(request)
+                        .await
+                        .unwrap_or_else(|never| match never {}),
+                    Some(full) => refuse(full),
                 };
-                Ok(answer.map(|body| hold(body, (run, admitted))))
+                Ok(entrance
+                    .answer(&name, request, handler, (run, admitted))
+                    .await)
             }
         })
     }
@@ -329,7 +284,7 @@ impl Door {
     }
 
     /// Tells a client that there is no room for it, without waiting for it here.
-    fn turn_away<S>(&self, stream: S, full: Full)
+    fn turn_away<S>(&self, stream: S, client: Client, full: Full)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -339,9 +294,14 @@ impl Door {
         let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else {
             return;
         };
-        let (protocol, refuse) = (self.protocol, self.refuse);
+        let (protocol, refuse, entrance) = (self.protocol, self.refuse, self.entrance.clone());
+        let name = Arc::<str>::from(client.to_string());
         tokio::spawn(async move {
-            let service = service_fn(move |_| ready(Ok::<_, Infallible>(refuse(full.clone()))));
+            let service = service_fn(move |request| {
+                let (entrance, name, full) = (entrance.clone(), Arc::clone(&name), full.clone());
+                let refused = async move |_| refuse(full);
+                async move { Ok::<_, Infallible>(entrance.answer(&name, request, refused, ()).await) }
+            });
             let told = async {
                 match protocol {
                     Protocol::Http1 => {
@@ -370,19 +330,6 @@ impl Door {
 fn streams_of_connection(limits: &ApiLimits) -> u32 {
     let most = limits.client_calls.min(limits.calls);
     u32::try_from(most).unwrap_or(u32::MAX)
-}
-
-/// The next connection; what the kernel cannot give now is asked for again.
-async fn take<L: Listener>(listener: &L) -> (L::Stream, Client) {
-    loop {
-        match listener.next().await {
-            Ok(taken) => return taken,
-            Err(error) => {
-                tracing::warn!(%error, "take a connection");
-                tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
-            }
-        }
-    }
 }
 
 /// Waits until the daemon is to end; nothing of the channel is borrowed afterwards.

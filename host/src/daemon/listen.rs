@@ -4,12 +4,13 @@
 
 use super::Error;
 use super::activation::Passed;
-use super::connections::{self, Door, Front, Protocol};
+use super::connections::{Door, Front, Protocol};
+use super::listener;
 use super::socket::{self, Socket};
-use crate::api;
 use crate::api::docker::{self, Docker};
 use crate::api::rest::{self, Api};
-use crate::config::{Access, Config, Tcp};
+use crate::api::{self, Entrance};
+use crate::config::{Access, Config, DockerSettings, Tcp};
 use mica_engine::Engine;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ use tokio::task::JoinHandle;
 /// one that is closed just as it is sent.
 const DOCKER_IDLE_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// Listeners that there may be: REST, Docker, containerd, TCP.
-pub(super) const LISTENERS: usize = 4;
+/// Listeners that there may be: REST, Docker, containerd, TCP, and the one for numbers.
+pub(super) const LISTENERS: usize = 5;
 
 /// What is listened on.
 pub(super) struct Listening {
@@ -50,6 +51,7 @@ struct Taken {
     docker: Option<Socket>,
     containerd: Option<Socket>,
     tcp: Option<TcpListener>,
+    metrics: Option<TcpListener>,
 }
 
 impl Fronts<'_> {
@@ -66,52 +68,85 @@ impl Fronts<'_> {
         let rest = Front {
             protocol: Protocol::Http1,
             router: rest::router(Arc::clone(&self.api)),
+            entrance: self.entrance(mica_engine::Front::Rest),
             refuse: rest::refused,
             idle,
         };
-        listening.add(self.door(rest), taken.rest);
+        listening.add(self.door("rest", rest), taken.rest);
         if let (Some(settings), Some(socket)) = (&config.docker, taken.docker) {
             tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for Docker");
-            let docker = Docker {
-                engine: Arc::clone(self.engine),
-                stream_idle: self.stream_idle,
-                limits: config.api.clone(),
-                settings: settings.clone(),
-            };
-            let docker = Front {
-                protocol: Protocol::Http1,
-                router: docker::router(Arc::new(docker)),
-                refuse: docker::refused,
-                idle: idle.max(DOCKER_IDLE_TIMEOUT),
-            };
-            listening.add(self.door(docker), socket);
+            listening.add(self.docker(settings, idle), socket);
         }
         if let (Some(settings), Some(socket)) = (&config.containerd, taken.containerd) {
             tracing::info!(socket = %settings.socket.display(), store = settings.store, "ready for containerd");
             let containerd = Front {
                 protocol: Protocol::Http2,
                 router: api::containerd::router(Arc::clone(self.engine), settings, &config.api),
+                entrance: self.entrance(mica_engine::Front::Containerd),
                 refuse: api::containerd::refused,
                 idle,
             };
-            listening.add(self.door(containerd), socket);
+            listening.add(self.door("containerd", containerd), socket);
         }
         if let (Some(settings), Some(listener)) = (&config.tcp, taken.tcp) {
             tell_of_tcp(settings);
             let tcp = Front {
                 protocol: Protocol::Http1,
                 router: rest::tcp_router(Arc::clone(&self.api), settings.access.clone()),
+                entrance: self.entrance(mica_engine::Front::Rest),
                 refuse: rest::refused,
                 idle,
             };
-            let serving = self.door(tcp).serve(listener);
+            let serving = self.door("tcp", tcp).serve(listener);
+            listening.tasks.push(tokio::spawn(serving));
+        }
+        if let (Some(address), Some(listener)) = (&config.metrics, taken.metrics) {
+            tracing::info!(%address, "ready to tell numbers, to every process of this machine");
+            let serving = self.metrics(idle).serve(listener);
             listening.tasks.push(tokio::spawn(serving));
         }
         Ok(listening)
     }
 
-    fn door(&self, front: Front) -> Door {
-        Door::new(front, self.config.api.clone(), self.stop.clone())
+    /// What programs that watch the daemon are answered by.
+    fn metrics(&self, idle: Duration) -> Door {
+        let metrics = Front {
+            protocol: Protocol::Http1,
+            router: rest::metrics_router(Arc::clone(&self.api)),
+            entrance: self.entrance(mica_engine::Front::Rest),
+            refuse: rest::refused,
+            idle,
+        };
+        self.door("metrics", metrics)
+    }
+
+    /// Docker's plugin protocol.
+    fn docker(&self, settings: &DockerSettings, idle: Duration) -> Door {
+        let docker = Docker {
+            engine: Arc::clone(self.engine),
+            stream_idle: self.stream_idle,
+            limits: self.config.api.clone(),
+            settings: settings.clone(),
+        };
+        let docker = Front {
+            protocol: Protocol::Http1,
+            router: docker::router(Arc::new(docker)),
+            entrance: self.entrance(mica_engine::Front::Docker),
+            refuse: docker::refused,
+            idle: idle.max(DOCKER_IDLE_TIMEOUT),
+        };
+        self.door("docker", docker)
+    }
+
+    fn entrance(&self, front: mica_engine::Front) -> Entrance {
+        let calls = Arc::clone(self.engine.calls());
+        Entrance { front, calls }
+    }
+
+    fn door(&self, name: &'static str, front: Front) -> Door {
+        let door = Door::new(front, self.config.api.clone(), self.stop.clone());
+        self.api.listeners.add(name, door.shares());
+        door
     }
 
     async fn take(&self, mut passed: Passed) -> Result<Taken, Error> {
@@ -126,7 +161,11 @@ impl Fronts<'_> {
             docker: docker.map(&mut open).transpose()?,
             containerd: containerd.map(&mut open).transpose()?,
             tcp: match &config.tcp {
-                Some(tcp) => Some(connections::bind_tcp(tcp.address).await?),
+                Some(tcp) => Some(listener::bind_tcp(tcp.address).await?),
+                None => None,
+            },
+            metrics: match config.metrics {
+                Some(address) => Some(listener::bind_tcp(address).await?),
                 None => None,
             },
         })

@@ -3,13 +3,14 @@
 //! Invariant: an event is one line of printable characters, whatever it tells and whoever wrote that; so is a panic.
 
 use super::Error;
-use mica_engine::SafeText;
+use mica_engine::{ClientCall, SafeText};
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::panic::PanicHookInfo;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::field::{MakeExt as _, RecordFields};
+use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
 /// Bytes of one field of an event: a message with a driver's text in it has less.
@@ -49,7 +50,7 @@ pub(super) fn start(directives: &str) -> Result<Log, Error> {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .with_ansi(is_colored)
-        .fmt_fields(debug_fn(write_field).delimited(" "))
+        .fmt_fields(Fields)
         .with_filter_reloading();
     let handle = builder.reload_handle();
     builder.init();
@@ -57,6 +58,22 @@ pub(super) fn start(directives: &str) -> Result<Log, Error> {
     Ok(Log(Box::new(move |filter| {
         handle.reload(filter).map_err(|error| error.to_string())
     })))
+}
+
+/// The fields of an event, and the id of the request that it belongs to. No span has the id, because directives that leave out a
+/// span's module would leave out the id with it.
+struct Fields;
+
+impl<'writer> FormatFields<'writer> for Fields {
+    fn format_fields<R: RecordFields>(&self, mut to: Writer<'writer>, fields: R) -> fmt::Result {
+        debug_fn(write_field)
+            .delimited(" ")
+            .format_fields(to.by_ref(), fields)?;
+        match ClientCall::current_id() {
+            Some(id) => write!(to, " request={id}"),
+            None => Ok(()),
+        }
+    }
 }
 
 fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
@@ -106,7 +123,7 @@ mod tests {
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || writer.clone())
             .with_ansi(false)
-            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .fmt_fields(Fields)
             .finish();
         let evil = "x\n2026 ERROR forged\u{1b}[31m\u{202e}";
         tracing::subscriber::with_default(subscriber, || {

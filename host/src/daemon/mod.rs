@@ -14,6 +14,7 @@ mod directories;
 mod drivers;
 mod facts;
 mod listen;
+mod listener;
 mod log;
 mod notify;
 mod own_threads;
@@ -292,6 +293,7 @@ async fn run(
         memory: facts::memory,
         confinement: confine::view(),
         limits: config.api.clone(),
+        listeners: Arc::default(),
         started: Instant::now(),
         stop: stopped.clone(),
     });

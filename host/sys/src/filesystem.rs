@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, fstatfs, open, statfs as statfs_path};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags, fstatfs, fstatvfs, open, statfs as statfs_path};
 
 use crate::node::{Kind, stat_fd};
 use crate::raw::descriptor_path;
@@ -65,6 +65,12 @@ pub fn statfs(fd: BorrowedFd<'_>) -> io::Result<Statfs> {
         total_inodes: found.f_files,
         free_inodes: found.f_ffree,
     })
+}
+
+/// Says whether the file system or the mount that an open node lies on takes no changes.
+pub fn is_read_only(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let found = fstatvfs(fd)?;
+    Ok(found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Reads the magic number of the file system of a path: the original's GetFSMagic. The path is

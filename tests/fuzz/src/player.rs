@@ -101,7 +101,7 @@ impl Player {
             options: Arc::new([]),
             cancel: CancelToken::default(),
             client_wait: None,
-            own_time: mica_runtime::OwnTime::default(),
+            spent: mica_runtime::Spent::default(),
         }
     }
 }

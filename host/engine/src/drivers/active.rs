@@ -5,6 +5,7 @@
 use super::quarantine::Subject;
 use crate::Moment;
 use crate::settings::Origin;
+use crate::traffic::{CallCounts, ClientCall};
 use crate::view::RunningView;
 use mica_runtime::Generation;
 use parking_lot::{Mutex, MutexGuard};
@@ -34,6 +35,8 @@ pub(crate) struct Active<G = Generation> {
     /// How many builds the slot had with this one.
     pub(crate) number: u64,
     pub(crate) loaded: Moment,
+    /// How operations on it ended.
+    pub(super) counts: Arc<CallCounts>,
     running: Mutex<Running>,
     times: Mutex<HashMap<&'static str, VecDeque<Duration>>>,
 }
@@ -51,6 +54,7 @@ impl<G> Active<G> {
             build,
             number,
             loaded: Moment::now(),
+            counts: Arc::default(),
             running: Mutex::default(),
             times: Mutex::default(),
         })
@@ -67,6 +71,7 @@ impl<G> Active<G> {
             store: subject.store.to_owned(),
             layer: subject.layer.map(str::to_owned),
             began: Moment::now(),
+            request: ClientCall::current_id().map(|id| id.to_string()),
         };
         self.take(view)
     }

@@ -17,6 +17,7 @@ use crate::view::Evidence;
 use crate::{Error, EventKind, Result};
 use mica_runtime::CancelToken;
 use mica_text::with_causes;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -129,6 +130,7 @@ impl Drivers<'_> {
                 detail,
             );
         }
+        slot.tally.went_back.fetch_add(1, Ordering::Relaxed);
         let (from, to) = (&new.build.digest, &old.build.digest);
         tracing::error!(
             driver = slot.name,

@@ -6,10 +6,11 @@
 //! Invariant: what is lent is taken back before the operation goes on, unless it was cancelled.
 
 use super::gate::{Gate, Permit};
+use crate::traffic::ClientCall;
 use mica_runtime::{CancelToken, ClientWait};
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often one that waits for a permit looks whether it was cancelled.
 const POLL_PERIOD: Duration = Duration::from_millis(100);
@@ -19,6 +20,16 @@ const POLL_PERIOD: Duration = Duration::from_millis(100);
 pub(crate) struct Lent {
     gates: [Arc<Gate>; 2],
     held: Mutex<Vec<Permit>>,
+    waits: Mutex<Waits>,
+    /// Whose operation it is.
+    call: Option<ClientCall>,
+}
+
+/// Waits for the client.
+#[derive(Debug, Default)]
+struct Waits {
+    since: Option<Instant>,
+    spent: Duration,
 }
 
 impl Lent {
@@ -26,7 +37,17 @@ impl Lent {
     pub(super) fn take(gates: [Arc<Gate>; 2], patience: Duration) -> Option<Arc<Self>> {
         let permits = gates.iter().map(|gate| gate.enter(patience));
         let held = Mutex::new(permits.collect::<Option<Vec<_>>>()?);
-        Some(Arc::new(Self { gates, held }))
+        Some(Arc::new(Self {
+            gates,
+            held,
+            waits: Mutex::default(),
+            call: ClientCall::current(),
+        }))
+    }
+
+    /// How long the operation waited for its client.
+    pub(super) fn waited(&self) -> Duration {
+        self.waits.lock().spent
     }
 
     fn put(&self, permits: Vec<Permit>) {
@@ -37,9 +58,19 @@ impl Lent {
 impl ClientWait for Lent {
     fn begin(&self) {
         self.put(Vec::new());
+        self.waits.lock().since = Some(Instant::now());
     }
 
     fn end(&self, cancel: &CancelToken) {
+        let mut waits = self.waits.lock();
+        if let Some(since) = waits.since.take() {
+            let spent = since.elapsed();
+            waits.spent += spent;
+            if let Some(call) = &self.call {
+                call.waited(spent);
+            }
+        }
+        drop(waits);
         let mut permits = Vec::with_capacity(self.gates.len());
         for gate in &self.gates {
             // Whoever holds one works, and so gives it back.

@@ -136,7 +136,7 @@ impl Question {
             _ => Intent::Look,
         };
         let operation = Call::new(self.name(), Scope::layer(layers, layer, intent)).operation();
-        let own_time = operation.own_time.clone();
+        let spent = operation.spent.clone();
         let told = match self {
             Self::View | Self::Made => places(&generation.plan(operation, id, Access::ReadOnly)?),
             Self::Content => content(generation, layers, layer)?,
@@ -161,7 +161,7 @@ impl Question {
                 format!("{} entries, {}", report.entries, hash.digest())
             }
         };
-        Ok((told, own_time.get()))
+        Ok((told, spent.own_time()))
     }
 }
 

@@ -11,6 +11,7 @@ use super::question::Asked;
 use super::ticket::{Role, Ticket};
 use super::trial::{Choice, Trial};
 use crate::settings::Origin;
+use crate::traffic::Tally;
 use crate::view::QuarantineView;
 use crate::{Error, Result};
 use arc_swap::ArcSwapOption;
@@ -94,6 +95,8 @@ pub(crate) struct Slot<G = Generation> {
     gates: Gates,
     operations: AtomicU64,
     faults: AtomicU64,
+    /// What operations came to.
+    pub(crate) tally: Tally,
 }
 
 impl<G> Slot<G> {
@@ -116,11 +119,13 @@ impl<G> Slot<G> {
             gates: gates.clone(),
             operations: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            tally: Tally::default(),
         }
     }
 
     /// The same slot with its first build.
     pub(crate) fn filled(self, active: Arc<Active<G>>) -> Self {
+        self.tally.add(active.number, &active.counts);
         self.current.store(Some(Current::new(active, None)));
         self
     }
@@ -162,6 +167,8 @@ impl<G> Slot<G> {
         };
         // An error leaves the source in its place, so the next caller tries again.
         let current = Current::new(waiting.load()?, None);
+        self.tally
+            .add(current.active.number, &current.active.counts);
         self.current.store(Some(Arc::clone(&current)));
         *source = None;
         Ok(current)
@@ -183,6 +190,7 @@ impl<G> Slot<G> {
         // Nothing that is being compiled may take the place afterwards.
         let mut source = self.source.lock();
         *source = None;
+        self.tally.add(active.number, &active.counts);
         let old = self.current.swap(Some(Current::new(active, trial)));
         let old = old.map(|old| Arc::downgrade(&old.active));
         let mut replaced = self.replaced.lock();
@@ -197,6 +205,11 @@ impl<G> Slot<G> {
     /// The bake of the build that runs, while it bakes.
     pub(super) fn trial(&self) -> Option<Arc<Trial<G>>> {
         self.current.load().as_ref()?.trial.clone()
+    }
+
+    /// Whether the build that runs bakes.
+    pub(crate) fn is_baking(&self) -> bool {
+        self.trial().is_some()
     }
 
     /// Ends the bake: the build is as good as any other from now on.

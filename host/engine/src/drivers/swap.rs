@@ -24,6 +24,7 @@ use parking_lot::MutexGuard;
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a change of a driver's build waits for another one to end.
@@ -179,6 +180,7 @@ impl Drivers<'_> {
             }
             None => slot.replace(new, None),
         }
+        slot.tally.swaps.fetch_add(1, Ordering::Relaxed);
         tracing::info!(driver = slot.name, detail, "swapped");
         let news = News::new(EventKind::DriverSwapped).driver(&slot.name);
         self.engine.bus.tell(news.detail(detail));

@@ -7,6 +7,7 @@ use super::gate::Permit;
 use super::lent::Lent;
 use super::quarantine::Subject;
 use super::trial::{Risk, Trial};
+use crate::traffic::{Sample, Tally};
 use mica_runtime::{ClientWait, Generation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +54,21 @@ impl<G> Ticket<G> {
     /// The build that it runs on.
     pub(crate) fn generation(&self) -> &G {
         &self.active.generation
+    }
+
+    /// The number of the build that it runs on.
+    pub(crate) fn generation_number(&self) -> u64 {
+        self.active.number
+    }
+
+    /// Time since it began that it waited for its client.
+    pub(crate) fn waited(&self) -> Duration {
+        self.permits.waited()
+    }
+
+    /// Counts it on its build.
+    pub(crate) fn count(&self, tally: &Tally, sample: &Sample<'_>) {
+        tally.note(&self.active.counts, sample);
     }
 
     /// Lends what it holds to others while it waits for its client.

@@ -74,6 +74,7 @@ table! {
     E::DriverExists(_) => "driver-exists", AlreadyExists, "the driver exists already";
     E::SnapshotExists { .. } => "snapshot-exists", AlreadyExists, "the snapshot exists already";
     E::HasChildren { .. } => "has-children", Precondition, "other layers are built on it";
+    E::LayerChanged { .. } => "layer-changed", Precondition, "the layer has changed";
     E::Mounted { .. } | E::MountedOtherwise { .. } => "mounted", Precondition, "the layer is mounted";
     E::NotMounted { .. } => "not-mounted", Precondition, "the layer is not mounted";
     E::WrongSnapshotKind { .. } => "wrong-snapshot-kind", Precondition, "the snapshot is of another kind";
@@ -157,6 +158,7 @@ impl Error {
             }
             E::Mounted { .. } => "unmount the layer until no reference is left",
             E::MountedOtherwise { .. } => "ask for the same, or unmount the layer first",
+            E::LayerChanged { .. } => "look at the layer again, and decide anew",
             E::NotMounted { .. } => "mount the layer first",
             E::Busy(_) => "end what uses it, and try again",
             E::SnapshotHasChildren { .. } => "remove the snapshots that are built on it first",
@@ -204,6 +206,7 @@ impl Error {
             | E::Mounted { layer, .. }
             | E::MountedOtherwise { layer, .. }
             | E::NotMounted { layer, .. }
+            | E::LayerChanged { layer }
             | E::TooDeep { layer, .. } => Some(layer.clone()),
             E::Locked { path } | E::Corrupt { path, .. } => Some(path.display().to_string()),
             _ => None,

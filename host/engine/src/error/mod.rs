@@ -89,6 +89,12 @@ pub enum Error {
         /// The id.
         layer: String,
     },
+    /// It is not as the caller expects any more.
+    #[error("layer `{layer}` has changed since it was looked at")]
+    LayerChanged {
+        /// The id.
+        layer: String,
+    },
     /// A store of that name is there.
     #[error("store `{0}` exists already")]
     StoreExists(String),

@@ -3,6 +3,7 @@
 //! Invariant: the driver works on a private copy, which takes the layer's place if everything went well and is
 //! thrown away if anything did not.
 
+use super::Expected;
 use crate::drivers::Question;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::{Error, EventKind, LayerId, Result};
@@ -13,12 +14,13 @@ impl OpenStore<'_> {
     pub(super) fn apply_archive(
         &self,
         id: &LayerId,
+        expected: Expected<'_>,
         form: ArchiveForm,
         source: Source,
         cancel: CancelToken,
     ) -> Result<ApplyReport> {
         let store = &self.store;
-        let (_held, facts) = self.lock_unused(id)?;
+        let (_held, facts) = self.lock_unused(id, expected)?;
         let copy = store.layers.copy(id, facts.number)?;
         let scope = Scope::layer(&store.layers, id, Intent::Apply(copy));
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);

@@ -24,5 +24,5 @@ pub(crate) use create::NewLayer;
 pub use files::OpenFile;
 pub(crate) use locks::{Held, Key, Locks, Mode};
 pub(crate) use set::{LayerSet, Owner, find_lost};
-pub use store::LayerStore;
+pub use store::{Expected, LayerStore};
 pub(crate) use table::{Entry, Facts, Table};

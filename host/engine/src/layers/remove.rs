@@ -2,6 +2,7 @@
 //!
 //! Invariant: the layer goes only after the driver has agreed, and then at once and whole.
 
+use super::Expected;
 use crate::disk::home::Syncing;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::{EventKind, LayerId, Result};
@@ -12,11 +13,12 @@ impl OpenStore<'_> {
     pub(crate) fn remove_layer(
         &self,
         id: &LayerId,
+        expected: Expected<'_>,
         syncing: Syncing,
         cancel: &CancelToken,
     ) -> Result<()> {
         let store = &self.store;
-        let (_held, _facts) = self.lock_unused(id)?;
+        let (_held, _facts) = self.lock_unused(id, expected)?;
         let scope = Scope::layer(&store.layers, id, Intent::Remove);
         let call = Call::new("remove", scope.clone()).with_cancel(cancel.clone());
         self.call(call, |generation, operation| {

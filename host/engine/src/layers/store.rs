@@ -27,6 +27,9 @@ use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
 use std::ops::{ControlFlow, Deref};
 
+/// Says whether a layer is as whoever wants to change it expects.
+pub type Expected<'a> = &'a dyn Fn(&LayerView) -> bool;
+
 /// A store whose layers clients change; [`OpenStore`] has what they may do in any store. It is not removed while this lives.
 #[derive(Debug)]
 pub struct LayerStore<'e>(OpenStore<'e>);
@@ -73,9 +76,17 @@ impl LayerStore<'_> {
     /// # Errors
     /// `unknown-layer`, `has-children`, `mounted`; what the driver answers. The layer is then as it was.
     pub fn remove(&self, id: &str) -> Result<()> {
+        self.remove_if(id, &|_| true)
+    }
+
+    /// Removes a layer if it is as is expected, which is asked while nobody else can change it.
+    ///
+    /// # Errors
+    /// As [`LayerStore::remove`]; [`crate::Error::LayerChanged`].
+    pub fn remove_if(&self, id: &str, expected: Expected<'_>) -> Result<()> {
         let id = LayerId::parse(id)?;
         self.check()?;
-        self.remove_layer(&id, Syncing::Now, &CancelToken::default())
+        self.remove_layer(&id, expected, Syncing::Now, &CancelToken::default())
     }
 
     /// Reads an archive, which is not compressed, into a layer. Directories of the layer are copied for it, files
@@ -91,9 +102,24 @@ impl LayerStore<'_> {
         source: Source,
         cancel: CancelToken,
     ) -> Result<ApplyReport> {
+        self.apply_if(id, &|_| true, form, source, cancel)
+    }
+
+    /// Reads an archive into a layer if it is as is expected, which is asked while nobody else can change it.
+    ///
+    /// # Errors
+    /// As [`LayerStore::apply`]; [`crate::Error::LayerChanged`].
+    pub fn apply_if(
+        &self,
+        id: &str,
+        expected: Expected<'_>,
+        form: ArchiveForm,
+        source: Source,
+        cancel: CancelToken,
+    ) -> Result<ApplyReport> {
         let id = LayerId::parse(id)?;
         self.check()?;
-        self.apply_archive(&id, form, source, cancel)
+        self.apply_archive(&id, expected, form, source, cancel)
     }
 }
 

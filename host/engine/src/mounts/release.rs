@@ -4,7 +4,7 @@
 //! when anyone needs its layer unmounted, and never while a process uses it.
 
 use super::State;
-use crate::layers::{Facts, Held, Key, Mode};
+use crate::layers::{Expected, Facts, Held, Key, Mode};
 use crate::store::{OpenStore, Store};
 use crate::view::Release;
 use crate::{Error, LayerId, Result};
@@ -34,16 +34,27 @@ impl OpenStore<'_> {
         Ok(())
     }
 
-    /// Locks a layer that is to be changed or removed, and makes sure that nothing is built on it and no one has it mounted.
+    /// Locks a layer that is to be changed or removed, and makes sure that it is as is expected, that nothing is built on it and that
+    /// no one has it mounted.
     ///
     /// # Errors
-    /// [`Error::UnknownLayer`], [`Error::HasChildren`]; those of [`OpenStore::clear_mount`].
-    pub(crate) fn lock_unused(&self, id: &LayerId) -> Result<(Held<'_>, Facts)> {
+    /// [`Error::UnknownLayer`]; [`Error::LayerChanged`], before anything was done; [`Error::HasChildren`]; those of
+    /// [`OpenStore::clear_mount`].
+    pub(crate) fn lock_unused(
+        &self,
+        id: &LayerId,
+        expected: Expected<'_>,
+    ) -> Result<(Held<'_>, Facts)> {
         let held = self.store.lock(vec![
             (Key::Mount(id.clone()), Mode::Exclusive),
             (Key::Layer(id.clone()), Mode::Exclusive),
         ])?;
         let facts = self.store.facts(id)?;
+        if !expected(&self.store.layer_view(facts.clone())) {
+            return Err(Error::LayerChanged {
+                layer: id.as_str().to_owned(),
+            });
+        }
         facts.check_childless()?;
         self.clear_mount(id)?;
         Ok((held, facts))

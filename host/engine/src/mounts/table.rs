@@ -56,6 +56,11 @@ impl Mounts {
         self.entries().len() as u64
     }
 
+    /// References to all of them.
+    pub(crate) fn all_references(&self) -> u64 {
+        self.0.lock().values().map(|state| state.references).sum()
+    }
+
     pub(crate) fn put(&self, state: State) {
         self.entries().insert(state.layer.clone(), state);
     }

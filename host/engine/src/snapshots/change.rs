@@ -63,7 +63,10 @@ impl SnapshotStore<'_> {
     pub(super) fn remove_unowned(&self, layer: &LayerId, cancel: &CancelToken) -> Result<()> {
         self.open.check()?;
         let number = self.open.store.number_of(layer);
-        match self.open.remove_layer(layer, Syncing::Later, cancel) {
+        match self
+            .open
+            .remove_layer(layer, &|_| true, Syncing::Later, cancel)
+        {
             Err(Error::UnknownLayer { .. }) => Ok(()),
             Err(error) => Err(error),
             Ok(()) => {

@@ -99,7 +99,7 @@ impl Table {
     }
 
     /// Number of snapshots.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 

@@ -11,9 +11,10 @@ use super::Scope;
 use crate::drivers::{Asked, Flow, Question, Risk, Slot, Subject, Ticket};
 use crate::engine::Engine;
 use crate::event::News;
+use crate::traffic::{self, ClientCall, Sample};
 use crate::view::Evidence;
 use crate::{Error, EventKind, LayerId, Result, driver_error};
-use mica_runtime::{CancelToken, Error as DriverError, Generation, Home, Operation, OwnTime};
+use mica_runtime::{CancelToken, Error as DriverError, Generation, Home, Operation, Spent};
 use mica_text::with_causes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,7 +75,7 @@ impl Call {
             options: Arc::clone(&layers.options),
             cancel: self.cancel.clone(),
             client_wait: None,
-            own_time: OwnTime::default(),
+            spent: Spent::default(),
         }
     }
 }
@@ -92,12 +93,12 @@ impl Call {
         let slot = engine.registry.get(&self.scope.layers().driver)?;
         let mut ticket = slot.enter(self.name, self.subject(), self.flow)?;
         let started = Instant::now();
-        let answer = self.on(&mut ticket, &run);
+        let answer = self.on(&slot, &mut ticket, &run);
         let answer = match (answer, ticket.take_risk()) {
             (Err(failed), Some(risk)) if failed.is_told() => {
                 self.scope.begin_again();
                 ticket.step_back(&risk);
-                let again = self.on(&mut ticket, &run);
+                let again = self.on(&slot, &mut ticket, &run);
                 if failed.is_worse_than(again.as_ref().err()) {
                     self.accuse(engine, &slot, &failed);
                     risk.failed(
@@ -129,7 +130,7 @@ impl Call {
         let slot = engine.registry.get(&self.scope.layers().driver)?;
         let mut ticket = slot.enter(self.name, self.subject(), self.flow)?;
         let started = Instant::now();
-        let answer = self.on(&mut ticket, run);
+        let answer = self.on(&slot, &mut ticket, run);
         let risk = ticket.take_risk();
         drop(ticket);
         match (answer, risk) {
@@ -163,6 +164,7 @@ impl Call {
     /// Runs it on the build of a ticket.
     fn on<T>(
         &self,
+        slot: &Slot,
         ticket: &mut Ticket,
         run: impl FnOnce(&Generation, Operation) -> Answer<T>,
     ) -> std::result::Result<T, Failed> {
@@ -170,7 +172,9 @@ impl Call {
             client_wait: Some(ticket.client_wait()),
             ..self.operation()
         };
-        let own_time = operation.own_time.clone();
+        let spent = operation.spent.clone();
+        let (began, waited) = (Instant::now(), ticket.waited());
+        ClientCall::note_generation(ticket.generation_number());
         let answer = run(ticket.generation(), operation).map_err(|error| Failed {
             is_fault: error.is_fault(),
             is_of_client: error.is_of_client(),
@@ -180,9 +184,18 @@ impl Call {
                 error,
             ),
         });
+        let class = answer.as_ref().err().map(|failed| failed.error.class());
+        let sample = Sample {
+            front: ClientCall::current_front(),
+            operation: self.name,
+            outcome: class.map_or(traffic::OK, traffic::place_of_class),
+            took: began.elapsed().saturating_sub(ticket.waited() - waited),
+            spent: &spent,
+        };
+        ticket.count(&slot.tally, &sample);
         let code = |failed: &Failed| failed.error.code();
         if answer.as_ref().err().is_none_or(Failed::is_told) {
-            ticket.ended(answer.as_ref().map(|_| own_time.get()).map_err(code));
+            ticket.ended(answer.as_ref().map(|_| spent.own_time()).map_err(code));
         }
         answer
     }

@@ -7,6 +7,7 @@ use super::{Life, Store};
 use crate::engine::Engine;
 use crate::event::News;
 use crate::layers::{Held, Key, Mode};
+use crate::traffic::ClientCall;
 use crate::view::{Pairs, StoreView};
 use crate::{EventKind, LayerId, Result};
 use mica_runtime::{Error as DriverError, Generation, Operation};
@@ -29,6 +30,7 @@ impl<'e> OpenStore<'e> {
     /// # Errors
     /// [`crate::Error::UnknownStore`] when the store was removed meanwhile.
     pub(super) fn new(engine: &'e Engine, store: Arc<Store>) -> Result<Self> {
+        ClientCall::note_store(store.name.as_str(), &store.description.driver);
         let _stay = store.enter()?;
         Ok(Self {
             engine,

@@ -28,6 +28,7 @@ use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
 use crate::settings::Durability;
 use crate::snapshots::{Snapshots, Told, shown};
+use crate::traffic::ClientCall;
 use crate::view::{BackingView, LayerView, Pairs, StoreView};
 use crate::{Error, LayerId, Result, StoreName};
 use door::Stay;
@@ -168,6 +169,11 @@ impl Store {
     /// # Errors
     /// [`Error::Busy`] when they are not free for too long.
     pub(crate) fn lock(&self, wanted: Vec<(Key, Mode)>) -> Result<Held<'_>> {
+        match wanted.first() {
+            Some((Key::Layer(id) | Key::Mount(id), _)) => ClientCall::note_layer(id.as_str()),
+            Some((Key::Snapshot(key), _)) => ClientCall::note_layer(&shown(key)),
+            None => {}
+        }
         self.locks.acquire(wanted, LOCK_TIMEOUT).map_err(|key| {
             let what = match key {
                 Key::Layer(id) | Key::Mount(id) => format!("layer `{id}`"),

@@ -21,6 +21,19 @@ impl Store {
         answer
     }
 
+    /// Why nobody can use the store, or change it, in words.
+    pub(crate) fn why_unready(&self) -> Option<String> {
+        let name = &self.name;
+        if let Some(reason) = self.layers.home().rows().refusal() {
+            return Some(format!(
+                "the rows of store `{name}` change no more: {reason}; restart the daemon"
+            ));
+        }
+        let unavailable = self.unavailable();
+        let reason = unavailable.as_ref()?;
+        Some(format!("store `{name}` cannot be used: {reason}"))
+    }
+
     /// Asks a driver whether it can work on a home.
     pub(super) fn init(layers: &Arc<LayerSet>, engine: &Engine) -> Result<()> {
         let call = Call::new("init", Scope::store(layers));

@@ -191,6 +191,15 @@ impl<'e> Stores<'e> {
         stores.filter(move |store| store.description.driver == driver)
     }
 
+    /// The stores that could not be opened, each with the reason.
+    pub(crate) fn unopened(self) -> Vec<(String, String)> {
+        let unopened = self.engine.store_table.unopened.read();
+        let pairs = unopened.iter();
+        pairs
+            .map(|(name, reason)| (name.as_str().to_owned(), reason.clone()))
+            .collect()
+    }
+
     /// Finds a store, whether it can be used or not.
     fn find(self, name: &str) -> Result<Arc<Store>> {
         let unknown = || Error::UnknownStore(SafeText::within(name, 64).into());

@@ -3,6 +3,7 @@
 //!
 //! Invariant: data only. Requests refuse fields that they do not know; answers may gain fields.
 
+mod call;
 mod driver;
 mod file;
 mod layer;
@@ -11,6 +12,7 @@ mod status;
 mod store;
 mod swap;
 
+pub use call::CallView;
 pub use driver::{DriverView, QuarantineView};
 pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{

@@ -46,6 +46,9 @@ pub struct RunningView {
     /// When it began: RFC 3339, UTC.
     #[schema(value_type = String)]
     pub began: Moment,
+    /// The id of the request that it is for, if it is for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// A build that was replaced and that operations still run on: those that it began with.

@@ -100,6 +100,11 @@ impl Meter {
         }
     }
 
+    /// Host calls that were made.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls
+    }
+
     /// Called at each tick while the guest computes.
     pub(crate) fn tick(&mut self) -> Result<(), Stop> {
         if self.started.elapsed().saturating_sub(self.waited) > self.deadline {
@@ -197,6 +202,11 @@ impl MemoryBudget {
             most_elements: limits.table_elements,
             refused: false,
         }
+    }
+
+    /// What the guest has, which is also the most that it had: memory of WebAssembly never shrinks.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The limit, if the guest ever asked for more: a trap after that is about memory.

@@ -39,7 +39,11 @@ impl Generation {
         };
         // The instance is gone now, with all that the guest can still do; its handles live on in the state.
         let state = store.into_data();
-        state.operation.own_time.set(state.meter.own_time());
+        let (meter, memory) = (&state.meter, &state.memory);
+        state
+            .operation
+            .spent
+            .set(meter.own_time(), meter.calls(), memory.bytes());
         if state.meter.log_dropped() > 0 {
             let (driver, dropped) = (&*self.label, state.meter.log_dropped());
             tracing::warn!(target: "mica::driver", driver, dropped, "log lines were dropped: `log_bytes`");

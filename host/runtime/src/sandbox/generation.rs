@@ -15,8 +15,8 @@ use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
 use crate::{
-    Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, OwnTime,
-    SafeText,
+    Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
+    Spent,
 };
 use mica_sys::mount::DetachedMount;
 use serde::{Deserialize, Serialize};
@@ -182,7 +182,7 @@ impl Generation {
             options: Arc::new([]),
             cancel: CancelToken::default(),
             client_wait: None,
-            own_time: OwnTime::default(),
+            spent: Spent::default(),
         };
         self.check_exports(operation())?;
         let done = self.call(operation(), Class::Short, |store, driver| {

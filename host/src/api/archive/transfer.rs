@@ -9,7 +9,7 @@ use crate::api::stream::{self, CancelOnDrop, Raw};
 use crate::config::ApiLimits;
 use axum::body::Body;
 use mica_engine::{
-    ApplyReport, ArchiveForm, DiffRequest, Engine, Error, OperationTicket, Sink, Source,
+    ApplyReport, ArchiveForm, DiffRequest, Engine, Error, LayerView, OperationTicket, Sink, Source,
 };
 use std::io;
 use std::sync::Arc;
@@ -19,7 +19,6 @@ use std::time::Duration;
 const CHANNEL_CHUNKS: usize = 8;
 
 /// Where an archive goes.
-#[derive(Debug)]
 pub(in crate::api) struct Target {
     /// The engine.
     pub(in crate::api) engine: Arc<Engine>,
@@ -29,6 +28,8 @@ pub(in crate::api) struct Target {
     pub(in crate::api) id: String,
     /// By whose rules.
     pub(in crate::api) form: ArchiveForm,
+    /// Whether the layer is as the client expects.
+    pub(in crate::api) expected: Box<dyn Fn(&LayerView) -> bool + Send>,
 }
 
 /// Makes a body of the difference between a layer and another, for the operation that was begun as `ticket`.
@@ -71,6 +72,7 @@ pub(in crate::api) async fn apply(
         store,
         id,
         form,
+        expected,
     } = into;
     let doing = format!("apply an archive to layer `{id}` in store `{store}`");
     let (feeder, reader) = bridge(idle);
@@ -79,7 +81,8 @@ pub(in crate::api) async fn apply(
     let token = cancel.token();
     let work = move || {
         let source = Source::from_reader(reader);
-        engine.layers(&store)?.apply(&id, form, source, token)
+        let layers = engine.layers(&store)?;
+        layers.apply_if(&id, &*expected, form, source, token)
     };
     let mut result = dispatch(work);
     let outcome = tokio::select! {

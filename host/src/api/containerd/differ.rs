@@ -14,6 +14,7 @@ use super::blobs::Found;
 use super::message::{REFERENCE, mounts};
 use super::service::Service;
 use super::status::invalid;
+use crate::api::Counted;
 use crate::api::archive::{Inflating, Wanted, ahead, bridge, decode};
 use mica_engine::{Blob, Error, SafeText, Snapshot, Source};
 use std::io::{self, Read};
@@ -110,6 +111,7 @@ impl Service {
         doing: String,
     ) -> Result<(String, u64), Status> {
         let limits = self.archive.clone();
+        let blob = Counted::new(blob);
         let unpacked = self.long(move |store, cancel| {
             let (reader, fault) = decode(blob, Wanted::Found, Inflating::Here, &limits);
             let threads = |source| Error::Io {

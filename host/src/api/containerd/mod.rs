@@ -28,13 +28,69 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use bindings::containerd::services::diff::v1::diff_server::DiffServer;
 use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
-use mica_engine::Engine;
+use mica_engine::{ClientCall, Engine};
 use service::Service;
 use std::sync::Arc;
 use tonic::Status;
 
 /// Bytes of one message, both ways: what containerd's own client and server take.
 const MESSAGE_BYTES: usize = 16 << 20;
+
+/// The methods of both services, by their paths and by the names that the books know.
+const METHODS: [(&str, &str); 12] = [
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Prepare",
+        "Snapshots.Prepare",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/View",
+        "Snapshots.View",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Mounts",
+        "Snapshots.Mounts",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Commit",
+        "Snapshots.Commit",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Remove",
+        "Snapshots.Remove",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Stat",
+        "Snapshots.Stat",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Update",
+        "Snapshots.Update",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/List",
+        "Snapshots.List",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Usage",
+        "Snapshots.Usage",
+    ),
+    (
+        "/containerd.services.snapshots.v1.Snapshots/Cleanup",
+        "Snapshots.Cleanup",
+    ),
+    ("/containerd.services.diff.v1.Diff/Apply", "Diff.Apply"),
+    ("/containerd.services.diff.v1.Diff/Diff", "Diff.Diff"),
+];
+
+/// Names the client's call.
+async fn name(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let known = METHODS.iter().find(|(known, _)| *known == path);
+    if let (Some(call), Some((_, name))) = (ClientCall::current(), known) {
+        call.name(name);
+    }
+    next.run(request).await
+}
 
 /// Answers for a handler that panics.
 async fn guard(request: Request, next: Next) -> Response {
@@ -62,6 +118,7 @@ pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd, archive: &ApiLi
         )
         .route_service("/containerd.services.diff.v1.Diff/{method}", differ)
         .route_layer(middleware::from_fn(metered::meter))
+        .route_layer(middleware::from_fn(name))
         .fallback(status::unknown_method)
         .layer(middleware::from_fn(guard))
 }

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use mica_engine::{Class, Error, SafeText};
+use mica_engine::{Class, ClientCall, Error, SafeText};
 use mica_text::with_causes;
 use tonic::{Code, Status};
 
@@ -39,6 +39,9 @@ fn code(error: &Error) -> Code {
 pub(super) fn status(error: &Error) -> Status {
     let text = SafeText::from(with_causes(error));
     let code = code(error);
+    if let Some(call) = ClientCall::current() {
+        call.refused(error.class().word());
+    }
     if code == Code::Internal || code == Code::DataLoss {
         tracing::warn!(error = &*text, "a call of containerd fails");
     }

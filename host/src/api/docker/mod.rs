@@ -25,7 +25,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, post};
 use axum::{Extension, Router};
 use messages::Reply;
-use mica_engine::Engine;
+use mica_engine::{ClientCall, Engine};
 use refusal::Refused;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -62,33 +62,57 @@ const MEDIA_TYPE: HeaderValue =
 
 /// The interface for a unix socket, whose mode says who may use it.
 pub(crate) fn router(docker: Arc<Docker>) -> Router {
-    Router::new()
-        .route("/Plugin.Activate", post(init::activate))
-        .route("/GraphDriver.Init", post(init::init))
-        .route("/GraphDriver.Capabilities", post(init::capabilities))
-        .route("/GraphDriver.Status", post(init::status))
-        .route("/GraphDriver.Cleanup", post(init::cleanup))
-        .route("/GraphDriver.Create", post(layers::create))
-        .route(
-            "/GraphDriver.CreateReadWrite",
-            post(layers::create_read_write),
-        )
-        .route("/GraphDriver.Remove", post(layers::remove))
-        .route("/GraphDriver.Get", post(layers::get))
-        .route("/GraphDriver.Put", post(layers::put))
-        .route("/GraphDriver.Exists", post(layers::exists))
-        .route("/GraphDriver.GetMetadata", post(layers::metadata))
-        .route("/GraphDriver.Diff", streamed(post(streams::diff)))
-        .route("/GraphDriver.Changes", streamed(post(streams::changes)))
-        .route(
-            "/GraphDriver.ApplyDiff",
-            streamed(post(streams::apply_diff)),
-        )
-        .route("/GraphDriver.DiffSize", post(streams::diff_size))
+    let add = |router: Router<Shared>, (path, call): (&'static str, MethodRouter<Shared>)| {
+        router.route(path, named(path, call))
+    };
+    calls()
+        .into_iter()
+        .fold(Router::new(), add)
         .fallback(unknown_call)
         .method_not_allowed_fallback(not_posted)
         .layer(middleware::from_fn(guard))
         .with_state(docker)
+}
+
+/// The calls of the protocol.
+fn calls() -> [(&'static str, MethodRouter<Shared>); 16] {
+    [
+        ("/Plugin.Activate", post(init::activate)),
+        ("/GraphDriver.Init", post(init::init)),
+        ("/GraphDriver.Capabilities", post(init::capabilities)),
+        ("/GraphDriver.Status", post(init::status)),
+        ("/GraphDriver.Cleanup", post(init::cleanup)),
+        ("/GraphDriver.Create", post(layers::create)),
+        (
+            "/GraphDriver.CreateReadWrite",
+            post(layers::create_read_write),
+        ),
+        ("/GraphDriver.Remove", post(layers::remove)),
+        ("/GraphDriver.Get", post(layers::get)),
+        ("/GraphDriver.Put", post(layers::put)),
+        ("/GraphDriver.Exists", post(layers::exists)),
+        ("/GraphDriver.GetMetadata", post(layers::metadata)),
+        ("/GraphDriver.Diff", streamed(post(streams::diff))),
+        ("/GraphDriver.Changes", streamed(post(streams::changes))),
+        (
+            "/GraphDriver.ApplyDiff",
+            streamed(post(streams::apply_diff)),
+        ),
+        ("/GraphDriver.DiffSize", post(streams::diff_size)),
+    ]
+}
+
+/// A call whose name the books know.
+fn named(path: &'static str, call: MethodRouter<Shared>) -> MethodRouter<Shared> {
+    let name = path.trim_start_matches('/');
+    call.layer(middleware::from_fn(
+        async move |request: HttpRequest, next: Next| {
+            if let Some(call) = ClientCall::current() {
+                call.name(name);
+            }
+            next.run(request).await
+        },
+    ))
 }
 
 /// Answers for a handler that panics.

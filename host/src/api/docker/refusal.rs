@@ -69,6 +69,7 @@ fn request_status(error: &RequestError) -> StatusCode {
         | RequestError::Archive { .. }
         | RequestError::Foreign(_)
         | RequestError::Unauthorized
+        | RequestError::NotReady(_)
         | RequestError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -101,6 +102,7 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
+        self.0.note();
         let text = self.text();
         tracing::debug!(error = text, "a call of Docker's is refused");
         let reply = Reply {

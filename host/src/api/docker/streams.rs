@@ -68,6 +68,7 @@ pub(super) async fn apply_diff(State(shared): State<Shared>, uri: Uri, mut body:
         id: query.id,
         // moby leaves the top directory alone, and images rely on it.
         form: ArchiveForm::Moby,
+        expected: Box::new(|_| true),
     };
     let (idle, limits) = (shared.stream_idle, &shared.limits);
     let report = transfer::apply(target, Wanted::Found, &mut body, idle, limits).await?;

@@ -22,7 +22,7 @@ const CHANNEL_PAGES: usize = 4;
 ///
 /// An error after the first bytes breaks the body off: the connection closes without the last chunk.
 /// `GET /v1/operations/{operation}` then says why.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/changes", tag = "differences",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/changes", operation_id = "list_layer_changes", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),

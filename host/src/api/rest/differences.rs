@@ -3,7 +3,7 @@
 //! Invariant: an archive streams; no size of it is held in memory.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call, operations};
+use super::{Answer, Shared, answer, call, operations, tags};
 use crate::api::archive::{Coding, Target, Wanted, transfer};
 use crate::api::refusal::RequestError;
 use crate::api::types::{ApplyReport, Problem, SizeView};
@@ -37,7 +37,7 @@ impl From<ParentQuery> for DiffParent {
 /// PAX, entries in byte order, deletions as whiteouts; the same layers give the same bytes. An error after the first
 /// bytes breaks the body off: the connection closes without the last chunk. `GET /v1/operations/{operation}` then says
 /// why, and of an archive that is whole what of the layer it does not hold.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/diff", operation_id = "diff_layer", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -71,10 +71,11 @@ pub(super) async fn diff(
 /// Applies a tar archive to a layer, whole or not at all.
 ///
 /// Compression by gzip or zstd is found by the first bytes, or told by `Content-Encoding`.
-#[utoipa::path(put, path = "/v1/stores/{store}/layers/{id}/diff", tag = "differences",
+#[utoipa::path(put, path = "/v1/stores/{store}/layers/{id}/diff", operation_id = "apply_layer", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
+        ("If-Match" = Option<String>, Header, description = "Tags of which the layer must have one: 412 if it has changed."),
     ),
     request_body(content = Vec<u8>, content_type = "application/x-tar", description = "The archive."),
     responses(
@@ -88,11 +89,13 @@ pub(super) async fn apply(
     mut body: Body,
 ) -> Answer {
     let wanted = told(&headers)?;
+    let expected = tags::Wanted::read(&headers)?;
     let into = Target {
         engine: Arc::clone(&shared.engine),
         store,
         id,
         form: ArchiveForm::Faithful,
+        expected: Box::new(move |layer| expected.fits(layer)),
     };
     let idle = shared.runtime.limits().stream_idle();
     let report = transfer::apply(into, wanted, &mut body, idle, &shared.limits).await?;
@@ -100,7 +103,7 @@ pub(super) async fn apply(
 }
 
 /// Sums the sizes of what a layer adds to another, or changes.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/size", tag = "differences",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/size", operation_id = "get_layer_diff_size", tag = "differences",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),

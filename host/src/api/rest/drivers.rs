@@ -3,7 +3,7 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call};
+use super::{Answer, Shared, answer, call, made};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
@@ -11,6 +11,7 @@ use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use mica_client::segment;
 use serde::Deserialize;
 
 /// What a component is expected to be.
@@ -29,7 +30,7 @@ pub(super) struct ReleaseQuery {
 }
 
 /// Lists the drivers.
-#[utoipa::path(get, path = "/v1/drivers", tag = "drivers", responses(
+#[utoipa::path(get, path = "/v1/drivers", operation_id = "list_drivers", tag = "drivers", responses(
     (status = 200, description = "All drivers, by name.", body = DriverList),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -39,7 +40,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Answer {
 }
 
 /// Describes a driver.
-#[utoipa::path(get, path = "/v1/drivers/{driver}", tag = "drivers",
+#[utoipa::path(get, path = "/v1/drivers/{driver}", operation_id = "get_driver", tag = "drivers",
     params(("driver" = String, Path, description = "The driver.")),
     responses(
     (status = 200, description = "The driver.", body = DriverView),
@@ -52,11 +53,12 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
 
 /// Loads a component as a new driver; it is there after a restart, too. It is tried in a scratch store first. A client that goes away before the component is compiled
 /// ends that, and nothing is loaded.
-#[utoipa::path(post, path = "/v1/drivers", tag = "drivers",
+#[utoipa::path(post, path = "/v1/drivers", operation_id = "load_driver", tag = "drivers",
     params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
     responses(
-    (status = 201, description = "The new driver.", body = DriverView),
+    (status = 201, description = "The new driver.", body = DriverView,
+        headers(("Location" = String, description = "Where it is from now on."))),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn load(
@@ -78,11 +80,11 @@ pub(super) async fn load(
             .load(&component, query.name.as_deref(), &token)
     })
     .await?;
-    answer(StatusCode::CREATED, &view)
+    made(&format!("/v1/drivers/{}", segment(&view.name)), &view)
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.
-#[utoipa::path(post, path = "/v1/drivers/{driver}/release", tag = "drivers",
+#[utoipa::path(post, path = "/v1/drivers/{driver}/release", operation_id = "release_driver", tag = "drivers",
     params(
         ("driver" = String, Path, description = "The driver."),
         ("store" = Option<String>, Query, description = "Only for this store and its layers."),

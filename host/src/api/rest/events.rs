@@ -76,7 +76,7 @@ impl EventQuery {
 /// The name of an event of the stream is the event's kind, its id what to give as `since` or in the header `Last-Event-ID` to hear
 /// what came after it. The last 4096 events of this daemon are kept for that; a gap shows in the numbers. The stream ends when the
 /// daemon does.
-#[utoipa::path(get, path = "/v1/events", tag = "daemon",
+#[utoipa::path(get, path = "/v1/events", operation_id = "follow_events", tag = "daemon",
     params(
         ("since" = Option<String>, Query,
             description = "Begins with what came after this event (its id or number), or at this time (RFC 3339, UTC); now if absent."),

@@ -57,7 +57,7 @@ impl FileQuery {
 /// Of a directory that is what is in it, names in byte order; of any other file that one. Links of the path are followed, and
 /// never lead out of the layer. Works also while the layer is mounted, and takes no reference. An error after the first bytes
 /// breaks the body off; `GET /v1/operations/{operation}` then says why.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/files", tag = "files",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/files", operation_id = "list_layer_files", tag = "files",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),
@@ -113,7 +113,7 @@ pub(super) async fn list(
 ///
 /// Links of the path are followed, and never lead out of the layer. The content is that of the moment for a layer that is
 /// mounted and changes.
-#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/content", tag = "files",
+#[utoipa::path(get, path = "/v1/stores/{store}/layers/{id}/content", operation_id = "get_layer_content", tag = "files",
     params(
         ("store" = String, Path, description = "The store."),
         ("id" = String, Path, description = "The layer, percent-encoded."),

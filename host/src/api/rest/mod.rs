@@ -5,6 +5,7 @@
 
 mod access;
 mod changes;
+mod described;
 mod differences;
 mod drivers;
 mod events;
@@ -12,6 +13,7 @@ mod extract;
 mod files;
 mod host;
 mod layers;
+mod monitor;
 mod openapi;
 mod operations;
 mod page;
@@ -21,11 +23,12 @@ mod snapshots;
 mod status;
 mod stores;
 mod swaps;
+mod tags;
 
 use crate::api::call;
 use crate::api::dispatch::caught;
 use crate::api::refusal::{Refusal, RequestError};
-use crate::api::share::{Full, Visitor, hold};
+use crate::api::share::{Full, Listeners, Visitor, hold};
 use crate::api::types::{ConfinementView, KernelView, MemoryView};
 use crate::config::{Access, ApiLimits};
 use axum::extract::Request;
@@ -56,6 +59,8 @@ pub(crate) struct Api {
     pub(crate) confinement: Option<ConfinementView>,
     /// Limits of this interface.
     pub(crate) limits: ApiLimits,
+    /// What is open on the listeners.
+    pub(crate) listeners: Arc<Listeners>,
     /// When the daemon was started.
     pub(crate) started: Instant,
     /// Becomes true when the daemon is to end.
@@ -75,10 +80,11 @@ type Answer = Result<Response, Refusal>;
 
 /// The interface for the unix socket, whose mode says who may use it.
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    Router::new()
+    monitor_router()
         .route("/v1/status", get(status::status))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/events", get(events::events))
+        .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{operation}", get(operations::inspect))
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
         .route("/v1/drivers/{driver}", get(drivers::inspect))
@@ -105,6 +111,25 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(middleware::from_fn(guard))
+        .with_state(api)
+}
+
+/// What programs that watch the daemon ask for.
+fn monitor_router() -> Router<Shared> {
+    Router::new()
+        .route("/metrics", get(monitor::metrics))
+        .route("/healthz", get(monitor::healthz))
+        .route("/readyz", get(monitor::readyz))
+}
+
+/// The interface for programs that watch the daemon: nothing of it tells an id or changes anything.
+pub(crate) fn metrics_router(api: Arc<Api>) -> Router {
+    monitor_router()
+        .route_layer(middleware::from_fn(queries::check))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(host::check))
         .with_state(api)
 }
 
@@ -195,6 +220,15 @@ async fn call<T: Send + 'static>(
     work: impl FnOnce(&Engine) -> mica_engine::Result<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     call::call(Arc::clone(&shared.engine), work).await
+}
+
+/// The answer that something was made, which is at this path from now on.
+fn made<T: Serialize>(location: &str, value: &T) -> Answer {
+    let location = HeaderValue::from_str(location)
+        .map_err(|error| RequestError::Internal(error.to_string()))?;
+    let mut answer = answer(StatusCode::CREATED, value)?;
+    answer.headers_mut().insert(header::LOCATION, location);
+    Ok(answer)
 }
 
 /// A JSON answer.

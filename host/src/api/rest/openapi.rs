@@ -4,8 +4,8 @@
 //! routes.
 
 use super::{
-    changes, differences, drivers, events, files, layers, operations, snapshots, status, stores,
-    swaps,
+    changes, described, differences, drivers, events, files, layers, monitor, operations,
+    snapshots, status, stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -21,7 +21,8 @@ use utoipa::OpenApi;
         description = "Layered-filesystem drivers as WebAssembly components: stores, layers, mounts and differences."
     ),
     paths(
-        status::status, events::events, document,
+        status::status, events::events, document, operations::list,
+        monitor::metrics, monitor::healthz, monitor::readyz,
         drivers::list, drivers::load, drivers::inspect, drivers::release,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
@@ -46,11 +47,13 @@ struct Document;
 /// The document as data.
 pub(super) fn value() -> serde_json::Value {
     // Without it no query would have a known key.
-    serde_json::to_value(Document::openapi()).expect("the document is JSON")
+    let mut document = serde_json::to_value(Document::openapi()).expect("the document is JSON");
+    described::complete(&mut document);
+    document
 }
 
 /// Describes this interface.
-#[utoipa::path(get, path = "/v1/openapi.json", tag = "daemon", responses(
+#[utoipa::path(get, path = "/v1/openapi.json", operation_id = "get_openapi", tag = "daemon", responses(
     (status = 200, description = "An OpenAPI document.", body = serde_json::Value),
 ))]
 pub(super) async fn document() -> Result<Response, Refusal> {
@@ -58,7 +61,7 @@ pub(super) async fn document() -> Result<Response, Refusal> {
     let text = match TEXT.get() {
         Some(text) => text.clone(),
         None => {
-            let text = Document::openapi().to_pretty_json();
+            let text = serde_json::to_string_pretty(&value());
             let text = text.map_err(|error| RequestError::Internal(error.to_string()))?;
             TEXT.get_or_init(|| text.into()).clone()
         }

@@ -1,14 +1,14 @@
-//! `GET /v1/operations/{operation}`: what came of an operation whose answer was a stream.
+//! `GET /v1/operations`: what runs; `GET /v1/operations/{operation}`: what came of an operation whose answer was a stream.
 //!
 //! Invariant: asking changes nothing.
 
 use super::extract::At;
 use super::{Answer, Shared, answer};
 use crate::api::refusal::RequestError;
-use crate::api::types::{OperationView, Problem};
+use crate::api::types::{CallView, OperationList, OperationView, Problem};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use mica_engine::OperationTicket;
+use mica_engine::{ClientCall, OperationTicket};
 
 /// The header of a stream that says by which id to ask.
 const HEADER: HeaderName = HeaderName::from_static("mica-operation");
@@ -20,10 +20,25 @@ pub(super) fn header(ticket: &OperationTicket) -> Result<(HeaderName, HeaderValu
     Ok((HEADER, value))
 }
 
+/// Lists the requests that are being answered, the oldest first: those of REST, of Docker and of containerd. This one is left out.
+#[utoipa::path(get, path = "/v1/operations", operation_id = "list_operations", tag = "daemon", responses(
+    (status = 200, description = "What runs.", body = OperationList),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn list(State(shared): State<Shared>) -> Answer {
+    let own = ClientCall::current_id();
+    let mut operations = shared.engine.calls().running();
+    let is_own = |view: &CallView| {
+        own.as_deref() == Some(&view.request) && view.operation == "list_operations"
+    };
+    operations.retain(|view| !is_own(view));
+    answer(StatusCode::OK, &OperationList { operations })
+}
+
 /// Tells how an operation stands whose answer was a stream: what an archive does not hold, or why it broke off.
 ///
 /// The last 256 operations that ended are known, until the daemon ends.
-#[utoipa::path(get, path = "/v1/operations/{operation}", tag = "differences",
+#[utoipa::path(get, path = "/v1/operations/{operation}", operation_id = "get_operation", tag = "differences",
     params(("operation" = String, Path, description = "The id: the header `Mica-Operation` of the answer.")),
     responses(
     (status = 200, description = "How it stands.", body = OperationView),

@@ -7,7 +7,7 @@ use crate::api::types::Problem;
 use axum::http::StatusCode as Code;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use mica_engine::{Class, Error, SafeText};
+use mica_engine::{Class, ClientCall, Error, SafeText};
 use mica_text::with_causes;
 
 /// The status code of an engine's error.
@@ -15,6 +15,7 @@ fn engine_status(error: &Error) -> Code {
     match (error.class(), error) {
         // The original's three refusals are told apart.
         (_, Error::NotSupported(_)) => Code::NOT_IMPLEMENTED,
+        (_, Error::LayerChanged { .. }) => Code::PRECONDITION_FAILED,
         (_, Error::NoSpace(_)) => Code::INSUFFICIENT_STORAGE,
         (Class::Invalid, _) => Code::BAD_REQUEST,
         (Class::Unacceptable | Class::Exhausted, _) => Code::UNPROCESSABLE_ENTITY,
@@ -73,24 +74,12 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
             "too-many-requests",
             "there is no room for the client",
         ),
+        RequestError::NotReady(_) => (
+            Code::SERVICE_UNAVAILABLE,
+            "not-ready",
+            "the daemon is not ready",
+        ),
         RequestError::Internal(_) => (Code::INTERNAL_SERVER_ERROR, "internal", "the daemon broke"),
-    }
-}
-
-/// What kind of refusal it is, in the engine's words and one more.
-fn request_class(error: &RequestError) -> &'static str {
-    match error {
-        RequestError::Invalid(_)
-        | RequestError::NotUtf8
-        | RequestError::Method { .. }
-        | RequestError::TooLarge { .. }
-        | RequestError::BrokeOff(_) => Class::Invalid.word(),
-        RequestError::Encoding(_) | RequestError::Archive { .. } => Class::Unacceptable.word(),
-        RequestError::UnknownPath(_) | RequestError::UnknownOperation(_) => Class::NotFound.word(),
-        RequestError::Slow { .. } => Class::TimedOut.word(),
-        RequestError::Full(_) => Class::Unavailable.word(),
-        RequestError::Foreign(_) | RequestError::Unauthorized => "denied",
-        RequestError::Internal(_) => Class::Internal.word(),
     }
 }
 
@@ -111,6 +100,9 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
         RequestError::Full(_) => {
             "end what is open, or ask again later; the numbers are in the section `api` of the configuration"
         }
+        RequestError::NotReady(_) => {
+            "`mica status` tells more; `/healthz` tells whether the daemon lives"
+        }
         RequestError::Archive { remedy, .. } => return *remedy,
         _ => return None,
     })
@@ -119,11 +111,10 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
 impl Refusal {
     /// The document.
     pub(crate) fn problem(&self) -> Problem {
-        let (status, code, class, title, detail, remedy, object) = match self {
+        let (status, code, title, detail, remedy, object) = match self {
             Self::Engine(error) => (
                 engine_status(error),
                 error.code(),
-                error.class().word(),
                 error.title(),
                 with_causes(error),
                 error.remedy(),
@@ -134,7 +125,6 @@ impl Refusal {
                 (
                     status,
                     code,
-                    request_class(error),
                     title,
                     with_causes(error),
                     request_remedy(error).map(str::to_owned),
@@ -147,20 +137,25 @@ impl Refusal {
             title: title.to_owned(),
             status: status.as_u16(),
             code: code.to_owned(),
-            class: class.to_owned(),
+            class: self.class().to_owned(),
             detail: SafeText::from(detail).into(),
             remedy: remedy.map(|text| SafeText::from(text).into()),
             object: object.map(|text| SafeText::from(text).into()),
+            request_id: ClientCall::current_id().map(|id| id.to_string()),
         }
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        self.note();
         let problem = self.problem();
         // A client that is refused can come again at once, so it does not decide how long the log gets.
-        let is_full = matches!(self, Self::Request(RequestError::Full(_)));
-        if problem.status >= 500 && !is_full {
+        let is_quiet = matches!(
+            self,
+            Self::Request(RequestError::Full(_) | RequestError::NotReady(_))
+        );
+        if problem.status >= 500 && !is_quiet {
             tracing::warn!(
                 code = problem.code,
                 detail = problem.detail,

@@ -10,31 +10,48 @@ use axum::extract::{MatchedPath, Query, Request};
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use mica_engine::ClientCall;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-/// Keys by path and method, the latter in lower case.
-type Keys = BTreeMap<(String, String), BTreeSet<String>>;
+/// Operations by path and method, the latter in lower case.
+type Operations = BTreeMap<(String, String), Operation>;
 
-/// Refuses a request whose query has a key that is not known.
+/// What the document tells of an operation.
+#[derive(Debug, Default)]
+struct Operation {
+    name: String,
+    /// Keys that its query may have.
+    keys: BTreeSet<String>,
+}
+
+/// Names the client's call, and refuses a request whose query has a key that is not known.
 pub(super) async fn check(path: MatchedPath, request: Request, next: Next) -> Response {
-    static KNOWN: OnceLock<Keys> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| keys(&openapi::value()));
-    match unknown(known, path.as_str(), request.method(), request.uri()) {
+    static KNOWN: OnceLock<Operations> = OnceLock::new();
+    let known = KNOWN.get_or_init(|| operations(&openapi::value()));
+    let operation = operation(known, path.as_str(), request.method());
+    if let (Some(call), Some(operation)) = (ClientCall::current(), operation) {
+        call.name(&operation.name);
+    }
+    match unknown(operation, request.uri()) {
         Ok(()) => next.run(request).await,
         Err(error) => Refusal::from(error).into_response(),
     }
 }
 
-fn unknown(known: &Keys, path: &str, method: &Method, uri: &Uri) -> Result<(), RequestError> {
-    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|rejection| RequestError::Invalid(rejection.body_text()))?;
+fn operation<'a>(known: &'a Operations, path: &str, method: &Method) -> Option<&'a Operation> {
     let method = match *method {
         Method::HEAD => "get".to_owned(),
         _ => method.as_str().to_ascii_lowercase(),
     };
+    known.get(&(path.to_owned(), method))
+}
+
+fn unknown(operation: Option<&Operation>, uri: &Uri) -> Result<(), RequestError> {
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|rejection| RequestError::Invalid(rejection.body_text()))?;
     let none = BTreeSet::new();
-    let known = known.get(&(path.to_owned(), method)).unwrap_or(&none);
+    let known = operation.map_or(&none, |operation| &operation.keys);
     let Some((key, _)) = pairs.iter().find(|(key, _)| !known.contains(key)) else {
         return Ok(());
     };
@@ -48,9 +65,9 @@ fn unknown(known: &Keys, path: &str, method: &Method, uri: &Uri) -> Result<(), R
     )))
 }
 
-/// The keys of an OpenAPI document's operations.
-fn keys(document: &serde_json::Value) -> Keys {
-    let mut keys = Keys::new();
+/// The operations of an OpenAPI document.
+fn operations(document: &serde_json::Value) -> Operations {
+    let mut operations = Operations::new();
     let fields = |value: &serde_json::Value| value.as_object().cloned().unwrap_or_default();
     for (path, item) in fields(document.get("paths").unwrap_or_default()) {
         for (method, operation) in fields(&item) {
@@ -59,10 +76,15 @@ fn keys(document: &serde_json::Value) -> Keys {
                 let is_of_query = parameter.get("in")?.as_str()? == "query";
                 is_of_query.then(|| parameter.get("name")?.as_str().map(str::to_owned))?
             });
-            keys.insert((path.clone(), method), names.collect());
+            let name = operation.get("operationId").and_then(|name| name.as_str());
+            let told = Operation {
+                name: name.unwrap_or("unnamed").to_owned(),
+                keys: names.collect(),
+            };
+            operations.insert((path.clone(), method), told);
         }
     }
-    keys
+    operations
 }
 
 #[cfg(test)]
@@ -72,12 +94,13 @@ mod tests {
 
     #[test]
     fn only_keys_of_the_document_are_taken() {
-        let known = keys(&json!({"paths": {"/a/{b}": {
+        let known = operations(&json!({"paths": {"/a/{b}": {
             "get": {"parameters": [{"in": "query", "name": "limit"}, {"in": "path", "name": "b"}]},
             "delete": {},
         }}}));
         let ask = |method: Method, uri: &'static str| {
-            let answer = unknown(&known, "/a/{b}", &method, &Uri::from_static(uri));
+            let operation = operation(&known, "/a/{b}", &method);
+            let answer = unknown(operation, &Uri::from_static(uri));
             answer.map_err(|error| error.to_string())
         };
         for uri in [

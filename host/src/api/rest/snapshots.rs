@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 /// Lists snapshots in byte order of their keys, in pages.
-#[utoipa::path(get, path = "/v1/stores/{store}/snapshots", tag = "snapshots",
+#[utoipa::path(get, path = "/v1/stores/{store}/snapshots", operation_id = "list_snapshots", tag = "snapshots",
     params(
         ("store" = String, Path, description = "The store."),
         ("after" = Option<String>, Query, description = "Begins after this key: `next` of the page before."),
@@ -49,7 +49,7 @@ pub(super) async fn list(
 }
 
 /// Describes a snapshot.
-#[utoipa::path(get, path = "/v1/stores/{store}/snapshots/{key}", tag = "snapshots",
+#[utoipa::path(get, path = "/v1/stores/{store}/snapshots/{key}", operation_id = "get_snapshot", tag = "snapshots",
     params(
         ("store" = String, Path, description = "The store."),
         ("key" = String, Path, description = "The key or name, percent-encoded."),
@@ -67,7 +67,7 @@ pub(super) async fn inspect(
 }
 
 /// Measures what a snapshot takes on its device, without what lies below it.
-#[utoipa::path(get, path = "/v1/stores/{store}/snapshots/{key}/usage", tag = "snapshots",
+#[utoipa::path(get, path = "/v1/stores/{store}/snapshots/{key}/usage", operation_id = "get_snapshot_usage", tag = "snapshots",
     params(
         ("store" = String, Path, description = "The store."),
         ("key" = String, Path, description = "The key or name, percent-encoded."),

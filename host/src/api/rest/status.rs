@@ -10,7 +10,7 @@ use mica_engine::{Durability, EngineStatus};
 use std::sync::Arc;
 
 /// Tells what the daemon is, has and does.
-#[utoipa::path(get, path = "/v1/status", tag = "daemon", responses(
+#[utoipa::path(get, path = "/v1/status", operation_id = "get_status", tag = "daemon", responses(
     (status = 200, description = "The state.", body = StatusView),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -52,7 +52,7 @@ pub(super) struct RollbackQuery {
 /// and so does a client that goes away before the new build takes over. Operations that run end on the old build, and the
 /// answer does not wait for them. The new build is watched for a while (`bake_seconds`), and the old one takes over again if it
 /// does worse: see the history.
-#[utoipa::path(post, path = "/v1/drivers/{driver}/swap", tag = "drivers",
+#[utoipa::path(post, path = "/v1/drivers/{driver}/swap", operation_id = "swap_driver", tag = "drivers",
     params(
         ("driver" = String, Path, description = "The driver."),
         ("shadow" = Option<String>, Query, description = "Before the new build takes over, calls that read are asked of both builds, and one answer that differs refuses the new one: until so many were compared (`100`), or for so many seconds (`30s`)."),
@@ -89,7 +89,7 @@ pub(super) async fn swap(
 
 /// Puts a build in place again that the driver had: the one before the running one, one by its number, or what ships with the
 /// program. The last three builds are kept.
-#[utoipa::path(post, path = "/v1/drivers/{driver}/rollback", tag = "drivers",
+#[utoipa::path(post, path = "/v1/drivers/{driver}/rollback", operation_id = "roll_back_driver", tag = "drivers",
     params(
         ("driver" = String, Path, description = "The driver."),
         ("to" = Option<u64>, Query, description = "The number of a build in the history; by default the one before the running one."),
@@ -122,7 +122,7 @@ pub(super) async fn rollback(
 }
 
 /// Tells which builds a driver had, the last first, and what became of them.
-#[utoipa::path(get, path = "/v1/drivers/{driver}/history", tag = "drivers",
+#[utoipa::path(get, path = "/v1/drivers/{driver}/history", operation_id = "get_driver_history", tag = "drivers",
     params(("driver" = String, Path, description = "The driver.")),
     responses(
     (status = 200, description = "The builds.", body = DriverHistory),

@@ -14,11 +14,11 @@ mod store;
 pub(crate) use driver::{DriverList, ReleaseReport};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, DriverHistory, DriverView, Event, FileKind, FileView, LayerKind,
-    LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView, RunningView,
-    StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
+    Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
+    LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
+    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
 };
-pub(crate) use operation::{DiffReport, OperationView};
+pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;
 pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};
 pub(crate) use status::{ConfinementView, KernelView, MemoryView, RuntimeView, StatusView};

@@ -1,8 +1,16 @@
-//! Operations whose answer is a stream.
+//! What runs, and operations whose answer is a stream.
 
+use super::CallView;
 use mica_engine::{OperationKind, OperationState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// Requests that are being answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct OperationList {
+    /// The oldest first.
+    pub(crate) operations: Vec<CallView>,
+}
 
 /// How an operation stands whose answer was a stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -17,6 +25,9 @@ pub(crate) struct OperationView {
     pub(crate) layer: String,
     /// When it began: RFC 3339, UTC.
     pub(crate) began: String,
+    /// The id of its request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request: Option<String>,
     /// `running`, `done` or `failed`.
     pub(crate) state: String,
     /// Of a `diff` that is done.
@@ -90,6 +101,7 @@ impl From<mica_engine::OperationView> for OperationView {
             store: view.store,
             layer: view.layer,
             began: view.began.to_string(),
+            request: view.request,
             state: state.to_owned(),
             report,
             problem,

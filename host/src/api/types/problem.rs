@@ -32,4 +32,7 @@ pub(crate) struct Problem {
     /// What it is about: an id, a name or a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) object: Option<String>,
+    /// The id of the request, as in the header `x-request-id`: the log has what happened under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) request_id: Option<String>,
 }

@@ -71,6 +71,11 @@ impl Reaper {
         });
     }
 
+    /// Trees that wait for their deletion.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.worker.backlog() as u64
+    }
+
     /// What cannot be deleted now, and why.
     pub(crate) fn undeletable(&self) -> Vec<(PathBuf, String)> {
         let undeletable = self.undeletable.lock();
