@@ -67,7 +67,7 @@ pub(in crate::api) fn ended<T>(
 }
 
 /// What a handler answers; if it panics, what `defect` makes of that.
-pub(in crate::api) async fn caught(
+pub(crate) async fn caught(
     handler: impl Future<Output = Response>,
     defect: impl FnOnce() -> Response,
 ) -> Response {

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a request that was read is counted once, however it ends.
 
+use super::share::Full;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -17,6 +18,17 @@ use tonic::{Code, Status};
 
 /// The header with the id, both ways; in gRPC it is metadata.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a front end answers without its router.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manners {
+    /// Names the call, and refuses what needs no router to be refused.
+    pub(crate) admit: fn(&Request<Body>) -> Option<Response<Body>>,
+    /// Tells a client, in its protocol's form, that there is no room for it.
+    pub(crate) refuse: fn(Full) -> Response<Body>,
+    /// Tells a client that a panic ended its request.
+    pub(crate) defect: fn() -> Response<Body>,
+}
 
 /// Where the requests of one listener come in.
 #[derive(Clone, Debug)]

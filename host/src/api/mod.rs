@@ -16,5 +16,6 @@ pub(crate) mod share;
 mod stream;
 pub(crate) mod types;
 
+pub(crate) use dispatch::caught;
 use entrance::Counted;
-pub(crate) use entrance::Entrance;
+pub(crate) use entrance::{Entrance, Manners};

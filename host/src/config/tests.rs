@@ -191,7 +191,15 @@ fn every_key_of_the_file_is_explained() {
         });
         keys.collect::<Vec<_>>()
     };
-    let sections = ["", "limits", "api", "docker", "metrics", "containerd", "drivers.NAME"];
+    let sections = [
+        "",
+        "limits",
+        "api",
+        "docker",
+        "metrics",
+        "containerd",
+        "drivers.NAME",
+    ];
     let mut keys: Vec<_> = sections.into_iter().flat_map(known).collect();
     keys.retain(|key| {
         ![

@@ -9,9 +9,9 @@
 use super::listener::{Listener, take};
 use super::own_threads;
 use super::running::Running;
-use crate::api::Entrance;
 use crate::api::containerd::AnyAuthority;
 use crate::api::share::{Client, Full, Share, Shares, Visitor};
+use crate::api::{Entrance, Manners, caught};
 use crate::config::ApiLimits;
 use axum::Router;
 use axum::body::Body;
@@ -63,8 +63,8 @@ pub(super) struct Door {
     /// What answers.
     router: Router,
     entrance: Entrance,
-    /// How a client is told, in its protocol's form, that there is no room for it.
-    refuse: fn(Full) -> Response<Body>,
+    /// What is answered without the router.
+    manners: Manners,
     limits: ApiLimits,
     /// How long a connection is kept before its first request and between two.
     idle: Duration,
@@ -88,8 +88,8 @@ pub(super) struct Front {
     pub(super) router: Router,
     /// Where its requests are counted.
     pub(super) entrance: Entrance,
-    /// How a client is told that there is no room for it.
-    pub(super) refuse: fn(Full) -> Response<Body>,
+    /// What is answered without the router.
+    pub(super) manners: Manners,
     /// How long a connection is kept before its first request and between two.
     pub(super) idle: Duration,
 }
@@ -101,7 +101,7 @@ impl Door {
             protocol: front.protocol,
             router: front.router,
             entrance: front.entrance,
-            refuse: front.refuse,
+            manners: front.manners,
             connections: Shares::new(
                 "connections",
                 "connections",
@@ -221,7 +221,7 @@ impl Door {
         Future: Send + 'static,
     > + use<> {
         let inner = TowerToHyperService::new(self.router.clone());
-        let (running, calls, refuse) = (running.clone(), Arc::clone(&self.calls), self.refuse);
+        let (running, calls, manners) = (running.clone(), Arc::clone(&self.calls), self.manners);
         let (entrance, name) = (self.entrance.clone(), Arc::<str>::from(client.to_string()));
         let visitor = Visitor {
             client,
@@ -234,13 +234,15 @@ impl Door {
             let (inner, entrance, name) = (inner.clone(), entrance.clone(), Arc::clone(&name));
             async move {
                 let full = admitted.as_ref().err().cloned();
-                let handler = async |request| match full {
-                    None => inner
+                let answer = async |request| match (full, (manners.admit)(&request)) {
+                    (Some(full), _) => (manners.refuse)(full),
+                    (None, Some(refused)) => refused,
+                    (None, None) => inner
                         .call(request)
                         .await
                         .unwrap_or_else(|never| match never {}),
-                    Some(full) => refuse(full),
                 };
+                let handler = async |request| caught(answer(request), manners.defect).await;
                 Ok(entrance
                     .answer(&name, request, handler, (run, admitted))
                     .await)
@@ -294,7 +296,8 @@ impl Door {
         let Ok(place) = Arc::clone(&self.refusals).try_acquire_owned() else {
             return;
         };
-        let (protocol, refuse, entrance) = (self.protocol, self.refuse, self.entrance.clone());
+        let (protocol, refuse, entrance) =
+            (self.protocol, self.manners.refuse, self.entrance.clone());
         let name = Arc::<str>::from(client.to_string());
         tokio::spawn(async move {
             let service = service_fn(move |request| {

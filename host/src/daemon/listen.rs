@@ -69,7 +69,7 @@ impl Fronts<'_> {
             protocol: Protocol::Http1,
             router: rest::router(Arc::clone(&self.api)),
             entrance: self.entrance(mica_engine::Front::Rest),
-            refuse: rest::refused,
+            manners: rest::MANNERS,
             idle,
         };
         listening.add(self.door("rest", rest), taken.rest);
@@ -83,7 +83,7 @@ impl Fronts<'_> {
                 protocol: Protocol::Http2,
                 router: api::containerd::router(Arc::clone(self.engine), settings, &config.api),
                 entrance: self.entrance(mica_engine::Front::Containerd),
-                refuse: api::containerd::refused,
+                manners: api::containerd::MANNERS,
                 idle,
             };
             listening.add(self.door("containerd", containerd), socket);
@@ -94,7 +94,7 @@ impl Fronts<'_> {
                 protocol: Protocol::Http1,
                 router: rest::tcp_router(Arc::clone(&self.api), settings.access.clone()),
                 entrance: self.entrance(mica_engine::Front::Rest),
-                refuse: rest::refused,
+                manners: rest::ADDRESS_MANNERS,
                 idle,
             };
             let serving = self.door("tcp", tcp).serve(listener);
@@ -114,7 +114,7 @@ impl Fronts<'_> {
             protocol: Protocol::Http1,
             router: rest::metrics_router(Arc::clone(&self.api)),
             entrance: self.entrance(mica_engine::Front::Rest),
-            refuse: rest::refused,
+            manners: rest::ADDRESS_MANNERS,
             idle,
         };
         self.door("metrics", metrics)
@@ -132,7 +132,7 @@ impl Fronts<'_> {
             protocol: Protocol::Http1,
             router: docker::router(Arc::new(docker)),
             entrance: self.entrance(mica_engine::Front::Docker),
-            refuse: docker::refused,
+            manners: docker::MANNERS,
             idle: idle.max(DOCKER_IDLE_TIMEOUT),
         };
         self.door("docker", docker)

@@ -19,12 +19,12 @@ mod status;
 
 pub(crate) use authority::AnyAuthority;
 
-use crate::api::dispatch::{DEFECT, caught};
-use crate::api::share::Full;
+use crate::api::Manners;
+use crate::api::dispatch::DEFECT;
 use crate::config::{ApiLimits, Containerd};
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::Response;
 use bindings::containerd::services::diff::v1::diff_server::DiffServer;
 use bindings::containerd::services::snapshots::v1::snapshots_server::SnapshotsServer;
@@ -82,24 +82,21 @@ const METHODS: [(&str, &str); 12] = [
     ("/containerd.services.diff.v1.Diff/Diff", "Diff.Diff"),
 ];
 
+/// What is answered without the services.
+pub(crate) const MANNERS: Manners = Manners {
+    admit: name,
+    refuse: |full| status::answer(&Status::resource_exhausted(full.to_string())),
+    defect: || Status::internal(DEFECT).into_http(),
+};
+
 /// Names the client's call.
-async fn name(request: Request, next: Next) -> Response {
+fn name(request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let known = METHODS.iter().find(|(known, _)| *known == path);
     if let (Some(call), Some((_, name))) = (ClientCall::current(), known) {
         call.name(name);
     }
-    next.run(request).await
-}
-
-/// Answers for a handler that panics.
-async fn guard(request: Request, next: Next) -> Response {
-    caught(next.run(request), || Status::internal(DEFECT).into_http()).await
-}
-
-/// The answer to a client for which there is no room.
-pub(crate) fn refused(full: Full) -> Response {
-    status::answer(&Status::resource_exhausted(full.to_string()))
+    None
 }
 
 /// The interface, for HTTP/2 connections.
@@ -118,7 +115,5 @@ pub(crate) fn router(engine: Arc<Engine>, settings: &Containerd, archive: &ApiLi
         )
         .route_service("/containerd.services.diff.v1.Diff/{method}", differ)
         .route_layer(middleware::from_fn(metered::meter))
-        .route_layer(middleware::from_fn(name))
         .fallback(status::unknown_method)
-        .layer(middleware::from_fn(guard))
 }

@@ -11,11 +11,11 @@ mod messages;
 mod refusal;
 mod streams;
 
+use crate::api::Manners;
 use crate::api::body;
 use crate::api::call;
-use crate::api::dispatch::caught;
 use crate::api::refusal::{Refusal, RequestError};
-use crate::api::share::{Full, Visitor, hold};
+use crate::api::share::{Visitor, hold};
 use crate::config::{ApiLimits, DockerSettings};
 use axum::body::Body;
 use axum::extract::Request as HttpRequest;
@@ -62,68 +62,74 @@ const MEDIA_TYPE: HeaderValue =
 
 /// The interface for a unix socket, whose mode says who may use it.
 pub(crate) fn router(docker: Arc<Docker>) -> Router {
-    let add = |router: Router<Shared>, (path, call): (&'static str, MethodRouter<Shared>)| {
-        router.route(path, named(path, call))
-    };
-    calls()
+    CALLS
         .into_iter()
-        .fold(Router::new(), add)
+        .zip(calls())
+        .fold(Router::new(), |router, (path, call)| {
+            router.route(path, call)
+        })
         .fallback(unknown_call)
         .method_not_allowed_fallback(not_posted)
-        .layer(middleware::from_fn(guard))
         .with_state(docker)
 }
 
 /// The calls of the protocol.
-fn calls() -> [(&'static str, MethodRouter<Shared>); 16] {
+const CALLS: [&str; 16] = [
+    "/Plugin.Activate",
+    "/GraphDriver.Init",
+    "/GraphDriver.Capabilities",
+    "/GraphDriver.Status",
+    "/GraphDriver.Cleanup",
+    "/GraphDriver.Create",
+    "/GraphDriver.CreateReadWrite",
+    "/GraphDriver.Remove",
+    "/GraphDriver.Get",
+    "/GraphDriver.Put",
+    "/GraphDriver.Exists",
+    "/GraphDriver.GetMetadata",
+    "/GraphDriver.Diff",
+    "/GraphDriver.Changes",
+    "/GraphDriver.ApplyDiff",
+    "/GraphDriver.DiffSize",
+];
+
+/// What answers them, in the same order.
+fn calls() -> [MethodRouter<Shared>; 16] {
     [
-        ("/Plugin.Activate", post(init::activate)),
-        ("/GraphDriver.Init", post(init::init)),
-        ("/GraphDriver.Capabilities", post(init::capabilities)),
-        ("/GraphDriver.Status", post(init::status)),
-        ("/GraphDriver.Cleanup", post(init::cleanup)),
-        ("/GraphDriver.Create", post(layers::create)),
-        (
-            "/GraphDriver.CreateReadWrite",
-            post(layers::create_read_write),
-        ),
-        ("/GraphDriver.Remove", post(layers::remove)),
-        ("/GraphDriver.Get", post(layers::get)),
-        ("/GraphDriver.Put", post(layers::put)),
-        ("/GraphDriver.Exists", post(layers::exists)),
-        ("/GraphDriver.GetMetadata", post(layers::metadata)),
-        ("/GraphDriver.Diff", streamed(post(streams::diff))),
-        ("/GraphDriver.Changes", streamed(post(streams::changes))),
-        (
-            "/GraphDriver.ApplyDiff",
-            streamed(post(streams::apply_diff)),
-        ),
-        ("/GraphDriver.DiffSize", post(streams::diff_size)),
+        post(init::activate),
+        post(init::init),
+        post(init::capabilities),
+        post(init::status),
+        post(init::cleanup),
+        post(layers::create),
+        post(layers::create_read_write),
+        post(layers::remove),
+        post(layers::get),
+        post(layers::put),
+        post(layers::exists),
+        post(layers::metadata),
+        streamed(post(streams::diff)),
+        streamed(post(streams::changes)),
+        streamed(post(streams::apply_diff)),
+        post(streams::diff_size),
     ]
 }
 
-/// A call whose name the books know.
-fn named(path: &'static str, call: MethodRouter<Shared>) -> MethodRouter<Shared> {
-    let name = path.trim_start_matches('/');
-    call.layer(middleware::from_fn(
-        async move |request: HttpRequest, next: Next| {
-            if let Some(call) = ClientCall::current() {
-                call.name(name);
-            }
-            next.run(request).await
-        },
-    ))
-}
+/// What is answered without the router.
+pub(crate) const MANNERS: Manners = Manners {
+    admit: name,
+    refuse: |full| Refused::from(full).into_response(),
+    defect: || Refused::from(Refusal::defect()).into_response(),
+};
 
-/// Answers for a handler that panics.
-async fn guard(request: HttpRequest, next: Next) -> Response {
-    let defect = || Refused::from(Refusal::defect()).into_response();
-    caught(next.run(request), defect).await
-}
-
-/// The answer to a client for which there is no room.
-pub(crate) fn refused(full: Full) -> Response {
-    Refused::from(full).into_response()
+/// Names the client's call.
+fn name(request: &HttpRequest) -> Option<Response> {
+    let path = request.uri().path();
+    let known = CALLS.iter().find(|known| **known == path);
+    if let (Some(call), Some(name)) = (ClientCall::current(), known) {
+        call.name(name.trim_start_matches('/'));
+    }
+    None
 }
 
 /// A call that counts as a stream of its client until its answer has been taken.
@@ -138,7 +144,7 @@ async fn stream(
 ) -> Response {
     match visitor.stream() {
         Ok(share) => next.run(request).await.map(|body| hold(body, share)),
-        Err(full) => refused(full),
+        Err(full) => (MANNERS.refuse)(full),
     }
 }
 

@@ -25,8 +25,8 @@ mod stores;
 mod swaps;
 mod tags;
 
+use crate::api::Manners;
 use crate::api::call;
-use crate::api::dispatch::caught;
 use crate::api::refusal::{Refusal, RequestError};
 use crate::api::share::{Full, Listeners, Visitor, hold};
 use crate::api::types::{ConfinementView, KernelView, MemoryView};
@@ -107,10 +107,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}/snapshots/{key}/usage",
             get(snapshots::usage),
         )
-        .route_layer(middleware::from_fn(queries::check))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(guard))
         .with_state(api)
 }
 
@@ -125,10 +123,9 @@ fn monitor_router() -> Router<Shared> {
 /// The interface for programs that watch the daemon: nothing of it tells an id or changes anything.
 pub(crate) fn metrics_router(api: Arc<Api>) -> Router {
     monitor_router()
-        .route_layer(middleware::from_fn(queries::check))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn(queries::layer))
         .layer(middleware::from_fn(host::check))
         .with_state(api)
 }
@@ -182,12 +179,26 @@ fn layers_router() -> Router<Shared> {
 pub(crate) fn tcp_router(api: Arc<Api>, access: Access) -> Router {
     let access = Arc::new(access);
     router(api)
+        .layer(middleware::from_fn(queries::layer))
         .layer(middleware::from_fn_with_state(access, access::check))
         .layer(middleware::from_fn(host::check))
 }
 
+/// What is answered on the unix socket without the router.
+pub(crate) const MANNERS: Manners = Manners {
+    admit: queries::check,
+    refuse: refused,
+    defect: || Refusal::defect().into_response(),
+};
+
+/// What is answered on an address, where it is asked first who may ask.
+pub(crate) const ADDRESS_MANNERS: Manners = Manners {
+    admit: |_| None,
+    ..MANNERS
+};
+
 /// The answer to a client for which there is no room.
-pub(crate) fn refused(full: Full) -> Response {
+fn refused(full: Full) -> Response {
     Refusal::from(full).into_response()
 }
 
@@ -197,11 +208,6 @@ async fn stream(Extension(visitor): Extension<Visitor>, request: Request, next: 
         Ok(share) => next.run(request).await.map(|body| hold(body, share)),
         Err(full) => refused(full),
     }
-}
-
-/// Answers for a handler that panics.
-async fn guard(request: Request, next: Next) -> Response {
-    caught(next.run(request), || Refusal::defect().into_response()).await
 }
 
 async fn unknown_path(request: Request) -> Refusal {

@@ -6,16 +6,27 @@
 
 use super::openapi;
 use crate::api::refusal::{Refusal, RequestError};
-use axum::extract::{MatchedPath, Query, Request};
+use axum::extract::{Query, Request};
 use axum::http::{Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use mica_engine::ClientCall;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-/// Operations by path and method, the latter in lower case.
-type Operations = BTreeMap<(String, String), Operation>;
+/// What the document tells of a path: its segments, and what can be done there.
+#[derive(Debug)]
+struct Known {
+    segments: Vec<Segment>,
+    operations: Vec<(Method, Operation)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Segment {
+    Word(String),
+    /// Any one segment.
+    Name,
+}
 
 /// What the document tells of an operation.
 #[derive(Debug, Default)]
@@ -25,29 +36,59 @@ struct Operation {
     keys: BTreeSet<String>,
 }
 
-/// Names the client's call, and refuses a request whose query has a key that is not known.
-pub(super) async fn check(path: MatchedPath, request: Request, next: Next) -> Response {
-    static KNOWN: OnceLock<Operations> = OnceLock::new();
+/// Names the client's call, and refuses a request whose query has a key that is not known. What leads nowhere is the router's.
+pub(super) fn check(request: &Request) -> Option<Response> {
+    static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
     let known = KNOWN.get_or_init(|| operations(&openapi::value()));
-    let operation = operation(known, path.as_str(), request.method());
+    let (path, operation) = find(known, request.uri().path(), request.method());
     if let (Some(call), Some(operation)) = (ClientCall::current(), operation) {
         call.name(&operation.name);
     }
-    match unknown(operation, request.uri()) {
-        Ok(()) => next.run(request).await,
-        Err(error) => Refusal::from(error).into_response(),
+    path?;
+    let refused = unknown(operation, request.uri()).err()?;
+    Some(Refusal::from(refused).into_response())
+}
+
+/// The same where something else has to be asked before.
+pub(super) async fn layer(request: Request, next: Next) -> Response {
+    match check(&request) {
+        Some(refused) => refused,
+        None => next.run(request).await,
     }
 }
 
-fn operation<'a>(known: &'a Operations, path: &str, method: &Method) -> Option<&'a Operation> {
-    let method = match *method {
-        Method::HEAD => "get".to_owned(),
-        _ => method.as_str().to_ascii_lowercase(),
+/// The path of the document that a path fits, and what the method does there.
+fn find<'a>(
+    known: &'a [Known],
+    path: &str,
+    method: &Method,
+) -> (Option<&'a Known>, Option<&'a Operation>) {
+    let fits = |known: &&Known| {
+        let mut given = path.split('/').skip(1);
+        let mut segments = known.segments.iter();
+        segments.all(|segment| match (segment, given.next()) {
+            (Segment::Word(word), Some(given)) => word == given,
+            (Segment::Name, Some(given)) => !given.is_empty(),
+            (_, None) => false,
+        }) && given.next().is_none()
     };
-    known.get(&(path.to_owned(), method))
+    let Some(known) = known.iter().find(fits) else {
+        return (None, None);
+    };
+    let method = if *method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    let mut operations = known.operations.iter();
+    let found = operations.find(|(known, _)| known == method);
+    (Some(known), found.map(|(_, operation)| operation))
 }
 
 fn unknown(operation: Option<&Operation>, uri: &Uri) -> Result<(), RequestError> {
+    if uri.query().is_none_or(str::is_empty) {
+        return Ok(());
+    }
     let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|rejection| RequestError::Invalid(rejection.body_text()))?;
     let none = BTreeSet::new();
@@ -65,26 +106,47 @@ fn unknown(operation: Option<&Operation>, uri: &Uri) -> Result<(), RequestError>
     )))
 }
 
-/// The operations of an OpenAPI document.
-fn operations(document: &serde_json::Value) -> Operations {
-    let mut operations = Operations::new();
+/// The paths of an OpenAPI document; those with words go before those with names.
+fn operations(document: &serde_json::Value) -> Vec<Known> {
     let fields = |value: &serde_json::Value| value.as_object().cloned().unwrap_or_default();
-    for (path, item) in fields(document.get("paths").unwrap_or_default()) {
-        for (method, operation) in fields(&item) {
-            let parameters = operation.get("parameters").and_then(|all| all.as_array());
-            let names = parameters.into_iter().flatten().filter_map(|parameter| {
-                let is_of_query = parameter.get("in")?.as_str()? == "query";
-                is_of_query.then(|| parameter.get("name")?.as_str().map(str::to_owned))?
-            });
-            let name = operation.get("operationId").and_then(|name| name.as_str());
-            let told = Operation {
-                name: name.unwrap_or("unnamed").to_owned(),
-                keys: names.collect(),
-            };
-            operations.insert((path.clone(), method), told);
-        }
+    let paths = fields(document.get("paths").unwrap_or_default());
+    let known = paths.into_iter().map(|(path, item)| Known {
+        segments: path.split('/').skip(1).map(segment).collect(),
+        operations: fields(&item)
+            .iter()
+            .filter_map(|(method, told)| {
+                let method = method.to_ascii_uppercase().parse().ok()?;
+                Some((method, operation(told)))
+            })
+            .collect(),
+    });
+    let mut known: Vec<_> = known.collect();
+    let names = |known: &Known| {
+        let names = known.segments.iter();
+        names.filter(|segment| **segment == Segment::Name).count()
+    };
+    known.sort_by_key(names);
+    known
+}
+
+fn segment(text: &str) -> Segment {
+    match text.starts_with('{') {
+        true => Segment::Name,
+        false => Segment::Word(text.to_owned()),
     }
-    operations
+}
+
+fn operation(told: &serde_json::Value) -> Operation {
+    let parameters = told.get("parameters").and_then(|all| all.as_array());
+    let keys = parameters.into_iter().flatten().filter_map(|parameter| {
+        let is_of_query = parameter.get("in")?.as_str()? == "query";
+        is_of_query.then(|| parameter.get("name")?.as_str().map(str::to_owned))?
+    });
+    let name = told.get("operationId").and_then(|name| name.as_str());
+    Operation {
+        name: name.unwrap_or("unnamed").to_owned(),
+        keys: keys.collect(),
+    }
 }
 
 #[cfg(test)]
@@ -99,8 +161,9 @@ mod tests {
             "delete": {},
         }}}));
         let ask = |method: Method, uri: &'static str| {
-            let operation = operation(&known, "/a/{b}", &method);
-            let answer = unknown(operation, &Uri::from_static(uri));
+            let uri = Uri::from_static(uri);
+            let (_, operation) = find(&known, uri.path(), &method);
+            let answer = unknown(operation, &uri);
             answer.map_err(|error| error.to_string())
         };
         for uri in [
@@ -123,5 +186,29 @@ mod tests {
             "{refused}"
         );
         ask(Method::POST, "/a/x?limit=1").unwrap_err();
+    }
+
+    #[test]
+    fn a_path_is_found_by_its_segments() {
+        let known = operations(&json!({"paths": {
+            "/a/{b}": {"get": {"operationId": "named"}},
+            "/a/own": {"get": {"operationId": "own"}, "put": {"operationId": "write"}},
+            "/a/{b}/c": {"get": {"operationId": "deep"}},
+        }}));
+        for (method, path, name) in [
+            (Method::GET, "/a/x", Some("named")),
+            (Method::GET, "/a/own", Some("own")),
+            (Method::PUT, "/a/own", Some("write")),
+            (Method::HEAD, "/a/%2F/c", Some("deep")),
+            (Method::PUT, "/a/x", None),
+            (Method::GET, "/a/", None),
+            (Method::GET, "/a", None),
+            (Method::GET, "/a/x/", None),
+            (Method::GET, "/a/x/c/d", None),
+            (Method::GET, "*", None),
+        ] {
+            let (_, found) = find(&known, path, &method);
+            assert_eq!(found.map(|one| one.name.as_str()), name, "{method} {path}");
+        }
     }
 }
