@@ -60,9 +60,9 @@ numbers! {
         /// WASI 41.
         component_instances: u32 = 64, 4 => 10_000;
         /// Memories of a component, in the same way.
-        component_memories: u32 = 8, 2 => 100;
+        component_memories: u32 = 8, 1 => 100;
         /// Tables of a component, in the same way.
-        component_tables: u32 = 16, 8 => 1000;
+        component_tables: u32 = 16, 1 => 1000;
         /// Functions of a component: compiling 300,000 tiny ones takes 1.7 GB.
         component_functions: u32 = 20_000, 4000 => 1_000_000;
         /// Size of one function's body.
