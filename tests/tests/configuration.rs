@@ -157,6 +157,9 @@ fn what_is_misspelt_is_told_with_what_was_meant() {
     mica_alone(&["serve", "--check", "--log", "verbose"]).failed(6, "setting `log`: `verbose`");
     mica_alone(&["serve", "--check", "--config", "/nonexistent/a.toml"])
         .failed(6, "/nonexistent/a.toml");
+    fs::write(&file, "log = ' info , mica_engine=debug '\n").expect("write");
+    let told = check(&file).worked();
+    assert!(told.contains("log      info,mica_engine=debug"), "{told}");
     fs::write(&file, "[limits]\nhandles = 100\n").expect("write");
     let told = check(&file).worked();
     assert!(

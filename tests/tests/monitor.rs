@@ -462,10 +462,12 @@ fn a_daemon_that_cannot_serve_a_store_lives_and_is_not_ready() {
     client
         .create_store("sick", "vfs", &json!({}))
         .expect("make");
-    let path = bench.lab.root().join("stores/sick/store.json");
+    let store = bench.lab.root().join("stores/sick");
     let bench = bench.restart(|daemon| {
         daemon.stop();
-        fs::write(path, "{").expect("damage");
+        for name in ["store.json", "store-copy.json"] {
+            fs::write(store.join(name), "{").expect("damage");
+        }
     });
     assert_eq!(get("/healthz").status, 200);
     let problem = client

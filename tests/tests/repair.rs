@@ -407,7 +407,50 @@ fn a_repair_that_is_killed_at_any_point_is_finished_by_the_next() {
 fn a_root_or_store_that_is_not_there_is_named() {
     let lab = stop(OVERLAY_EXT4.start());
     mica(&lab, &["check", "--store", "nowhere"]).failed(3, "nowhere");
-    mica_alone(&["check", "--root", "/nowhere/at/all"]).failed(1, "/nowhere/at/all");
-    mica_alone(&["repair", "--root", "/nowhere/at/all"]).failed(1, "/nowhere/at/all");
+    for command in ["check", "repair"] {
+        let place = ["--root", "/nowhere/at/all", "--run-dir", "/nowhere/run"];
+        mica_alone(&[&[command], &place[..]].concat()).failed(1, "/nowhere/at/all");
+        // The usual run directory may be another root's.
+        mica_alone(&[command, "--root", "/nowhere/at/all"])
+            .failed(2, "where the mounts of that root are");
+    }
     assert_eq!(json(&lab, &["check", "--store", "default"], 0)["stores"], 1);
+}
+
+#[test]
+fn layers_that_were_moved_away_are_not_forgotten() {
+    let bench = OVERLAY_EXT4.start();
+    bench.store.create("base", None).expect("create");
+    let content = archive("d dir\nf dir/file fill=5000");
+    bench.store.apply("base", &content).expect("apply");
+    let lab = stop(bench);
+    let (home, away) = (lab.home("default"), lab.path("fs/away"));
+    fs::rename(home.join("layers"), &away).expect("move away");
+    // Something that a start would put right, by itself.
+    write(&home, "trash/left/file", "of a kill");
+    let report = json(&lab, &["repair"], 9);
+    let found = kinds(&report["repairs"]);
+    assert!(
+        found.iter().any(|one| one == "layers-missing left"),
+        "{found:?}"
+    );
+    assert!(
+        !home.join("layers").exists(),
+        "nothing is put in their place"
+    );
+    fs::rename(&away, home.join("layers")).expect("put back");
+    // And what an operator keeps under such a name is no draft of Mica's.
+    write(&home, "layers.new/1/record.json", "a backup");
+    json(&lab, &["repair"], 0);
+    json(&lab, &["check"], 0);
+    let kept = Command::new("grep")
+        .args(["-rl", "a backup"])
+        .arg(lab.root().join("set-aside"))
+        .output()
+        .expect("grep");
+    assert!(!kept.stdout.is_empty(), "it was set aside, not deleted");
+    let settings = mica_tests::daemon::Settings::new(&lab.root(), &lab.path("run"), "overlay");
+    let daemon = settings.start();
+    let shown = daemon.client.default_store().view("base").expect("mount");
+    assert!(Path::new(&shown).join("dir/file").exists());
 }

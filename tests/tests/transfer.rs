@@ -165,9 +165,8 @@ fn a_copy_that_is_not_the_same_is_told_and_nothing_half_stays() {
         refused.stderr
     );
     assert_eq!(ids(&bench, "to"), ["base"]);
-    // It lies on another one.
-    in_store(&bench, "to", &["layer", "create", "child"]).worked();
-    copy(&["child", "--to", "to", "--no-verify"]).failed(1, "store `to` has another layer `child`");
+    // What is there is compared, also where copies are not.
+    copy(&["child", "--to", "to", "--no-verify"]).failed(1, "layer `base` of store `to` is not");
     for (arguments, code, named) in [
         (vec!["nobody", "--to", "to"], 3, "nobody"),
         (vec!["child", "--to", "nowhere"], 3, "nowhere"),
@@ -330,6 +329,76 @@ fn a_layer_that_is_there_is_shared_and_one_that_was_left_empty_is_filled() {
     assert_eq!(named().worked(), "app\n");
     named().failed(4, "layer `app` exists already");
     assert_eq!(ids(&bench, "default").len(), 3);
+}
+
+#[test]
+fn a_layer_without_anything_is_shared_too() {
+    let bench = setup::OVERLAY_EXT4.start();
+    let layers = [archive(BASE), archive(""), archive(CHILD)];
+    let directory = layout(&bench, &Image::new("app", &layers, &[]));
+    let path = directory.to_str().expect("text");
+    let import = |more: &[&str]| {
+        let arguments = [&["layer", "import", path], more].concat();
+        mica(&bench.daemon.client.socket, &arguments)
+    };
+    let id = import(&[]).worked();
+    let again = import(&[]);
+    assert_eq!(again.worked(), id);
+    assert!(
+        again.stderr.contains("3 of 3 layers were there"),
+        "{}",
+        again.stderr
+    );
+    import(&["--platform", "linux/riscv64"]).failed(6, "no image for linux/riscv64");
+}
+
+#[test]
+fn an_index_within_an_index_is_what_its_name_says() {
+    let bench = setup::VFS_TMPFS.start();
+    let image = Image::new("app", &[archive(BASE)], &[]);
+    let directory = layout(&bench, &image);
+    let path = directory.to_str().expect("text");
+    let index = fs::read(directory.join("index.json")).expect("the index");
+    let digits = digest(&index).replace("sha256:", "");
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let found = json!({ "mediaType": kind, "digest": digest(&index), "size": index.len() });
+    let outer = |found: &[&Value]| {
+        let outer = json!({ "schemaVersion": 2, "manifests": found });
+        fs::write(directory.join("index.json"), outer.to_string()).expect("the index");
+    };
+    let inner = directory.join("blobs/sha256").join(&digits);
+    fs::write(&inner, &index).expect("a blob");
+    let import = || mica(&bench.daemon.client.socket, &["layer", "import", path]);
+    outer(&[&found]);
+    import().worked();
+    outer(&[&found; 65]);
+    import().failed(6, "too many indexes");
+    outer(&[&found]);
+    fs::write(&inner, String::from_utf8_lossy(&index).replace("2,", "2, ")).expect("a blob");
+    import().failed(6, &digits);
+    // What a directory has instead of a file is not opened.
+    fs::remove_file(&inner).expect("remove");
+    mica_tests::lab::run(&["mkfifo", inner.to_str().expect("text")]);
+    import().failed(6, "is no regular file");
+}
+
+#[test]
+fn a_link_to_an_output_stays_a_link() {
+    let bench = setup::VFS_TMPFS.start();
+    bench.store.create("base", None).expect("create");
+    let directory = bench.lab.scratch("out");
+    let (link, file) = (directory.join("link"), directory.join("file"));
+    fs::write(&file, "x".repeat(1 << 20)).expect("write");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    let path = link.to_str().expect("text");
+    mica(
+        &bench.daemon.client.socket,
+        &["layer", "export", "base", "-o", path],
+    )
+    .worked();
+    assert!(link.is_symlink());
+    let read = fs::read(&file).expect("read");
+    assert!(read.starts_with(b"oci-layout") && read.len() < 1 << 20);
 }
 
 #[test]

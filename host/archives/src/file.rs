@@ -166,18 +166,20 @@ pub(crate) fn document(mut piece: Piece, name: &str) -> Result<Vec<u8>> {
 
 fn whole(path: &Path) -> Result<Option<Piece>> {
     let doing = || format!("read `{}`", path.display());
-    let file = match File::open(path) {
-        Ok(file) => file,
+    // To open a pipe or a device may take for ever, or do something.
+    match path.symlink_metadata() {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => {
+            return Err(Error::Malformed(format!(
+                "`{}` is no regular file",
+                path.display()
+            )));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io(doing())(error)),
-    };
-    let found = file.metadata().map_err(Error::io(doing()))?;
-    if !found.is_file() {
-        return Err(Error::Malformed(format!(
-            "`{}` is no regular file",
-            path.display()
-        )));
     }
+    let file = File::open(path).map_err(Error::io(doing()))?;
+    let found = file.metadata().map_err(Error::io(doing()))?;
     Ok(Some(Piece {
         file: Arc::new(file),
         at: 0,

@@ -39,16 +39,32 @@ impl ImageFile {
     /// # Errors
     /// [`Error::Choice`] where that is not clear or not there; [`Error::Malformed`], [`Error::Io`].
     pub fn image(&self, wanted: &Wanted) -> Result<Image> {
+        let (image, is_told) = self.find(wanted)?;
+        match &wanted.platform {
+            // Where the index did not tell, the config does.
+            Some(platform) if !is_told && !image.platform.suits(platform) => Err(Error::Choice {
+                what: format!("the archive has no image for {platform}"),
+                remedy: format!("its image is for {}", image.platform),
+            }),
+            _ => Ok(image),
+        }
+    }
+
+    /// The image, and whether the index told for what machine it is.
+    fn find(&self, wanted: &Wanted) -> Result<(Image, bool)> {
         if let Some(bytes) = self.document("index.json")? {
             let index: Index = select::json(&bytes, "index.json")?;
             let found = select::of_index(self, index, wanted)?;
-            return self.of_manifest(found.names, &found.manifest);
+            let is_told = found.manifest.platform.is_some();
+            let image = self.of_manifest(found.names, &found.manifest)?;
+            return Ok((image, is_told));
         }
         if self.is_archive()
             && let Some(bytes) = self.document("manifest.json")?
         {
             let images: Vec<DockerImage> = select::json(&bytes, "manifest.json")?;
-            return self.of_docker(select::of_docker(images, wanted)?);
+            let image = self.of_docker(select::of_docker(images, wanted)?)?;
+            return Ok((image, false));
         }
         Err(Error::Malformed(
             "it is no image: it has neither `index.json` nor `manifest.json` (a plain archive of files is applied by `mica layer apply`)".to_owned(),
@@ -122,7 +138,7 @@ impl ImageFile {
     }
 
     /// A document of the image, whose digest and size are as said.
-    fn checked(&self, said: &Descriptor) -> Result<Vec<u8>> {
+    pub(crate) fn checked(&self, said: &Descriptor) -> Result<Vec<u8>> {
         let digest = &said.digest;
         let bytes = file::document(self.blob(digest)?, &digest.to_string())?;
         let found = Digest::of(&bytes);

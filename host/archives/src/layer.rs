@@ -12,6 +12,30 @@ use std::io::{self, BufReader, Cursor, Read};
 /// Bytes that are read at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
+/// How many times larger than its compressed form a layer may be, beyond the first bytes: what the daemon allows by default. It
+/// gets the layer decompressed, and so cannot tell.
+const MOST_EXPANSION: u64 = 2000;
+const FREE_BYTES: u64 = 256 << 20;
+
+/// A reader that may have no more than so many bytes.
+struct Bounded<R> {
+    inner: R,
+    left: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            let what = format!(
+                "a layer is more than {MOST_EXPANSION} times larger than its compressed form"
+            );
+            io::Error::new(io::ErrorKind::InvalidData, what)
+        })?;
+        Ok(read)
+    }
+}
+
 /// A layer of an image.
 #[derive(Debug)]
 pub struct Layer {
@@ -76,6 +100,11 @@ impl Layer {
             Coding::Plain => whole,
             Coding::Gzip => Box::new(gunzip(whole)),
             Coding::Zstd => Box::new(unzstd(whole)),
+        };
+        let most = FREE_BYTES.max(self.bytes.saturating_mul(MOST_EXPANSION));
+        let plain = Bounded {
+            inner: plain,
+            left: most,
         };
         Ok(Checked::new(plain, "layer", &self.diff_id, None))
     }

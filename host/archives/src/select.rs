@@ -5,7 +5,7 @@
 use crate::documents::{
     DOCKER_INDEX, Descriptor, DockerImage, FULL_NAME, INDEX, Index, Platform, REF_NAME,
 };
-use crate::file::{self, ImageFile};
+use crate::file::ImageFile;
 use crate::image::Wanted;
 use crate::{Error, Result};
 use mica_text::SafeText;
@@ -14,6 +14,9 @@ use std::collections::BTreeSet;
 
 /// How deep indexes may lie in indexes: the specification allows any depth, tools write one.
 const MOST_DEPTH: usize = 3;
+/// Images that an archive may list, and indexes in its index: a large one has dozens.
+const MOST_IMAGES: usize = 1000;
+const MOST_INDEXES: usize = 64;
 /// Images that are listed to choose from.
 const MOST_LISTED: usize = 10;
 
@@ -41,7 +44,8 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T> {
 /// The image that is meant among those of an OCI index.
 pub(crate) fn of_index(file: &ImageFile, index: Index, wanted: &Wanted) -> Result<Candidate> {
     let mut candidates = Vec::new();
-    gather(file, index, &[], 0, &mut candidates)?;
+    let mut indexes = 0;
+    gather(file, index, &[], (0, &mut indexes), &mut candidates)?;
     let names = |one: &Candidate| one.names.clone();
     if let Some(name) = &wanted.name {
         let (called, others): (Vec<_>, Vec<_>) =
@@ -96,7 +100,7 @@ fn gather(
     file: &ImageFile,
     index: Index,
     names: &[String],
-    depth: usize,
+    (depth, indexes): (usize, &mut usize),
     into: &mut Vec<Candidate>,
 ) -> Result<()> {
     for descriptor in index.manifests {
@@ -113,16 +117,21 @@ fn gather(
         let own: Vec<String> = own.collect();
         let names = if own.is_empty() { names } else { &own };
         if [INDEX, DOCKER_INDEX].contains(&descriptor.media_type.as_str()) {
-            if depth == MOST_DEPTH {
+            *indexes += 1;
+            if depth == MOST_DEPTH || *indexes > MOST_INDEXES {
                 return Err(Error::Malformed(
-                    "indexes lie too deep in indexes".to_owned(),
+                    "there are too many indexes in the index, or they lie too deep".to_owned(),
                 ));
             }
             let name = descriptor.digest.to_string();
             // An archive for one platform has the whole image's index and not the others' manifests.
-            let bytes = file::document(file.blob(&descriptor.digest)?, &name)?;
+            let bytes = file.checked(&descriptor)?;
             let inner: Index = json(&bytes, &name)?;
-            gather(file, inner, names, depth + 1, into)?;
+            gather(file, inner, names, (depth + 1, indexes), into)?;
+        } else if into.len() == MOST_IMAGES {
+            return Err(Error::Malformed(format!(
+                "the archive lists more than {MOST_IMAGES} images"
+            )));
         } else {
             into.push(Candidate {
                 names: names.to_vec(),

@@ -3,7 +3,7 @@
 //! It has no name until it is complete, so that a program that is killed leaves nothing. Where a file system has no files without names
 //! (`O_TMPFILE`: network file systems, some of FUSE), it has another name beside its own, and is removed if it is given up.
 //!
-//! Invariant: what lay under the name before stays until the new file takes its place.
+//! Invariant: what lay under the name before stays until the new file takes its place, unless that is a link.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
 #[derive(Debug)]
 pub struct NewFile {
     file: File,
-    /// What is written to directly, a pipe or a device, has no such name: nothing can take its place.
+    /// What is written to directly, a pipe, a device or where a link leads, has no such name: nothing can take its place.
     partial: Option<PathBuf>,
     has_name: bool,
 }
@@ -27,9 +27,13 @@ impl NewFile {
     /// # Errors
     /// What making a file says.
     pub fn create(path: &Path) -> io::Result<Self> {
-        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        // A link stays one, and leads where it led.
+        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+            let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
+            let mut options = File::options();
+            options.write(true).create(is_file).truncate(is_file);
             return Ok(Self {
-                file: File::options().write(true).open(path)?,
+                file: options.open(path)?,
                 partial: None,
                 has_name: false,
             });

@@ -28,7 +28,8 @@ checked, because nobody knows what it was. With --store, that store alone is loo
 
 Examples:
   mica check
-  mica check --root /mnt/disk/mica --content
+  mica check --config /etc/mica/mica.toml
+  mica check --root /mnt/disk/mica --run-dir /run/mica-disk --content
   mica --output json check --store default | jq '.findings[].kind'";
 
 /// What `mica repair --help` ends with.
@@ -40,13 +41,13 @@ that says what it was and where. With --store, that store alone is repaired. End
 something is left that only a person can put right.
 
 Examples:
-  systemctl stop mica && mica repair --dry-run
+  systemctl stop mica && mica repair --config /etc/mica/mica.toml --dry-run
   mica repair --store default";
 
 /// Where a daemon keeps what it has.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The daemon's configuration file
+    /// The daemon's configuration file: its directories and limits count here, too
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where stores and drivers are kept [default: /var/lib/mica]
@@ -81,6 +82,13 @@ pub(crate) struct RepairArguments {
 
 impl Place {
     fn request(self, store: Option<&str>) -> Result<CheckRequest, Failure> {
+        if self.config.is_none() && self.root.is_some() && self.run_dir.is_none() {
+            // The usual one may be another root's, whose mounts nobody of this one knows.
+            return Err(Failure::Usage {
+                what: "where the mounts of that root are is not said".to_owned(),
+                remedy: "name its run directory with --run-dir, or its configuration with --config",
+            });
+        }
         let config = Config::load(Flags {
             config: self.config,
             root: self.root,

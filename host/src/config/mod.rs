@@ -288,8 +288,10 @@ fn log(given: Option<String>) -> Result<String, Error> {
         Some((_, level)) => is_level(level),
         None => is_level(directive) || directive.starts_with("mica"),
     };
-    match given.split(',').map(str::trim).find(|one| !is_good(one)) {
-        None => Ok(given),
+    let directives: Vec<&str> = given.split(',').map(str::trim).collect();
+    match directives.iter().find(|one| !is_good(one)) {
+        // The library that reads them takes no blanks.
+        None => Ok(directives.join(",")),
         Some(wrong) => Err(invalid(
             "log",
             format!(

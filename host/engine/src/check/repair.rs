@@ -5,7 +5,7 @@
 
 use super::aside::Aside;
 use super::finding::Mend;
-use super::{CheckRequest, Finding, look, resolved};
+use super::{CheckRequest, Finding, FindingKind, look, resolved};
 use crate::disk::files;
 use crate::disk::home::{Reaper, Syncing};
 use crate::drivers::Shelf;
@@ -94,10 +94,11 @@ pub fn repair(request: &CheckRequest, mode: RepairMode) -> Result<Vec<Repair>> {
                 seen.push(finding.clone());
             }
         }
-        let todo: Vec<Finding> = found.into_iter().filter(Finding::is_mendable).collect();
+        let mendable = found.iter().filter(|finding| finding.is_mendable());
+        let todo: Vec<Finding> = mendable.cloned().collect();
         if !todo.is_empty() {
             work.failed.clear();
-            work.mend(&todo)?;
+            work.mend(&todo, &found)?;
         }
         found = look(request)?.findings;
         if todo.is_empty() || !found.iter().any(Finding::is_mendable) {
@@ -139,7 +140,7 @@ impl Work<'_> {
         }
     }
 
-    fn mend(&mut self, todo: &[Finding]) -> Result<()> {
+    fn mend(&mut self, todo: &[Finding], found: &[Finding]) -> Result<()> {
         for finding in todo {
             let done = match (finding.mend(), &finding.path) {
                 (Mend::Forget, Some(path)) => forget(path),
@@ -163,8 +164,21 @@ impl Work<'_> {
             if !stores.join(name).is_dir() {
                 continue;
             }
+            // A start would make an empty `layers`, and take every layer for one that is gone.
+            let is_missing = |finding: &&Finding| {
+                finding.kind == FindingKind::LayersMissing && finding.store.as_ref() == Some(name)
+            };
+            if found.iter().any(|finding| is_missing(&finding)) {
+                let why = "the directory of its layers is missing: put it back first".to_owned();
+                let failed = of_store.into_iter().map(|one| (one.clone(), why.clone()));
+                self.failed.extend(failed);
+                continue;
+            }
             match self.start(name, &of_store, &reaper) {
-                Ok(left) => self.failed.extend(reasons(&of_store, &left)),
+                Ok((left, failed)) => {
+                    self.failed.extend(failed);
+                    self.failed.extend(reasons(&of_store, &left));
+                }
                 Err(error) => {
                     let why = with_causes(&error);
                     let failed = of_store.into_iter().map(|one| (one.clone(), why.clone()));
@@ -194,7 +208,7 @@ impl Work<'_> {
                 self.aside.take(path, finding).map(drop)
             }
             Mend::Record => self.aside.take(path, finding).map(drop),
-            Mend::Delete => delete(path),
+            Mend::Delete => delete(path, finding.kind),
             Mend::Start | Mend::Remove | Mend::Forget | Mend::Person => Ok(()),
         };
         match moved {
@@ -205,13 +219,13 @@ impl Work<'_> {
     }
 
     /// Opens a store as a start does, removes the layers whose removal was asked for, and writes records anew. Answers what a
-    /// start would tell.
+    /// start would tell, and what could not be done.
     fn start(
         &self,
         name: &str,
         findings: &[&Finding],
         reaper: &Arc<Reaper>,
-    ) -> Result<Vec<Finding>> {
+    ) -> Result<(Vec<Finding>, Vec<(Finding, String)>)> {
         let around = Surroundings {
             run_dir: &self.request.run_dir,
             durability: Durability::Commit,
@@ -219,26 +233,35 @@ impl Work<'_> {
         };
         let path = self.request.root.join("stores").join(name);
         let (store, told) = Store::open(&StoreName::parse(name)?, &path, &around)?;
+        let mut failed = Vec::new();
         for finding in findings {
-            let Some(layer) = &finding.layer else {
-                continue;
-            };
-            match finding.mend() {
-                Mend::Remove => {
-                    let layer = LayerId::parse(layer)?;
-                    store.check_unmounted(&layer)?;
-                    // The rows forget the removal once the layer's name is gone on the device.
-                    store.layers.discard(&layer, Syncing::Later)?;
-                }
-                Mend::Record => store.write_record(&LayerId::parse(layer)?)?,
-                _ => {}
+            if let Err(error) = mend_layer(&store, finding) {
+                failed.push(((*finding).clone(), with_causes(&error)));
             }
         }
         let home = store.layers.home();
         home.sync()
             .map_err(|error| Error::path("sync", &path, error))?;
         home.rows().close();
-        Ok(told)
+        Ok((told, failed))
+    }
+}
+
+/// Removes a layer whose removal was asked for, or writes its record anew.
+fn mend_layer(store: &Store, finding: &Finding) -> Result<()> {
+    let Some(layer) = &finding.layer else {
+        return Ok(());
+    };
+    match finding.mend() {
+        Mend::Remove => {
+            let layer = LayerId::parse(layer)?;
+            store.check_unmounted(&layer)?;
+            store.facts(&layer)?.check_childless()?;
+            // The rows forget the removal once the layer's name is gone on the device.
+            store.layers.discard(&layer, Syncing::Later)
+        }
+        Mend::Record => store.write_record(&LayerId::parse(layer)?),
+        _ => Ok(()),
     }
 }
 
@@ -269,8 +292,11 @@ fn detach(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Deletes a file or a directory with what is in it.
-fn delete(path: &Path) -> io::Result<()> {
+/// Deletes a file, or the directory that a daemon was working in. No other directory is anything that a daemon left there.
+fn delete(path: &Path, kind: FindingKind) -> io::Result<()> {
+    if path.symlink_metadata()?.is_dir() && kind != FindingKind::ScratchLeft {
+        return Err(io::Error::other("it is a directory: look what is in it"));
+    }
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };

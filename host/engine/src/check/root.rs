@@ -75,7 +75,9 @@ impl<'a> Root<'a> {
             if name == LOST_AND_FOUND {
                 continue;
             }
+            let is_asked_for = self.request.store.is_none();
             match (name.starts_with('.'), StoreName::parse(&name)) {
+                (true, _) | (false, Err(_)) if !is_asked_for => {}
                 (true, _) => self.find(
                     FindingKind::ScratchLeft,
                     &path,
@@ -155,14 +157,22 @@ impl<'a> Root<'a> {
                 }
                 return;
             }
-            Err(error) => {
+            Err(error @ Error::Corrupt { .. }) => {
                 let what = format!("has no record of its builds: {}", with_causes(&error));
                 return self.find(FindingKind::HistoryDamaged, directory, &what);
             }
+            // An error of the disk may pass.
+            Err(error) => {
+                let what = format!("cannot be read: {}", with_causes(&error));
+                return self.find(FindingKind::Unseen, directory, &what);
+            }
         };
         for (path, error) in shelf.find_damaged(&history, self.request.limits.component_bytes) {
+            let is_damaged = matches!(error, Error::Corrupt { .. });
             let kind = match (path.exists(), shelf.is_active(&history, &path)) {
-                (true, _) => FindingKind::BuildDamaged,
+                (true, _) if is_damaged => FindingKind::BuildDamaged,
+                // It is larger than the limits that this program was told, or cannot be read now.
+                (true, _) => FindingKind::Unseen,
                 (false, true) => FindingKind::BuildMissing,
                 (false, false) => FindingKind::BuildLost,
             };

@@ -42,6 +42,8 @@ const EARLIER: &str = "snapshots.redb";
 const LAYER: &[&str] = &["record.json", "record-2.json", "given-up.json", "d"];
 /// What the name of a file ends with that is not whole yet.
 const DRAFT: &str = ".new";
+/// What is written under such a name first.
+const DRAFTED: &[&str] = &[DESCRIPTION, COPY, "numbers", "record.json", "record-2.json"];
 /// How the names of files of rows begin that a start set aside.
 const KEPT_ROWS: &str = "rows.sqlite.damaged-";
 
@@ -224,7 +226,11 @@ impl<'a> Look<'a> {
             return;
         }
         match name.strip_suffix(DRAFT) {
-            Some(whole) if known.contains(&whole) => {
+            Some(whole)
+                if known.contains(&whole)
+                    && DRAFTED.contains(&whole)
+                    && path.symlink_metadata().is_ok_and(|found| found.is_file()) =>
+            {
                 self.find(FindingKind::DraftLeft, path, "was never whole");
             }
             _ => self.find(FindingKind::Stray, path, "is nothing that Mica has here"),

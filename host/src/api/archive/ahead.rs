@@ -28,7 +28,7 @@ pub(in crate::api) struct Ahead {
 #[derive(Debug)]
 enum Rest {
     Pieces(Receiver<io::Result<Bytes>>),
-    /// The first piece could not be read.
+    /// The first piece could not be read, which no further read makes undone.
     Failed(io::Error),
     /// The end came.
     Nothing,
@@ -125,9 +125,12 @@ fn read_piece(reader: &mut impl Read) -> io::Result<Bytes> {
 impl Read for Ahead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.current.is_empty() && !buffer.is_empty() {
-            self.current = match &self.rest {
+            self.current = match &mut self.rest {
                 Rest::Nothing => return Ok(0),
-                Rest::Failed(_) => return self.first_failure(),
+                Rest::Failed(error) => {
+                    let again = io::Error::new(error.kind(), error.to_string());
+                    return Err(std::mem::replace(error, again));
+                }
                 Rest::Pieces(pieces) => match pieces.recv() {
                     Ok(piece) => piece?,
                     Err(_gone) => {
@@ -146,16 +149,6 @@ impl Read for Ahead {
             }
         }
         (&mut self.current).reader().read(buffer)
-    }
-}
-
-impl Ahead {
-    /// What the first piece came to, once; then the end.
-    fn first_failure(&mut self) -> io::Result<usize> {
-        match std::mem::replace(&mut self.rest, Rest::Nothing) {
-            Rest::Failed(error) => Err(error),
-            Rest::Pieces(_) | Rest::Nothing => Ok(0),
-        }
     }
 }
 
@@ -210,6 +203,21 @@ mod tests {
         reader.read_exact(&mut [0; 10]).unwrap();
         drop(reader);
         assert_eq!(sum.wait().unwrap().1, PIECE_BYTES as u64);
+    }
+
+    #[test]
+    fn an_error_in_the_first_piece_stays_one() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::InvalidData.into())
+            }
+        }
+        let (mut reader, _sum) = ahead(Broken).unwrap();
+        for _ in 0..3 {
+            let error = reader.read(&mut [0; 10]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) struct CopyArguments {
     /// The copy's id; those below keep theirs
     #[arg(long = "as", value_name = "ID")]
     new_id: Option<String>,
-    /// Do not compare the copies with their originals
+    /// Do not compare what is copied with its original; what is there already is compared all the same
     #[arg(long)]
     no_verify: bool,
 }
@@ -88,7 +88,8 @@ pub(super) fn copy(context: &Context, arguments: &CopyArguments) -> Result<(), F
             (copy_id, below.as_deref()),
             &mut made,
         )?;
-        let verified = match no_verify {
+        // One that was there may be what a killed command left.
+        let verified = match *no_verify && !was_there {
             true => None,
             false => Some(verify(context, (from, &original.id), (to, copy_id))?),
         };

@@ -152,6 +152,8 @@ fn shared(
     made: &mut Made<'_>,
 ) -> Result<bool, Failure> {
     match chain::find(context, &context.store, id)? {
+        // What something is built on was filled before.
+        Some(there) if there.parent.as_deref() == parent && there.children > 0 => return Ok(true),
         Some(there) if there.parent.as_deref() == parent => {
             let empty = chain::target(&context.store, id, "/size");
             let size = context.client.get(&empty)?;

@@ -86,11 +86,29 @@ pub(crate) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Re
             }
             Err(error) => recovered
                 .findings
-                .push(no_layer(layout.layer_path(number), &error.to_string())),
+                .push(unknown(layout.layer_path(number), &error)),
         }
     }
     recovered.layers = newest.into_values().collect();
     Ok(recovered)
+}
+
+/// ELOOP: a symbolic link stands where a directory should be.
+const LOOP: i32 = 40;
+
+/// A directory that is no layer's, or one that cannot be read now: an error of the disk may pass.
+fn unknown(path: PathBuf, error: &io::Error) -> Finding {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    match (error.kind(), error.raw_os_error()) {
+        // What was read, or is not there, is no layer's.
+        (_, None | Some(LOOP)) | (NotFound | NotADirectory, _) => {
+            no_layer(path, &error.to_string())
+        }
+        _ => {
+            let detail = format!("`{}` cannot be read: {error}", path.display());
+            Finding::new(FindingKind::Unseen, detail).at(path)
+        }
+    }
 }
 
 fn no_layer(path: PathBuf, reason: &str) -> Finding {
