@@ -118,12 +118,14 @@ pub fn repair(request: &CheckRequest, mode: RepairMode) -> Result<Vec<Repair>> {
     Ok(outcomes.collect())
 }
 
+/// What could not be done, and why.
+type Failed = Vec<(Finding, String)>;
+
 /// A round of repairs.
 struct Work<'a> {
     request: &'a CheckRequest,
     aside: Aside,
-    /// What could not be done, and why.
-    failed: Vec<(Finding, String)>,
+    failed: Failed,
 }
 
 impl Work<'_> {
@@ -225,7 +227,7 @@ impl Work<'_> {
         name: &str,
         findings: &[&Finding],
         reaper: &Arc<Reaper>,
-    ) -> Result<(Vec<Finding>, Vec<(Finding, String)>)> {
+    ) -> Result<(Vec<Finding>, Failed)> {
         let around = Surroundings {
             run_dir: &self.request.run_dir,
             durability: Durability::Commit,
