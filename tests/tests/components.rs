@@ -292,7 +292,7 @@ fn limits_of_the_compiler_are_named_when_they_are_reached() {
     assert!(settings.start().stop().success());
     for (limit, named) in [
         ("compile_seconds = 1", "compile_seconds"),
-        ("compile_memory_bytes = 300000000", "compile_memory_bytes"),
+        ("compile_memory_bytes = 270000000", "compile_memory_bytes"),
         // The drivers that ship have a megabyte each.
         ("compiled_bytes = 1500000", "compiled_bytes"),
         ("component_functions = 5000", "component_functions"),
