@@ -19,6 +19,11 @@ use std::sync::Arc;
 const MOST_MEMBERS: usize = 1 << 16;
 /// Bytes that a document may have; a manifest of 500 layers has 100 KiB.
 const MOST_DOCUMENT_BYTES: u64 = 4 << 20;
+/// Bytes of what stands beside a member's own header: long names, and PAX records. The `tar` crate holds them in memory.
+const MOST_HEADER_BYTES: u64 = 1 << 20;
+/// How many times larger than its compressed form an archive may be, beyond the first bytes: layers compress to a third.
+const MOST_EXPANSION: u64 = 100;
+const FREE_BYTES: u64 = 256 << 20;
 /// Links that lead from one name to another: Docker of version 1.10 wrote them where two images shared a layer.
 const MOST_LINKS: usize = 4;
 
@@ -104,7 +109,11 @@ impl ImageFile {
         file.seek(SeekFrom::Start(0)).map_err(Error::io(doing))?;
         let file = match coding {
             Coding::Plain => file,
-            Coding::Gzip => spooled(layer::gunzip(file), doing)?,
+            Coding::Gzip => {
+                let packed = file.metadata().map_err(Error::io(doing))?.len();
+                let most = FREE_BYTES.saturating_add(packed.saturating_mul(MOST_EXPANSION));
+                spooled(layer::bounded(layer::gunzip(file), most), doing)?
+            }
             Coding::Zstd => {
                 return Err(Error::Malformed(
                     "the archive is compressed by zstd as a whole: `zstd -dc FILE | mica layer import -`".to_owned(),
@@ -195,14 +204,49 @@ fn spooled(mut from: impl Read, doing: &str) -> Result<File> {
     Ok(file)
 }
 
-/// Where the members of a tar archive lie; a later one replaces an earlier one of its name.
-fn members(file: &File, doing: &str) -> Result<HashMap<Vec<u8>, Member>> {
-    let broken = |error: io::Error| match error.kind() {
+/// Refuses an archive whose headers nobody should hold in memory, before anyone does.
+fn check_headers(mut file: &File, doing: &str) -> Result<()> {
+    let mut archive = tar::Archive::new(BufReader::new(file));
+    let entries = archive
+        .entries_with_seek()
+        .map_err(|error| broken(doing, error))?;
+    let mut count = 0_usize;
+    for entry in entries.raw(true) {
+        let entry = entry.map_err(|error| broken(doing, error))?;
+        let kind = entry.header().entry_type();
+        let is_beside = kind.is_gnu_longname()
+            || kind.is_gnu_longlink()
+            || kind.is_pax_global_extensions()
+            || kind.is_pax_local_extensions();
+        if is_beside && entry.size() > MOST_HEADER_BYTES {
+            return Err(Error::Malformed(format!(
+                "{doing}: a member has more than {MOST_HEADER_BYTES} bytes of names and records"
+            )));
+        }
+        count += 1;
+        if count > MOST_MEMBERS {
+            return Err(Error::Malformed(format!(
+                "the archive has more than {MOST_MEMBERS} members"
+            )));
+        }
+    }
+    file.seek(SeekFrom::Start(0)).map_err(Error::io(doing))?;
+    Ok(())
+}
+
+fn broken(doing: &str, error: io::Error) -> Error {
+    match error.kind() {
         io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             Error::Malformed(format!("{doing}: it is no tar archive, or a cut one"))
         }
         _ => Error::io(doing)(error),
-    };
+    }
+}
+
+/// Where the members of a tar archive lie; a later one replaces an earlier one of its name.
+fn members(file: &File, doing: &str) -> Result<HashMap<Vec<u8>, Member>> {
+    let broken = |error| broken(doing, error);
+    check_headers(file, doing)?;
     let mut members = HashMap::new();
     let mut archive = tar::Archive::new(BufReader::new(file));
     let end = file.metadata().map_err(Error::io(doing))?.len();
@@ -232,11 +276,6 @@ fn members(file: &File, doing: &str) -> Result<HashMap<Vec<u8>, Member>> {
             continue;
         };
         members.insert(name, member);
-        if members.len() > MOST_MEMBERS {
-            return Err(Error::Malformed(format!(
-                "the archive has more than {MOST_MEMBERS} members"
-            )));
-        }
     }
     Ok(members)
 }
@@ -308,6 +347,21 @@ mod tests {
         for name in ["loop", "out", "d", "/etc/passwd"] {
             assert!(file.document(name).unwrap().is_none(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_that_nobody_should_hold_in_memory_is_refused() {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_size(MOST_HEADER_BYTES + 1);
+        header.set_cksum();
+        let name = io::repeat(b'a').take(MOST_HEADER_BYTES + 1);
+        builder.append(&header, name).unwrap();
+        let mut file = builder.into_inner().unwrap();
+        file.seek(SeekFrom::Start(0)).unwrap();
+        let error = ImageFile::of(file, "read it").unwrap_err().to_string();
+        assert!(error.contains("bytes of names and records"), "{error}");
     }
 
     #[test]

@@ -17,7 +17,11 @@ const BUFFER_BYTES: usize = 256 << 10;
 const MOST_EXPANSION: u64 = 2000;
 const FREE_BYTES: u64 = 256 << 20;
 
-/// A reader that may have no more than so many bytes.
+/// Fails where a reader has more than so many bytes.
+pub(crate) fn bounded<R: Read>(inner: R, most: u64) -> impl Read + use<R> {
+    Bounded { inner, left: most }
+}
+
 struct Bounded<R> {
     inner: R,
     left: u64,
@@ -27,9 +31,7 @@ impl<R: Read> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
-            let what = format!(
-                "a layer is more than {MOST_EXPANSION} times larger than its compressed form"
-            );
+            let what = "it is far larger than its compressed form should make it";
             io::Error::new(io::ErrorKind::InvalidData, what)
         })?;
         Ok(read)
@@ -102,10 +104,11 @@ impl Layer {
             Coding::Zstd => Box::new(unzstd(whole)),
         };
         let most = FREE_BYTES.max(self.bytes.saturating_mul(MOST_EXPANSION));
-        let plain = Bounded {
-            inner: plain,
-            left: most,
-        };
-        Ok(Checked::new(plain, "layer", &self.diff_id, None))
+        Ok(Checked::new(
+            bounded(plain, most),
+            "layer",
+            &self.diff_id,
+            None,
+        ))
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(printer: &Printer, arguments: &ExplainArguments) -> Result<(),
         "configuration" => {
             let numbers = config::defaults();
             let document = json!({
-                "settings": TEXTS.iter().map(text_document).collect::<Vec<_>>(),
+                "settings": TEXTS,
                 "numbers": numbers.iter().map(number_document).collect::<Vec<_>>(),
             });
             printer.result(&document, || reference(&numbers))
@@ -78,7 +78,7 @@ fn one(printer: &Printer, topic: &str) -> Result<(), Failure> {
         });
     }
     if let Some(text) = TEXTS.iter().find(|text| text.name == topic) {
-        return printer.result(&text_document(text), || told_text(text));
+        return printer.result(&json!(text), || told_text(text));
     }
     let numbers = config::defaults();
     let fits = |one: &&Setting| one.name() == topic || one.number.name == topic;
@@ -155,10 +155,6 @@ fn told_number(setting: &Setting) -> String {
     } = &setting.number;
     let name = setting.name();
     format!("{name} = {default}, from {least} to {most}\n    {about}\n")
-}
-
-fn text_document(text: &Text) -> serde_json::Value {
-    json!({ "name": text.name, "default": text.default, "about": text.about })
 }
 
 fn number_document(setting: &Setting) -> serde_json::Value {

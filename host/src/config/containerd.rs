@@ -16,33 +16,20 @@ const STORE: &str = "containerd";
 /// Where a containerd with the usual root keeps content.
 pub(crate) const CONTENT_ROOT: &str = "/var/lib/containerd/io.containerd.content.v1.content";
 
-/// The section of the file.
+/// The section of the file. What each key is for stands in `texts`, and of numbers below.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Section {
-    /// The unix socket of the snapshot service. Default: none, and no service.
     pub(super) socket: Option<PathBuf>,
-    /// The store, for one containerd alone; made at the first start. Default: `containerd`.
     pub(super) store: String,
-    /// The driver of the store, when it is made. Default: the engine chooses as for any store.
     pub(super) driver: Option<String>,
-    /// The driver's options, when the store is made.
     pub(super) options: BTreeMap<String, String>,
-    /// Where containerd keeps content, for its diff service: `io.containerd.content.v1.content` below its `root`. Default:
-    /// where the containerd at `address` says; without one, that of a containerd with the usual root.
     pub(super) content_root: Option<PathBuf>,
-    /// containerd's own unix socket: blobs that are not to be found below `content_root` are asked for there, and
-    /// differences written. Default: none, and neither is done.
     pub(super) address: Option<PathBuf>,
-    /// Whether content that one namespace has unpacked is used for others, who need only know its digest. Default: no.
     pub(super) share_content: bool,
-    /// Seconds for a call that reads or writes rows.
     pub(super) call_seconds: u64,
-    /// Seconds for a call that copies, walks or deletes trees.
     pub(super) work_seconds: u64,
-    /// Bytes of all filters of one request.
     pub(super) filter_bytes: usize,
-    /// Regular expressions in them.
     pub(super) filter_expressions: usize,
 }
 

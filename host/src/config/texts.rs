@@ -2,8 +2,10 @@
 //!
 //! Invariant: every key of the file is here or a number; a test compares both with what the parser knows.
 
+use serde::Serialize;
+
 /// A setting that is no number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Text {
     /// Its name, with its section.
     pub(crate) name: &'static str,

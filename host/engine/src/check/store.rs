@@ -149,9 +149,13 @@ impl<'a> Look<'a> {
         self.look_at_mounts(&table);
     }
 
+    /// Rows that no start would read; or there is no room for their copy now, or they change all the time.
     fn refused(&mut self, path: &Path, error: &Error) {
-        let finding = Finding::new(FindingKind::RowsUnreadable, with_causes(error));
-        self.add(finding.at(path));
+        let kind = match error {
+            Error::Corrupt { .. } => FindingKind::RowsUnreadable,
+            _ => FindingKind::Unseen,
+        };
+        self.add(Finding::new(kind, with_causes(error)).at(path));
     }
 
     fn unseen(&mut self, path: &Path, error: &io::Error) {

@@ -23,7 +23,7 @@ pub(crate) const COPY: &str = "store-copy.json";
 const VERSION: u32 = 1;
 
 /// A store as `store.json` describes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Description {
     version: u32,
     /// The driver.
@@ -123,10 +123,11 @@ impl Description {
         Ok(())
     }
 
-    /// Writes the one of both files that cannot be read, if one cannot.
+    /// Writes the one of both files that cannot be read, if one cannot, and a copy that is another: the first counts, and may have
+    /// been changed by hand.
     pub(crate) fn mend(&self, home: &Path, durability: Durability) {
         for name in [DESCRIPTION, COPY] {
-            if Self::read_file(home, name).is_err()
+            if Self::read_file(home, name).ok().as_ref() != Some(self)
                 && let Err(error) = self.write_file(home, name, durability)
             {
                 // On a read-only file system the other one is as good.

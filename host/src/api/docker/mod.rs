@@ -30,7 +30,7 @@ use refusal::Refused;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 /// What every call needs.
@@ -62,9 +62,8 @@ const MEDIA_TYPE: HeaderValue =
 
 /// The interface for a unix socket, whose mode says who may use it.
 pub(crate) fn router(docker: Arc<Docker>) -> Router {
-    CALLS
+    calls()
         .into_iter()
-        .zip(calls())
         .fold(Router::new(), |router, (path, call)| {
             router.route(path, call)
         })
@@ -74,44 +73,30 @@ pub(crate) fn router(docker: Arc<Docker>) -> Router {
 }
 
 /// The calls of the protocol.
-const CALLS: [&str; 16] = [
-    "/Plugin.Activate",
-    "/GraphDriver.Init",
-    "/GraphDriver.Capabilities",
-    "/GraphDriver.Status",
-    "/GraphDriver.Cleanup",
-    "/GraphDriver.Create",
-    "/GraphDriver.CreateReadWrite",
-    "/GraphDriver.Remove",
-    "/GraphDriver.Get",
-    "/GraphDriver.Put",
-    "/GraphDriver.Exists",
-    "/GraphDriver.GetMetadata",
-    "/GraphDriver.Diff",
-    "/GraphDriver.Changes",
-    "/GraphDriver.ApplyDiff",
-    "/GraphDriver.DiffSize",
-];
-
-/// What answers them, in the same order.
-fn calls() -> [MethodRouter<Shared>; 16] {
+fn calls() -> [(&'static str, MethodRouter<Shared>); 16] {
     [
-        post(init::activate),
-        post(init::init),
-        post(init::capabilities),
-        post(init::status),
-        post(init::cleanup),
-        post(layers::create),
-        post(layers::create_read_write),
-        post(layers::remove),
-        post(layers::get),
-        post(layers::put),
-        post(layers::exists),
-        post(layers::metadata),
-        streamed(post(streams::diff)),
-        streamed(post(streams::changes)),
-        streamed(post(streams::apply_diff)),
-        post(streams::diff_size),
+        ("/Plugin.Activate", post(init::activate)),
+        ("/GraphDriver.Init", post(init::init)),
+        ("/GraphDriver.Capabilities", post(init::capabilities)),
+        ("/GraphDriver.Status", post(init::status)),
+        ("/GraphDriver.Cleanup", post(init::cleanup)),
+        ("/GraphDriver.Create", post(layers::create)),
+        (
+            "/GraphDriver.CreateReadWrite",
+            post(layers::create_read_write),
+        ),
+        ("/GraphDriver.Remove", post(layers::remove)),
+        ("/GraphDriver.Get", post(layers::get)),
+        ("/GraphDriver.Put", post(layers::put)),
+        ("/GraphDriver.Exists", post(layers::exists)),
+        ("/GraphDriver.GetMetadata", post(layers::metadata)),
+        ("/GraphDriver.Diff", streamed(post(streams::diff))),
+        ("/GraphDriver.Changes", streamed(post(streams::changes))),
+        (
+            "/GraphDriver.ApplyDiff",
+            streamed(post(streams::apply_diff)),
+        ),
+        ("/GraphDriver.DiffSize", post(streams::diff_size)),
     ]
 }
 
@@ -124,6 +109,7 @@ pub(crate) const MANNERS: Manners = Manners {
 
 /// Names the client's call.
 fn name(request: &HttpRequest) -> Option<Response> {
+    static CALLS: LazyLock<[&str; 16]> = LazyLock::new(|| calls().map(|(path, _)| path));
     let path = request.uri().path();
     let known = CALLS.iter().find(|known| **known == path);
     if let (Some(call), Some(name)) = (ClientCall::current(), known) {

@@ -23,6 +23,8 @@ Examples:
 
 /// What stands in the templates for the driver's name.
 const NAME: &str = "my-driver";
+/// The same in the example in Python, which is a template as it is.
+const EXAMPLE_NAME: &str = "\"python\"";
 /// Bytes of a name: the contract's.
 const NAME_BYTES: usize = 64;
 
@@ -48,7 +50,8 @@ const RUST: &[File] = files!("templates/rust/":
     "Cargo.toml", "README.md", "build.sh", "src/copy.rs", "src/lib.rs",
 );
 
-const PYTHON: &[File] = files!("templates/python/": "README.md", "build.sh", "driver.py");
+const PYTHON: &[File] = files!("templates/python/": "README.md", "build.sh");
+const EXAMPLE: &[File] = files!("../examples/python-driver/": "driver.py");
 
 /// A language with a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +61,17 @@ pub(crate) enum Language {
 }
 
 impl Language {
-    fn files(self) -> &'static [File] {
+    /// The files beside the contract, under the driver's name.
+    fn files(self, name: &str) -> Vec<(&'static str, String)> {
+        let named = |files: &'static [File], placeholder: &'static str, name: String| {
+            let named = move |(path, text): &File| (*path, text.replace(placeholder, &name));
+            files.iter().map(named)
+        };
         match self {
-            Self::Rust => RUST,
-            Self::Python => PYTHON,
+            Self::Rust => named(RUST, NAME, name.to_owned()).collect(),
+            Self::Python => named(PYTHON, NAME, name.to_owned())
+                .chain(named(EXAMPLE, EXAMPLE_NAME, format!("\"{name}\"")))
+                .collect(),
         }
     }
 }
@@ -121,6 +131,7 @@ pub(super) fn run(printer: &Printer, arguments: NewArguments) -> Result<(), Fail
     }
     // Beside it, so that one rename makes all of it appear.
     let staged = staged(&directory, &name);
+    fs::create_dir(&staged).map_err(Failure::io(format!("make `{shown}`")))?;
     let made = write(&staged, &name, lang).and_then(|()| {
         Ok(renameat_with(
             CWD,
@@ -156,17 +167,13 @@ fn staged(directory: &Path, name: &str) -> PathBuf {
 }
 
 fn write(directory: &Path, name: &str, language: Language) -> io::Result<()> {
-    fs::create_dir(directory)?;
-    for (path, text) in language.files().iter().chain(CONTRACT) {
+    let contract = CONTRACT.iter();
+    let contract = contract.map(|(path, text)| (*path, (*text).to_owned()));
+    for (path, text) in language.files(name).into_iter().chain(contract) {
         let file = directory.join(path);
         if let Some(parent) = file.parent() {
             fs::create_dir_all(parent)?;
         }
-        let is_contract = path.starts_with("wit/");
-        let text = match is_contract {
-            true => (*text).to_owned(),
-            false => text.replace(NAME, name),
-        };
         fs::write(&file, text)?;
         if path.ends_with(".sh") {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
@@ -218,21 +225,14 @@ mod tests {
         assert_eq!(found, known);
     }
 
-    /// The example is what the documents speak of, and the template is what people begin with.
     #[test]
-    fn the_template_in_python_is_the_example_under_another_name() {
-        let example = include_str!("../../../../examples/python-driver/driver.py");
-        let renamed = example
-            .replace(
-                "\"\"\"A storage driver in Python",
-                "\"\"\"my-driver, a storage driver in Python",
-            )
-            .replace("name=\"python\"", "name=\"my-driver\"")
-            .replace("Copies every layer, in Python.", "Copies every layer.");
-        let (_, template) = PYTHON
-            .iter()
-            .find(|(path, _)| *path == "driver.py")
-            .unwrap();
-        assert!(renamed == *template, "change both alike");
+    fn every_template_has_the_name_that_it_is_made_for() {
+        for language in [Language::Rust, Language::Python] {
+            let files = language.files("other-name");
+            assert!(files.iter().any(|(_, text)| text.contains("other-name")));
+            let all = files.iter().map(|(_, text)| text);
+            assert!(all.clone().all(|text| !text.contains(NAME)));
+            assert!(all.clone().all(|text| !text.contains(EXAMPLE_NAME)));
+        }
     }
 }

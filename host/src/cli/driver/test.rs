@@ -1,6 +1,6 @@
 //! `mica driver test`.
 //!
-//! Invariant: needs no daemon and no root, and leaves nothing behind; a case that was not played is told with the reason.
+//! Invariant: needs no daemon and no root; a case that was not played is told with the reason.
 
 use std::path::PathBuf;
 

@@ -16,8 +16,10 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// How often the file is copied again because it changed meanwhile.
+/// How often the file is copied again because it changed meanwhile, and after what time.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 const MOST_TRIES: u32 = 20;
 
 /// A directory for copies, which goes with its handle.
@@ -99,6 +101,8 @@ fn copy(home: &Path, place: &Place) -> io::Result<bool> {
         if state()? == before {
             return Ok(true);
         }
+        // A checkpoint is over soon.
+        std::thread::sleep(RETRY_DELAY);
     }
     Err(io::Error::other("it changes all the time"))
 }

@@ -112,7 +112,14 @@ fn open_file(path: &Path, marked: u64, use_as: Use) -> Result<(RowFile, Loaded)>
     let rows = rows.map(|(key, row)| RowChange::PutSnapshot(key.clone(), row.text.clone()));
     let removals = loaded.found.removals.iter();
     let removals = removals.map(|(number, layer)| RowChange::PutRemoval(*number, layer.clone()));
-    write(&mut file, path, rows.chain(removals).collect())?;
+    // The record of a layer may be damaged, and its row all that is known of it.
+    let layers = loaded.found.layers.iter();
+    let layers = layers.map(|(number, row)| RowChange::PutLayer(*number, row.clone()));
+    write(
+        &mut file,
+        path,
+        rows.chain(removals).chain(layers).collect(),
+    )?;
     Ok((file, loaded))
 }
 
