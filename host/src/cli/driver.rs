@@ -4,6 +4,7 @@
 
 mod change;
 mod check;
+mod componentize;
 mod new;
 mod show;
 mod test;
@@ -49,6 +50,9 @@ Examples:
     /// Make a directory with a driver to begin with
     #[command(after_help = new::EXAMPLES)]
     New(new::NewArguments),
+    /// Make a component of a core module, as compilers of C and Go make one
+    #[command(after_help = componentize::EXAMPLES)]
+    Componentize(componentize::ComponentizeArguments),
     /// Play the cases that every driver must follow on a component, without a daemon and without root
     #[command(after_help = test::EXAMPLES)]
     Test(test::TestArguments),
@@ -146,6 +150,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             compile,
         } => check::run(printer, &file, &grant, compile),
         DriverCommand::New(arguments) => new::run(printer, arguments),
+        DriverCommand::Componentize(arguments) => componentize::run(printer, &arguments),
         DriverCommand::Test(arguments) => test::run(printer, arguments),
         DriverCommand::Load { file, name } => change::load(context, &file, name),
         DriverCommand::Swap(arguments) => change::swap(context, arguments),
