@@ -5,7 +5,8 @@
 #
 # usage: peers.sh DIRECTORY
 # makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py,
-#        DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
+#        DIRECTORY/kubernetes-validate, DIRECTORY/openapi-spec-validator, DIRECTORY/schemathesis and
+#        DIRECTORY/openapi-python-client, each with the file VERSION
 set -eu
 
 directory=$1
@@ -31,6 +32,9 @@ library componentize-py 0.25.0
 library kubernetes-validate 1.37.0
 # Judges the description of the REST interface.
 library openapi-spec-validator 0.9.0
+# Ask the REST interface what its description promises: by requests of every kind, and by a client that is made of it.
+library schemathesis 4.32.5
+library openapi-python-client 0.29.1
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

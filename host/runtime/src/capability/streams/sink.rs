@@ -16,6 +16,7 @@ use mica_sys::content;
 use parking_lot::Mutex;
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -71,8 +72,13 @@ pub struct Sink {
     filled: usize,
     framing: Framing,
     whole: Whole,
+    /// Asks what of an archive that the host sends by itself is wanted.
+    ask: Option<Ask>,
     pub(super) wait: Wait,
 }
+
+/// Is told the size and the digest of an archive before its first byte, and answers which bytes of it are sent.
+type Ask = Box<dyn FnOnce(u64, [u8; 32]) -> Range<u64> + Send>;
 
 /// Whether a sink has an archive that the host sent by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +97,29 @@ pub(crate) struct Written {
     /// Absent for an archive that the host sent by itself.
     pub(crate) entries: Option<u64>,
     pub(crate) bytes: u64,
+}
+
+/// Reading the archive failed.
+fn unread(error: io::Error) -> Failure {
+    Failure::from_io("read the archive", &error)
+}
+
+/// The archive ended before its size.
+fn shorter() -> Failure {
+    Failure::new(
+        Code::Io,
+        "the archive of the layer was cut off on disk while it was sent",
+    )
+}
+
+/// Which bytes of a piece that lies at `piece` are wanted.
+fn within(wanted: &Range<u64>, piece: Range<u64>) -> Range<usize> {
+    let place = |at: u64| usize::try_from(at.clamp(piece.start, piece.end) - piece.start);
+    match (place(wanted.start), place(wanted.end)) {
+        (Ok(start), Ok(end)) => start..end,
+        // A piece is no longer than memory.
+        _ => 0..0,
+    }
 }
 
 /// A driver that writes no archive is ended.
@@ -132,7 +161,18 @@ impl Sink {
             filled: 0,
             framing: Framing::new(),
             whole: Whole::No,
+            ask: None,
             wait: Wait::default(),
+        }
+    }
+
+    /// A sink that asks which bytes are wanted of an archive that the host sends by itself: `ask` is told its size and its digest, before the
+    /// first byte goes out. Of any other archive all bytes go out, and nothing is asked.
+    #[must_use]
+    pub fn asking(self, ask: impl FnOnce(u64, [u8; 32]) -> Range<u64> + Send + 'static) -> Self {
+        Self {
+            ask: Some(Box::new(ask)),
+            ..self
         }
     }
 
@@ -264,15 +304,13 @@ impl Sink {
         Ok(())
     }
 
-    /// Appends all of a file as the whole archive. It must have this digest, if one is given.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "what is filled lies within the buffer: the digest would be of less than what is sent"
-    )]
+    /// Sends a file, which has this size, as the whole archive, or those bytes of it that are wanted. It must have this digest, unless that
+    /// was found before.
     pub(in crate::capability) fn append_whole(
         &mut self,
         file: BorrowedFd<'_>,
-        sha256: Option<[u8; 32]>,
+        size: u64,
+        (sha256, is_known): ([u8; 32], bool),
     ) -> Result<(), HostError> {
         self.check_open()?;
         // Its own entries before it, or the archive twice, would be an archive that nobody checked.
@@ -282,50 +320,88 @@ impl Sink {
         }
         // Until the digest is right: a driver that goes on after an error must not end in an archive that looks whole.
         self.whole = Whole::Part;
-        let failed = |error: io::Error| Failure::from_io("read the archive", &error);
-        let mut hashing = sha256.map(|sha256| (Hashing::new(), sha256));
-        let mut done = 0;
-        loop {
-            let room = &mut self.buffer[self.filled..];
-            if room.is_empty() {
-                self.hand_on_hashed(hashing.as_mut().map(|(hashing, _)| hashing))?;
-                continue;
-            }
-            let read = content::read_at(file, room, done).map_err(failed)?;
+        let wanted = match self.ask.take() {
+            Some(ask) => ask(size, sha256),
+            None => 0..size,
+        };
+        if is_known || wanted.is_empty() {
+            self.send_range(file, wanted)?;
+        } else {
+            self.send_hashed(file, size, wanted, sha256)?;
+        }
+        self.whole = Whole::All(size);
+        Ok(())
+    }
+
+    /// Sends bytes of a file whose digest is known to be right.
+    fn send_range(&mut self, file: BorrowedFd<'_>, wanted: Range<u64>) -> Result<(), HostError> {
+        let mut done = wanted.start;
+        while done < wanted.end {
+            let room = self.room()?;
+            let most = usize::try_from(wanted.end - done).unwrap_or(usize::MAX);
+            let most = most.min(room.len());
+            let read = match room.get_mut(..most) {
+                Some(part) => content::read_at(file, part, done).map_err(unread)?,
+                None => 0,
+            };
             if read == 0 {
-                break;
+                return Err(shorter().into());
             }
             self.filled += read;
             done += read as u64;
         }
-        // What is left is handed on at the end of the operation, if it was right.
-        if let Some((mut hashing, sha256)) = hashing {
-            let last = &self.buffer[..self.filled];
-            hashing.push(Bytes::copy_from_slice(last)).map_err(failed)?;
-            if hashing.finish().map_err(failed)? != sha256 {
-                let text = "the archive of the layer was changed on disk: it is not the one that its index was made for";
-                return Err(Failure::new(Code::Io, text).into());
+        Ok(())
+    }
+
+    /// Reads all of a file, sends those bytes that are wanted, and the last of them once the digest has turned out to be right.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "what is read lies within the buffer: the digest would be of less than what is sent"
+    )]
+    fn send_hashed(
+        &mut self,
+        file: BorrowedFd<'_>,
+        size: u64,
+        wanted: Range<u64>,
+        sha256: [u8; 32],
+    ) -> Result<(), HostError> {
+        let mut hashing = Hashing::new();
+        let (mut done, mut last) = (0, Bytes::new());
+        while done < size {
+            while self.filled < self.buffer.len() {
+                let room = &mut self.buffer[self.filled..];
+                match content::read_at(file, room, done + self.filled as u64).map_err(unread)? {
+                    0 => break,
+                    read => self.filled += read,
+                }
             }
+            let Some(chunk) = self.chunk() else {
+                return Err(shorter().into());
+            };
+            hashing.push(chunk.clone()).map_err(unread)?;
+            let end = done + chunk.len() as u64;
+            let part = within(&wanted, done..end);
+            if !part.is_empty() {
+                let previous = std::mem::replace(&mut last, chunk.slice(part));
+                if !previous.is_empty() {
+                    self.hand_on(previous)?;
+                }
+            }
+            done = end;
         }
-        self.whole = Whole::All(done);
+        if hashing.finish().map_err(unread)? != sha256 {
+            let text = "the archive of the layer was changed on disk: it is not the one that its index was made for";
+            return Err(Failure::new(Code::Io, text).into());
+        }
+        // It is handed on at the end of the operation.
+        self.buffer[..last.len()].copy_from_slice(&last);
+        self.filled = last.len();
         Ok(())
     }
 
     /// What was sent is not what it should be: it must not end in an archive that looks whole, whatever the driver does next.
     pub(in crate::capability) fn spoil(&mut self) {
         self.whole = Whole::Part;
-    }
-
-    /// Hands on a full chunk, which is a part of what has a digest.
-    fn hand_on_hashed(&mut self, hashing: Option<&mut Hashing<Bytes>>) -> Result<(), HostError> {
-        let Some(chunk) = self.chunk() else {
-            return Ok(());
-        };
-        if let Some(hashing) = hashing {
-            let failed = |error: io::Error| Failure::from_io("read the archive", &error);
-            hashing.push(chunk.clone()).map_err(failed)?;
-        }
-        Ok(self.hand_on(chunk)?)
     }
 
     /// Refuses more than a whole archive.
