@@ -115,15 +115,7 @@ fn the_digest_of_what_is_written_as_it_is_sent_follows_it() {
         (None, None)
     );
     let file = bench.lab.path("a.tar");
-    let arguments = [
-        "-o",
-        "json",
-        "layer",
-        "diff",
-        "a",
-        "-o",
-        file.to_str().expect("text"),
-    ];
+    let arguments = ["layer", "diff", "a", "-o", file.to_str().expect("text")];
     let _written = mica(&bench.daemon.client.socket, &arguments).worked();
     assert_eq!(digest(&std::fs::read(&file).expect("read")), digest(&bytes));
 }
