@@ -62,8 +62,8 @@ pub(super) fn complete(document: &mut Value) {
     below(components, "parameters")["RequestId"] = json!({
         "name": "x-request-id",
         "in": "header",
-        "description": "The id of the request; what is no such text is replaced by one.",
-        "schema": id,
+        "description": "The id of the request: 1 to 64 letters, digits, `-`, `_` and `.`; what is no such text is replaced by one.",
+        "schema": {"type": "string"},
     });
     below(components, "headers")["RequestId"] = json!({
         "description": "The id of the request, as the log, problems and events have it.",
