@@ -120,10 +120,15 @@ fn an_archive_with_a_key_is_applied_once_though_its_client_goes() {
     let (begun, rest) = one.split_at(700);
     stream.write_all(begun).expect("send");
     until("it runs", || {
-        let answer = ask(&bench, "PUT", &target, "apply", Body::Bytes(&one));
-        refused(&answer, 409, "request-running");
-        answer.header("retry-after") == Some("1")
+        let running = bench
+            .daemon
+            .client
+            .get("/v1/operations?operation=apply_layer");
+        running.expect("a list")["operations"][0]["bytes"] == 700
     });
+    let answer = ask(&bench, "PUT", &target, "apply", Body::Bytes(&one));
+    refused(&answer, 409, "request-running");
+    assert_eq!(answer.header("retry-after"), Some("1"));
     stream.write_all(rest).expect("send");
     drop(stream);
     // Its client does not see the answer, and asks until there is one.
@@ -412,6 +417,13 @@ fn a_mount_with_a_name_is_taken_and_given_back_once() {
         .get("/v1/stores/default/mounts")
         .expect("a list");
     assert_eq!(mounts["mounts"], json!([]));
+    bench.store.remove("a").expect("remove");
+}
+
+#[test]
+fn a_reference_that_makes_no_sense_is_refused() {
+    let bench = setup::OVERLAY_EXT4.start();
+    bench.store.create("a", None).expect("create");
     for wrong in [
         json!({"reference": ""}),
         json!({"reference": "a\n"}),
@@ -485,108 +497,109 @@ fn a_reference_ends_with_its_process() {
     assert!(!Path::new(&path).exists());
 }
 
+/// A list, the key of its entries, and which it has in pages of one.
+const LISTS: [(&str, &str, &str, &str); 11] = [
+    ("/v1/stores?limit=1", "stores", "name", "default s1 s2 t1"),
+    ("/v1/stores?limit=1&prefix=s", "stores", "name", "s1 s2"),
+    ("/v1/stores?limit=1&driver=none", "stores", "name", ""),
+    ("/v1/stores?limit=1&state=unavailable", "stores", "name", ""),
+    (
+        "/v1/drivers?limit=1",
+        "drivers",
+        "name",
+        "btrfs erofs overlay vfs",
+    ),
+    ("/v1/drivers?limit=1&prefix=o", "drivers", "name", "overlay"),
+    ("/v1/drivers?limit=1&state=used", "drivers", "name", "vfs"),
+    (
+        "/v1/stores/default/layers?limit=1&prefix=a",
+        "layers",
+        "id",
+        "a1 a2 a3",
+    ),
+    (
+        "/v1/stores/default/layers?limit=1&state=unmounted",
+        "layers",
+        "id",
+        "",
+    ),
+    (
+        "/v1/stores/default/mounts?limit=1&prefix=a",
+        "mounts",
+        "layer",
+        "a1 a2 a3",
+    ),
+    (
+        "/v1/stores/default/mounts?limit=1&state=ended",
+        "mounts",
+        "layer",
+        "",
+    ),
+];
+
+/// The keys of all entries of a list, page by page.
+fn keys(bench: &Bench, target: &str, list: &str, key: &str) -> String {
+    let mut found = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page = bench.daemon.client.get(&format!("{target}{after}"));
+        let page = page.expect("a page");
+        let entries = page[list].as_array().expect("a list");
+        let keys = entries.iter().map(|entry| entry[key].as_str());
+        found.extend(keys.map(|key| key.expect("a key").to_owned()));
+        let Some(next) = page["next"].as_str() else {
+            return found.join(" ");
+        };
+        assert_eq!(entries.len(), 1, "{page}");
+        after = format!("&after={next}");
+    }
+}
+
 #[test]
 fn every_list_has_pages_and_filters() {
     let bench = setup::VFS_EXT4.start();
     let client = &bench.daemon.client;
     for store in ["s1", "s2", "t1"] {
-        client
-            .create_store(store, "vfs", &json!({}))
-            .expect("a store");
+        let made = client.create_store(store, "vfs", &json!({}));
+        made.expect("a store");
     }
     for id in ["a1", "a2", "a3", "b1"] {
         bench.store.create(id, None).expect("create");
         bench.store.view(id).expect("mount");
     }
-    let names = |target: &str, list: &str, key: &str| {
-        let mut found = Vec::new();
-        let mut after = String::new();
-        loop {
-            let page = client.get(&format!("{target}{after}")).expect("a page");
-            let entries = page[list].as_array().expect("a list");
-            found.extend(
-                entries
-                    .iter()
-                    .map(|entry| entry[key].as_str().expect("a key").to_owned()),
-            );
-            match page["next"].as_str() {
-                None => return found.join(" "),
-                Some(next) => {
-                    assert_eq!(entries.len(), 1, "{page}");
-                    after = format!("&after={next}");
-                }
-            }
-        }
-    };
-    for (target, list, key, expected) in [
-        ("/v1/stores?limit=1", "stores", "name", "default s1 s2 t1"),
-        ("/v1/stores?limit=1&prefix=s", "stores", "name", "s1 s2"),
-        ("/v1/stores?limit=1&driver=none", "stores", "name", ""),
-        ("/v1/stores?limit=1&state=unavailable", "stores", "name", ""),
-        (
-            "/v1/drivers?limit=1",
-            "drivers",
-            "name",
-            "btrfs erofs overlay vfs",
-        ),
-        ("/v1/drivers?limit=1&prefix=o", "drivers", "name", "overlay"),
-        ("/v1/drivers?limit=1&state=used", "drivers", "name", "vfs"),
-        (
-            "/v1/stores/default/layers?limit=1&prefix=a",
-            "layers",
-            "id",
-            "a1 a2 a3",
-        ),
-        (
-            "/v1/stores/default/layers?limit=1&state=unmounted",
-            "layers",
-            "id",
-            "",
-        ),
-        (
-            "/v1/stores/default/mounts?limit=1&prefix=a",
-            "mounts",
-            "layer",
-            "a1 a2 a3",
-        ),
-        (
-            "/v1/stores/default/mounts?limit=1&state=ended",
-            "mounts",
-            "layer",
-            "",
-        ),
-    ] {
-        assert_eq!(names(target, list, key), expected, "{target}");
+    for (target, list, key, expected) in LISTS {
+        assert_eq!(keys(&bench, target, list, key), expected, "{target}");
     }
-    for wrong in [
+    for list in [
         "stores",
         "drivers",
         "stores/default/layers",
         "stores/default/mounts",
     ] {
-        let refused = client.get(&format!("/v1/{wrong}?state=odd"));
-        refused
-            .expect_err("no such state")
-            .is(400, "invalid-request", "odd");
+        let refused = client.get(&format!("/v1/{list}?state=odd"));
+        let refused = refused.expect_err("no such state");
+        refused.is(400, "invalid-request", "odd");
     }
-    let asked = json!({"ids": ["b1", "none", "a1"]});
-    let found = client
-        .json("POST", &format!("{LAYERS}:lookup"), &asked)
-        .expect("a look-up");
-    let ids: Vec<_> = found["layers"]
-        .as_array()
-        .expect("layers")
-        .iter()
-        .map(|layer| &layer["id"])
-        .collect();
+}
+
+#[test]
+fn many_layers_are_looked_up_at_once() {
+    let bench = setup::VFS_EXT4.start();
+    for id in ["a1", "b1"] {
+        bench.store.create(id, None).expect("create");
+    }
+    let look_up = |ids: Value| {
+        let target = format!("{LAYERS}:lookup");
+        let asked = json!({ "ids": ids });
+        bench.daemon.client.json("POST", &target, &asked)
+    };
+    let found = look_up(json!(["b1", "none", "a1"])).expect("a look-up");
+    let layers = found["layers"].as_array().expect("layers").iter();
+    let ids: Vec<_> = layers.map(|layer| layer["id"].clone()).collect();
     assert_eq!(
         (json!(ids), &found["unknown"]),
         (json!(["b1", "a1"]), &json!(["none"]))
     );
-    let wrong = client.json(
-        "POST",
-        &format!("{LAYERS}:lookup"),
-        &json!({"ids": ["a/b"]}),
-    );
-    wrong.expect_err("no id").is(400, "invalid-id", "a/b");
+    let wrong = look_up(json!(["a/b"])).expect_err("no id");
+    wrong.is(400, "invalid-id", "a/b");
 }

@@ -72,18 +72,10 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
         RequestError::Range(_) => (
             Code::RANGE_NOT_SATISFIABLE,
             "invalid-range",
-            "the range lies behind the end",
+            "no such range",
         ),
-        RequestError::KeyReused(_) => (
-            Code::UNPROCESSABLE_ENTITY,
-            "key-reused",
-            "the key belongs to another request",
-        ),
-        RequestError::KeyRunning(_) => (
-            Code::CONFLICT,
-            "request-running",
-            "the request is being carried out",
-        ),
+        RequestError::KeyReused(_) => (Code::UNPROCESSABLE_ENTITY, "key-reused", "the key is used"),
+        RequestError::KeyRunning(_) => (Code::CONFLICT, "request-running", "the request runs"),
         RequestError::Full(_) | RequestError::NoRoomForKey => (
             Code::SERVICE_UNAVAILABLE,
             "too-many-requests",
