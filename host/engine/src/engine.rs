@@ -16,6 +16,7 @@ use crate::disk::home::Reaper;
 use crate::drivers::{Drivers, Gates, Registry};
 use crate::event::News;
 use crate::layers::LayerStore;
+use crate::mounts::Watcher;
 use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
 use crate::settings::EngineSettings;
 use crate::snapshots::SnapshotStore;
@@ -43,6 +44,7 @@ pub struct Engine {
     pub(crate) store_table: StoreTable,
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) bus: Bus,
+    pub(crate) watcher: Watcher,
     outcomes: Arc<Outcomes>,
     calls: Arc<ClientCalls>,
     problems: Mutex<Vec<Attention>>,
@@ -92,6 +94,7 @@ impl Engine {
             store_table: StoreTable::default(),
             reaper,
             bus: Bus::default(),
+            watcher: Watcher::default(),
             outcomes: Arc::default(),
             problems: Mutex::default(),
             is_closed: AtomicBool::new(false),
@@ -220,12 +223,17 @@ impl Engine {
         self.bus.listen(since)
     }
 
-    /// Notes that an operation begins whose answer is a stream. The last 256 that ended are kept.
+    /// Notes that an operation begins. The last 1024 that ended are kept.
     pub fn begin(&self, kind: OperationKind, store: &str, layer: &str) -> OperationTicket {
         self.outcomes.begin(kind, store, layer)
     }
 
-    /// How an operation stands that was begun; nothing if it is not known, or not any more.
+    /// Asks an operation to end, and tells how it stood then; one that has ended stays as it is.
+    pub fn cancel(&self, id: &str) -> Option<OperationView> {
+        self.outcomes.cancel(id)
+    }
+
+    /// How an operation stands that was begun, by its own id or its request's; nothing if it is not known, or not any more.
     pub fn operation(&self, id: &str) -> Option<OperationView> {
         self.outcomes.find(id)
     }
@@ -236,6 +244,7 @@ impl Engine {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.watcher.stop();
         for store in self.stores().all() {
             if let Ok(snapshots) = store.snapshots() {
                 snapshots.remover().stop();

@@ -65,7 +65,7 @@ pub use mica_runtime::{
     Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source, Thoroughness,
 };
 pub use moment::Moment;
-pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};
+pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView, Report};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
@@ -75,8 +75,8 @@ pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
     Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
-    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
-    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
-    UsageView, WhenBusy,
+    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest,
+    HolderView, LayerKind, LayerRequest, LayerView, LiveParent, MountClient, MountRequest,
+    MountView, Pairs, QuarantineView, Release, ReplacedView, RunningView, StoreRequest, StoreView,
+    SwapReport, UnmountRequest, UnmountView, UsageSource, UsageView, WhenBusy,
 };

@@ -13,6 +13,7 @@ use mica_client::{EXIT_CODES, Output};
 use super::check::{CheckArguments, RepairArguments};
 use super::driver::DriverCommand;
 use super::layer::LayerCommand;
+use super::operation::OperationCommand;
 use super::serve::ServeArguments;
 use super::snapshot::SnapshotCommand;
 use super::store::StoreCommand;
@@ -109,6 +110,9 @@ pub(crate) enum Command {
     /// Tell what the daemon has and does
     #[command(after_help = super::status::EXAMPLES)]
     Status(super::status::StatusArguments),
+    /// Look at operations and cancel them
+    #[command(subcommand)]
+    Operation(OperationCommand),
     /// Show what the daemon does now, again and again until interrupted
     #[command(after_help = super::top::EXAMPLES)]
     Top(super::top::TopArguments),

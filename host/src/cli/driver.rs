@@ -12,6 +12,7 @@ mod test;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::builds;
 use super::context::Context;
@@ -137,7 +138,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
     } = context;
     match command {
         DriverCommand::Ls => {
-            let document = client.get("/v1/drivers")?;
+            let document = json!({ "drivers": context.all("/v1/drivers", "drivers")? });
             printer.view(&document, show::list)
         }
         DriverCommand::Inspect { name } => {

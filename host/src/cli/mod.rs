@@ -16,6 +16,7 @@ mod events;
 mod explain;
 mod fsmagic;
 mod layer;
+mod operation;
 mod serve;
 mod snapshot;
 mod status;
@@ -85,6 +86,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Driver(command) => driver::run(&context, command),
         Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Operation(command) => operation::run(&context, &command),
         Command::Top(arguments) => top::run(&context, &arguments),
         Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),

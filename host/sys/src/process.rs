@@ -1,10 +1,12 @@
-//! What a child process does to itself before it runs someone else's bytes, and what it uses.
+//! What a child process does to itself before it runs someone else's bytes, and what it uses; when other processes end.
 //!
 //! Invariant: nothing here acts on another process.
 
 mod child;
+mod watch;
 
 pub use child::{ChildProcess, Program};
+pub use watch::{ProcessWatch, open_process, process_start};
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -244,6 +244,8 @@ kinds! {
     MountUnknown, "mount-unknown", Damage, Start, true, "unmounts it";
     /// A state of a mount that is not there.
     MountGone, "mount-gone", Note, Start, true, "forgets it";
+    /// A reference to a mount is bound to a process that has ended.
+    HolderEnded, "holder-ended", Note, Start, true, "gives it back";
     /// A state of a mount that cannot be read.
     StateUnreadable, "state-unreadable", Damage, Start, false, "forgets it, and unmounts what it was about";
     /// Something cannot be unmounted.

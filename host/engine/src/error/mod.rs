@@ -137,6 +137,14 @@ pub enum Error {
         /// The layer.
         layer: String,
     },
+    /// All its references have names, so that it is not clear which one is given back.
+    #[error("layer `{layer}` is held by references with names only: {names}")]
+    HeldByName {
+        /// The layer.
+        layer: String,
+        /// The first of them.
+        names: String,
+    },
     /// Something is in use; the text says what and by what.
     #[error("{0}")]
     Busy(String),

@@ -137,6 +137,20 @@ impl Table {
             .take(limit)
     }
 
+    /// Layers in byte order of their ids, from `first` on and after `after`.
+    pub(crate) fn entries_from(
+        &self,
+        first: &str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = &Entry> {
+        let from = match after.filter(|after| *after >= first) {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(first),
+        };
+        let entries = self.entries.range::<str, _>((from, Bound::Unbounded));
+        entries.map(|(_, entry)| entry)
+    }
+
     /// The layers below one, nearest first; `None` when it is not there or its chain is broken.
     pub(crate) fn ancestors(&self, id: &str) -> Option<Vec<String>> {
         let mut found = Vec::new();

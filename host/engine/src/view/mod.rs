@@ -16,8 +16,9 @@ pub use call::CallView;
 pub use driver::{DriverView, QuarantineView};
 pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{
-    Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
-    MountView, Release, UnmountView, UsageSource, UsageView, WhenBusy,
+    Access, DiffParent, DiffRequest, HolderView, LayerKind, LayerRequest, LayerView, LiveParent,
+    MountClient, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageSource,
+    UsageView, WhenBusy,
 };
 pub use pairs::Pairs;
 pub use status::{Attention, EngineStatus};

@@ -4,9 +4,11 @@
 //! may block, one for each request.
 
 mod access;
+mod answers;
 mod changes;
 mod described;
 mod differences;
+mod digests;
 mod drivers;
 mod events;
 mod extract;
@@ -14,11 +16,14 @@ mod files;
 mod host;
 mod layers;
 mod monitor;
+mod mounts;
 mod openapi;
 mod operations;
 mod page;
 mod problem;
 mod queries;
+mod ranges;
+mod retry;
 mod snapshots;
 mod status;
 mod stores;
@@ -31,6 +36,7 @@ use crate::api::refusal::{Refusal, RequestError};
 use crate::api::share::{Full, Listeners, Visitor, hold};
 use crate::api::types::{ConfinementView, KernelView, MemoryView};
 use crate::config::{Access, ApiLimits};
+pub(crate) use answers::Answers;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -59,6 +65,8 @@ pub(crate) struct Api {
     pub(crate) confinement: Option<ConfinementView>,
     /// Limits of this interface.
     pub(crate) limits: ApiLimits,
+    /// Answers that are kept for clients that ask again.
+    pub(crate) answers: Arc<Answers>,
     /// What is open on the listeners.
     pub(crate) listeners: Arc<Listeners>,
     /// When the daemon was started.
@@ -85,7 +93,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/events", get(events::events))
         .route("/v1/operations", get(operations::list))
-        .route("/v1/operations/{operation}", get(operations::inspect))
+        .route(
+            "/v1/operations/{operation}",
+            get(operations::inspect).delete(operations::cancel),
+        )
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
         .route("/v1/drivers/{driver}", get(drivers::inspect))
         .route("/v1/drivers/{driver}/swap", post(swaps::swap))
@@ -109,6 +120,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         )
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&api),
+            retry::once,
+        ))
         .with_state(api)
 }
 
@@ -141,10 +156,15 @@ fn layers_router() -> Router<Shared> {
             "/v1/stores/{store}/layers/{id}",
             get(layers::inspect).delete(layers::remove),
         )
-        .route("/v1/stores/{store}/layers/{id}/mount", post(layers::mount))
+        .route("/v1/stores/{store}/layers:lookup", post(layers::look_up))
+        .route("/v1/stores/{store}/mounts", get(mounts::list))
+        .route(
+            "/v1/stores/{store}/layers/{id}/mount",
+            get(mounts::inspect).post(mounts::mount),
+        )
         .route(
             "/v1/stores/{store}/layers/{id}/unmount",
-            post(layers::unmount),
+            post(mounts::unmount),
         )
         .route(
             "/v1/stores/{store}/layers/{id}/metadata",

@@ -4,7 +4,7 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, layers, monitor, operations,
+    changes, described, differences, drivers, events, files, layers, monitor, mounts, operations,
     snapshots, status, stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
@@ -26,9 +26,10 @@ use utoipa::OpenApi;
         drivers::list, drivers::load, drivers::inspect, drivers::release,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
-        layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
+        layers::list, layers::create, layers::inspect, layers::remove, layers::look_up,
+        mounts::list, mounts::inspect, mounts::mount, mounts::unmount,
         layers::metadata, layers::usage,
-        differences::diff, differences::apply, differences::size, changes::changes, operations::inspect,
+        differences::diff, differences::apply, differences::size, changes::changes, operations::inspect, operations::cancel,
         files::list, files::content,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),

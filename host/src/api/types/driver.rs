@@ -15,9 +15,12 @@ pub(crate) struct ReleaseReport {
     pub(crate) released: Vec<QuarantineView>,
 }
 
-/// All drivers.
+/// A page of drivers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DriverList {
     /// By name.
     pub(crate) drivers: Vec<DriverView>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
 }

@@ -12,11 +12,14 @@ mod status;
 mod store;
 
 pub(crate) use driver::{DriverList, ReleaseReport};
-pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
+pub(crate) use layer::{
+    ApplyReport, ChangeList, ChangeView, LayerList, LayerLookup, LookedUp, MetadataView, MountList,
+    MountedLayer, SizeView,
+};
 pub(crate) use mica_engine::{
     Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
-    LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
-    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
+    HolderView, LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
+    RunningView, StoreRequest, StoreView, SwapReport, UnmountRequest, UnmountView, UsageView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;

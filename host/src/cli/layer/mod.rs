@@ -56,10 +56,9 @@ pub(crate) enum LayerCommand {
     Mount(MountArguments),
     /// Give a mount back; the last reference unmounts
     #[command(visible_alias = "unmount")]
-    Umount {
-        /// The layer
-        id: String,
-    },
+    Umount(UnmountArguments),
+    /// List the mounts of the store, and who holds them
+    Mounts,
     /// Write what is different from the parent as a tar archive
     #[command(after_help = archive::DIFF_EXAMPLES)]
     Diff(DiffArguments),
@@ -116,6 +115,25 @@ pub(crate) struct MountArguments {
     /// An SELinux context for all files of the mount
     #[arg(long, value_name = "CONTEXT")]
     mount_label: Option<String>,
+    /// A name for the reference: mounting again with it takes no second one
+    #[arg(long, value_name = "NAME")]
+    reference: Option<String>,
+    /// Give the reference back when this process ends
+    #[arg(long, value_name = "PID", requires = "reference", value_parser = clap::value_parser!(u32).range(1..))]
+    while_pid: Option<u32>,
+}
+
+/// Arguments of `mica layer umount`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UnmountArguments {
+    /// The layer
+    id: String,
+    /// Give back the reference of this name; it is no error if it is not there
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    reference: Option<String>,
+    /// Give all references back, also those of others
+    #[arg(long)]
+    all: bool,
 }
 
 /// Arguments of `mica layer diff`.
@@ -182,7 +200,8 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Inspect { id } => list::inspect(context, &id),
         LayerCommand::Rm(arguments) => life::remove(context, &arguments),
         LayerCommand::Mount(arguments) => mount::mount(context, &arguments),
-        LayerCommand::Umount { id } => mount::unmount(context, &id),
+        LayerCommand::Umount(arguments) => mount::unmount(context, &arguments),
+        LayerCommand::Mounts => mount::list(context),
         LayerCommand::Diff(arguments) => archive::diff(context, &arguments),
         LayerCommand::Apply(arguments) => archive::apply(context, &arguments),
         LayerCommand::Copy(arguments) => copy::copy(context, &arguments),
