@@ -30,6 +30,7 @@ mod error;
 mod event;
 mod figures;
 mod id;
+mod insight;
 mod label;
 mod layers;
 mod moment;
@@ -59,6 +60,7 @@ pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
+pub use insight::{LogFilter, LogReading};
 pub use layers::{Expected, LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
@@ -76,7 +78,7 @@ pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRo
 pub use view::{
     Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
     DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
-    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
+    LayerRequest, LayerView, LiveParent, LogLine, MountRequest, MountView, Pairs, QuarantineView, Release,
     ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
     UsageView, WhenBusy,
 };

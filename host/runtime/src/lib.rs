@@ -22,6 +22,7 @@ mod limits;
 mod numbers;
 mod operation;
 mod sandbox;
+mod witness;
 
 pub use bindings::exports::mica::driver::diff_driver::ArchiveForm;
 pub use bindings::mica::host::filesystem::{Feature, Support};
@@ -49,3 +50,4 @@ pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::inspect::{Import, Inspection, Measure, inspect};
 pub use sandbox::{Compiler, Program, Runtime, RuntimeFacts, Settings, digest_of};
+pub use witness::{Line, LineSource, Witness};

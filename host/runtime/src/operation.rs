@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only; an operation runs in `sandbox`.
 
-use crate::Home;
+use crate::{Home, Witness};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,6 +99,8 @@ pub struct Operation {
     pub client_wait: Option<Arc<dyn ClientWait>>,
     /// Tells what it took of its driver.
     pub spent: Spent,
+    /// Who is told what its driver says.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl fmt::Debug for Operation {

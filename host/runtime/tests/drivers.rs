@@ -166,6 +166,7 @@ impl Fixture {
             cancel: CancelToken::default(),
             client_wait: None,
             spent: Spent::default(),
+            witness: None,
         }
     }
 

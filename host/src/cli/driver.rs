@@ -4,6 +4,7 @@
 
 mod change;
 mod check;
+mod logs;
 mod new;
 mod show;
 mod test;
@@ -104,6 +105,9 @@ Examples:
         /// The driver
         name: String,
     },
+    /// Tell what a driver said: its standard error and output, its log, and where it broke
+    #[command(after_help = logs::EXAMPLES)]
+    Logs(logs::LogArguments),
     /// End a quarantine: let a driver be called again that broke too often
     #[command(after_help = "\
 A driver that breaks twice in operations on one layer is not called for that layer any more, after three times not for its
@@ -127,7 +131,11 @@ Examples:
 }
 
 /// Runs a command of `mica driver`.
-pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failure> {
+pub(crate) fn run(
+    context: &Context,
+    command: DriverCommand,
+    named: Option<&str>,
+) -> Result<(), Failure> {
     let Context {
         client, printer, ..
     } = context;
@@ -160,6 +168,7 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             let document = client.get(&format!("/v1/drivers/{}/history", segment(&name)))?;
             printer.view(&document, builds::history)
         }
+        DriverCommand::Logs(arguments) => logs::run(context, arguments, named),
         DriverCommand::Release { name, store, layer } => {
             let query = query([("store", store), ("layer", layer)]);
             let target = format!("/v1/drivers/{}/release{query}", segment(&name));

@@ -83,7 +83,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Store(command) => store::run(&context, command),
         Command::Layer(command) => layer::run(&context, command),
         Command::Snapshot(command) => snapshot::run(&context, command),
-        Command::Driver(command) => driver::run(&context, command),
+        Command::Driver(command) => driver::run(&context, command, named.as_deref()),
         Command::Status(arguments) => status::run(&context, &arguments),
         Command::Top(arguments) => top::run(&context, &arguments),
         Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),

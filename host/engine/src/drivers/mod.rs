@@ -37,7 +37,8 @@ pub(crate) use slot::{Flow, Gates, Slot};
 pub(crate) use ticket::Ticket;
 pub(crate) use trial::Risk;
 
-use crate::Result;
+use crate::insight::{LogFilter, LogReading};
+use crate::{Result, Since};
 use crate::engine::Engine;
 use crate::view::{DriverHistory, DriverView, QuarantineView, SwapReport};
 use mica_runtime::CancelToken;
@@ -143,6 +144,15 @@ impl Drivers<'_> {
     /// As [`Drivers::get`].
     pub fn history(self, name: &str) -> Result<DriverHistory> {
         self.tell_history(name)
+    }
+
+    /// Reads what a driver said: all that is kept of it, or what came after `since`.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDriver`].
+    pub fn log(self, name: &str, filter: LogFilter, since: Option<Since>) -> Result<LogReading> {
+        let slot = self.engine.registry.get(name)?;
+        Ok(LogReading::new(&slot.insight, filter, since))
     }
 
     /// Lets a driver be called again: for a layer, for a store and its layers, or, if neither is named, for everyone.

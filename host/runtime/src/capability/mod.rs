@@ -22,6 +22,7 @@ pub(crate) mod mounts;
 pub(crate) mod plan;
 mod sharing;
 pub(crate) mod streams;
+pub(crate) mod voice;
 mod wasi;
 
 pub(crate) use wasi::{is_linked as is_wasi_linked, link as link_wasi};
@@ -35,8 +36,8 @@ use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use voice::Voice;
 use wasmtime_wasi::WasiCtx;
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
 crate::grants::grants! {
     /// Confined directory and file handles.
@@ -97,7 +98,7 @@ pub(crate) struct State {
     uppers: HashSet<(u64, u64)>,
     wasi: WasiCtx,
     wasi_handles: ResourceTable,
-    stderr: MemoryOutputPipe,
+    pub(crate) voice: Voice,
 }
 
 impl State {
@@ -108,7 +109,7 @@ impl State {
         class: Class,
         budget: &Arc<HandleBudget>,
     ) -> Self {
-        let stderr = MemoryOutputPipe::new(limits.log_bytes);
+        let voice = Voice::new(operation.witness.clone(), limits);
         Self {
             driver,
             handles: Handles::new(limits.handles, Arc::clone(budget)),
@@ -116,19 +117,12 @@ impl State {
             memory: MemoryBudget::new(limits),
             outcome: Outcome::default(),
             uppers: HashSet::new(),
-            wasi: wasi::inert(stderr.clone()),
+            wasi: wasi::inert(&voice),
             wasi_handles: ResourceTable::new(),
-            stderr,
+            voice,
             limits: Arc::clone(limits),
             operation,
         }
-    }
-
-    /// What the guest wrote to its standard error: a panic's message.
-    pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.contents())
-            .trim()
-            .to_owned()
     }
 
     /// Begins a host call: counts it, and ends the operation when it was cancelled or calls too often.

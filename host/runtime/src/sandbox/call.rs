@@ -44,14 +44,13 @@ impl Generation {
             .operation
             .spent
             .set(meter.own_time(), meter.calls(), memory.bytes());
-        if state.meter.log_dropped() > 0 {
-            let (driver, dropped) = (&*self.label, state.meter.log_dropped());
-            tracing::warn!(target: "mica::driver", driver, dropped, "log lines were dropped: `log_bytes`");
+        let outcome = outcome.map_err(|end| reason(&end, &state));
+        let left_out = state.voice.end();
+        if left_out > 0 {
+            let driver = &*self.label;
+            tracing::warn!(target: "mica::driver", driver, left_out, "lines were left out: `log_bytes`");
         }
-        match outcome {
-            Ok(value) => Ok(Finished { value, state }),
-            Err(end) => Err(reason(&end, &state)),
-        }
+        outcome.map(|value| Finished { value, state })
     }
 
     /// Checks that all exports have the types of the contract: a component tells them only as an instance.
@@ -113,11 +112,15 @@ fn stopped(stop: &Stop, state: &State) -> Error {
 fn reason(end: &End, state: &State) -> Error {
     let (End::Begin(error) | End::Call(error)) = end;
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        return stopped(stop, state);
+        let stopped = stopped(stop, state);
+        state.voice.trap(&format!("{stopped}\n{error:#}"));
+        return stopped;
     }
     // A guest that is refused memory traps in its allocator, with a trap that says nothing of memory.
     if let Some(stop) = state.memory.exceeded() {
-        return stopped(&stop, state);
+        let stopped = stopped(&stop, state);
+        state.voice.trap(&format!("{stopped}\n{error:#}"));
+        return stopped;
     }
     if let (End::Begin(error), None) = (end, error.downcast_ref::<Trap>()) {
         // Nothing of the guest ran: there was no room for one more instance.
@@ -127,7 +130,7 @@ fn reason(end: &End, state: &State) -> Error {
         .downcast_ref::<Trap>()
         // The root alone: what stands above it are names of functions, which the component's author chose.
         .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
-    let said = state.stderr();
+    let said = state.voice.last_words();
     let name = state.operation.name;
     let text = match said.is_empty() {
         false => format!("`{name}`: {cause}; it said: {said}"),
@@ -136,6 +139,7 @@ fn reason(end: &End, state: &State) -> Error {
     // The chain of causes has the names of the component's functions, which its author chose.
     let causes = SafeText::line(&format!("{error:#}"));
     tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
+    state.voice.trap(&format!("`{name}`: {cause}\n{error:#}"));
     Error::Trapped(SafeText::within(&text, TRAP_BYTES))
 }
 

@@ -183,6 +183,7 @@ impl Generation {
             cancel: CancelToken::default(),
             client_wait: None,
             spent: Spent::default(),
+            witness: None,
         };
         self.check_exports(operation())?;
         let done = self.call(operation(), Class::Short, |store, driver| {

@@ -12,6 +12,7 @@ mod events;
 mod extract;
 mod files;
 mod host;
+mod insight;
 mod layers;
 mod monitor;
 mod openapi;
@@ -92,6 +93,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/drivers/{driver}/rollback", post(swaps::rollback))
         .route("/v1/drivers/{driver}/history", get(swaps::history))
         .route("/v1/drivers/{driver}/release", post(drivers::release))
+        .route("/v1/drivers/{driver}/logs", get(insight::logs))
         .route("/v1/stores", get(stores::list).post(stores::create))
         .route(
             "/v1/stores/{store}",

@@ -4,7 +4,7 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, layers, monitor, operations,
+    changes, described, differences, drivers, events, files, insight, layers, monitor, operations,
     snapshots, status, stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
@@ -23,7 +23,7 @@ use utoipa::OpenApi;
     paths(
         status::status, events::events, document, operations::list,
         monitor::metrics, monitor::healthz, monitor::readyz,
-        drivers::list, drivers::load, drivers::inspect, drivers::release,
+        drivers::list, drivers::load, drivers::inspect, drivers::release, insight::logs,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,

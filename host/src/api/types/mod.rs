@@ -15,7 +15,7 @@ pub(crate) use driver::{DriverList, ReleaseReport};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
     Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
-    LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
+    LayerKind, LayerRequest, LayerView, LogLine, MountRequest, MountView, Pairs, QuarantineView,
     RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};

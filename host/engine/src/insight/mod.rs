@@ -1,0 +1,50 @@
+//! What a driver says and does, kept for those who look into it: for each driver, in memory, bounded.
+//!
+//! Invariant: a driver that says much takes memory from what it said before and from nothing else; nobody waits for those who
+//! look.
+
+mod log;
+
+pub use log::{LogFilter, LogReading};
+use log::DriverLog;
+pub(crate) use log::Listener;
+
+use mica_runtime::Limits;
+use std::sync::Arc;
+
+/// What is kept of one driver.
+#[derive(Debug)]
+pub(crate) struct Insight {
+    pub(crate) log: DriverLog,
+}
+
+impl Insight {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            log: DriverLog::new(limits.driver_log_bytes),
+        })
+    }
+}
+
+/// The operation of a driver that something is kept of.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The driver's function.
+    pub(crate) operation: &'static str,
+    /// The store, and the layer if it is about one.
+    pub(crate) store: String,
+    pub(crate) layer: Option<String>,
+    /// The build that runs it.
+    pub(crate) generation: u64,
+    pub(crate) digest: Arc<str>,
+    /// The client's call.
+    pub(crate) request: Option<Arc<str>>,
+}
+
+impl Listener {
+    /// Keeps what an operation says.
+    pub(crate) fn new(insight: &Arc<Insight>, origin: Origin) -> Arc<Self> {
+        let insight = Arc::clone(insight);
+        Arc::new(Self { insight, origin })
+    }
+}

@@ -1,0 +1,381 @@
+//! The host calls of one operation: written down while it runs, or answered from what was written down.
+//!
+//! ```text
+//! a call:  u8 the function's place in the table   u32 bytes of the arguments   u32 bytes of the answer   arguments   answer
+//! ```
+//!
+//! Invariant: a call is on the tape with its answer or not at all; what does not fit any more leaves the beginning as it is.
+
+use super::codec::{Malformed, Read, Reader, Taped, Writer};
+use crate::Failure;
+use crate::capability::{HostError, HostResult};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Bytes of a call beside its arguments and its answer.
+const HEAD_BYTES: usize = 9;
+
+/// What happens to the host calls of an operation.
+#[derive(Debug, Default)]
+pub(crate) enum Tape {
+    /// Nothing.
+    #[default]
+    Off,
+    /// They are written down.
+    Recording(Recording),
+    /// They are answered from what was written down.
+    Playing(Arc<Mutex<Playing>>),
+}
+
+/// Host calls that are written down.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    writer: Writer,
+    most_bytes: usize,
+    /// Where the call begins that runs.
+    begun: usize,
+    made: u64,
+    kept: u64,
+}
+
+/// What was written down.
+#[derive(Debug)]
+pub(crate) struct Recorded {
+    pub(super) bytes: Vec<u8>,
+    pub(super) made: u64,
+    pub(super) kept: u64,
+}
+
+impl Recording {
+    pub(crate) fn new(most_bytes: usize) -> Self {
+        Self {
+            writer: Writer::brief(),
+            most_bytes,
+            begun: 0,
+            made: 0,
+            kept: 0,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.kept < self.made
+    }
+
+    pub(crate) fn ask(&mut self, function: u8, arguments: impl FnOnce(&mut Writer)) {
+        let was_full = self.is_full();
+        self.made += 1;
+        if was_full {
+            return;
+        }
+        let writer = &mut self.writer;
+        self.begun = writer.bytes.len();
+        writer.bytes.extend_from_slice(&[function, 0, 0, 0, 0, 0, 0, 0, 0]);
+        writer.set_brief(true);
+        arguments(writer);
+        let length = writer.bytes.len() - self.begun - HEAD_BYTES;
+        self.patch(1, length);
+    }
+
+    /// Ends a call that was begun; the first one that does not fit is the last that is tried.
+    pub(crate) fn note(&mut self, answer: impl FnOnce(&mut Writer)) {
+        if self.kept + 1 < self.made {
+            return;
+        }
+        let before = self.writer.bytes.len();
+        self.writer.set_brief(false);
+        answer(&mut self.writer);
+        if self.writer.bytes.len() > self.most_bytes {
+            self.writer.bytes.truncate(self.begun);
+            return;
+        }
+        self.patch(5, self.writer.bytes.len() - before);
+        self.kept += 1;
+    }
+
+    fn patch(&mut self, at: usize, length: usize) {
+        let at = self.begun + at;
+        // A length of more than 32 bits is of a call that does not fit anyway.
+        let bytes = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        if let Some(place) = self.writer.bytes.get_mut(at..at + 4) {
+            place.copy_from_slice(&bytes);
+        }
+    }
+
+    pub(crate) fn finish(self) -> Recorded {
+        let Self {
+            mut writer,
+            made,
+            kept,
+            begun,
+            ..
+        } = self;
+        if kept < made && writer.bytes.len() > begun {
+            // A call that the sandbox ended has no answer.
+            writer.bytes.truncate(begun);
+        }
+        writer.bytes.shrink_to_fit();
+        Recorded {
+            bytes: writer.bytes,
+            made,
+            kept,
+        }
+    }
+}
+
+/// One host call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HostCall<'a> {
+    pub(crate) function: u8,
+    pub(crate) arguments: &'a [u8],
+    pub(crate) answer: &'a [u8],
+}
+
+/// Reads what was written down.
+pub(crate) fn calls(bytes: &[u8]) -> impl Iterator<Item = Read<HostCall<'_>>> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(move || match reader.is_over() {
+        true => None,
+        false => {
+            let call = call(&mut reader);
+            if call.is_err() {
+                // What comes behind it makes no sense either.
+                reader = Reader::new(&[]);
+            }
+            Some(call)
+        }
+    })
+}
+
+fn call<'a>(reader: &mut Reader<'a>) -> Read<HostCall<'a>> {
+    let function = reader.byte()?;
+    let mut length = || -> Read<usize> {
+        let bytes = reader.slice(4)?.try_into().map_err(|_four_bytes| Malformed)?;
+        usize::try_from(u32::from_le_bytes(bytes)).map_err(|_too_long| Malformed)
+    };
+    let (arguments, answer) = (length()?, length()?);
+    Ok(HostCall {
+        function,
+        arguments: reader.slice(arguments)?,
+        answer: reader.slice(answer)?,
+    })
+}
+
+/// Host calls that are answered from what was written down.
+#[derive(Debug)]
+pub(crate) struct Playing {
+    bytes: Vec<u8>,
+    /// Where each call ends, and the next begins.
+    at: usize,
+    pub(crate) asked: u64,
+    pub(crate) difference: Option<Difference>,
+    /// What the export came to.
+    pub(crate) end: Option<Vec<u8>>,
+}
+
+/// The first host call that is not the one that was written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    /// Its number, from 1 on.
+    pub(crate) number: u64,
+    /// What was written down: function and arguments; nothing if there were no more.
+    pub(crate) expected: Option<(u8, Vec<u8>)>,
+    /// What the guest calls.
+    pub(crate) got: (u8, Vec<u8>),
+}
+
+impl Playing {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            asked: 0,
+            difference: None,
+            end: None,
+        }
+    }
+
+    /// The answer to a host call; nothing if another one was written down.
+    pub(crate) fn ask(
+        &mut self,
+        function: u8,
+        arguments: impl FnOnce(&mut Writer),
+    ) -> Option<Vec<u8>> {
+        let mut writer = Writer::brief();
+        arguments(&mut writer);
+        let got = (function, writer.bytes);
+        self.asked += 1;
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let expected = match rest.is_empty() {
+            true => None,
+            false => call(&mut Reader::new(rest)).ok(),
+        };
+        if let Some(call) = &expected
+            && (call.function, call.arguments) == (got.0, got.1.as_slice())
+        {
+            self.at += HEAD_BYTES + call.arguments.len() + call.answer.len();
+            return Some(call.answer.to_vec());
+        }
+        self.difference.get_or_insert(Difference {
+            number: self.asked,
+            expected: expected.map(|call| (call.function, call.arguments.to_vec())),
+            got,
+        });
+        None
+    }
+
+    /// The call that the guest did not come to.
+    pub(crate) fn next_call(&self) -> Option<(u8, Vec<u8>)> {
+        let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let call = call(&mut Reader::new(rest)).ok()?;
+        Some((call.function, call.arguments.to_vec()))
+    }
+}
+
+/// What a host function returns.
+pub(crate) trait Told: Sized {
+    /// Writes it.
+    fn put(&self, to: &mut Writer);
+    /// Reads it.
+    fn take(from: &mut Reader<'_>) -> Read<Self>;
+    /// Shows it to people.
+    fn show(&self, to: &mut String);
+    /// Ends the operation.
+    fn ended(why: &'static str) -> Self;
+}
+
+/// How an operation that is replayed ends where its trace does not go on.
+pub(crate) const ANOTHER_WAY: &str = "the trace goes another way";
+/// How it ends where the trace makes no sense.
+pub(crate) const NO_SENSE: &str = "the trace makes no sense";
+
+impl<T: Taped> Told for wasmtime::Result<T> {
+    fn put(&self, to: &mut Writer) {
+        match self {
+            Ok(value) => {
+                to.byte(0);
+                value.put(to);
+            }
+            Err(error) => {
+                to.byte(2);
+                error.to_string().put(to);
+            }
+        }
+    }
+    fn take(from: &mut Reader<'_>) -> Read<Self> {
+        match from.byte()? {
+            0 => T::take(from).map(Ok),
+            2 => String::take(from).map(|text| Err(wasmtime::Error::msg(text))),
+            _ => Err(Malformed),
+        }
+    }
+    fn show(&self, to: &mut String) {
+        match self {
+            Ok(value) => value.show(to),
+            Err(error) => {
+                to.push_str("the operation ended: ");
+                to.push_str(&error.to_string());
+            }
+        }
+    }
+    fn ended(why: &'static str) -> Self {
+        Err(wasmtime::Error::msg(why))
+    }
+}
+
+impl<T: Taped> Told for HostResult<T> {
+    fn put(&self, to: &mut Writer) {
+        match self {
+            Ok(value) => {
+                to.byte(0);
+                value.put(to);
+            }
+            Err(HostError::Failure(failure)) => {
+                to.byte(1);
+                failure.put(to);
+            }
+            Err(HostError::Trap(error)) => {
+                to.byte(2);
+                error.to_string().put(to);
+            }
+        }
+    }
+    fn take(from: &mut Reader<'_>) -> Read<Self> {
+        match from.byte()? {
+            0 => T::take(from).map(Ok),
+            1 => Failure::take(from).map(|failure| Err(failure.into())),
+            2 => String::take(from).map(|text| Err(wasmtime::Error::msg(text).into())),
+            _ => Err(Malformed),
+        }
+    }
+    fn show(&self, to: &mut String) {
+        match self {
+            Ok(value) => value.show(to),
+            Err(HostError::Failure(failure)) => {
+                super::words::put_name(&format!("{:?}", failure.code), to);
+                to.push_str(": ");
+                to.push_str(&failure.message);
+            }
+            Err(HostError::Trap(error)) => {
+                to.push_str("the operation ended: ");
+                to.push_str(&error.to_string());
+            }
+        }
+    }
+    fn ended(why: &'static str) -> Self {
+        Err(wasmtime::Error::msg(why).into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(most_bytes: usize, count: u32) -> Recorded {
+        let mut recording = Recording::new(most_bytes);
+        for number in 0..count {
+            recording.ask(7, |to| number.put(to));
+            recording.note(|to| Told::put(&wasmtime::Result::Ok(u64::from(number)), to));
+        }
+        recording.finish()
+    }
+
+    #[test]
+    fn what_was_asked_is_answered_until_something_else_is_asked() {
+        let Recorded { bytes, made, kept } = recorded(1000, 3);
+        assert_eq!((made, kept), (3, 3));
+        assert_eq!(calls(&bytes).count(), 3);
+        let mut playing = Playing::new(bytes);
+        for number in 0..2_u32 {
+            let answer = playing.ask(7, |to| number.put(to)).unwrap();
+            let told: wasmtime::Result<u64> = Told::take(&mut Reader::new(&answer)).unwrap();
+            assert_eq!(told.unwrap(), u64::from(number));
+        }
+        assert!(playing.ask(7, |to| 9_u32.put(to)).is_none());
+        let difference = playing.difference.unwrap();
+        assert_eq!(difference.number, 3);
+        assert_eq!(difference.expected, Some((7, vec![2])));
+        assert_eq!(difference.got, (7, vec![9]));
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_the_beginning_whole() {
+        let Recorded { bytes, made, kept } = recorded(40, 100);
+        assert_eq!((made, kept), (100, 3));
+        assert!(calls(&bytes).all(|call| call.is_ok()) && bytes.len() <= 40);
+        let mut recording = Recording::new(1000);
+        recording.ask(1, |to| 1_u32.put(to));
+        // The sandbox ended it.
+        let Recorded { bytes, made, kept } = recording.finish();
+        assert_eq!((bytes.len(), made, kept), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_tape_that_lies_is_read_to_where_it_makes_sense() {
+        let whole = recorded(1000, 3).bytes;
+        for end in 0..whole.len() {
+            let read: Vec<_> = calls(whole.get(..end).unwrap()).collect();
+            assert!(read.len() <= 3);
+        }
+        assert_eq!(calls(&[1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1]).count(), 1);
+    }
+}
