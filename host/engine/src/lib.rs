@@ -54,13 +54,13 @@ pub use check::{
     repair,
 };
 pub use disk::files::read_component;
-pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target};
+pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target, TracePart};
 pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
-pub use insight::{LogFilter, LogReading};
+pub use insight::{LogFilter, LogReading, TraceFilter};
 pub use layers::{Expected, LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
@@ -77,8 +77,8 @@ pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
     Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
-    LayerRequest, LayerView, LiveParent, LogLine, MountRequest, MountView, Pairs, QuarantineView, Release,
-    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
+    DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, HostCall, ImportView, KeptView, LayerKind,
+    LayerRequest, LayerView, LimitView, LiveParent, LogLine, MountRequest, MountView, Pairs, QuarantineView, Release,
+    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountView, UsageSource,
     UsageView, WhenBusy,
 };

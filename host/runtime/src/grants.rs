@@ -44,7 +44,10 @@ macro_rules! grants {
             pub(crate) fn link(self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 match self {
                     $(Self::$grant => {
-                        host::$module::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+                        host::$module::add_to_linker::<State, boundary::Passing>(
+                            linker,
+                            boundary::of,
+                        )
                     })*
                 }
             }

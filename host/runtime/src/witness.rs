@@ -1,14 +1,18 @@
-//! Who is told what a driver says while it works.
+//! Who is told what a driver says while it works, and what it did.
 //!
 //! Invariant: whoever is told can neither hold an operation up nor change what comes of it.
 
+use crate::Trace;
 use mica_text::SafeText;
 use std::fmt::Debug;
 
-/// Told what one operation of a driver says. It is called while the operation runs, so it must not wait.
+/// Told what one operation of a driver says and does. It is called while the operation runs, so it must not wait.
 pub trait Witness: Debug + Send + Sync {
     /// The driver, or the host about it, said something.
     fn line(&self, line: Line);
+
+    /// The operation has ended, and this was written down of it; not called if nothing is to be written down.
+    fn trace(&self, trace: Trace);
 }
 
 /// One line.

@@ -167,6 +167,7 @@ impl Fixture {
             client_wait: None,
             spent: Spent::default(),
             witness: None,
+            replay: None,
         }
     }
 

@@ -5,7 +5,7 @@
 use super::{Insight, Origin};
 use crate::view::LogLine;
 use crate::{Moment, Since};
-use mica_runtime::{Line, Witness};
+use mica_runtime::{Line, Trace, Witness};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -88,10 +88,10 @@ impl DriverLog {
         self.said.send_replace(kept.last);
     }
 
-    /// Bytes that are kept.
-    #[cfg(test)]
-    fn bytes(&self) -> usize {
-        self.kept.lock().bytes
+    /// How many lines are kept, and their bytes.
+    pub(crate) fn amount(&self) -> (u64, u64) {
+        let kept = self.kept.lock();
+        (kept.lines.len() as u64, kept.bytes as u64)
     }
 }
 
@@ -155,11 +155,16 @@ impl LogFilter {
 pub(crate) struct Listener {
     pub(super) insight: Arc<Insight>,
     pub(super) origin: Origin,
+    pub(super) trace: Mutex<Option<Trace>>,
 }
 
 impl Witness for Listener {
     fn line(&self, line: Line) {
         self.insight.log.add(&self.origin, line);
+    }
+
+    fn trace(&self, trace: Trace) {
+        *self.trace.lock() = Some(trace);
     }
 }
 
@@ -220,7 +225,7 @@ mod tests {
         for number in 0..1000 {
             say(&insight, "a", &number.to_string());
         }
-        assert!(insight.log.bytes() <= 4096);
+        assert!(insight.log.amount().1 <= 4096);
         let mut reading = LogReading::new(&insight, LogFilter::default(), None);
         let lines = reading.next_lines();
         assert!(lines.len() > 10);

@@ -4,24 +4,32 @@
 //! look.
 
 mod log;
+mod traces;
 
 pub use log::{LogFilter, LogReading};
 use log::DriverLog;
+pub use traces::TraceFilter;
+use traces::Traces;
 pub(crate) use log::Listener;
 
 use mica_runtime::Limits;
+use crate::Error;
+use mica_text::with_causes;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// What is kept of one driver.
 #[derive(Debug)]
 pub(crate) struct Insight {
     pub(crate) log: DriverLog,
+    pub(crate) traces: Traces,
 }
 
 impl Insight {
     pub(crate) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             log: DriverLog::new(limits.driver_log_bytes),
+            traces: Traces::new(limits.driver_trace_bytes),
         })
     }
 }
@@ -45,6 +53,20 @@ impl Listener {
     /// Keeps what an operation says.
     pub(crate) fn new(insight: &Arc<Insight>, origin: Origin) -> Arc<Self> {
         let insight = Arc::clone(insight);
-        Arc::new(Self { insight, origin })
+        Arc::new(Self {
+            insight,
+            origin,
+            trace: Mutex::default(),
+        })
+    }
+
+    /// Keeps what was recorded of the operation, now that it is known what came of it.
+    pub(crate) fn conclude(&self, error: Option<&Error>) {
+        let Some(trace) = self.trace.lock().take() else {
+            return;
+        };
+        let told = error.map(|error| (error.code(), with_causes(error)));
+        let origin = self.origin.clone();
+        self.insight.traces.add(origin, trace, told);
     }
 }

@@ -78,6 +78,7 @@ impl Call {
             client_wait: None,
             spent: Spent::default(),
             witness: None,
+            replay: None,
         }
     }
 }
@@ -170,9 +171,10 @@ impl Call {
         ticket: &mut Ticket,
         run: impl FnOnce(&Generation, Operation) -> Answer<T>,
     ) -> std::result::Result<T, Failed> {
+        let listener = self.listener(slot, ticket);
         let operation = Operation {
             client_wait: Some(ticket.client_wait()),
-            witness: Some(self.listener(slot, ticket)),
+            witness: Some(Arc::<Listener>::clone(&listener)),
             ..self.operation()
         };
         let spent = operation.spent.clone();
@@ -187,6 +189,7 @@ impl Call {
                 error,
             ),
         });
+        listener.conclude(answer.as_ref().err().map(|failed| &failed.error));
         let class = answer.as_ref().err().map(|failed| failed.error.class());
         let sample = Sample {
             front: ClientCall::current_front(),

@@ -5,6 +5,7 @@
 
 mod call;
 mod driver;
+mod explanation;
 mod file;
 mod layer;
 mod log;
@@ -12,9 +13,11 @@ mod pairs;
 mod status;
 mod store;
 mod swap;
+mod trace;
 
 pub use call::CallView;
 pub use driver::{DriverView, QuarantineView};
+pub use explanation::{DriverExplanation, ImportView, KeptView, LimitView};
 pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{
     Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
@@ -27,6 +30,7 @@ pub use store::{BackingView, StoreRequest, StoreView};
 pub use swap::{
     BakeView, BuildView, DriverHistory, Evidence, ReplacedView, RunningView, SwapReport,
 };
+pub use trace::{HostCall, TraceDocument, TraceView};
 
 use serde::Serializer;
 use std::path::Path;

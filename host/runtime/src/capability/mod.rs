@@ -6,6 +6,7 @@
 //! Invariant: no layer rules and no protocols; no state outside the operation's own [`State`].
 
 mod attributes;
+pub(crate) mod boundary;
 mod btrfs;
 mod config;
 pub(crate) mod directory;
@@ -29,13 +30,15 @@ pub(crate) use wasi::{is_linked as is_wasi_linked, link as link_wasi};
 
 use crate::bindings::mica::host::{self, types};
 use crate::limits::{Class, Limits};
-use crate::{Code, Failure, Operation};
+use crate::trace::Chance;
+use crate::trace::tape::{Recording, Tape};
+use crate::{Code, Failure, Operation, Replay};
 use handles::{HandleBudget, Handles};
 use meter::{MemoryBudget, Meter};
 use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::component::{Linker, Resource, ResourceTable};
 use voice::Voice;
 use wasmtime_wasi::WasiCtx;
 
@@ -99,6 +102,8 @@ pub(crate) struct State {
     wasi: WasiCtx,
     wasi_handles: ResourceTable,
     pub(crate) voice: Voice,
+    pub(crate) tape: Tape,
+    pub(crate) chance: Chance,
 }
 
 impl State {
@@ -110,6 +115,16 @@ impl State {
         budget: &Arc<HandleBudget>,
     ) -> Self {
         let voice = Voice::new(operation.witness.clone(), limits);
+        let (tape, chance) = match &operation.replay {
+            Some(Replay { playing, chance }) => {
+                (Tape::Playing(Arc::clone(playing)), chance.clone())
+            }
+            None if operation.witness.is_some() && limits.trace_bytes > 0 => {
+                let recording = Recording::new(limits.trace_bytes);
+                (Tape::Recording(recording), Chance::new())
+            }
+            None => (Tape::Off, Chance::new()),
+        };
         Self {
             driver,
             handles: Handles::new(limits.handles, Arc::clone(budget)),
@@ -117,9 +132,11 @@ impl State {
             memory: MemoryBudget::new(limits),
             outcome: Outcome::default(),
             uppers: HashSet::new(),
-            wasi: wasi::inert(&voice),
+            wasi: wasi::inert(&voice, &chance),
             wasi_handles: ResourceTable::new(),
             voice,
+            tape,
+            chance,
             limits: Arc::clone(limits),
             operation,
         }

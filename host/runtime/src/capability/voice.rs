@@ -243,6 +243,8 @@ mod tests {
             let text = format!("{}: {}", line.source.word(), line.text);
             self.0.lock().push(text);
         }
+
+        fn trace(&self, _: crate::Trace) {}
     }
 
     fn voice(log_bytes: usize) -> (Voice, Arc<Heard>) {

@@ -7,6 +7,7 @@ mod wait;
 
 use super::State;
 use super::voice::Voice;
+use crate::trace::Chance;
 use wait::{Link, Waiting};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -27,8 +28,10 @@ impl WasiView for State {
 }
 
 /// A context that gives nothing but standard error and standard output.
-pub(super) fn inert(voice: &Voice) -> WasiCtx {
-    WasiCtxBuilder::new()
+pub(super) fn inert(voice: &Voice, chance: &Chance) -> WasiCtx {
+    let mut context = WasiCtxBuilder::new();
+    chance.give(&mut context);
+    context
         .stdout(voice.stdout())
         .stderr(voice.stderr())
         // What is off anyhow in this release; nothing else stands between a driver and the network.

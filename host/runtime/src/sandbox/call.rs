@@ -10,6 +10,8 @@ use crate::capability::State;
 use crate::capability::meter::Stop;
 use crate::contract::OTHER_VERSION;
 use crate::limits::Class;
+use crate::trace::tape::Tape;
+use crate::trace::{Outcome, Question, Trace, broke};
 use crate::{Code, Culprit, Error, SafeText};
 use std::sync::Arc;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -25,10 +27,11 @@ pub(super) struct Finished<T> {
 
 impl Generation {
     /// Runs `body` in a fresh instance.
-    pub(super) fn call<T>(
+    pub(super) fn call<T: Outcome>(
         &self,
         operation: Operation,
         class: Class,
+        question: impl FnOnce() -> Question,
         body: impl FnOnce(&mut Store<State>, &Driver) -> wasmtime::Result<T>,
     ) -> Result<Finished<T>, Error> {
         let _running = self.counter.begin();
@@ -38,12 +41,13 @@ impl Generation {
             Err(error) => Err(End::Begin(error)),
         };
         // The instance is gone now, with all that the guest can still do; its handles live on in the state.
-        let state = store.into_data();
+        let mut state = store.into_data();
         let (meter, memory) = (&state.meter, &state.memory);
         state
             .operation
             .spent
             .set(meter.own_time(), meter.calls(), memory.bytes());
+        keep_trace(&mut state, question, outcome.as_ref());
         let outcome = outcome.map_err(|end| reason(&end, &state));
         let left_out = state.voice.end();
         if left_out > 0 {
@@ -97,6 +101,33 @@ enum End {
     Call(wasmtime::Error),
 }
 
+/// Hands on what was written down of an operation.
+fn keep_trace(
+    state: &mut State,
+    question: impl FnOnce() -> Question,
+    outcome: Result<&impl Outcome, &End>,
+) {
+    let end = |state: &State| match outcome {
+        Ok(value) => value.end(),
+        Err(end) => broke(&why(end, state)),
+    };
+    match std::mem::take(&mut state.tape) {
+        Tape::Off => {}
+        Tape::Playing(playing) => playing.lock().end = Some(end(state)),
+        Tape::Recording(recording) => {
+            let trace = Trace {
+                question: question(),
+                recorded: recording.finish(),
+                end: end(state),
+                chance: state.chance.drawn(),
+            };
+            if let Some(witness) = &state.operation.witness {
+                witness.trace(trace);
+            }
+        }
+    }
+}
+
 /// An operation that the sandbox stopped.
 fn stopped(stop: &Stop, state: &State) -> Error {
     let what = format!("`{}`: {stop}", state.operation.name).into();
@@ -105,6 +136,25 @@ fn stopped(stop: &Stop, state: &State) -> Error {
         Stop::Cancelled => Error::Cancelled,
         Stop::Deadline(_) | Stop::Stalled(_) => Error::TimedOut { what, culprit },
         Stop::Calls(_) | Stop::Memory(_) => Error::LimitReached { what, culprit },
+    }
+}
+
+/// Why an instance ended without an answer, without the name of the operation: the same in every operation that ends so.
+fn why(end: &End, state: &State) -> String {
+    let (End::Begin(error) | End::Call(error)) = end;
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        return stop.to_string();
+    }
+    if let Some(stop) = state.memory.exceeded() {
+        return stop.to_string();
+    }
+    let cause = error
+        .downcast_ref::<Trap>()
+        // The root alone: what stands above it are names of functions, which the component's author chose.
+        .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
+    match state.voice.last_words() {
+        said if said.is_empty() => cause,
+        said => format!("{cause}; it said: {said}"),
     }
 }
 
@@ -126,20 +176,12 @@ fn reason(end: &End, state: &State) -> Error {
         // Nothing of the guest ran: there was no room for one more instance.
         return Error::runtime("make an instance", error);
     }
-    let cause = error
-        .downcast_ref::<Trap>()
-        // The root alone: what stands above it are names of functions, which the component's author chose.
-        .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
-    let said = state.voice.last_words();
     let name = state.operation.name;
-    let text = match said.is_empty() {
-        false => format!("`{name}`: {cause}; it said: {said}"),
-        true => format!("`{name}`: {cause}"),
-    };
+    let text = format!("`{name}`: {}", why(end, state));
     // The chain of causes has the names of the component's functions, which its author chose.
     let causes = SafeText::line(&format!("{error:#}"));
     tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
-    state.voice.trap(&format!("`{name}`: {cause}\n{error:#}"));
+    state.voice.trap(&format!("{text}\n{error:#}"));
     Error::Trapped(SafeText::within(&text, TRAP_BYTES))
 }
 

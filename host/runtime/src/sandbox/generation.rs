@@ -14,6 +14,7 @@ use crate::capability::home::NoHome;
 use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
+use crate::trace::Question;
 use crate::{
     Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
     Spent,
@@ -86,6 +87,7 @@ pub struct Generation {
     size_bytes: u64,
     world: World,
     imports: Vec<String>,
+    contract: String,
     description: Description,
     pub(super) label: Arc<str>,
     pub(super) linked: DriverPre<State>,
@@ -115,6 +117,7 @@ impl Generation {
             size_bytes: bytes.len() as u64,
             world: facts.world,
             imports: facts.imports,
+            contract: facts.proto,
             description: Description::default(),
             label: Arc::from("?"),
             linked,
@@ -174,6 +177,12 @@ impl Generation {
         &self.imports
     }
 
+    /// The interface that makes it a driver, with the version of the contract that it was built for.
+    #[must_use]
+    pub fn contract(&self) -> &str {
+        &self.contract
+    }
+
     pub(super) fn describe(&self) -> Result<Description, Error> {
         let operation = || Operation {
             store: "-".into(),
@@ -184,9 +193,10 @@ impl Generation {
             client_wait: None,
             spent: Spent::default(),
             witness: None,
+            replay: None,
         };
         self.check_exports(operation())?;
-        let done = self.call(operation(), Class::Short, |store, driver| {
+        let done = self.call(operation(), Class::Short, || Question::Describe, |store, driver| {
             driver.mica_driver_proto_driver().call_describe(store)
         })?;
         let wit::Description {
@@ -210,7 +220,10 @@ impl Generation {
     /// # Errors
     /// As every operation: the driver's own answer, or why the sandbox ended it.
     pub fn init(&self, operation: Operation, options: &[(String, String)]) -> Result<(), Error> {
-        let done = self.call(operation, Class::Mount, |store, driver| {
+        let question = || Question::Init {
+            options: options.to_vec(),
+        };
+        let done = self.call(operation, Class::Mount, question, |store, driver| {
             driver.mica_driver_proto_driver().call_init(store, options)
         })?;
         done.value.map_err(refused)
@@ -235,7 +248,15 @@ impl Generation {
             mount_label: options.mount_label.clone(),
             storage_options: options.storage_options.clone(),
         };
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::Create {
+            id: id.clone(),
+            parent: parent.clone(),
+            kind,
+            mount_label: options.mount_label.clone(),
+            storage_options: options.storage_options.clone(),
+            view,
+        };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             let driver = driver.mica_driver_proto_driver();
             let parent = parent.as_ref();
             let created = match kind {
@@ -266,7 +287,8 @@ impl Generation {
     /// As [`Generation::init`].
     pub fn remove(&self, operation: Operation, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::Remove { id: id.clone() };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             driver.mica_driver_proto_driver().call_remove(store, &id)
         })?;
         done.value.map_err(refused)
@@ -284,7 +306,13 @@ impl Generation {
         mount_label: Option<&str>,
     ) -> Result<DetachedMount, Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Mount, |store, driver| {
+        let question = || Question::Get {
+            id: id.clone(),
+            access,
+            mount_label: mount_label.map(str::to_owned),
+            planned: false,
+        };
+        let done = self.call(operation, Class::Mount, question, |store, driver| {
             driver
                 .mica_driver_proto_driver()
                 .call_get(store, &id, access, mount_label)
@@ -304,7 +332,13 @@ impl Generation {
     /// As [`Generation::init`].
     pub fn plan(&self, operation: Operation, id: &str, access: Access) -> Result<MountPlan, Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Mount, |store, driver| {
+        let question = || Question::Get {
+            id: id.clone(),
+            access,
+            mount_label: None,
+            planned: true,
+        };
+        let done = self.call(operation, Class::Mount, question, |store, driver| {
             store.data_mut().outcome = Outcome::Plan;
             driver
                 .mica_driver_proto_driver()
@@ -319,7 +353,8 @@ impl Generation {
     /// As [`Generation::init`].
     pub fn put(&self, operation: Operation, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Short, |store, driver| {
+        let question = || Question::Put { id: id.clone() };
+        let done = self.call(operation, Class::Short, question, |store, driver| {
             driver.mica_driver_proto_driver().call_put(store, &id)
         })?;
         done.value.map_err(refused)
@@ -331,7 +366,8 @@ impl Generation {
     /// As [`Generation::init`].
     pub fn exists(&self, operation: Operation, id: &str) -> Result<bool, Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Short, |store, driver| {
+        let question = || Question::Exists { id: id.clone() };
+        let done = self.call(operation, Class::Short, question, |store, driver| {
             driver.mica_driver_proto_driver().call_exists(store, &id)
         })?;
         done.value.map_err(refused)
@@ -342,7 +378,8 @@ impl Generation {
     /// # Errors
     /// As [`Generation::init`].
     pub fn status(&self, operation: Operation) -> Result<Vec<(SafeText, SafeText)>, Error> {
-        let done = self.call(operation, Class::Short, |store, driver| {
+        let question = || Question::Status;
+        let done = self.call(operation, Class::Short, question, |store, driver| {
             driver.mica_driver_proto_driver().call_status(store)
         })?;
         done.value.map(|pairs| safe_pairs(&pairs)).map_err(refused)
@@ -358,7 +395,8 @@ impl Generation {
         id: &str,
     ) -> Result<Vec<(SafeText, SafeText)>, Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Short, |store, driver| {
+        let question = || Question::Metadata { id: id.clone() };
+        let done = self.call(operation, Class::Short, question, |store, driver| {
             driver.mica_driver_proto_driver().call_metadata(store, &id)
         })?;
         done.value.map(|pairs| safe_pairs(&pairs)).map_err(refused)
@@ -369,7 +407,8 @@ impl Generation {
     /// # Errors
     /// As [`Generation::init`].
     pub fn cleanup(&self, operation: Operation) -> Result<(), Error> {
-        let done = self.call(operation, Class::Short, |store, driver| {
+        let question = || Question::Cleanup;
+        let done = self.call(operation, Class::Short, question, |store, driver| {
             driver.mica_driver_proto_driver().call_cleanup(store)
         })?;
         done.value.map_err(refused)

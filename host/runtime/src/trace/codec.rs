@@ -32,7 +32,7 @@ pub(crate) struct Writer {
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     /// How many bytes there were of those that were read last, if only their beginning was written.
-    pub(super) cut_from: Option<u64>,
+    pub(crate) cut_from: Option<u64>,
 }
 
 /// A value of the contract.

@@ -41,9 +41,9 @@ pub(crate) struct Recording {
 /// What was written down.
 #[derive(Debug)]
 pub(crate) struct Recorded {
-    pub(super) bytes: Vec<u8>,
-    pub(super) made: u64,
-    pub(super) kept: u64,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) made: u64,
+    pub(crate) kept: u64,
 }
 
 impl Recording {
@@ -130,6 +130,13 @@ pub(crate) struct HostCall<'a> {
     pub(crate) answer: &'a [u8],
 }
 
+impl HostCall<'_> {
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        HEAD_BYTES + self.arguments.len() + self.answer.len()
+    }
+}
+
 /// Reads what was written down.
 pub(crate) fn calls(bytes: &[u8]) -> impl Iterator<Item = Read<HostCall<'_>>> {
     let mut reader = Reader::new(bytes);
@@ -166,6 +173,7 @@ pub(crate) struct Playing {
     bytes: Vec<u8>,
     /// Where each call ends, and the next begins.
     at: usize,
+    ended: bool,
     pub(crate) asked: u64,
     pub(crate) difference: Option<Difference>,
     /// What the export came to.
@@ -188,6 +196,7 @@ impl Playing {
         Self {
             bytes,
             at: 0,
+            ended: false,
             asked: 0,
             difference: None,
             end: None,
@@ -212,7 +221,8 @@ impl Playing {
         if let Some(call) = &expected
             && (call.function, call.arguments) == (got.0, got.1.as_slice())
         {
-            self.at += HEAD_BYTES + call.arguments.len() + call.answer.len();
+            self.at += call.bytes();
+            self.ended = call.answer.first() == Some(&ENDED);
             return Some(call.answer.to_vec());
         }
         self.difference.get_or_insert(Difference {
@@ -221,6 +231,11 @@ impl Playing {
             got,
         });
         None
+    }
+
+    /// Whether the last call that was answered ended the operation.
+    pub(crate) fn was_ended(&self) -> bool {
+        self.ended
     }
 
     /// The call that the guest did not come to.
@@ -243,6 +258,9 @@ pub(crate) trait Told: Sized {
     fn ended(why: &'static str) -> Self;
 }
 
+/// What the answers begin with that end the operation.
+const ENDED: u8 = 2;
+
 /// How an operation that is replayed ends where its trace does not go on.
 pub(crate) const ANOTHER_WAY: &str = "the trace goes another way";
 /// How it ends where the trace makes no sense.
@@ -256,7 +274,7 @@ impl<T: Taped> Told for wasmtime::Result<T> {
                 value.put(to);
             }
             Err(error) => {
-                to.byte(2);
+                to.byte(ENDED);
                 error.to_string().put(to);
             }
         }
@@ -264,7 +282,7 @@ impl<T: Taped> Told for wasmtime::Result<T> {
     fn take(from: &mut Reader<'_>) -> Read<Self> {
         match from.byte()? {
             0 => T::take(from).map(Ok),
-            2 => String::take(from).map(|text| Err(wasmtime::Error::msg(text))),
+            ENDED => String::take(from).map(|text| Err(wasmtime::Error::msg(text))),
             _ => Err(Malformed),
         }
     }
@@ -294,7 +312,7 @@ impl<T: Taped> Told for HostResult<T> {
                 failure.put(to);
             }
             Err(HostError::Trap(error)) => {
-                to.byte(2);
+                to.byte(ENDED);
                 error.to_string().put(to);
             }
         }
@@ -303,7 +321,7 @@ impl<T: Taped> Told for HostResult<T> {
         match from.byte()? {
             0 => T::take(from).map(Ok),
             1 => Failure::take(from).map(|failure| Err(failure.into())),
-            2 => String::take(from).map(|text| Err(wasmtime::Error::msg(text).into())),
+            ENDED => String::take(from).map(|text| Err(wasmtime::Error::msg(text).into())),
             _ => Err(Malformed),
         }
     }

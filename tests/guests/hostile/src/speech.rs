@@ -3,8 +3,8 @@
 use crate::mica::host::log::{self, Level};
 use std::io::Write as _;
 
-/// Lines of a flood: some 30 MB.
-const FLOOD_LINES: usize = 500_000;
+/// Lines of a flood: some 6 MB.
+const FLOOD_LINES: usize = 100_000;
 
 /// Speaks for layers whose ids ask for it.
 pub(crate) fn before_create(id: &str) {
