@@ -37,6 +37,8 @@ pub struct Received {
 pub struct Client {
     place: Place,
     runtime: Runtime,
+    /// The id of its requests, if the client gives them one.
+    request: Option<String>,
 }
 
 impl Client {
@@ -49,7 +51,16 @@ impl Client {
         Ok(Self {
             place,
             runtime: runtime.map_err(Failure::io("make an event loop"))?,
+            request: None,
         })
+    }
+
+    /// The same, whose requests have this id: 1 to 64 letters, digits, `-`, `_` and `.`. By it they are found in the daemon's log and in
+    /// what it records.
+    #[must_use]
+    pub fn named(self, request: Option<&str>) -> Self {
+        let request = request.map(str::to_owned);
+        Self { request, ..self }
     }
 
     /// Another client of the same daemon, for another thread.
@@ -57,7 +68,7 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn again(&self) -> Result<Self, Failure> {
-        Self::new(self.place.clone())
+        Ok(Self::new(self.place.clone())?.named(self.request.as_deref()))
     }
 
     /// Asks for a document.
@@ -201,6 +212,9 @@ impl Client {
             .header(HOST, self.place.host());
         if let Some(shown) = self.place.authorization() {
             request = request.header(AUTHORIZATION, shown);
+        }
+        if let Some(id) = &self.request {
+            request = request.header("x-request-id", id);
         }
         if let Some(content_type) = body.content_type() {
             request = request.header(CONTENT_TYPE, content_type);

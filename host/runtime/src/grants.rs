@@ -11,14 +11,14 @@ use std::str::FromStr;
 /// Makes [`Grant`] of the table of capabilities: for each the variant, the interface's name, the module of its bindings, and
 /// `standard` if every driver has it, or `named` if an operator must give it by name.
 macro_rules! grants {
-    ($($(#[$meaning:meta])* $grant:ident, $name:literal, $module:ident, $who:ident;)*) => {
+    ($($(#[doc = $meaning:literal])* $grant:ident, $name:literal, $module:ident, $who:ident;)*) => {
         /// One interface of `mica:host`.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
             serde::Serialize, serde::Deserialize,
         )]
         pub enum Grant {
-            $($(#[$meaning])* #[serde(rename = $name)] $grant,)*
+            $($(#[doc = $meaning])* #[serde(rename = $name)] $grant,)*
         }
 
         impl Grant {
@@ -30,6 +30,14 @@ macro_rules! grants {
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$grant => $name,)*
+                }
+            }
+
+            /// What it gives, in a sentence.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$grant => concat!($($meaning),*).trim_ascii(),)*
                 }
             }
 

@@ -81,6 +81,9 @@ pub(crate) struct Arguments {
         value_enum
     )]
     pub(crate) output: Output,
+    /// With layer commands: tell on standard error which host calls drivers made for it
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }

@@ -19,6 +19,7 @@ mod log;
 mod notify;
 mod own_threads;
 mod reload;
+mod replay;
 mod running;
 mod socket;
 mod store;
@@ -27,6 +28,7 @@ mod trusted;
 
 pub(crate) use check::{Checked, check_component};
 pub(crate) use drivers::tried_drivers;
+pub(crate) use replay::replay;
 #[cfg(fuzzing)]
 pub(crate) use facts::kernel;
 pub(crate) use trial::{Verdict, try_drivers};

@@ -16,6 +16,7 @@ mod engine;
 pub(crate) mod generation;
 pub(crate) mod inspect;
 mod link;
+mod look;
 mod prepare;
 pub(crate) mod replay;
 

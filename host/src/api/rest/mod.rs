@@ -25,6 +25,7 @@ mod status;
 mod stores;
 mod swaps;
 mod tags;
+mod traces;
 
 use crate::api::Manners;
 use crate::api::call;
@@ -88,12 +89,15 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/operations", get(operations::list))
         .route("/v1/operations/{operation}", get(operations::inspect))
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
-        .route("/v1/drivers/{driver}", get(drivers::inspect))
+        .route(
+            "/v1/drivers/{driver}",
+            get(drivers::inspect).delete(drivers::remove),
+        )
         .route("/v1/drivers/{driver}/swap", post(swaps::swap))
         .route("/v1/drivers/{driver}/rollback", post(swaps::rollback))
         .route("/v1/drivers/{driver}/history", get(swaps::history))
         .route("/v1/drivers/{driver}/release", post(drivers::release))
-        .route("/v1/drivers/{driver}/logs", get(insight::logs))
+        .merge(insight_router())
         .route("/v1/stores", get(stores::list).post(stores::create))
         .route(
             "/v1/stores/{store}",
@@ -112,6 +116,22 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(api)
+}
+
+/// What drivers say and do.
+fn insight_router() -> Router<Shared> {
+    Router::new()
+        .route("/v1/drivers/{driver}/explanation", get(traces::explain))
+        .route("/v1/drivers/{driver}/logs", get(insight::logs))
+        .route("/v1/drivers/{driver}/traces", get(traces::list))
+        .route(
+            "/v1/drivers/{driver}/traces/{request}",
+            get(traces::inspect),
+        )
+        .route(
+            "/v1/drivers/{driver}/traces/{request}/file",
+            get(traces::export),
+        )
 }
 
 /// What programs that watch the daemon ask for.

@@ -5,7 +5,7 @@
 
 use super::{
     changes, described, differences, drivers, events, files, insight, layers, monitor, operations,
-    snapshots, status, stores, swaps,
+    snapshots, status, stores, swaps, traces,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -23,7 +23,8 @@ use utoipa::OpenApi;
     paths(
         status::status, events::events, document, operations::list,
         monitor::metrics, monitor::healthz, monitor::readyz,
-        drivers::list, drivers::load, drivers::inspect, drivers::release, insight::logs,
+        drivers::list, drivers::load, drivers::inspect, drivers::release, drivers::remove,
+        insight::logs, traces::explain, traces::list, traces::inspect, traces::export,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,

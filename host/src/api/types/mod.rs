@@ -11,12 +11,12 @@ mod snapshot;
 mod status;
 mod store;
 
-pub(crate) use driver::{DriverList, ReleaseReport};
+pub(crate) use driver::{DriverList, ReleaseReport, TraceList};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
+    Access, Attention, BuildView, CallView, DriverExplanation, DriverHistory, DriverView, Event, FileKind, FileView,
     LayerKind, LayerRequest, LayerView, LogLine, MountRequest, MountView, Pairs, QuarantineView,
-    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
+    RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountView, UsageView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;
