@@ -66,8 +66,16 @@ fn what_a_driver_says_is_told_with_the_operation_that_it_said_it_in() {
     assert_eq!(line["layer"], "chatty");
     assert_eq!(line["operation"], "create");
     assert_eq!(line["generation"], 1);
-    assert!(line["request"].is_string() && line["time"].is_string(), "{line}");
-    assert!(line["digest"].as_str().expect("a digest").starts_with("sha256:"));
+    assert!(
+        line["request"].is_string() && line["time"].is_string(),
+        "{line}"
+    );
+    assert!(
+        line["digest"]
+            .as_str()
+            .expect("a digest")
+            .starts_with("sha256:")
+    );
 }
 
 #[test]
@@ -77,14 +85,21 @@ fn a_trap_is_told_with_what_the_guest_was_at_and_lines_are_chosen_by_what_they_a
     bench.store.create("chatty", None).expect("create");
     let all = lines(&bench, &["hostile"]);
     let said = told(&all);
-    let traps: Vec<_> = said.iter().filter(|line| line.starts_with("trap: ")).collect();
-    assert!(traps[0].contains("`create`: ") && traps[0].contains("unreachable"), "{said:?}");
+    let traps: Vec<_> = said
+        .iter()
+        .filter(|line| line.starts_with("trap: "))
+        .collect();
+    assert!(
+        traps[0].contains("`create`: ") && traps[0].contains("unreachable"),
+        "{said:?}"
+    );
     assert!(
         traps.iter().any(|line| line.contains("backtrace")) && traps.len() > 3,
         "{said:?}"
     );
     assert!(
-        said.iter().any(|line| line.starts_with("stderr: ") && line.contains("so that it is told where")),
+        said.iter()
+            .any(|line| line.starts_with("stderr: ") && line.contains("so that it is told where")),
         "{said:?}"
     );
     let request = all[0]["request"].as_str().expect("a request");
@@ -92,14 +107,20 @@ fn a_trap_is_told_with_what_the_guest_was_at_and_lines_are_chosen_by_what_they_a
     assert_eq!(count(&["hostile", "--layer", "chatty"]), 4);
     assert_eq!(count(&["hostile", "--request", request]), all.len() - 4);
     assert_eq!(count(&["hostile", "-n", "3"]), 3);
-    assert_eq!(count(&["hostile", "--since", &all[1]["sequence"].to_string()]), all.len() - 2);
+    assert_eq!(
+        count(&["hostile", "--since", &all[1]["sequence"].to_string()]),
+        all.len() - 2
+    );
     assert_eq!(count(&["hostile", "--store", "other"]), 0);
     assert_eq!(count(&["vfs"]), 0);
     let socket = &bench.daemon.client.socket;
     mica(socket, &["driver", "logs", "nobody"]).failed(3, "nobody");
     mica(socket, &["driver", "logs", "hostile", "--since", "soon"]).failed(6, "soon");
     let text = mica(socket, &["driver", "logs", "hostile", "-n", "1"]).worked();
-    assert!(text.contains("layer chatty") && text.contains(": a line "), "{text}");
+    assert!(
+        text.contains("layer chatty") && text.contains(": a line "),
+        "{text}"
+    );
 }
 
 #[test]
@@ -110,9 +131,9 @@ fn a_flood_is_cut_and_told_as_a_number_and_the_operation_works() {
     let said = told(&lines(&bench, &["hostile"]));
     assert_eq!(said[0], "stderr: hello from standard error");
     let left_out = said.last().expect("a last line");
-    let number = left_out.strip_prefix("host: ").and_then(|text| {
-        text.strip_suffix(" lines left out: `log_bytes`")
-    });
+    let number = left_out
+        .strip_prefix("host: ")
+        .and_then(|text| text.strip_suffix(" lines left out: `log_bytes`"));
     let number: usize = number.expect(left_out).parse().expect("a number");
     // All lines of the flood, and the one of the log that came too late, are either told or counted.
     assert_eq!(said.len() - 5 + number, 100_001);
@@ -163,7 +184,11 @@ fn a_failing_operation_is_recorded_and_replayed_to_the_same_error_without_a_daem
     let bench = bench();
     for id in ["open-unknown", "trap", "panic", "recurse"] {
         bench.store.create(id, None).expect_err(id);
-        mica(&bench.daemon.client.socket, &["driver", "release", "hostile"]).worked();
+        mica(
+            &bench.daemon.client.socket,
+            &["driver", "release", "hostile"],
+        )
+        .worked();
         let trace = failed(&bench);
         assert_eq!(trace["layer"], id);
         assert_eq!(trace["function"], "create");
@@ -172,7 +197,10 @@ fn a_failing_operation_is_recorded_and_replayed_to_the_same_error_without_a_daem
         let told: Value = serde_json::from_str(&ended.worked()).expect("JSON");
         let report = &told["report"];
         assert_eq!(report["verdict"], "same", "{id}: {told}");
-        assert_eq!(report["recorded_calls"], report["same_calls"], "{id}: {told}");
+        assert_eq!(
+            report["recorded_calls"], report["same_calls"],
+            "{id}: {told}"
+        );
         assert_eq!(report["recorded"], report["replayed"], "{id}: {told}");
         assert_eq!(trace["calls"], report["recorded_calls"], "{id}: {told}");
     }
@@ -183,7 +211,10 @@ fn a_failing_operation_is_recorded_and_replayed_to_the_same_error_without_a_daem
         &["driver", "trace", "hostile", request],
     )
     .worked();
-    assert!(text.contains("home.open") && text.contains("not-found: "), "{text}");
+    assert!(
+        text.contains("home.open") && text.contains("not-found: "),
+        "{text}"
+    );
 }
 
 /// The operation about a layer that failed.
@@ -206,7 +237,11 @@ fn operations_that_work_are_replayed_as_well() {
     store.changes("above", Against::Parent).expect("changes");
     store.size("above", Against::Parent).expect("size");
     store.remove("above").expect("remove");
-    let list = bench.daemon.client.get("/v1/drivers/overlay/traces").expect("traces");
+    let list = bench
+        .daemon
+        .client
+        .get("/v1/drivers/overlay/traces")
+        .expect("traces");
     let mut functions = BTreeSet::new();
     for trace in list["traces"].as_array().expect("a list") {
         let function = trace["function"].as_str().expect("a function");
@@ -218,7 +253,15 @@ fn operations_that_work_are_replayed_as_well() {
         assert_eq!(ended.code, 0, "{trace}: {}{}", ended.text(), ended.stderr);
     }
     for function in [
-        "init", "create", "get", "put", "diff", "apply-diff", "changes", "diff-size", "remove",
+        "init",
+        "create",
+        "get",
+        "put",
+        "diff",
+        "apply-diff",
+        "changes",
+        "diff-size",
+        "remove",
     ] {
         assert!(functions.contains(function), "{function} in {functions:?}");
     }
@@ -228,7 +271,10 @@ fn operations_that_work_are_replayed_as_well() {
 fn another_component_is_told_where_it_goes_another_way() {
     let bench = bench();
     bench.store.create("base", None).expect("create");
-    let list = bench.daemon.client.get("/v1/drivers/hostile/traces?layer=base");
+    let list = bench
+        .daemon
+        .client
+        .get("/v1/drivers/hostile/traces?layer=base");
     let file = export(&bench, &list.expect("traces")["traces"][0], "good.trace");
     let other = bench.lab.path("other.wasm");
     fs::write(&other, hostile_driver("hostile", "create")).expect("write");
@@ -238,7 +284,10 @@ fn another_component_is_told_where_it_goes_another_way() {
     assert!(ended.stderr.contains("at host call 1"), "{}", ended.stderr);
     let text = ended.text();
     assert!(text.contains("expected    home.stage"), "{text}");
-    assert!(text.contains("the end of the operation: wasm trap"), "{text}");
+    assert!(
+        text.contains("the end of the operation: wasm trap"),
+        "{text}"
+    );
     // Its own component does better with what broke the other one.
     fs::write(other, "no component").expect("write");
     mica_alone(&["driver", "replay", &file, "--component", other]).failed(6, "rejected");
@@ -248,7 +297,10 @@ fn another_component_is_told_where_it_goes_another_way() {
 fn a_file_that_is_no_trace_is_told_and_nothing_runs() {
     let bench = bench();
     bench.store.create("base", None).expect("create");
-    let list = bench.daemon.client.get("/v1/drivers/hostile/traces?layer=base");
+    let list = bench
+        .daemon
+        .client
+        .get("/v1/drivers/hostile/traces?layer=base");
     let file = export(&bench, &list.expect("traces")["traces"][0], "good.trace");
     let good = fs::read(&file).expect("read");
     let changed = |at: usize, byte: u8| {
@@ -261,7 +313,11 @@ fn a_file_that_is_no_trace_is_told_and_nothing_runs() {
         ("a beginning", good[..good.len() / 2].to_vec(), "cut off"),
         ("a little", good[..20].to_vec(), "cut off"),
         ("another version", changed(10, 7), "version 7"),
-        ("a flipped bit", changed(good.len() - 100, good[good.len() - 100] ^ 1), "damaged"),
+        (
+            "a flipped bit",
+            changed(good.len() - 100, good[good.len() - 100] ^ 1),
+            "damaged",
+        ),
         ("lengths that lie", changed(17, 0xff), "cut off"),
     ];
     for (what, bytes, told) in cases {
@@ -274,9 +330,21 @@ fn a_file_that_is_no_trace_is_told_and_nothing_runs() {
     mica(socket, &["driver", "trace", "hostile", "no-such-request"]).failed(3, "no-such-request");
     let without = bench.lab.path("calls.trace");
     let without = without.to_str().expect("text");
-    let list = bench.daemon.client.get("/v1/drivers/hostile/traces?layer=base").expect("traces");
+    let list = bench
+        .daemon
+        .client
+        .get("/v1/drivers/hostile/traces?layer=base")
+        .expect("traces");
     let request = list["traces"][0]["request"].as_str().expect("a request");
-    let arguments = ["driver", "trace", "hostile", request, "-o", without, "--without-component"];
+    let arguments = [
+        "driver",
+        "trace",
+        "hostile",
+        request,
+        "-o",
+        without,
+        "--without-component",
+    ];
     mica(socket, &arguments).worked();
     mica_alone(&["driver", "replay", without]).failed(2, "no component");
 }
@@ -285,13 +353,26 @@ fn a_file_that_is_no_trace_is_told_and_nothing_runs() {
 fn a_command_tells_the_host_calls_that_were_made_for_it() {
     let bench = bench();
     let socket = &bench.daemon.client.socket;
-    let ended = mica(socket, &["--store", "hostile", "--trace", "layer", "create", "seen"]);
+    let ended = mica(
+        socket,
+        &["--store", "hostile", "--trace", "layer", "create", "seen"],
+    );
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     for told in ["home.stage", "home.publish", "create-read-write", "seen"] {
         let told = told.trim_end_matches("-read-write");
         assert!(ended.stderr.contains(told), "{told}: {}", ended.stderr);
     }
-    let ended = mica(socket, &["--store", "hostile", "--trace", "layer", "create", "open-unknown"]);
+    let ended = mica(
+        socket,
+        &[
+            "--store",
+            "hostile",
+            "--trace",
+            "layer",
+            "create",
+            "open-unknown",
+        ],
+    );
     assert_eq!(ended.code, 6, "{}", ended.stderr);
     assert!(ended.stderr.contains("home.open"), "{}", ended.stderr);
     mica(socket, &["--trace", "driver", "ls"]).failed(2, "--trace");
@@ -309,8 +390,15 @@ fn a_driver_goes_only_when_no_store_has_it_and_then_for_good() {
     bench.store.create("still-works", None).expect("create");
     bench.store.remove("still-works").expect("remove");
     mica(socket, &["store", "rm", "hostile"]).worked();
+    let cached = || {
+        fs::read_dir(bench.lab.root().join("code-cache"))
+            .expect("a cache")
+            .count()
+    };
+    let before = cached();
     mica(socket, &["driver", "rm", "hostile"]).worked();
     assert!(!directory.exists());
+    assert_eq!(cached(), before - 1);
     mica(socket, &["driver", "inspect", "hostile"]).failed(3, "hostile");
     mica(socket, &["store", "create", "again", "--driver", "hostile"]).failed(3, "hostile");
     let bench = bench.restart(|daemon| drop(daemon.stop()));
@@ -319,7 +407,9 @@ fn a_driver_goes_only_when_no_store_has_it_and_then_for_good() {
     assert!(!list.to_string().contains("\"hostile\""), "{list}");
     let check = mica_alone(&["check", "--root", bench.lab.root().to_str().expect("text")]);
     assert!(!check.text().contains("drivers"), "{}", check.text());
-    client.load_driver(&hostile_driver("hostile", "")).expect("it can come again");
+    client
+        .load_driver(&hostile_driver("hostile", ""))
+        .expect("it can come again");
 }
 
 #[test]
@@ -333,13 +423,29 @@ fn an_operator_is_told_what_a_driver_may_and_who_uses_it() {
     assert_eq!(told["driver"]["stores"], json!(["hostile"]));
     assert_eq!(told["driver"]["faults"], 1);
     assert_eq!(told["kept"]["failed"], 1);
-    assert!(told["contract"].as_str().expect("text").starts_with("mica:driver/proto-driver@"));
+    assert!(
+        told["contract"]
+            .as_str()
+            .expect("text")
+            .starts_with("mica:driver/proto-driver@")
+    );
     let imports = told["imports"].as_array().expect("a list");
-    let home = imports.iter().find(|import| import["grant"] == "home").expect("home");
-    assert!(home["about"].as_str().expect("text").contains("layers"), "{home}");
+    let home = imports
+        .iter()
+        .find(|import| import["grant"] == "home")
+        .expect("home");
+    assert!(
+        home["about"].as_str().expect("text").contains("layers"),
+        "{home}"
+    );
     let socket = &bench.daemon.client.socket;
     let text = mica(socket, &["driver", "explain", "hostile"]).worked();
-    for told in ["no, stores have it", "mica:host/home@", "memory_bytes", "BUILD"] {
+    for told in [
+        "no, stores have it",
+        "mica:host/home@",
+        "memory_bytes",
+        "BUILD",
+    ] {
         assert!(text.contains(told), "{told}: {text}");
     }
 }

@@ -359,5 +359,9 @@ fn a_failing_case_tells_what_the_driver_said_in_it() {
     assert!(cases(&report, "failed").count() > 0, "{report}");
     assert!(cases(&report, "passed").all(|case| case["said"].is_null()));
     let ended = place.test(User::Nobody, &arguments);
-    assert!(ended.text().contains("  said      changes, stderr: "), "{}", ended.text());
+    assert!(
+        ended.text().contains("  said      changes, stderr: "),
+        "{}",
+        ended.text()
+    );
 }

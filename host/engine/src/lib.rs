@@ -77,8 +77,9 @@ pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
     Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, HostCall, ImportView, KeptView, LayerKind,
-    LayerRequest, LayerView, LimitView, LiveParent, LogLine, MountRequest, MountView, Pairs, QuarantineView, Release,
-    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountView, UsageSource,
-    UsageView, WhenBusy,
+    DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView,
+    FilesRequest, HostCall, ImportView, KeptView, LayerKind, LayerRequest, LayerView, LimitView,
+    LiveParent, LogLine, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView,
+    RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountView,
+    UsageSource, UsageView, WhenBusy,
 };

@@ -9,8 +9,7 @@ use mica_cases::dump::{Node, as_layered, print, try_nodes};
 use mica_cases::tree;
 use mica_engine::{
     DriverSource, Durability, Engine, EngineSettings, Error, Grants, LogFilter, LogReading, Origin,
-    Pairs,
-    Result as Answer, Runtime, StoreRequest, WhenBusy,
+    Pairs, Result as Answer, Runtime, StoreRequest, WhenBusy,
 };
 use std::borrow::Cow;
 use std::io;

@@ -27,7 +27,10 @@ pub(super) fn with(
     if let Some(request) = request
         && let Err(failure) = tell(context, request)
     {
-        let text = format!("the host calls cannot be told: {}", words::safe(&failure.text()));
+        let text = format!(
+            "the host calls cannot be told: {}",
+            words::safe(&failure.text())
+        );
         context.printer.note(&text);
     }
     done
@@ -37,7 +40,10 @@ fn tell(context: &Context, request: &str) -> Result<(), Failure> {
     // Its own requests are none of the command's.
     let client = context.client.again()?.named(None);
     let store = client.get(&format!("/v1/stores/{}", segment(&context.store)))?;
-    let base = format!("/v1/drivers/{}/traces", segment(&words::field(&store, "driver")));
+    let base = format!(
+        "/v1/drivers/{}/traces",
+        segment(&words::field(&store, "driver"))
+    );
     let query = query([("request", Some(request.to_owned()))]);
     let list = client.get(&format!("{base}{query}"))?;
     let Some(TraceList { traces }) = read(&list) else {
@@ -47,7 +53,8 @@ fn tell(context: &Context, request: &str) -> Result<(), Failure> {
         let number = trace.number;
         let target = format!("{base}/{}?number={number}", segment(request));
         let document = client.get(&target)?;
-        let text = read::<TraceDocument>(&document).map_or_else(String::new, |one| trace_calls(&one));
+        let text =
+            read::<TraceDocument>(&document).map_or_else(String::new, |one| trace_calls(&one));
         context.printer.note_document(&document, &text);
     }
     Ok(())

@@ -28,9 +28,9 @@ mod trusted;
 
 pub(crate) use check::{Checked, check_component};
 pub(crate) use drivers::tried_drivers;
-pub(crate) use replay::replay;
 #[cfg(fuzzing)]
 pub(crate) use facts::kernel;
+pub(crate) use replay::replay;
 pub(crate) use trial::{Verdict, try_drivers};
 
 use crate::api::rest::{self, Api};

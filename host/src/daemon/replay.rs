@@ -16,7 +16,10 @@ const LINES: usize = 20;
 ///
 /// # Errors
 /// [`Error::Rejected`] for a component that cannot be loaded; [`Error::Runtime`].
-pub(crate) fn replay(component: &[u8], trace: &Trace) -> Result<(ReplayReport, Vec<String>), Error> {
+pub(crate) fn replay(
+    component: &[u8],
+    trace: &Trace,
+) -> Result<(ReplayReport, Vec<String>), Error> {
     let runtime = Runtime::new(mica_runtime::Settings {
         limits: Limits::default(),
         cache_dir: None,

@@ -17,7 +17,11 @@ impl Drivers<'_> {
         let is_first = slot.history.lock().is_empty();
         let history = known(&slot, &active);
         let driver = self.view(&slot)?;
-        let imports: Vec<_> = driver.imports.iter().map(|import| explain(import)).collect();
+        let imports: Vec<_> = driver
+            .imports
+            .iter()
+            .map(|import| explain(import))
+            .collect();
         let is_used = |grant: &&String| {
             let mut used = imports.iter().filter_map(|import| import.grant.as_ref());
             used.any(|used| used == *grant)

@@ -39,13 +39,13 @@ pub(crate) use slot::{Flow, Gates, Slot};
 pub(crate) use ticket::Ticket;
 pub(crate) use trial::Risk;
 
-use crate::insight::{LogFilter, LogReading, TraceFilter};
-use crate::{Error, Result, Since};
 use crate::engine::Engine;
+use crate::insight::{LogFilter, LogReading, TraceFilter};
 use crate::view::{
     DriverExplanation, DriverHistory, DriverView, QuarantineView, SwapReport, TraceDocument,
     TraceView,
 };
+use crate::{Error, Result, Since};
 use mica_runtime::{CancelToken, TraceFile};
 
 /// What a swap is asked for.

@@ -58,12 +58,10 @@ impl Drivers<'_> {
             return Ok(());
         }
         Err(Error::Busy(format!(
-            "driver `{}` is the driver of {}; remove them first",
+            "driver `{}` is the driver of the store{} `{}`",
             slot.name,
-            match names.as_slice() {
-                [one] => format!("the store `{one}`"),
-                many => format!("the stores `{}`", many.join("`, `")),
-            }
+            if names.len() > 1 { "s" } else { "" },
+            names.join("`, `"),
         )))
     }
 

@@ -80,7 +80,11 @@ impl Drivers<'_> {
     }
 
     /// The component of this digest, if the driver runs it or has kept it.
-    pub(super) fn component_by_digest(self, slot: &Slot, digest: &str) -> Option<Cow<'static, [u8]>> {
+    pub(super) fn component_by_digest(
+        self,
+        slot: &Slot,
+        digest: &str,
+    ) -> Option<Cow<'static, [u8]>> {
         let active = slot.active().ok()?;
         if active.build.digest == digest {
             return Some(active.build.bytes.clone());

@@ -102,7 +102,9 @@ pub enum Error {
     #[error("driver `{0}` is registered already")]
     DriverExists(String),
     /// It ships with the program or lies in the drivers directory.
-    #[error("driver `{0}` ships with this program or lies in the drivers directory, and would be there again at the next start")]
+    #[error(
+        "driver `{0}` ships with this program or lies in the drivers directory, and would be there again at the next start"
+    )]
     DriverShips(String),
     /// No operation of that request is recorded.
     #[error("no operation of driver `{driver}` for the request `{request}` is recorded")]

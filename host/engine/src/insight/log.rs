@@ -124,7 +124,9 @@ impl LogReading {
     /// numbers if there is no filter.
     pub fn next_lines(&mut self) -> Vec<Arc<LogLine>> {
         let kept = self.insight.log.kept.lock();
-        let from = kept.lines.partition_point(|line| line.sequence <= self.after);
+        let from = kept
+            .lines
+            .partition_point(|line| line.sequence <= self.after);
         let fits = |line: &&Arc<LogLine>| {
             self.since.is_none_or(|since| line.time >= since) && self.filter.fits(line)
         };
@@ -214,7 +216,10 @@ mod tests {
             store: Some("a".to_owned()),
             ..LogFilter::default()
         };
-        assert_eq!(texts(&mut LogReading::new(&insight, filter, None)), ["1", "3"]);
+        assert_eq!(
+            texts(&mut LogReading::new(&insight, filter, None)),
+            ["1", "3"]
+        );
         let after = Some("2".parse().unwrap());
         assert_eq!(texts(&mut LogReading::new(&insight, all, after)), ["3"]);
     }

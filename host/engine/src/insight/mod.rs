@@ -6,14 +6,14 @@
 mod log;
 mod traces;
 
-pub use log::{LogFilter, LogReading};
 use log::DriverLog;
+pub(crate) use log::Listener;
+pub use log::{LogFilter, LogReading};
 pub use traces::TraceFilter;
 use traces::Traces;
-pub(crate) use log::Listener;
 
-use mica_runtime::Limits;
 use crate::Error;
+use mica_runtime::Limits;
 use mica_text::with_causes;
 use parking_lot::Mutex;
 use std::sync::Arc;

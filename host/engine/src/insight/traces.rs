@@ -177,7 +177,12 @@ impl KeptTrace {
         let error = self.error.as_ref();
         TraceView {
             number: self.number,
-            request: self.origin.request.as_deref().unwrap_or(NO_REQUEST).to_owned(),
+            request: self
+                .origin
+                .request
+                .as_deref()
+                .unwrap_or(NO_REQUEST)
+                .to_owned(),
             time: self.time,
             operation: self.origin.operation.to_owned(),
             function: self.trace.question.function().to_owned(),
@@ -205,7 +210,7 @@ impl KeptTrace {
             operation: self.view(),
             question: serde_json::to_value(&self.trace.question).unwrap_or_default(),
             answer: self.trace.answer().into(),
-            calls: calls.collect(),
+            host_calls: calls.collect(),
         }
     }
 

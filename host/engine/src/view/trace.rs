@@ -68,5 +68,5 @@ pub struct TraceDocument {
     /// What it answered, or why the sandbox ended it.
     pub answer: String,
     /// The host calls that are kept, in order.
-    pub calls: Vec<HostCall>,
+    pub host_calls: Vec<HostCall>,
 }

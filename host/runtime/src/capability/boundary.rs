@@ -83,7 +83,10 @@ impl types::Host for Boundary<'_> {
 
 /// The place of a function in the table.
 #[expect(clippy::indexing_slicing, reason = "it runs when it is compiled")]
-#[expect(clippy::cast_possible_truncation, reason = "a table of more than 255 functions does not compile")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a table of more than 255 functions does not compile"
+)]
 const fn place_of(name: &str) -> u8 {
     assert!(FUNCTIONS.len() <= 255, "a place has one byte");
     let name = name.as_bytes();

@@ -4,8 +4,8 @@
 
 use super::State;
 use crate::SafeText;
-use crate::witness::LineSource;
 use crate::bindings::mica::host::log::{self as wit, Level};
+use crate::witness::LineSource;
 
 impl wit::Host for State {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {

@@ -38,8 +38,8 @@ use meter::{MemoryBudget, Meter};
 use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
-use wasmtime::component::{Linker, Resource, ResourceTable};
 use voice::Voice;
+use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtx;
 
 crate::grants::grants! {

@@ -201,9 +201,7 @@ impl OutputStream for GuestStream {
 
 impl Pollable for GuestStream {
     // What the macro `async_trait` makes of an `async fn`.
-    fn ready<'this, 'future>(
-        &'this mut self,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'future>>
+    fn ready<'this, 'future>(&'this mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'future>>
     where
         'this: 'future,
         Self: 'future,
@@ -253,7 +251,10 @@ mod tests {
             log_bytes,
             ..Limits::default()
         };
-        (Voice::new(Some(Arc::<Heard>::clone(&heard)), &limits), heard)
+        (
+            Voice::new(Some(Arc::<Heard>::clone(&heard)), &limits),
+            heard,
+        )
     }
 
     fn write(voice: &Voice, source: LineSource, bytes: &[u8]) {
@@ -301,6 +302,13 @@ mod tests {
         let heard = heard.0.lock();
         assert_eq!(heard.len(), 9 + 3);
         let last: Vec<_> = heard.iter().skip(9).map(String::as_str).collect();
-        assert_eq!(last, ["trap: boom", "trap: at x", "host: 992 lines left out: `log_bytes`"]);
+        assert_eq!(
+            last,
+            [
+                "trap: boom",
+                "trap: at x",
+                "host: 992 lines left out: `log_bytes`"
+            ]
+        );
     }
 }

@@ -140,9 +140,8 @@ impl Cache {
 
     /// Removes a file, if there is one.
     pub(super) fn forget(&self, key: &str) {
-        let removed = name(key).and_then(|name| {
-            remove_if_there(node::remove_file(self.directory.as_fd(), &name))
-        });
+        let removed = name(key)
+            .and_then(|name| remove_if_there(node::remove_file(self.directory.as_fd(), &name)));
         if let Err(error) = removed {
             tracing::warn!("code cache `{}`: {error}", self.path.display());
         }

@@ -181,7 +181,9 @@ fn reason(end: &End, state: &State) -> Error {
     // The chain of causes has the names of the component's functions, which its author chose.
     let causes = SafeText::line(&format!("{error:#}"));
     tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
-    state.voice.trap(&format!("{text}\n{error:#}"));
+    // What it said is in its log already, before this.
+    let first = text.lines().next().unwrap_or_default();
+    state.voice.trap(&format!("{first}\n{error:#}"));
     Error::Trapped(SafeText::within(&text, TRAP_BYTES))
 }
 

@@ -196,9 +196,12 @@ impl Generation {
             replay: None,
         };
         self.check_exports(operation())?;
-        let done = self.call(operation(), Class::Short, || Question::Describe, |store, driver| {
-            driver.mica_driver_proto_driver().call_describe(store)
-        })?;
+        let done = self.call(
+            operation(),
+            Class::Short,
+            || Question::Describe,
+            |store, driver| driver.mica_driver_proto_driver().call_describe(store),
+        )?;
         let wit::Description {
             name,
             version,

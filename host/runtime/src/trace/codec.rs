@@ -62,7 +62,10 @@ impl Writer {
         self.bytes.push(byte);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "it takes the lowest seven bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it takes the lowest seven bits"
+    )]
     pub(crate) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.bytes.push(number as u8 | 0x80);

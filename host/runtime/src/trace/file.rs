@@ -57,8 +57,8 @@ struct Header {
     /// The release of Mica that wrote it.
     mica: String,
     /// The packages of the contract.
-    host: String,
-    driver: String,
+    host_contract: String,
+    driver_contract: String,
     /// The functions that the calls name, each at its place.
     functions: Vec<String>,
     #[serde(flatten)]
@@ -126,11 +126,12 @@ impl TraceFile {
     /// # Errors
     /// [`BadTrace::Senseless`] for parts that are too large for a file.
     pub fn write(facts: &TraceFacts, trace: &Trace, component: &[u8]) -> Result<Vec<u8>, BadTrace> {
-        let senseless = |error: &dyn std::fmt::Display| BadTrace::Senseless(error.to_string().into());
+        let senseless =
+            |error: &dyn std::fmt::Display| BadTrace::Senseless(error.to_string().into());
         let header = Header {
             mica: env!("CARGO_PKG_VERSION").to_owned(),
-            host: HOST.to_string(),
-            driver: DRIVER.to_string(),
+            host_contract: HOST.to_string(),
+            driver_contract: DRIVER.to_string(),
             functions: FUNCTIONS.iter().map(|&name| name.to_owned()).collect(),
             facts: facts.clone(),
             question: trace.question.clone(),
@@ -162,7 +163,11 @@ impl TraceFile {
         let [header, calls, end, component] = parts(file)?;
         let header: Header = serde_json::from_slice(header)
             .map_err(|error| BadTrace::Senseless(error.to_string().into()))?;
-        for (told, own) in [(&header.host, HOST), (&header.driver, DRIVER)] {
+        let contract = [
+            (&header.host_contract, HOST),
+            (&header.driver_contract, DRIVER),
+        ];
+        for (told, own) in contract {
             if *told != own.to_string() {
                 return Err(BadTrace::Contract {
                     told: SafeText::label(told),
@@ -228,11 +233,16 @@ fn parts(file: &[u8]) -> Result<[&[u8]; PARTS], BadTrace> {
     }
     let sum: u64 = lengths.iter().map(|&length| u64::from(length)).sum();
     let told = (BEGINNING_BYTES + DIGEST_BYTES) as u64 + sum;
-    let (has, cut) = (file.len(), |()| BadTrace::Length { has: file.len(), told });
+    let (has, cut) = (file.len(), |()| BadTrace::Length {
+        has: file.len(),
+        told,
+    });
     if has as u64 != told {
         return Err(cut(()));
     }
-    let (signed, digest) = file.split_at_checked(has - DIGEST_BYTES).ok_or_else(|| cut(()))?;
+    let (signed, digest) = file
+        .split_at_checked(has - DIGEST_BYTES)
+        .ok_or_else(|| cut(()))?;
     if Sha256::digest(signed).as_slice() != digest {
         return Err(BadTrace::Damaged);
     }
@@ -310,7 +320,10 @@ mod tests {
         }
         let mut longer = good.clone();
         longer.push(0);
-        assert!(matches!(TraceFile::read(&longer), Err(BadTrace::Length { .. })));
+        assert!(matches!(
+            TraceFile::read(&longer),
+            Err(BadTrace::Length { .. })
+        ));
         let mut other = good;
         *other.get_mut(MAGIC.len()).unwrap() = 9;
         assert!(matches!(TraceFile::read(&other), Err(BadTrace::Version(9))));

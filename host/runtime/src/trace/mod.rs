@@ -12,8 +12,8 @@ mod question;
 pub(crate) mod tape;
 pub(crate) mod words;
 
-pub use file::{BadTrace, TraceFacts, TraceFile};
 pub(crate) use chance::Chance;
+pub use file::{BadTrace, TraceFacts, TraceFile};
 pub use question::Question;
 pub(crate) use question::{Outcome, broke};
 

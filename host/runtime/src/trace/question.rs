@@ -231,4 +231,3 @@ impl Outcome for (Result<(), Error>, Option<Result<Resource<Mount>, Error>>) {
 impl Outcome for Description {
     fn put(&self, _: &mut Writer) {}
 }
-

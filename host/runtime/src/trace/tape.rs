@@ -69,7 +69,9 @@ impl Recording {
         }
         let writer = &mut self.writer;
         self.begun = writer.bytes.len();
-        writer.bytes.extend_from_slice(&[function, 0, 0, 0, 0, 0, 0, 0, 0]);
+        writer
+            .bytes
+            .extend_from_slice(&[function, 0, 0, 0, 0, 0, 0, 0, 0]);
         writer.set_brief(true);
         arguments(writer);
         let length = writer.bytes.len() - self.begun - HEAD_BYTES;
@@ -156,7 +158,10 @@ pub(crate) fn calls(bytes: &[u8]) -> impl Iterator<Item = Read<HostCall<'_>>> {
 fn call<'a>(reader: &mut Reader<'a>) -> Read<HostCall<'a>> {
     let function = reader.byte()?;
     let mut length = || -> Read<usize> {
-        let bytes = reader.slice(4)?.try_into().map_err(|_four_bytes| Malformed)?;
+        let bytes = reader
+            .slice(4)?
+            .try_into()
+            .map_err(|_four_bytes| Malformed)?;
         usize::try_from(u32::from_le_bytes(bytes)).map_err(|_too_long| Malformed)
     };
     let (arguments, answer) = (length()?, length()?);
@@ -329,7 +334,7 @@ impl<T: Taped> Told for HostResult<T> {
         match self {
             Ok(value) => value.show(to),
             Err(HostError::Failure(failure)) => {
-                super::words::put_name(&format!("{:?}", failure.code), to);
+                Taped::show(&failure.code, to);
                 to.push_str(": ");
                 to.push_str(&failure.message);
             }
@@ -345,55 +350,4 @@ impl<T: Taped> Told for HostResult<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn recorded(most_bytes: usize, count: u32) -> Recorded {
-        let mut recording = Recording::new(most_bytes);
-        for number in 0..count {
-            recording.ask(7, |to| number.put(to));
-            recording.note(|to| Told::put(&wasmtime::Result::Ok(u64::from(number)), to));
-        }
-        recording.finish()
-    }
-
-    #[test]
-    fn what_was_asked_is_answered_until_something_else_is_asked() {
-        let Recorded { bytes, made, kept } = recorded(1000, 3);
-        assert_eq!((made, kept), (3, 3));
-        assert_eq!(calls(&bytes).count(), 3);
-        let mut playing = Playing::new(bytes);
-        for number in 0..2_u32 {
-            let answer = playing.ask(7, |to| number.put(to)).unwrap();
-            let told: wasmtime::Result<u64> = Told::take(&mut Reader::new(&answer)).unwrap();
-            assert_eq!(told.unwrap(), u64::from(number));
-        }
-        assert!(playing.ask(7, |to| 9_u32.put(to)).is_none());
-        let difference = playing.difference.unwrap();
-        assert_eq!(difference.number, 3);
-        assert_eq!(difference.expected, Some((7, vec![2])));
-        assert_eq!(difference.got, (7, vec![9]));
-    }
-
-    #[test]
-    fn what_does_not_fit_leaves_the_beginning_whole() {
-        let Recorded { bytes, made, kept } = recorded(40, 100);
-        assert_eq!((made, kept), (100, 3));
-        assert!(calls(&bytes).all(|call| call.is_ok()) && bytes.len() <= 40);
-        let mut recording = Recording::new(1000);
-        recording.ask(1, |to| 1_u32.put(to));
-        // The sandbox ended it.
-        let Recorded { bytes, made, kept } = recording.finish();
-        assert_eq!((bytes.len(), made, kept), (0, 1, 0));
-    }
-
-    #[test]
-    fn a_tape_that_lies_is_read_to_where_it_makes_sense() {
-        let whole = recorded(1000, 3).bytes;
-        for end in 0..whole.len() {
-            let read: Vec<_> = calls(whole.get(..end).unwrap()).collect();
-            assert!(read.len() <= 3);
-        }
-        assert_eq!(calls(&[1, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 1]).count(), 1);
-    }
-}
+mod tests;

@@ -14,9 +14,10 @@ mod store;
 pub(crate) use driver::{DriverList, ReleaseReport, TraceList};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, CallView, DriverExplanation, DriverHistory, DriverView, Event, FileKind, FileView,
-    LayerKind, LayerRequest, LayerView, LogLine, MountRequest, MountView, Pairs, QuarantineView,
-    RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountView, UsageView,
+    Access, Attention, BuildView, CallView, DriverExplanation, DriverHistory, DriverView, Event,
+    FileKind, FileView, LayerKind, LayerRequest, LayerView, LogLine, MountRequest, MountView,
+    Pairs, QuarantineView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument,
+    TraceView, UnmountView, UsageView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;

@@ -33,21 +33,7 @@ pub(super) fn render(told: &DriverExplanation) -> String {
     ]);
     show::quarantines(driver, &mut text);
     builds::describe(driver, &mut text);
-    let rows = told.imports.iter().map(|import| {
-        vec![
-            words::told(&import.name),
-            words::told(&import.grant),
-            words::told(&import.about),
-        ]
-    });
-    let columns = [
-        Column::Text("import"),
-        Column::Text("grant"),
-        Column::Text("what it gives"),
-    ];
-    text.push('\n');
-    text.push_str(&table(&columns, rows.collect()));
-    text.push('\n');
+    text.push_str(&imports(told));
     if !told.unused_grants.is_empty() {
         let unused = words::told(&told.unused_grants);
         text.push_str(&format!("\ngranted and not used: {unused}\n"));
@@ -59,20 +45,7 @@ pub(super) fn render(told: &DriverExplanation) -> String {
         builds: told.builds.clone(),
     }));
     text.push_str("\n\n");
-    let rows = told.limits.iter().map(|limit| {
-        let from = if limit.is_default { "default" } else { "configuration" };
-        vec![
-            words::told(&limit.name),
-            limit.value.to_string(),
-            from.to_owned(),
-        ]
-    });
-    let columns = [
-        Column::Text("limit"),
-        Column::Number("value"),
-        Column::Text("from"),
-    ];
-    text.push_str(&table(&columns, rows.collect()));
+    text.push_str(&limits(told));
     text
 }
 
@@ -93,4 +66,43 @@ fn recorded(told: &DriverExplanation) -> String {
         kept.passed,
         words::bytes(kept.bytes)
     )
+}
+
+/// What it imports, and what each gives.
+fn imports(told: &DriverExplanation) -> String {
+    let rows = told.imports.iter().map(|import| {
+        vec![
+            words::told(&import.name),
+            words::told(&import.grant),
+            words::told(&import.about),
+        ]
+    });
+    let columns = [
+        Column::Text("import"),
+        Column::Text("grant"),
+        Column::Text("what it gives"),
+    ];
+    format!("\n{}\n", table(&columns, rows.collect()))
+}
+
+/// What bounds it.
+fn limits(told: &DriverExplanation) -> String {
+    let rows = told.limits.iter().map(|limit| {
+        let from = if limit.is_default {
+            "default"
+        } else {
+            "configuration"
+        };
+        vec![
+            words::told(&limit.name),
+            limit.value.to_string(),
+            from.to_owned(),
+        ]
+    });
+    let columns = [
+        Column::Text("limit"),
+        Column::Number("value"),
+        Column::Text("from"),
+    ];
+    table(&columns, rows.collect())
 }

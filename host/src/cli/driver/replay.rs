@@ -75,11 +75,7 @@ pub(super) fn run(printer: &Printer, arguments: &ReplayArguments) -> Result<(), 
 }
 
 /// The component that is to run.
-fn component_of(
-    file: &Path,
-    other: Option<&Path>,
-    trace: &TraceFile,
-) -> Result<Vec<u8>, Failure> {
+fn component_of(file: &Path, other: Option<&Path>, trace: &TraceFile) -> Result<Vec<u8>, Failure> {
     if let Some(other) = other {
         return read(other);
     }

@@ -96,7 +96,12 @@ fn rows(list: &TraceList) -> String {
             words::told(&trace.store),
             words::told(&trace.layer),
             trace.calls.to_string(),
-            if trace.obstacle.is_none() { "yes" } else { "no" }.to_owned(),
+            if trace.obstacle.is_none() {
+                "yes"
+            } else {
+                "no"
+            }
+            .to_owned(),
             words::told(&trace.code),
         ]
     });
@@ -178,7 +183,7 @@ pub(in super::super) fn calls(document: &TraceDocument) -> String {
     if let Some(obstacle) = &operation.obstacle {
         lines.push(("cannot be replayed", words::safe(obstacle)));
     }
-    let rows = document.calls.iter().map(|call| {
+    let rows = document.host_calls.iter().map(|call| {
         vec![
             call.number.to_string(),
             words::told(&call.function),
