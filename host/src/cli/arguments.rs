@@ -12,7 +12,7 @@ use mica_client::{EXIT_CODES, Output};
 
 use super::check::{CheckArguments, RepairArguments};
 use super::driver::DriverCommand;
-use super::layer::LayerCommand;
+use super::layer::LayerArguments;
 use super::serve::ServeArguments;
 use super::snapshot::SnapshotCommand;
 use super::store::StoreCommand;
@@ -81,9 +81,6 @@ pub(crate) struct Arguments {
         value_enum
     )]
     pub(crate) output: Output,
-    /// With layer commands: tell on standard error which host calls drivers made for it
-    #[arg(long, global = true)]
-    pub(crate) trace: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -101,8 +98,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Store(StoreCommand),
     /// Make, mount, compare, fill and remove layers
-    #[command(subcommand)]
-    Layer(LayerCommand),
+    Layer(LayerArguments),
     /// List and measure what a containerd holds
     #[command(subcommand)]
     Snapshot(SnapshotCommand),

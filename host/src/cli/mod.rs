@@ -69,13 +69,10 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         _ => "default",
     };
     let named = arguments.store.clone();
-    let traced = arguments.trace.then(trace::request_id);
-    if traced.is_some() && !matches!(arguments.command, Command::Layer(_)) {
-        return Err(Failure::Usage {
-            what: "--trace is for `mica layer`".to_owned(),
-            remedy: "of other work, list what is recorded with `mica driver traces`",
-        });
-    }
+    let traced = match &arguments.command {
+        Command::Layer(layer) => layer.trace.then(trace::request_id),
+        _ => None,
+    };
     let context = Context {
         client: Client::new(place(&arguments)?)?.named(traced.as_deref()),
         store: arguments.store.unwrap_or_else(|| store.to_owned()),
@@ -89,8 +86,8 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
             arguments.token_file,
         ),
         Command::Store(command) => store::run(&context, command),
-        Command::Layer(command) => trace::with(&context, traced.as_deref(), || {
-            layer::run(&context, command)
+        Command::Layer(layer) => trace::with(&context, traced.as_deref(), || {
+            layer::run(&context, layer.command)
         }),
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Driver(command) => driver::run(&context, command, named.as_deref()),
