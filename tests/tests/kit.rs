@@ -336,3 +336,32 @@ fn a_place_without_user_namespaces_is_told_with_the_setting() {
     assert_eq!(output.status.code(), Some(NOT_SUPPORTED), "{told}");
     assert!(told.contains("sysctl user.max_user_namespaces"), "{told}");
 }
+
+#[test]
+fn a_failing_case_tells_what_the_driver_said_in_it() {
+    let place = Place::new(&mistaken_driver());
+    let arguments = [
+        "--opt",
+        "mistake=panics",
+        "--case",
+        "changes-are-in-byte-order",
+    ];
+    let (code, report) = place.report(User::Nobody, &arguments);
+    assert_eq!(code, FAILED);
+    for case in cases(&report, "failed") {
+        let said = case["said"].to_string();
+        assert!(
+            said.contains("changes, stderr: ") && said.contains("are too much"),
+            "{case}"
+        );
+        assert!(said.contains("changes, trap: "), "{case}");
+    }
+    assert!(cases(&report, "failed").count() > 0, "{report}");
+    assert!(cases(&report, "passed").all(|case| case["said"].is_null()));
+    let ended = place.test(User::Nobody, &arguments);
+    assert!(
+        ended.text().contains("  said      changes, stderr: "),
+        "{}",
+        ended.text()
+    );
+}

@@ -39,6 +39,8 @@ pub struct Client {
     place: Place,
     runtime: Runtime,
     interrupt: Option<Interrupt>,
+    /// The id of its requests, if the client gives them one.
+    request: Option<String>,
 }
 
 impl Client {
@@ -52,7 +54,16 @@ impl Client {
             place,
             runtime: runtime.map_err(Failure::io("make an event loop"))?,
             interrupt: None,
+            request: None,
         })
+    }
+
+    /// The same, whose requests have this id: 1 to 64 letters, digits, `-`, `_` and `.`. By it they are found in the daemon's log and in
+    /// what it records.
+    #[must_use]
+    pub fn named(self, request: Option<&str>) -> Self {
+        let request = request.map(str::to_owned);
+        Self { request, ..self }
     }
 
     /// Another client of the same daemon, for another thread. What interrupts this one interrupts it too.
@@ -70,7 +81,7 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn undisturbed(&self) -> Result<Self, Failure> {
-        Self::new(self.place.clone())
+        Ok(Self::new(self.place.clone())?.named(self.request.as_deref()))
     }
 
     /// From now on SIGINT and SIGTERM end calls with [`Failure::Interrupted`] instead of the program, and the second one the program.
@@ -253,6 +264,9 @@ impl Client {
         }
         if let Some(shown) = self.place.authorization() {
             request = request.header(AUTHORIZATION, shown);
+        }
+        if let Some(id) = &self.request {
+            request = request.header("x-request-id", id);
         }
         if let Some(content_type) = body.content_type() {
             request = request.header(CONTENT_TYPE, content_type);

@@ -37,6 +37,16 @@ pub struct EventId {
     sequence: u64,
 }
 
+impl EventId {
+    /// The number, if it is none of an earlier daemon's.
+    pub(crate) fn own_sequence(self) -> Option<u64> {
+        match self.start {
+            None => Some(self.sequence),
+            Some(_) => None,
+        }
+    }
+}
+
 impl FromStr for Since {
     type Err = Error;
 

@@ -44,6 +44,9 @@ pub enum EventKind {
     /// A driver was loaded into a new slot.
     #[serde(rename = "driver.loaded")]
     DriverLoaded,
+    /// A driver was removed, with its builds.
+    #[serde(rename = "driver.removed")]
+    DriverRemoved,
     /// A slot has another build now.
     #[serde(rename = "driver.swapped")]
     DriverSwapped,
@@ -80,6 +83,7 @@ impl EventKind {
             Self::StoreRemoved => "store.removed",
             Self::StoreFailed => "store.failed",
             Self::DriverLoaded => "driver.loaded",
+            Self::DriverRemoved => "driver.removed",
             Self::DriverSwapped => "driver.swapped",
             Self::DriverWentBack => "driver.went-back",
             Self::DriverBaked => "driver.baked",
@@ -106,7 +110,7 @@ pub struct Event {
     #[schema(value_type = String)]
     pub time: Moment,
     /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
-    /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.swapped`,
+    /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.removed`, `driver.swapped`,
     /// `driver.went-back`, `driver.baked`, `driver.failed`, `driver.quarantined` or `driver.released`.
     #[schema(value_type = String)]
     pub kind: EventKind,

@@ -30,6 +30,7 @@ mod error;
 mod event;
 mod figures;
 mod id;
+mod insight;
 mod label;
 mod layers;
 mod moment;
@@ -53,12 +54,13 @@ pub use check::{
     repair,
 };
 pub use disk::files::read_component;
-pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target};
+pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target, TracePart};
 pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
+pub use insight::{LogFilter, LogReading, TraceFilter};
 pub use layers::{Expected, LayerStore, OpenFile};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
@@ -75,8 +77,5 @@ pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
     Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest,
-    HolderView, LayerKind, LayerRequest, LayerView, LiveParent, MountClient, MountRequest,
-    MountView, Pairs, QuarantineView, Release, ReplacedView, RunningView, StoreRequest, StoreView,
-    SwapReport, UnmountRequest, UnmountView, UsageSource, UsageView, WhenBusy,
+    DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView, LayerKind, LayerRequest, LayerView, LimitView, LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView, WhenBusy,
 };

@@ -79,10 +79,15 @@ impl Case {
             },
         };
         let milliseconds = started.elapsed().as_millis();
+        let said = stage.said();
         CaseReport {
             case: self.view(),
-            verdict,
             milliseconds: u64::try_from(milliseconds).unwrap_or(u64::MAX),
+            said: match verdict {
+                Verdict::Failed { .. } => said,
+                Verdict::Passed | Verdict::LeftOut { .. } => Vec::new(),
+            },
+            verdict,
         }
     }
 }

@@ -45,6 +45,9 @@ pub struct CaseReport {
     pub verdict: Verdict,
     /// How long it took.
     pub milliseconds: u64,
+    /// What the driver said in a case that failed, and where it broke: the last lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<String>,
 }
 
 /// How a case ended.

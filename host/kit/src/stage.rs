@@ -8,13 +8,16 @@ use crate::report::Mismatch;
 use mica_cases::dump::{Node, as_layered, print, try_nodes};
 use mica_cases::tree;
 use mica_engine::{
-    DriverSource, Durability, Engine, EngineSettings, Error, Grants, Origin, Pairs,
-    Result as Answer, Runtime, StoreRequest, WhenBusy,
+    DriverSource, Durability, Engine, EngineSettings, Error, Grants, LogFilter, LogReading, Origin,
+    Pairs, Result as Answer, Runtime, StoreRequest, WhenBusy,
 };
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Lines that are told of what a driver said in a case.
+const SAID_LINES: usize = 20;
 
 /// What a case comes to.
 pub(crate) type Step<T> = Result<T, Box<Mismatch>>;
@@ -41,6 +44,9 @@ pub(crate) struct Stage {
     number: u64,
     /// Where plain trees are made.
     base: PathBuf,
+    /// Reads what the driver says, and what it said before the engine was opened again.
+    log: Option<LogReading>,
+    heard: Vec<String>,
     /// What this place can do.
     pub(crate) facts: Facts,
 }
@@ -77,8 +83,11 @@ impl Stage {
             store: String::new(),
             number: 0,
             base: base.to_owned(),
+            log: None,
+            heard: Vec::new(),
             facts,
         };
+        stage.listen()?;
         let victim = stage.scratch("victim");
         victim
             .and_then(|victim| tree::try_build(&victim, VICTIM).map_err(io::Error::other))
@@ -88,6 +97,29 @@ impl Stage {
             })?;
         stage.new_store()?;
         Ok(stage)
+    }
+
+    /// Listens to the driver of the engine that is open.
+    fn listen(&mut self) -> Answer<()> {
+        let drivers = self.engine()?.drivers();
+        self.log = Some(drivers.log(&self.driver, LogFilter::default(), None)?);
+        Ok(())
+    }
+
+    fn hear(&mut self) {
+        let lines = self.log.as_mut().map(LogReading::next_lines);
+        for line in lines.into_iter().flatten() {
+            let (operation, source, text) = (&line.operation, &line.source, &line.text);
+            self.heard.push(format!("{operation}, {source}: {text}"));
+        }
+        let most = self.heard.len().saturating_sub(SAID_LINES);
+        self.heard.drain(..most);
+    }
+
+    /// What the driver said since this was asked last: the last lines.
+    pub(crate) fn said(&mut self) -> Vec<String> {
+        self.hear();
+        std::mem::take(&mut self.heard)
     }
 
     fn engine(&self) -> Answer<&Arc<Engine>> {
@@ -152,9 +184,10 @@ impl Stage {
         if let Some(engine) = self.engine.take() {
             engine.close();
         }
+        self.hear();
         let engine = Engine::open(self.settings.clone(), Arc::clone(&self.runtime))?;
         self.engine = Some(engine);
-        Ok(())
+        self.listen()
     }
 
     /// Ends the engine.

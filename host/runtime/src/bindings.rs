@@ -18,5 +18,5 @@ wasmtime::component::bindgen!({
         "mica:host/mounts.mount": crate::capability::mounts::Mount,
         "mica:host/home.staged-layer": crate::capability::home::StagedLayer,
     },
-    additional_derives: [PartialEq, Eq],
+    additional_derives: [PartialEq, Eq, serde::Serialize, serde::Deserialize],
 });

@@ -11,14 +11,14 @@ use std::str::FromStr;
 /// Makes [`Grant`] of the table of capabilities: for each the variant, the interface's name, the module of its bindings, and
 /// `standard` if every driver has it, or `named` if an operator must give it by name.
 macro_rules! grants {
-    ($($(#[$meaning:meta])* $grant:ident, $name:literal, $module:ident, $who:ident;)*) => {
+    ($($(#[doc = $meaning:literal])* $grant:ident, $name:literal, $module:ident, $who:ident;)*) => {
         /// One interface of `mica:host`.
         #[derive(
             Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash,
             serde::Serialize, serde::Deserialize,
         )]
         pub enum Grant {
-            $($(#[$meaning])* #[serde(rename = $name)] $grant,)*
+            $($(#[doc = $meaning])* #[serde(rename = $name)] $grant,)*
         }
 
         impl Grant {
@@ -33,6 +33,14 @@ macro_rules! grants {
                 }
             }
 
+            /// What it gives, in a sentence.
+            #[must_use]
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$grant => concat!($($meaning),*).trim_ascii(),)*
+                }
+            }
+
             /// Whether every driver has it.
             pub(crate) fn is_standard(self) -> bool {
                 match self {
@@ -44,7 +52,10 @@ macro_rules! grants {
             pub(crate) fn link(self, linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 match self {
                     $(Self::$grant => {
-                        host::$module::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+                        host::$module::add_to_linker::<State, boundary::Passing>(
+                            linker,
+                            boundary::of,
+                        )
                     })*
                 }
             }

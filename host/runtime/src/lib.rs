@@ -22,6 +22,8 @@ mod limits;
 mod numbers;
 mod operation;
 mod sandbox;
+mod trace;
+mod witness;
 
 pub use bindings::exports::mica::driver::diff_driver::ArchiveForm;
 pub use bindings::mica::host::filesystem::{Feature, Support};
@@ -48,4 +50,7 @@ pub use sandbox::cache::inspect as inspect_code;
 pub use sandbox::child::{compile_child, probe_compiler};
 pub use sandbox::generation::{ApplyReport, Description, DiffReport, Generation, World};
 pub use sandbox::inspect::{Import, Inspection, Measure, inspect};
+pub use sandbox::replay::{Replay, ReplayReport, ReplayVerdict};
 pub use sandbox::{Compiler, Program, Runtime, RuntimeFacts, Settings, digest_of};
+pub use trace::{BadTrace, HostCallView, Question, Trace, TraceFacts, TraceFile};
+pub use witness::{Line, LineSource, Witness};

@@ -50,8 +50,15 @@ numbers! {
         xattr_bytes: usize = 960 << 10, 4 << 10 => 960 << 10;
         /// Bytes of the index of an image, all of which the host reads before it mounts the image: an index of 6,700 nodes has 1 MB.
         index_bytes: usize = 32 << 20, 1 << 20 => 1 << 30;
-        /// Log bytes of one operation.
+        /// Bytes that one operation may say, on its standard error and output and by `log`; what is more is counted and left out.
         log_bytes: usize = 64 << 10, 256 => 16 << 20;
+        /// Bytes that are kept in memory of what a driver said last.
+        driver_log_bytes: usize = 1 << 20, 4 << 10 => 256 << 20;
+        /// Bytes of host calls, with their arguments and answers, that are recorded of one operation; 0 records nothing. Of one
+        /// that makes more the first are kept, and it cannot be replayed.
+        trace_bytes: usize = 256 << 10, 0 => 256 << 20;
+        /// Bytes of memory for the recorded operations of a driver: half for those that failed, half for the others.
+        driver_trace_bytes: usize = 4 << 20, 64 << 10 => 1 << 30;
         /// Stack of a guest.
         stack_bytes: usize = 512 << 10, 128 << 10 => 1 << 20;
         /// Size of a component: one that brings the interpreter of Python has 18 MB.

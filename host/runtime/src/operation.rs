@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only; an operation runs in `sandbox`.
 
-use crate::Home;
+use crate::{Home, Replay, Witness};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +104,10 @@ pub struct Operation {
     pub client_wait: Option<Arc<dyn ClientWait>>,
     /// Tells what it took of its driver.
     pub spent: Spent,
+    /// Who is told what its driver says and does.
+    pub witness: Option<Arc<dyn Witness>>,
+    /// What answers its host calls, if it is a replay.
+    pub replay: Option<Replay>,
 }
 
 impl fmt::Debug for Operation {

@@ -166,6 +166,8 @@ impl Fixture {
             cancel: CancelToken::default(),
             client_wait: None,
             spent: Spent::default(),
+            witness: None,
+            replay: None,
         }
     }
 

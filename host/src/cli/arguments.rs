@@ -12,7 +12,7 @@ use mica_client::{EXIT_CODES, Output};
 
 use super::check::{CheckArguments, RepairArguments};
 use super::driver::DriverCommand;
-use super::layer::LayerCommand;
+use super::layer::LayerArguments;
 use super::operation::OperationCommand;
 use super::serve::ServeArguments;
 use super::snapshot::SnapshotCommand;
@@ -99,8 +99,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Store(StoreCommand),
     /// Make, mount, compare, fill and remove layers
-    #[command(subcommand)]
-    Layer(LayerCommand),
+    Layer(LayerArguments),
     /// List and measure what a containerd holds
     #[command(subcommand)]
     Snapshot(SnapshotCommand),

@@ -5,9 +5,13 @@
 mod change;
 mod check;
 mod componentize;
+mod explain;
+mod logs;
 mod new;
+mod replay;
 mod show;
 mod test;
+mod traces;
 
 use std::path::{Path, PathBuf};
 
@@ -18,6 +22,8 @@ use super::builds;
 use super::context::Context;
 use mica_client::{Failure, query, segment, words};
 use mica_runtime::Grant;
+use serde_json::json;
+pub(super) use traces::calls as trace_calls;
 
 /// A command of `mica driver`.
 #[derive(Debug, Subcommand)]
@@ -109,6 +115,35 @@ Examples:
         /// The driver
         name: String,
     },
+    /// Tell what a driver said: its standard error and output, its log, and where it broke
+    #[command(after_help = logs::EXAMPLES)]
+    Logs(logs::LogArguments),
+    /// Remove a driver that was loaded, with its builds
+    #[command(after_help = "\
+A driver that stores have is refused, and so is one that ships with the program or lies in the drivers directory, because it would be
+there again at the next start; `mica driver rollback NAME --shipped` goes back to the build that ships.
+
+Examples:
+  mica store rm try && mica driver rm hello")]
+    Rm {
+        /// The driver
+        name: String,
+    },
+    /// Tell what an operator wants to know of a driver: source, imports and grants, limits, users, faults
+    #[command(after_help = explain::EXAMPLES)]
+    Explain {
+        /// The driver
+        name: String,
+    },
+    /// List the operations of a driver whose host calls are recorded, the last first
+    #[command(after_help = traces::LIST_EXAMPLES)]
+    Traces(traces::ListArguments),
+    /// Show the host calls of one operation of a driver, or write it to a file that can be replayed
+    #[command(after_help = traces::EXAMPLES)]
+    Trace(traces::TraceArguments),
+    /// Run a recorded operation again on a component, without a daemon and without root
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::ReplayArguments),
     /// End a quarantine: let a driver be called again that broke too often
     #[command(after_help = "\
 A driver that breaks twice in operations on one layer is not called for that layer any more, after three times not for its
@@ -132,7 +167,11 @@ Examples:
 }
 
 /// Runs a command of `mica driver`.
-pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failure> {
+pub(crate) fn run(
+    context: &Context,
+    command: DriverCommand,
+    named: Option<&str>,
+) -> Result<(), Failure> {
     let Context {
         client, printer, ..
     } = context;
@@ -166,6 +205,18 @@ pub(crate) fn run(context: &Context, command: DriverCommand) -> Result<(), Failu
             let document = client.get(&format!("/v1/drivers/{}/history", segment(&name)))?;
             printer.view(&document, builds::history)
         }
+        DriverCommand::Logs(arguments) => logs::run(context, arguments, named),
+        DriverCommand::Rm { name } => {
+            client.delete(&format!("/v1/drivers/{}", segment(&name)))?;
+            printer.result(&json!({ "removed": name }), String::new)
+        }
+        DriverCommand::Explain { name } => {
+            let document = client.get(&format!("/v1/drivers/{}/explanation", segment(&name)))?;
+            printer.view(&document, explain::render)
+        }
+        DriverCommand::Traces(arguments) => traces::list(context, arguments, named),
+        DriverCommand::Trace(arguments) => traces::show(context, arguments),
+        DriverCommand::Replay(arguments) => replay::run(printer, &arguments),
         DriverCommand::Release { name, store, layer } => {
             let query = query([("store", store), ("layer", layer)]);
             let target = format!("/v1/drivers/{}/release{query}", segment(&name));

@@ -54,7 +54,7 @@ impl EventArguments {
 }
 
 /// What the daemon takes for a beginning: a time in the past is told as a moment.
-fn since(text: &str) -> Result<String, Failure> {
+pub(super) fn since(text: &str) -> Result<String, Failure> {
     let unit = match text.bytes().last() {
         Some(b's') => 1,
         Some(b'm') => 60,
@@ -84,14 +84,21 @@ pub(crate) fn run(
     arguments: &EventArguments,
     store: Option<&str>,
 ) -> Result<(), Failure> {
+    follow(context, &arguments.target(store)?, told)
+}
+
+/// Writes the documents of a stream of events as they come, for people as `text` says.
+pub(super) fn follow(
+    context: &Context,
+    target: &str,
+    text: fn(&Value) -> String,
+) -> Result<(), Failure> {
     let mut lines = Lines {
         printer: context.printer,
+        text,
         rest: Vec::new(),
     };
-    match context
-        .client
-        .get_stream(&arguments.target(store)?, &mut lines)
-    {
+    match context.client.get_stream(target, &mut lines) {
         Err(Failure::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         followed => followed.map(drop),
     }
@@ -100,6 +107,7 @@ pub(crate) fn run(
 /// Takes an event stream apart and writes its documents.
 struct Lines {
     printer: Printer,
+    text: fn(&Value) -> String,
     /// The beginning of a line whose end has not come yet.
     rest: Vec<u8>,
 }
@@ -109,7 +117,8 @@ impl Write for Lines {
         self.rest.extend_from_slice(bytes);
         while let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            if let Some(text) = render(&String::from_utf8_lossy(&line), self.printer.is_json()) {
+            let line = String::from_utf8_lossy(&line);
+            if let Some(text) = render(&line, self.printer.is_json(), self.text) {
                 let mut stdout = io::stdout().lock();
                 writeln!(stdout, "{text}")?;
                 stdout.flush()?;
@@ -124,23 +133,28 @@ impl Write for Lines {
 }
 
 /// A line of an event stream as it is printed; comments and names of events are not.
-fn render(line: &str, is_json: bool) -> Option<String> {
+fn render(line: &str, is_json: bool, text: fn(&Value) -> String) -> Option<String> {
     let data = line.trim_end().strip_prefix("data:")?.trim_start();
     let event: Value = serde_json::from_str(data).ok()?;
     if is_json {
         return Some(printable_json(&event.to_string()));
     }
+    Some(text(&event))
+}
+
+/// An event as people read it.
+fn told(event: &Value) -> String {
     let mut text = format!(
         "{}  {:18}",
-        words::moment(&event, "time"),
-        words::field(&event, "kind")
+        words::moment(event, "time"),
+        words::field(event, "kind")
     );
     for name in ["store", "layer", "driver", "detail"] {
         if let Some(value) = event.get(name).filter(|value| !value.is_null()) {
             text.push_str(&format!("  {name} {}", words::text(value)));
         }
     }
-    Some(text)
+    text
 }
 
 #[cfg(test)]
@@ -159,10 +173,10 @@ mod tests {
 
     #[test]
     fn only_data_is_printed() {
-        assert_eq!(render(": keep-alive\n", false), None);
-        assert_eq!(render("event: layer.created\n", false), None);
+        assert_eq!(render(": keep-alive\n", false, told), None);
+        assert_eq!(render("event: layer.created\n", false, told), None);
         let line = r#"data: {"time":"2026-01-31T12:00:00.5Z","kind":"layer.created","store":"default","layer":"a","driver":null}"#;
         let text = "2026-01-31T12:00:00Z  layer.created       store default  layer a";
-        assert_eq!(render(line, false).as_deref(), Some(text));
+        assert_eq!(render(line, false, told).as_deref(), Some(text));
     }
 }

@@ -1,8 +1,8 @@
 //! The command line: one file for each group of commands.
 //!
 //! Invariant: every command that is about layers, stores and drivers talks REST; only `serve` starts the engine,
-//! only `fsmagic` and `doctor` look at the machine itself, only `check` and `repair` at what a daemon keeps, only `driver check`
-//! and `driver test` at a component, `driver new` writes files, and `demo` is a program of its own.
+//! only `fsmagic` and `doctor` look at the machine itself, only `check` and `repair` at what a daemon keeps, only `driver check`,
+//! `driver replay` and `driver test` at a component, `driver new` writes files, and `demo` is a program of its own.
 
 mod arguments;
 mod builds;
@@ -22,6 +22,7 @@ mod snapshot;
 mod status;
 mod store;
 mod top;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,8 +70,12 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         _ => "default",
     };
     let named = arguments.store.clone();
+    let traced = match &arguments.command {
+        Command::Layer(layer) => layer.trace.then(trace::request_id),
+        _ => None,
+    };
     let context = Context {
-        client: Client::new(place(&arguments)?)?,
+        client: Client::new(place(&arguments)?)?.named(traced.as_deref()),
         store: arguments.store.unwrap_or_else(|| store.to_owned()),
         printer: Printer::new(arguments.output),
     };
@@ -82,9 +87,11 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
             arguments.token_file,
         ),
         Command::Store(command) => store::run(&context, command),
-        Command::Layer(command) => layer::run(&context, command),
+        Command::Layer(layer) => trace::with(&context, traced.as_deref(), || {
+            layer::run(&context, layer.command)
+        }),
         Command::Snapshot(command) => snapshot::run(&context, command),
-        Command::Driver(command) => driver::run(&context, command),
+        Command::Driver(command) => driver::run(&context, command, named.as_deref()),
         Command::Status(arguments) => status::run(&context, &arguments),
         Command::Operation(command) => operation::run(&context, &command),
         Command::Top(arguments) => top::run(&context, &arguments),

@@ -19,6 +19,7 @@ mod log;
 mod notify;
 mod own_threads;
 mod reload;
+mod replay;
 mod running;
 mod socket;
 mod store;
@@ -29,6 +30,7 @@ pub(crate) use check::{Checked, check_component};
 pub(crate) use drivers::tried_drivers;
 #[cfg(fuzzing)]
 pub(crate) use facts::kernel;
+pub(crate) use replay::replay;
 pub(crate) use trial::{Verdict, try_drivers};
 
 use crate::api::rest::{self, Api};

@@ -102,6 +102,8 @@ impl Player {
             cancel: CancelToken::default(),
             client_wait: None,
             spent: mica_runtime::Spent::default(),
+            witness: None,
+            replay: None,
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Build {
 pub(crate) struct Active<G = Generation> {
     pub(crate) generation: Arc<G>,
     pub(crate) build: Build,
+    /// That of the build, for those who keep it.
+    pub(super) digest: Arc<str>,
     /// How many builds the slot had with this one.
     pub(crate) number: u64,
     pub(crate) loaded: Moment,
@@ -51,6 +53,7 @@ impl<G> Active<G> {
     pub(crate) fn new(generation: Arc<G>, build: Build, number: u64) -> Arc<Self> {
         Arc::new(Self {
             generation,
+            digest: Arc::from(build.digest.as_str()),
             build,
             number,
             loaded: Moment::now(),

@@ -3,9 +3,11 @@
 //! Invariant: the answer of an operation is that of one build; a swap changes what the next one gets.
 
 mod candidates;
+mod explain;
 mod load;
 mod probe;
 mod release;
+mod remove;
 mod view;
 
 mod ask;
@@ -37,10 +39,14 @@ pub(crate) use slot::{Flow, Gates, Slot};
 pub(crate) use ticket::Ticket;
 pub(crate) use trial::Risk;
 
-use crate::Result;
 use crate::engine::Engine;
-use crate::view::{DriverHistory, DriverView, QuarantineView, SwapReport};
-use mica_runtime::CancelToken;
+use crate::insight::{LogFilter, LogReading, TraceFilter};
+use crate::view::{
+    DriverExplanation, DriverHistory, DriverView, QuarantineView, SwapReport, TraceDocument,
+    TraceView,
+};
+use crate::{Error, Result, Since};
+use mica_runtime::{CancelToken, TraceFile};
 
 /// What a swap is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,6 +69,15 @@ pub enum Target {
     Build(u64),
     /// What ships with the program or lies in the drivers directory; so does every start from then on.
     Shipped,
+}
+
+/// What the file of a trace has in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TracePart {
+    /// What was asked, the host calls, and the end.
+    Calls,
+    /// The component that ran as well.
+    All,
 }
 
 /// The drivers of an engine.
@@ -143,6 +158,73 @@ impl Drivers<'_> {
     /// As [`Drivers::get`].
     pub fn history(self, name: &str) -> Result<DriverHistory> {
         self.tell_history(name)
+    }
+
+    /// Removes a driver that was loaded, with its builds and their compiled code.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDriver`]; [`crate::Error::DriverShips`] for one that would be there again; [`crate::Error::Busy`], with their
+    /// names, if stores have it. Nothing has changed then.
+    pub fn remove(self, name: &str) -> Result<()> {
+        self.engine.check_open()?;
+        self.remove_driver(name)
+    }
+
+    /// Tells all that is known of a driver, for an operator.
+    ///
+    /// # Errors
+    /// As [`Drivers::get`].
+    pub fn explain(self, name: &str) -> Result<DriverExplanation> {
+        self.explain_driver(name)
+    }
+
+    /// Lists the operations of a driver that are recorded, the last first.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDriver`].
+    pub fn traces(self, name: &str, filter: &TraceFilter) -> Result<Vec<TraceView>> {
+        Ok(self.engine.registry.get(name)?.insight.traces.list(filter))
+    }
+
+    /// Tells the host calls of an operation that a request needed: of the one of this number, or else of the last that failed, or
+    /// else of the last.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDriver`], [`crate::Error::UnknownTrace`].
+    pub fn trace(self, name: &str, request: &str, number: Option<u64>) -> Result<TraceDocument> {
+        let slot = self.engine.registry.get(name)?;
+        let trace = slot.insight.traces.find(name, request, number)?;
+        Ok(trace.document())
+    }
+
+    /// The same as a file that can be replayed; with the component that ran, if that is wanted and kept.
+    ///
+    /// # Errors
+    /// As [`Drivers::trace`].
+    pub fn export_trace(
+        self,
+        name: &str,
+        (request, number): (&str, Option<u64>),
+        part: TracePart,
+    ) -> Result<Vec<u8>> {
+        let slot = self.engine.registry.get(name)?;
+        let trace = slot.insight.traces.find(name, request, number)?;
+        let component = match part {
+            TracePart::Calls => None,
+            TracePart::All => self.component_by_digest(&slot, trace.digest()),
+        };
+        let component = component.as_deref().unwrap_or_default();
+        TraceFile::write(&trace.facts(name), &trace.trace, component)
+            .map_err(|error| Error::Sandbox(format!("write the trace: {error}")))
+    }
+
+    /// Reads what a driver said: all that is kept of it, or what came after `since`.
+    ///
+    /// # Errors
+    /// [`crate::Error::UnknownDriver`].
+    pub fn log(self, name: &str, filter: LogFilter, since: Option<Since>) -> Result<LogReading> {
+        let slot = self.engine.registry.get(name)?;
+        Ok(LogReading::new(&slot.insight, filter, since))
     }
 
     /// Lets a driver be called again: for a layer, for a store and its layers, or, if neither is named, for everyone.

@@ -1,6 +1,6 @@
 //! The slots by name.
 //!
-//! Invariant: a slot that is there stays there; only what runs in it changes.
+//! Invariant: a slot that is there stays there while a store has its driver; what runs in it changes.
 
 use super::Slot;
 use crate::{Error, Result};
@@ -14,6 +14,8 @@ pub(crate) struct Registry {
     slots: RwLock<BTreeMap<String, Arc<Slot>>>,
     /// Held while a component of a new name is taken: of two with one name the second finds the first.
     pub(super) loading: Mutex<()>,
+    /// Held to read while a store gets its driver: none goes meanwhile.
+    pub(crate) choosing: RwLock<()>,
 }
 
 impl Registry {
@@ -41,6 +43,11 @@ impl Registry {
             driver: name.to_owned(),
             known: slots.keys().cloned().collect(),
         })
+    }
+
+    /// Takes a slot away.
+    pub(super) fn remove(&self, name: &str) {
+        self.slots.write().remove(name);
     }
 
     /// All slots by name.

@@ -79,6 +79,20 @@ impl Drivers<'_> {
         shelf.component_of(&record.digest, most).map(Cow::Owned)
     }
 
+    /// The component of this digest, if the driver runs it or has kept it.
+    pub(super) fn component_by_digest(
+        self,
+        slot: &Slot,
+        digest: &str,
+    ) -> Option<Cow<'static, [u8]>> {
+        let active = slot.active().ok()?;
+        if active.build.digest == digest {
+            return Some(active.build.bytes.clone());
+        }
+        let record = slot.history.lock().find_digest(digest).cloned()?;
+        self.component_of(slot, &record).ok()
+    }
+
     /// The component that a start takes if nobody has swapped anything, as it is now.
     fn shipped(self, slot: &Slot) -> Result<Option<(Cow<'static, [u8]>, Origin)>> {
         let bytes = match &slot.shipped {

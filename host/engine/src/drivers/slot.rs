@@ -10,6 +10,7 @@ use super::quarantine::{Quarantine, Subject};
 use super::question::Asked;
 use super::ticket::{Role, Ticket};
 use super::trial::{Choice, Trial};
+use crate::insight::Insight;
 use crate::settings::Origin;
 use crate::traffic::Tally;
 use crate::view::QuarantineView;
@@ -97,6 +98,8 @@ pub(crate) struct Slot<G = Generation> {
     faults: AtomicU64,
     /// What operations came to.
     pub(crate) tally: Tally,
+    /// What it says and does.
+    pub(crate) insight: Arc<Insight>,
 }
 
 impl<G> Slot<G> {
@@ -120,6 +123,7 @@ impl<G> Slot<G> {
             operations: AtomicU64::new(0),
             faults: AtomicU64::new(0),
             tally: Tally::default(),
+            insight: Insight::new(limits),
         }
     }
 

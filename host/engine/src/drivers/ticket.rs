@@ -61,6 +61,11 @@ impl<G> Ticket<G> {
         self.active.number
     }
 
+    /// The digest of the component that it runs on.
+    pub(crate) fn digest(&self) -> Arc<str> {
+        Arc::clone(&self.active.digest)
+    }
+
     /// Time since it began that it waited for its client.
     pub(crate) fn waited(&self) -> Duration {
         self.permits.waited()

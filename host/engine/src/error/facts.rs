@@ -68,11 +68,13 @@ table! {
     E::UnknownParent { .. } => "unknown-parent", NotFound, "no such parent";
     E::UnknownFile { .. } => "unknown-file", NotFound, "no such file";
     E::UnknownSnapshot { .. } => "unknown-snapshot", NotFound, "no such snapshot";
+    E::UnknownTrace { .. } => "unknown-trace", NotFound, "no such record";
     E::NoSnapshots(_) => "no-snapshots", NotFound, "the store has no snapshots";
     E::LayerExists { .. } => "layer-exists", AlreadyExists, "the layer exists already";
     E::StoreExists(_) => "store-exists", AlreadyExists, "the store exists already";
     E::DriverExists(_) => "driver-exists", AlreadyExists, "the driver exists already";
     E::SnapshotExists { .. } => "snapshot-exists", AlreadyExists, "the snapshot exists already";
+    E::DriverShips(_) => "driver-ships", Precondition, "the driver ships with the program";
     E::HasChildren { .. } => "has-children", Precondition, "other layers are built on it";
     E::LayerChanged { .. } => "layer-changed", Precondition, "the layer has changed";
     E::Mounted { .. } | E::MountedOtherwise { .. } => "mounted", Precondition, "the layer is mounted";
@@ -154,6 +156,12 @@ impl Error {
             E::LayerExists { .. } => "remove the layer, or choose another id",
             E::StoreExists(_) => "use the store, or choose another name",
             E::DriverExists(_) => "swap the driver to replace its build",
+            E::DriverShips(_) => {
+                "go back to the build that ships with `mica driver rollback --shipped`, or take its file out of the drivers directory"
+            }
+            E::UnknownTrace { .. } => {
+                "list what is recorded with `mica driver traces`; the oldest make room for new ones"
+            }
             E::HasChildren { .. } => {
                 "remove the child layers first; a layer that has some can be mounted read-only"
             }
@@ -198,8 +206,10 @@ impl Error {
             E::InvalidName { name, .. }
             | E::UnknownStore(name)
             | E::StoreExists(name)
-            | E::DriverExists(name) => Some(name.clone()),
+            | E::DriverExists(name)
+            | E::DriverShips(name) => Some(name.clone()),
             E::UnknownDriver { driver, .. }
+            | E::UnknownTrace { driver, .. }
             | E::DriverFailed { driver, .. }
             | E::Quarantined { driver, .. } => Some(driver.clone()),
             E::UnknownFile { path, .. } | E::WrongFile { path, .. } => Some(path.clone()),

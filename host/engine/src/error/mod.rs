@@ -101,6 +101,19 @@ pub enum Error {
     /// A driver of that name is there.
     #[error("driver `{0}` is registered already")]
     DriverExists(String),
+    /// It ships with the program or lies in the drivers directory.
+    #[error(
+        "driver `{0}` ships with this program or lies in the drivers directory, and would be there again at the next start"
+    )]
+    DriverShips(String),
+    /// No operation of that request is recorded.
+    #[error("no operation of driver `{driver}` for the request `{request}` is recorded")]
+    UnknownTrace {
+        /// The driver.
+        driver: String,
+        /// The id of the request, made printable and cut to 256 bytes.
+        request: String,
+    },
     /// Other layers are built on it.
     #[error("layer `{layer}` has {}, for instance `{child}`", counted(*children, "child layer"))]
     HasChildren {

@@ -11,6 +11,7 @@ use super::Scope;
 use crate::drivers::{Asked, Flow, Question, Risk, Slot, Subject, Ticket};
 use crate::engine::Engine;
 use crate::event::News;
+use crate::insight::{Listener, Origin};
 use crate::traffic::{self, ClientCall, Sample};
 use crate::view::Evidence;
 use crate::{Error, EventKind, LayerId, Result, driver_error};
@@ -76,6 +77,8 @@ impl Call {
             cancel: self.cancel.clone(),
             client_wait: None,
             spent: Spent::default(),
+            witness: None,
+            replay: None,
         }
     }
 }
@@ -168,8 +171,10 @@ impl Call {
         ticket: &mut Ticket,
         run: impl FnOnce(&Generation, Operation) -> Answer<T>,
     ) -> std::result::Result<T, Failed> {
+        let listener = self.listener(slot, ticket);
         let operation = Operation {
             client_wait: Some(ticket.client_wait()),
+            witness: Some(Arc::<Listener>::clone(&listener)),
             ..self.operation()
         };
         let spent = operation.spent.clone();
@@ -184,6 +189,7 @@ impl Call {
                 error,
             ),
         });
+        listener.conclude(answer.as_ref().err().map(|failed| &failed.error));
         let class = answer.as_ref().err().map(|failed| failed.error.class());
         let sample = Sample {
             front: ClientCall::current_front(),
@@ -198,6 +204,20 @@ impl Call {
             ticket.ended(answer.as_ref().map(|_| spent.own_time()).map_err(code));
         }
         answer
+    }
+
+    /// Who keeps what the driver says in it.
+    fn listener(&self, slot: &Slot, ticket: &Ticket) -> Arc<Listener> {
+        let Subject { store, layer } = self.subject();
+        let origin = Origin {
+            operation: self.name,
+            store: store.to_owned(),
+            layer: layer.map(str::to_owned),
+            generation: ticket.generation_number(),
+            digest: ticket.digest(),
+            request: ClientCall::current_id(),
+        };
+        Listener::new(&slot.insight, origin)
     }
 
     /// Hands an answered call to those who compare builds, if it is one that can be compared.

@@ -68,6 +68,7 @@ impl Stores<'_> {
         if self.find(name.as_str()).is_ok() {
             return Err(Error::StoreExists(name.as_str().to_owned()));
         }
+        let _choosing = self.engine.registry.choosing.read();
         options::check("option", &options, self.engine.runtime.limits())?;
         match driver {
             Some(driver) => self.make(&name, Description::new(&driver, options, client))?,

@@ -5,27 +5,33 @@
 
 mod call;
 mod driver;
+mod explanation;
 mod file;
 mod layer;
+mod log;
 mod pairs;
 mod status;
 mod store;
 mod swap;
+mod trace;
 
 pub use call::CallView;
 pub use driver::{DriverView, QuarantineView};
+pub use explanation::{DriverExplanation, ImportView, KeptView, LimitView};
 pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{
     Access, DiffParent, DiffRequest, HolderView, LayerKind, LayerRequest, LayerView, LiveParent,
     MountClient, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageSource,
     UsageView, WhenBusy,
 };
+pub use log::LogLine;
 pub use pairs::Pairs;
 pub use status::{Attention, EngineStatus};
 pub use store::{BackingView, StoreRequest, StoreView};
 pub use swap::{
     BakeView, BuildView, DriverHistory, Evidence, ReplacedView, RunningView, SwapReport,
 };
+pub use trace::{HostCall, TraceDocument, TraceView};
 
 use serde::Serializer;
 use std::path::Path;

@@ -5,12 +5,19 @@
 use super::State;
 use crate::SafeText;
 use crate::bindings::mica::host::log::{self as wit, Level};
+use crate::witness::LineSource;
 
 impl wit::Host for State {
     fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         self.meter.count_question()?;
         let line = SafeText::line(&message);
-        if !self.meter.take_log(line.len()) {
+        let source = match level {
+            Level::Debug => LineSource::Debug,
+            Level::Info => LineSource::Info,
+            Level::Warn => LineSource::Warn,
+            Level::Error => LineSource::Error,
+        };
+        if !self.voice.log(source, &line) {
             return Ok(());
         }
         let (driver, store, operation) =

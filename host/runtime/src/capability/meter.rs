@@ -53,8 +53,6 @@ pub(crate) struct Meter {
     /// Bytes of layers and archives that the guest was given.
     fed: u64,
     fed_much: u64,
-    log_left: usize,
-    log_dropped: u64,
     listing_left: usize,
 }
 
@@ -75,8 +73,6 @@ impl Meter {
             slept: Duration::ZERO,
             fed: 0,
             fed_much: (limits.memory_bytes / FED_DIVISOR) as u64,
-            log_left: limits.log_bytes,
-            log_dropped: 0,
             listing_left: limits.listing_bytes,
         }
     }
@@ -149,21 +145,6 @@ impl Meter {
     /// Whether half of the deadline was the guest's own time.
     pub(crate) fn was_busy(&self) -> bool {
         self.own_time() >= self.deadline / 2
-    }
-
-    /// Takes a log line's bytes from the budget; false drops the line.
-    pub(crate) fn take_log(&mut self, bytes: usize) -> bool {
-        match self.log_left.checked_sub(bytes) {
-            Some(left) => self.log_left = left,
-            None => self.log_dropped += 1,
-        }
-        // Once a line was dropped all are, so that what is in the log has no holes.
-        self.log_dropped == 0
-    }
-
-    /// Lines that were dropped.
-    pub(crate) fn log_dropped(&self) -> u64 {
-        self.log_dropped
     }
 
     /// How many bytes of names a listing may read at once: what is left is for listings within it.

@@ -6,6 +6,7 @@
 //! Invariant: no layer rules and no protocols; no state outside the operation's own [`State`].
 
 mod attributes;
+pub(crate) mod boundary;
 mod btrfs;
 mod config;
 pub(crate) mod directory;
@@ -22,21 +23,24 @@ pub(crate) mod mounts;
 pub(crate) mod plan;
 mod sharing;
 pub(crate) mod streams;
+pub(crate) mod voice;
 mod wasi;
 
 pub(crate) use wasi::{is_linked as is_wasi_linked, link as link_wasi};
 
 use crate::bindings::mica::host::{self, types};
 use crate::limits::{Class, Limits};
-use crate::{Code, Failure, Operation};
+use crate::trace::Chance;
+use crate::trace::tape::{Recording, Tape};
+use crate::{Code, Failure, Operation, Replay};
 use handles::{HandleBudget, Handles};
 use meter::{MemoryBudget, Meter};
 use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use voice::Voice;
+use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime_wasi::WasiCtx;
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 
 crate::grants::grants! {
     /// Confined directory and file handles.
@@ -97,7 +101,9 @@ pub(crate) struct State {
     uppers: HashSet<(u64, u64)>,
     wasi: WasiCtx,
     wasi_handles: ResourceTable,
-    stderr: MemoryOutputPipe,
+    pub(crate) voice: Voice,
+    pub(crate) tape: Tape,
+    pub(crate) chance: Chance,
 }
 
 impl State {
@@ -108,7 +114,17 @@ impl State {
         class: Class,
         budget: &Arc<HandleBudget>,
     ) -> Self {
-        let stderr = MemoryOutputPipe::new(limits.log_bytes);
+        let voice = Voice::new(operation.witness.clone(), limits);
+        let (tape, chance) = match &operation.replay {
+            Some(Replay { playing, chance }) => {
+                (Tape::Playing(Arc::clone(playing)), chance.clone())
+            }
+            None if operation.witness.is_some() && limits.trace_bytes > 0 => {
+                let recording = Recording::new(limits.trace_bytes);
+                (Tape::Recording(recording), Chance::new())
+            }
+            None => (Tape::Off, Chance::new()),
+        };
         Self {
             driver,
             handles: Handles::new(limits.handles, Arc::clone(budget)),
@@ -116,19 +132,14 @@ impl State {
             memory: MemoryBudget::new(limits),
             outcome: Outcome::default(),
             uppers: HashSet::new(),
-            wasi: wasi::inert(stderr.clone()),
+            wasi: wasi::inert(&voice, &chance),
             wasi_handles: ResourceTable::new(),
-            stderr,
+            voice,
+            tape,
+            chance,
             limits: Arc::clone(limits),
             operation,
         }
-    }
-
-    /// What the guest wrote to its standard error: a panic's message.
-    pub(crate) fn stderr(&self) -> String {
-        String::from_utf8_lossy(&self.stderr.contents())
-            .trim()
-            .to_owned()
     }
 
     /// Begins a host call: counts it, and ends the operation when it was cancelled or calls too often.

@@ -1,18 +1,19 @@
 //! WASI 0.2, inert: what language runtimes import and must be able to link.
 //!
-//! Invariant: no files, no arguments, no environment, no sockets; standard error is kept for the log; nothing waits longer
+//! Invariant: no files, no arguments, no environment, no sockets; standard error and output go to the driver's log; nothing waits longer
 //! than its operation may.
 
 mod wait;
 
 use super::State;
+use super::voice::Voice;
+use crate::trace::Chance;
 use wait::{Link, Waiting};
 use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets, sync};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::WasiRandom;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -26,10 +27,13 @@ impl WasiView for State {
     }
 }
 
-/// A context that gives nothing but standard error.
-pub(super) fn inert(stderr: MemoryOutputPipe) -> WasiCtx {
-    WasiCtxBuilder::new()
-        .stderr(stderr)
+/// A context that gives nothing but standard error and standard output.
+pub(super) fn inert(voice: &Voice, chance: &Chance) -> WasiCtx {
+    let mut context = WasiCtxBuilder::new();
+    chance.give(&mut context);
+    context
+        .stdout(voice.stdout())
+        .stderr(voice.stderr())
         // What is off anyhow in this release; nothing else stands between a driver and the network.
         .allow_tcp(false)
         .allow_udp(false)

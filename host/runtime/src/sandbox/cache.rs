@@ -135,7 +135,13 @@ impl Cache {
             "compiled code `{}` cannot be used and is made anew: {why}",
             self.path.join(key).display()
         );
-        let removed = name(key).and_then(|name| node::remove_file(self.directory.as_fd(), &name));
+        self.forget(key);
+    }
+
+    /// Removes a file, if there is one.
+    pub(super) fn forget(&self, key: &str) {
+        let removed = name(key)
+            .and_then(|name| remove_if_there(node::remove_file(self.directory.as_fd(), &name)));
         if let Err(error) = removed {
             tracing::warn!("code cache `{}`: {error}", self.path.display());
         }

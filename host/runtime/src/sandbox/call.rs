@@ -10,6 +10,8 @@ use crate::capability::State;
 use crate::capability::meter::Stop;
 use crate::contract::OTHER_VERSION;
 use crate::limits::Class;
+use crate::trace::tape::Tape;
+use crate::trace::{Outcome, Question, Trace, broke};
 use crate::{Code, Culprit, Error, SafeText};
 use std::sync::Arc;
 use wasmtime::{Store, Trap, UpdateDeadline};
@@ -25,10 +27,11 @@ pub(super) struct Finished<T> {
 
 impl Generation {
     /// Runs `body` in a fresh instance.
-    pub(super) fn call<T>(
+    pub(super) fn call<T: Outcome>(
         &self,
         operation: Operation,
         class: Class,
+        question: impl FnOnce() -> Question,
         body: impl FnOnce(&mut Store<State>, &Driver) -> wasmtime::Result<T>,
     ) -> Result<Finished<T>, Error> {
         let _running = self.counter.begin();
@@ -38,20 +41,20 @@ impl Generation {
             Err(error) => Err(End::Begin(error)),
         };
         // The instance is gone now, with all that the guest can still do; its handles live on in the state.
-        let state = store.into_data();
+        let mut state = store.into_data();
         let (meter, memory) = (&state.meter, &state.memory);
         state
             .operation
             .spent
             .set(meter.own_time(), meter.calls(), memory.bytes());
-        if state.meter.log_dropped() > 0 {
-            let (driver, dropped) = (&*self.label, state.meter.log_dropped());
-            tracing::warn!(target: "mica::driver", driver, dropped, "log lines were dropped: `log_bytes`");
+        keep_trace(&mut state, question, outcome.as_ref());
+        let outcome = outcome.map_err(|end| reason(&end, &state));
+        let left_out = state.voice.end();
+        if left_out > 0 {
+            let driver = &*self.label;
+            tracing::warn!(target: "mica::driver", driver, left_out, "lines were left out: `log_bytes`");
         }
-        match outcome {
-            Ok(value) => Ok(Finished { value, state }),
-            Err(end) => Err(reason(&end, &state)),
-        }
+        outcome.map(|value| Finished { value, state })
     }
 
     /// Checks that all exports have the types of the contract: a component tells them only as an instance.
@@ -98,6 +101,33 @@ enum End {
     Call(wasmtime::Error),
 }
 
+/// Hands on what was written down of an operation.
+fn keep_trace(
+    state: &mut State,
+    question: impl FnOnce() -> Question,
+    outcome: Result<&impl Outcome, &End>,
+) {
+    let end = |state: &State| match outcome {
+        Ok(value) => value.end(),
+        Err(end) => broke(&why(end, state)),
+    };
+    match std::mem::take(&mut state.tape) {
+        Tape::Off => {}
+        Tape::Playing(playing) => playing.lock().end = Some(end(state)),
+        Tape::Recording(recording) => {
+            let trace = Trace {
+                question: question(),
+                recorded: recording.finish(),
+                end: end(state),
+                chance: state.chance.drawn(),
+            };
+            if let Some(witness) = &state.operation.witness {
+                witness.trace(trace);
+            }
+        }
+    }
+}
+
 /// An operation that the sandbox stopped.
 fn stopped(stop: &Stop, state: &State) -> Error {
     let what = format!("`{}`: {stop}", state.operation.name).into();
@@ -109,33 +139,51 @@ fn stopped(stop: &Stop, state: &State) -> Error {
     }
 }
 
-/// Why an instance ended without an answer.
-fn reason(end: &End, state: &State) -> Error {
+/// Why an instance ended without an answer, without the name of the operation: the same in every operation that ends so.
+fn why(end: &End, state: &State) -> String {
     let (End::Begin(error) | End::Call(error)) = end;
     if let Some(stop) = error.downcast_ref::<Stop>() {
-        return stopped(stop, state);
+        return stop.to_string();
     }
-    // A guest that is refused memory traps in its allocator, with a trap that says nothing of memory.
     if let Some(stop) = state.memory.exceeded() {
-        return stopped(&stop, state);
-    }
-    if let (End::Begin(error), None) = (end, error.downcast_ref::<Trap>()) {
-        // Nothing of the guest ran: there was no room for one more instance.
-        return Error::runtime("make an instance", error);
+        return stop.to_string();
     }
     let cause = error
         .downcast_ref::<Trap>()
         // The root alone: what stands above it are names of functions, which the component's author chose.
         .map_or_else(|| format!("{:#}", error.root_cause()), Trap::to_string);
-    let said = state.stderr();
+    match state.voice.last_words() {
+        said if said.is_empty() => cause,
+        said => format!("{cause}; it said: {said}"),
+    }
+}
+
+/// Why an instance ended without an answer.
+fn reason(end: &End, state: &State) -> Error {
+    let (End::Begin(error) | End::Call(error)) = end;
+    if let Some(stop) = error.downcast_ref::<Stop>() {
+        let stopped = stopped(stop, state);
+        state.voice.trap(&format!("{stopped}\n{error:#}"));
+        return stopped;
+    }
+    // A guest that is refused memory traps in its allocator, with a trap that says nothing of memory.
+    if let Some(stop) = state.memory.exceeded() {
+        let stopped = stopped(&stop, state);
+        state.voice.trap(&format!("{stopped}\n{error:#}"));
+        return stopped;
+    }
+    if let (End::Begin(error), None) = (end, error.downcast_ref::<Trap>()) {
+        // Nothing of the guest ran: there was no room for one more instance.
+        return Error::runtime("make an instance", error);
+    }
     let name = state.operation.name;
-    let text = match said.is_empty() {
-        false => format!("`{name}`: {cause}; it said: {said}"),
-        true => format!("`{name}`: {cause}"),
-    };
+    let text = format!("`{name}`: {}", why(end, state));
     // The chain of causes has the names of the component's functions, which its author chose.
     let causes = SafeText::line(&format!("{error:#}"));
     tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
+    // What it said is in its log already, before this.
+    let first = text.lines().next().unwrap_or_default();
+    state.voice.trap(&format!("{first}\n{error:#}"));
     Error::Trapped(SafeText::within(&text, TRAP_BYTES))
 }
 

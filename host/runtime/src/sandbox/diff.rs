@@ -15,6 +15,7 @@ use crate::bindings::exports::mica::driver::diff_driver::{
 use crate::capability::streams::{Wait, Written};
 use crate::capability::{HostError, State};
 use crate::limits::Class;
+use crate::trace::Question;
 use crate::{ArchiveForm, ChangeSink, Error, Operation, Sink, Source};
 use wasmtime::Store;
 use wasmtime::component::Resource;
@@ -72,7 +73,12 @@ impl Generation {
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
         sink.bind(Wait::of(&operation, self.limits.stream_idle()));
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::Diff {
+            id: id.clone(),
+            parent: parent.clone(),
+            form,
+        };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             let place = lend(store, sink)?;
             let driver = driver.mica_driver_diff_driver();
             let answer = driver.call_diff(
@@ -123,7 +129,11 @@ impl Generation {
         sink.bind(Wait::of(&operation, self.limits.stream_idle()));
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::Changes {
+            id: id.clone(),
+            parent: parent.clone(),
+        };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             let place = lend(store, sink)?;
             let driver = driver.mica_driver_diff_driver();
             driver.call_changes(
@@ -152,7 +162,12 @@ impl Generation {
         source.bind(Wait::of(&operation, self.limits.stream_idle()));
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::ApplyDiff {
+            id: id.clone(),
+            parent: parent.clone(),
+            form,
+        };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             let place = lend(store, source)?;
             let driver = driver.mica_driver_diff_driver();
             let answer = driver.call_apply_diff(
@@ -192,7 +207,11 @@ impl Generation {
     ) -> Result<u64, Error> {
         let id = id.to_owned();
         let parent = parent.map(str::to_owned);
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::DiffSize {
+            id: id.clone(),
+            parent: parent.clone(),
+        };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             driver
                 .mica_driver_diff_driver()
                 .call_diff_size(store, &id, parent.as_ref())

@@ -14,6 +14,7 @@ use crate::capability::home::NoHome;
 use crate::capability::mounts::Mount;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
+use crate::trace::Question;
 use crate::{
     Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
     Spent,
@@ -86,6 +87,7 @@ pub struct Generation {
     size_bytes: u64,
     world: World,
     imports: Vec<String>,
+    contract: String,
     description: Description,
     pub(super) label: Arc<str>,
     pub(super) linked: DriverPre<State>,
@@ -115,6 +117,7 @@ impl Generation {
             size_bytes: bytes.len() as u64,
             world: facts.world,
             imports: facts.imports,
+            contract: facts.proto,
             description: Description::default(),
             label: Arc::from("?"),
             linked,
@@ -174,6 +177,12 @@ impl Generation {
         &self.imports
     }
 
+    /// The interface that makes it a driver, with the version of the contract that it was built for.
+    #[must_use]
+    pub fn contract(&self) -> &str {
+        &self.contract
+    }
+
     pub(super) fn describe(&self) -> Result<Description, Error> {
         let operation = || Operation {
             store: "-".into(),
@@ -183,11 +192,16 @@ impl Generation {
             cancel: CancelToken::default(),
             client_wait: None,
             spent: Spent::default(),
+            witness: None,
+            replay: None,
         };
         self.check_exports(operation())?;
-        let done = self.call(operation(), Class::Short, |store, driver| {
-            driver.mica_driver_proto_driver().call_describe(store)
-        })?;
+        let done = self.call(
+            operation(),
+            Class::Short,
+            || Question::Describe,
+            |store, driver| driver.mica_driver_proto_driver().call_describe(store),
+        )?;
         let wit::Description {
             name,
             version,
@@ -209,7 +223,10 @@ impl Generation {
     /// # Errors
     /// As every operation: the driver's own answer, or why the sandbox ended it.
     pub fn init(&self, operation: Operation, options: &[(String, String)]) -> Result<(), Error> {
-        let done = self.call(operation, Class::Mount, |store, driver| {
+        let question = || Question::Init {
+            options: options.to_vec(),
+        };
+        let done = self.call(operation, Class::Mount, question, |store, driver| {
             driver.mica_driver_proto_driver().call_init(store, options)
         })?;
         done.value.map_err(refused)
@@ -234,7 +251,15 @@ impl Generation {
             mount_label: options.mount_label.clone(),
             storage_options: options.storage_options.clone(),
         };
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::Create {
+            id: id.clone(),
+            parent: parent.clone(),
+            kind,
+            mount_label: options.mount_label.clone(),
+            storage_options: options.storage_options.clone(),
+            view,
+        };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             let driver = driver.mica_driver_proto_driver();
             let parent = parent.as_ref();
             let created = match kind {
@@ -265,7 +290,8 @@ impl Generation {
     /// As [`Generation::init`].
     pub fn remove(&self, operation: Operation, id: &str) -> Result<(), Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Long, |store, driver| {
+        let question = || Question::Remove { id: id.clone() };
+        let done = self.call(operation, Class::Long, question, |store, driver| {
             driver.mica_driver_proto_driver().call_remove(store, &id)
         })?;
         done.value.map_err(refused)
@@ -283,7 +309,13 @@ impl Generation {
         mount_label: Option<&str>,
     ) -> Result<DetachedMount, Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Mount, |store, driver| {
+        let question = || Question::Get {
+            id: id.clone(),
+            access,
+            mount_label: mount_label.map(str::to_owned),
+            planned: false,
+        };
+        let done = self.call(operation, Class::Mount, question, |store, driver| {
             driver
                 .mica_driver_proto_driver()
                 .call_get(store, &id, access, mount_label)
@@ -303,7 +335,13 @@ impl Generation {
     /// As [`Generation::init`].
     pub fn plan(&self, operation: Operation, id: &str, access: Access) -> Result<MountPlan, Error> {
         let id = id.to_owned();
-        let done = self.call(operation, Class::Mount, |store, driver| {
+        let question = || Question::Get {
+            id: id.clone(),
+            access,
+            mount_label: None,
+            planned: true,
+        };
+        let done = self.call(operation, Class::Mount, question, |store, driver| {
             store.data_mut().outcome = Outcome::Plan;
             driver
                 .mica_driver_proto_driver()
@@ -311,72 +349,10 @@ impl Generation {
         })?;
         planned(done.value, done.state)
     }
-
-    /// Tells the driver that a view is gone.
-    ///
-    /// # Errors
-    /// As [`Generation::init`].
-    pub fn put(&self, operation: Operation, id: &str) -> Result<(), Error> {
-        let id = id.to_owned();
-        let done = self.call(operation, Class::Short, |store, driver| {
-            driver.mica_driver_proto_driver().call_put(store, &id)
-        })?;
-        done.value.map_err(refused)
-    }
-
-    /// Says whether a layer exists.
-    ///
-    /// # Errors
-    /// As [`Generation::init`].
-    pub fn exists(&self, operation: Operation, id: &str) -> Result<bool, Error> {
-        let id = id.to_owned();
-        let done = self.call(operation, Class::Short, |store, driver| {
-            driver.mica_driver_proto_driver().call_exists(store, &id)
-        })?;
-        done.value.map_err(refused)
-    }
-
-    /// Describes the driver's state: at most a hundred pairs.
-    ///
-    /// # Errors
-    /// As [`Generation::init`].
-    pub fn status(&self, operation: Operation) -> Result<Vec<(SafeText, SafeText)>, Error> {
-        let done = self.call(operation, Class::Short, |store, driver| {
-            driver.mica_driver_proto_driver().call_status(store)
-        })?;
-        done.value.map(|pairs| safe_pairs(&pairs)).map_err(refused)
-    }
-
-    /// Describes a layer: at most a hundred pairs.
-    ///
-    /// # Errors
-    /// As [`Generation::init`].
-    pub fn metadata(
-        &self,
-        operation: Operation,
-        id: &str,
-    ) -> Result<Vec<(SafeText, SafeText)>, Error> {
-        let id = id.to_owned();
-        let done = self.call(operation, Class::Short, |store, driver| {
-            driver.mica_driver_proto_driver().call_metadata(store, &id)
-        })?;
-        done.value.map(|pairs| safe_pairs(&pairs)).map_err(refused)
-    }
-
-    /// Tells the driver that the store is closed.
-    ///
-    /// # Errors
-    /// As [`Generation::init`].
-    pub fn cleanup(&self, operation: Operation) -> Result<(), Error> {
-        let done = self.call(operation, Class::Short, |store, driver| {
-            driver.mica_driver_proto_driver().call_cleanup(store)
-        })?;
-        done.value.map_err(refused)
-    }
 }
 
 /// Names and sentences that a driver tells of itself or of a layer.
-fn safe_pairs(pairs: &[(String, String)]) -> Vec<(SafeText, SafeText)> {
+pub(super) fn safe_pairs(pairs: &[(String, String)]) -> Vec<(SafeText, SafeText)> {
     let pairs = pairs.iter().take(MAX_PAIRS);
     pairs
         .map(|(name, text)| (SafeText::label(name), SafeText::line(text)))

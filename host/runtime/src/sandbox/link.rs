@@ -4,12 +4,13 @@
 
 use crate::bindings::DriverPre;
 use crate::bindings::mica::host;
+use crate::capability::boundary::{self, Passing};
 use crate::capability::{State, is_wasi_linked};
 use crate::contract::{DRIVER, HOST, Match, OTHER_VERSION};
 use crate::{Error, Grant, Grants};
 use std::str::FromStr;
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 
 /// The interface of either package that has types only, and needs no grant.
 const TYPES: &str = "types";
@@ -86,7 +87,7 @@ pub(super) fn link(
 
 fn add(linker: &mut Linker<State>, grants: &Grants) -> wasmtime::Result<()> {
     crate::capability::link_wasi(linker)?;
-    host::types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    host::types::add_to_linker::<State, Passing>(linker, boundary::of)?;
     grants.iter().try_for_each(|grant| grant.link(linker))
 }
 

@@ -16,7 +16,9 @@ mod engine;
 pub(crate) mod generation;
 pub(crate) mod inspect;
 mod link;
+mod look;
 mod prepare;
+pub(crate) mod replay;
 
 use crate::{CancelToken, Error, Grants, Limits};
 use admission::ComponentFacts;
@@ -118,6 +120,13 @@ impl Runtime {
     pub fn is_compiled(&self, bytes: &[u8]) -> bool {
         let key = || cache::key(&self.engine, bytes, &self.limits);
         self.cache.as_ref().is_some_and(|cache| cache.has(&key()))
+    }
+
+    /// Forgets what was compiled of a component.
+    pub fn forget(&self, bytes: &[u8]) {
+        if let Some(cache) = &self.cache {
+            cache.forget(&cache::key(&self.engine, bytes, &self.limits));
+        }
     }
 
     /// Has a component checked and compiled (or finds what came of it in the cache), links it with what is granted, and asks it

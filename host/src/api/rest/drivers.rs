@@ -12,6 +12,7 @@ use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use mica_client::segment;
 use serde::Deserialize;
 
@@ -105,6 +106,19 @@ pub(super) async fn load(
     })
     .await?;
     made(&format!("/v1/drivers/{}", segment(&view.name)), &view)
+}
+
+/// Removes a driver that was loaded, with its builds and their compiled code. One that ships with the program or lies in the drivers
+/// directory is refused, and so is one that stores have.
+#[utoipa::path(delete, path = "/v1/drivers/{driver}", operation_id = "remove_driver", tag = "drivers",
+    params(("driver" = String, Path, description = "The driver.")),
+    responses(
+    (status = 204, description = "It is gone."),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn remove(State(shared): State<Shared>, At(driver): At<String>) -> Answer {
+    call(shared, move |engine| engine.drivers().remove(&driver)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Ends a quarantine: lets a driver be called again that broke too often, and counts anew.

@@ -14,6 +14,7 @@ mod events;
 mod extract;
 mod files;
 mod host;
+mod insight;
 mod layers;
 mod monitor;
 mod mounts;
@@ -29,6 +30,7 @@ mod status;
 mod stores;
 mod swaps;
 mod tags;
+mod traces;
 
 use crate::api::Manners;
 use crate::api::call;
@@ -98,11 +100,15 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             get(operations::inspect).delete(operations::cancel),
         )
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
-        .route("/v1/drivers/{driver}", get(drivers::inspect))
+        .route(
+            "/v1/drivers/{driver}",
+            get(drivers::inspect).delete(drivers::remove),
+        )
         .route("/v1/drivers/{driver}/swap", post(swaps::swap))
         .route("/v1/drivers/{driver}/rollback", post(swaps::rollback))
         .route("/v1/drivers/{driver}/history", get(swaps::history))
         .route("/v1/drivers/{driver}/release", post(drivers::release))
+        .merge(insight_router())
         .route("/v1/stores", get(stores::list).post(stores::create))
         .route(
             "/v1/stores/{store}",
@@ -125,6 +131,22 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             retry::once,
         ))
         .with_state(api)
+}
+
+/// What drivers say and do.
+fn insight_router() -> Router<Shared> {
+    Router::new()
+        .route("/v1/drivers/{driver}/explanation", get(traces::explain))
+        .route("/v1/drivers/{driver}/logs", get(insight::logs))
+        .route("/v1/drivers/{driver}/traces", get(traces::list))
+        .route(
+            "/v1/drivers/{driver}/traces/{request}",
+            get(traces::inspect),
+        )
+        .route(
+            "/v1/drivers/{driver}/traces/{request}/file",
+            get(traces::export),
+        )
 }
 
 /// What programs that watch the daemon ask for.

@@ -4,8 +4,7 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, layers, monitor, mounts, operations,
-    snapshots, status, stores, swaps,
+    changes, described, differences, drivers, events, files, insight, layers, monitor, mounts, operations, snapshots, status, stores, swaps, traces,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -23,7 +22,8 @@ use utoipa::OpenApi;
     paths(
         status::status, events::events, document, operations::list,
         monitor::metrics, monitor::healthz, monitor::readyz,
-        drivers::list, drivers::load, drivers::inspect, drivers::release,
+        drivers::list, drivers::load, drivers::inspect, drivers::release, drivers::remove,
+        insight::logs, traces::explain, traces::list, traces::inspect, traces::export,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::look_up,

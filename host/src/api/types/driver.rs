@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only.
 
-use super::{DriverView, QuarantineView};
+use super::{DriverView, QuarantineView, TraceView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,6 +13,13 @@ pub(crate) struct ReleaseReport {
     pub(crate) driver: String,
     /// The quarantines that were ended; empty if there were none.
     pub(crate) released: Vec<QuarantineView>,
+}
+
+/// Operations of a driver that are recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TraceList {
+    /// The last first.
+    pub(crate) traces: Vec<TraceView>,
 }
 
 /// A page of drivers.

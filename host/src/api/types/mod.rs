@@ -11,15 +11,10 @@ mod snapshot;
 mod status;
 mod store;
 
-pub(crate) use driver::{DriverList, ReleaseReport};
-pub(crate) use layer::{
-    ApplyReport, ChangeList, ChangeView, LayerList, LayerLookup, LookedUp, MetadataView, MountList,
-    MountedLayer, SizeView,
-};
+pub(crate) use driver::{DriverList, ReleaseReport, TraceList};
+pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, LayerLookup, LookedUp, MetadataView, MountList, MountedLayer, SizeView};
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
-    HolderView, LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
-    RunningView, StoreRequest, StoreView, SwapReport, UnmountRequest, UnmountView, UsageView,
+    Access, Attention, BuildView, CallView, DriverExplanation, DriverHistory, DriverView, Event, FileKind, FileView, HolderView, LayerKind, LayerRequest, LayerView, LogLine, MountRequest, MountView, Pairs, QuarantineView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;

@@ -55,14 +55,7 @@ pub(super) fn describe(driver: &DriverView) -> String {
         ("operations", operations(driver)),
         ("grants", words::told(&driver.grants)),
     ]);
-    if !driver.quarantines.is_empty() {
-        text.push_str("\nquarantined\n");
-        for quarantine in &driver.quarantines {
-            let since = words::seconds(&quarantine.since);
-            let (kept, reason) = (kept(quarantine), words::told(&quarantine.reason));
-            text.push_str(&format!("  {kept}, since {since}: {reason}\n"));
-        }
-    }
+    quarantines(driver, &mut text);
     builds::describe(driver, &mut text);
     text.push_str("\nimports\n");
     for import in &driver.imports {
@@ -76,6 +69,19 @@ pub(super) fn describe(driver: &DriverView) -> String {
         }
     }
     text
+}
+
+/// What is kept from calling a driver, and why.
+pub(super) fn quarantines(driver: &DriverView, text: &mut String) {
+    if driver.quarantines.is_empty() {
+        return;
+    }
+    text.push_str("\nquarantined\n");
+    for quarantine in &driver.quarantines {
+        let since = words::seconds(&quarantine.since);
+        let (kept, reason) = (kept(quarantine), words::told(&quarantine.reason));
+        text.push_str(&format!("  {kept}, since {since}: {reason}\n"));
+    }
 }
 
 /// Who is kept from calling a driver.
@@ -101,7 +107,7 @@ pub(super) fn released(report: &ReleaseReport) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn operations(driver: &DriverView) -> String {
+pub(super) fn operations(driver: &DriverView) -> String {
     let DriverView {
         operations,
         running,

@@ -203,5 +203,6 @@ fn told(case: &CaseReport) -> Option<String> {
     part("layer", mismatch.layer.as_deref().unwrap_or("-"));
     part("expected", &mismatch.expected);
     part("seen", &mismatch.seen);
+    part("said", &words::lines(&case.said));
     Some(text)
 }

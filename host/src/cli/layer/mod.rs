@@ -23,6 +23,17 @@ use super::context::Context;
 use super::store::key_value;
 use mica_client::{Failure, segment};
 
+/// Arguments of `mica layer`.
+#[derive(Debug, clap::Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct LayerArguments {
+    /// Tell on standard error which host calls drivers made for this
+    #[arg(long, global = true)]
+    pub(crate) trace: bool,
+    #[command(subcommand)]
+    pub(crate) command: LayerCommand,
+}
+
 /// A command of `mica layer`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum LayerCommand {

@@ -13,6 +13,7 @@ mod crimes;
 mod diffs;
 mod late;
 mod snapshots;
+mod speech;
 mod texts;
 mod views;
 
@@ -108,6 +109,7 @@ impl Guest for Hostile {
         if TEXTS {
             texts::create(&id)?;
         }
+        speech::before_create(&id);
         crimes::before_create(&id)?;
         let deed = late::act("create", &id)?;
         let order = views::order();

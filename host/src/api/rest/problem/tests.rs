@@ -50,6 +50,15 @@ fn about_names() -> Vec<Row> {
             "unknown-driver",
         ),
         (
+            Error::UnknownTrace {
+                driver: text(),
+                request: text(),
+            },
+            404,
+            "unknown-trace",
+        ),
+        (Error::DriverShips(text()), 409, "driver-ships"),
+        (
             Error::UnknownLayer {
                 store: text(),
                 layer: text(),

@@ -1,0 +1,72 @@
+//! What a driver says and does, kept for those who look into it: for each driver, in memory, bounded.
+//!
+//! Invariant: a driver that says much takes memory from what it said before and from nothing else; nobody waits for those who
+//! look.
+
+mod log;
+mod traces;
+
+use log::DriverLog;
+pub(crate) use log::Listener;
+pub use log::{LogFilter, LogReading};
+pub use traces::TraceFilter;
+use traces::Traces;
+
+use crate::Error;
+use mica_runtime::Limits;
+use mica_text::with_causes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What is kept of one driver.
+#[derive(Debug)]
+pub(crate) struct Insight {
+    pub(crate) log: DriverLog,
+    pub(crate) traces: Traces,
+}
+
+impl Insight {
+    pub(crate) fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            log: DriverLog::new(limits.driver_log_bytes),
+            traces: Traces::new(limits.driver_trace_bytes),
+        })
+    }
+}
+
+/// The operation of a driver that something is kept of.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    /// The driver's function.
+    pub(crate) operation: &'static str,
+    /// The store, and the layer if it is about one.
+    pub(crate) store: String,
+    pub(crate) layer: Option<String>,
+    /// The build that runs it.
+    pub(crate) generation: u64,
+    pub(crate) digest: Arc<str>,
+    /// The client's call.
+    pub(crate) request: Option<Arc<str>>,
+}
+
+impl Listener {
+    /// Keeps what an operation says.
+    pub(crate) fn new(insight: &Arc<Insight>, origin: Origin) -> Arc<Self> {
+        let insight = Arc::clone(insight);
+        Arc::new(Self {
+            insight,
+            origin,
+            trace: Mutex::default(),
+        })
+    }
+
+    /// Keeps what was recorded of the operation, now that it is known what came of it.
+    pub(crate) fn conclude(&self, error: Option<&Error>) {
+        let Some(trace) = self.trace.lock().take() else {
+            return;
+        };
+        let told = error.map(|error| (error.code(), with_causes(error)));
+        let origin = self.origin.clone();
+        self.insight.traces.add(origin, trace, told);
+    }
+}

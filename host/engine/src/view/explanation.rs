@@ -1,0 +1,68 @@
+//! What an operator wants to know of a driver before he relies on it.
+//!
+//! Invariant: data only.
+
+use super::{BuildView, DriverView};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// All that is known of a driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DriverExplanation {
+    /// The driver, with its stores, faults and quarantines.
+    pub driver: DriverView,
+    /// Where the build is from: `embedded` or `uploaded`, or the file.
+    pub source: String,
+    /// Whether a start takes what ships with the program or lies in the drivers directory, whichever it is then.
+    pub follows_shipped: bool,
+    /// Whether a driver of this name ships with the program or lies in the drivers directory: it cannot be removed.
+    pub ships: bool,
+    /// The interface that makes it a driver, with the version of the contract that it was built for.
+    pub contract: String,
+    /// The builds that it had, the last first.
+    pub builds: Vec<BuildView>,
+    /// What it imports, with the grant that each needs.
+    pub imports: Vec<ImportView>,
+    /// Grants that it has and does not use.
+    pub unused_grants: Vec<String>,
+    /// The limits that bound it.
+    pub limits: Vec<LimitView>,
+    /// What is kept in memory of what it says and does.
+    pub kept: KeptView,
+}
+
+/// An interface that a driver imports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ImportView {
+    /// The full name.
+    pub name: String,
+    /// The grant that it needs; absent for types, and for WASI, which gives nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
+    /// What that grant gives, or why none is needed.
+    pub about: String,
+}
+
+/// A limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LimitView {
+    /// Its name in the configuration, below `limits`.
+    pub name: String,
+    /// The number.
+    pub value: u64,
+    /// Whether it is what it is without a configuration.
+    pub is_default: bool,
+}
+
+/// What is kept of a driver.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeptView {
+    /// Lines that it said.
+    pub lines: u64,
+    /// Operations that succeeded, with their host calls.
+    pub passed: u64,
+    /// Operations that failed.
+    pub failed: u64,
+    /// Bytes of memory for all of that.
+    pub bytes: u64,
+}

@@ -1,0 +1,148 @@
+//! Traces: what one operation asked of its driver, every host call that the driver made with its answer, and what came of it.
+//!
+//! A trace is enough to run the operation again without a store: the host calls are answered from it. See
+//! docs/decisions/0058-host-calls-are-recorded-at-one-boundary.md.
+//!
+//! Invariant: what is written down while a driver works is copied, never formatted; a trace is read as a stranger's.
+
+mod chance;
+pub(crate) mod codec;
+mod file;
+mod question;
+pub(crate) mod tape;
+pub(crate) mod words;
+
+pub(crate) use chance::Chance;
+pub use file::{BadTrace, TraceFacts, TraceFile};
+pub use question::Question;
+pub(crate) use question::{Outcome, broke};
+
+use crate::capability::boundary;
+use codec::{Malformed, Read, Reader};
+use mica_text::SafeText;
+use serde::Serialize;
+use tape::Recorded;
+
+/// Bytes of a call's arguments or answer that are shown.
+const SHOWN_BYTES: usize = 1024;
+
+/// What was written down of one operation.
+#[derive(Debug)]
+pub struct Trace {
+    /// What was asked.
+    pub question: Question,
+    pub(crate) recorded: Recorded,
+    /// What the driver answered, or why it was ended.
+    pub(crate) end: Vec<u8>,
+    pub(crate) chance: chance::Drawn,
+}
+
+impl Trace {
+    /// Host calls that the driver made.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.recorded.made
+    }
+
+    /// Why it cannot be replayed, if it cannot.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<String> {
+        let Recorded { made, kept, .. } = self.recorded;
+        if kept < made {
+            return Some(format!(
+                "of {made} host calls the first {kept} are kept: `trace_bytes`"
+            ));
+        }
+        let too_many = "the driver read its clock too often";
+        self.chance.is_cut.then(|| too_many.to_owned())
+    }
+
+    /// Keeps the first host calls only, of `most` bytes at most.
+    pub fn shorten(&mut self, most: usize) {
+        let (mut bytes, mut kept) = (0, 0);
+        for call in tape::calls(&self.recorded.bytes).map_while(Read::ok) {
+            let more = bytes + call.bytes();
+            if more > most {
+                break;
+            }
+            (bytes, kept) = (more, kept + 1);
+        }
+        self.recorded.bytes.truncate(bytes);
+        self.recorded.bytes.shrink_to_fit();
+        self.recorded.kept = kept;
+    }
+
+    /// Bytes of memory that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let readings = self.chance.readings.len() * size_of::<u64>();
+        size_of::<Self>() + self.recorded.bytes.len() + self.end.len() + readings
+    }
+
+    /// The host calls that are kept.
+    #[must_use]
+    pub fn host_calls(&self) -> Vec<HostCallView> {
+        views(&self.recorded.bytes).unwrap_or_default()
+    }
+
+    /// What the driver answered, for people.
+    #[must_use]
+    pub fn answer(&self) -> SafeText {
+        self.question.show_end(&self.end)
+    }
+}
+
+/// A host call, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostCallView {
+    /// Its number in the operation, from 1 on.
+    pub number: u64,
+    /// The function, as the contract calls it: `directory.open-file`. The end of a handle is `directory.drop`.
+    pub function: String,
+    /// Its arguments; handles are numbers such as `#3`.
+    pub arguments: SafeText,
+    /// What the host answered.
+    pub answer: SafeText,
+}
+
+/// Shows a function and its arguments.
+pub(crate) fn describe_call(function: u8, arguments: &[u8]) -> String {
+    let name = name_of(function).unwrap_or_else(|| "?".to_owned());
+    match boundary::show(function, arguments, None) {
+        Ok((shown, _)) => format!("{name} {}", SafeText::within(&shown, SHOWN_BYTES)),
+        Err(Malformed) => name,
+    }
+}
+
+/// What the contract calls a function.
+fn name_of(function: u8) -> Option<String> {
+    let name = boundary::FUNCTIONS.get(usize::from(function))?;
+    let mut shown = String::new();
+    words::put_name(name, &mut shown);
+    Some(shown)
+}
+
+/// The calls of a tape.
+fn views(bytes: &[u8]) -> Read<Vec<HostCallView>> {
+    let view = |(number, call): (u64, Read<tape::HostCall<'_>>)| {
+        let call = call?;
+        let (arguments, answer) = boundary::show(call.function, call.arguments, Some(call.answer))?;
+        Ok(HostCallView {
+            number,
+            function: name_of(call.function).ok_or(Malformed)?,
+            arguments: SafeText::within(&arguments, SHOWN_BYTES),
+            answer: SafeText::within(&answer, SHOWN_BYTES),
+        })
+    };
+    (1..).zip(tape::calls(bytes)).map(view).collect()
+}
+
+/// Reads one value that is all there is.
+fn whole<T: codec::Taped>(bytes: &[u8]) -> Read<T> {
+    let mut reader = Reader::new(bytes);
+    let value = T::take(&mut reader)?;
+    match reader.is_over() {
+        true => Ok(value),
+        false => Err(Malformed),
+    }
+}
