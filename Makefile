@@ -1,5 +1,5 @@
 # Everything a person needs is here; each target installs what it lacks.
-.PHONY: help demo test check bench fuzz build clean
+.PHONY: help demo test check bench fuzz crash soak build clean
 
 PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace zstd=zstd \
 	go=golang-go dockerd=docker.io containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci pip3=python3-pip \
@@ -8,6 +8,7 @@ PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr
 	/usr/share/gocode/src/github.com/moby/sys=golang-github-moby-sys-dev \
 	/usr/share/gocode/src/github.com/vbatts/tar-split=golang-github-vbatts-tar-split-dev \
 	/usr/share/gocode/src/gotest.tools=golang-github-gotestyourself-gotest.tools-dev
+CRASH = --test crash --test containerd_crash --test sick_disk --test repair --test damage --test scrub --test flips
 ROOTFS ?= target/demo/rootfs.tar
 
 help:
@@ -17,6 +18,8 @@ help:
 	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some,'
 	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
 	@echo 'make fuzz    the fuzz targets, SECONDS=60 each (TARGETS="archive rest" for some); as root'
+	@echo 'make crash   kills, errors, damaged files and flipped bits in their long forms, ROUNDS=1; as root'
+	@echo 'make soak    clients of all protocols under swaps, DURATION=1800 seconds each half; as root'
 	@echo 'make build   target/release/mica, and mica-demo'
 
 build:
@@ -52,6 +55,17 @@ bench:
 fuzz:
 	@tests/setup/packages.sh c++=g++
 	tests/setup/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
+
+# Each round has flips of its own; what is killed is killed at other moments by itself.
+crash:
+	@tests/setup/packages.sh $(PROGRAMS)
+	for round in $$(seq $(or $(ROUNDS),1)); do \
+		MICA_DAMAGE=all MICA_FLIPS=300 MICA_SEED=$$round MICA_TEST_PROFILE=long tests/setup/run.sh $(CRASH) || exit 1; \
+	done
+
+soak:
+	@tests/setup/packages.sh $(PROGRAMS)
+	MICA_SOAK_SECONDS=$(or $(DURATION),1800) MICA_TEST_PROFILE=long tests/setup/run.sh --test soak
 
 clean:
 	cargo clean

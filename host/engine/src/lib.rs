@@ -36,6 +36,7 @@ mod moment;
 mod mounts;
 mod options;
 mod outcome;
+mod scrub;
 mod settings;
 mod snapshots;
 mod store;
@@ -66,6 +67,7 @@ pub use mica_runtime::{
 };
 pub use moment::Moment;
 pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};
+pub use scrub::{ScrubSettings, WhenDamaged};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
@@ -74,9 +76,10 @@ pub use snapshots::{
 pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
-    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
-    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
-    UsageView, WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, CallView, DamageView, DiffParent,
+    DiffRequest, Difference, DriverHistory, DriverView, EngineStatus, Evidence, FileDamage,
+    FileKind, FileView, FilesRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
+    MountView, Pairs, PassView, QuarantineView, Release, RepairView, ReplacedView, RunningView,
+    ScrubMode, ScrubView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource, UsageView,
+    Verdict, VerifyView, WhenBusy,
 };

@@ -1,10 +1,12 @@
-//! What a child process does to itself before it runs someone else's bytes, and what it uses.
+//! What a child process does to itself before it runs someone else's bytes, and what it uses; threads that are idle.
 //!
 //! Invariant: nothing here acts on another process.
 
 mod child;
+mod idle;
 
 pub use child::{ChildProcess, Program};
+pub use idle::IdleThread;
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -92,6 +92,7 @@ table! {
     E::Overloaded(_) => "overloaded", Unavailable, "too many operations run at once";
     E::Quarantined { .. } => "quarantined", Unavailable, "the driver is quarantined";
     E::Corrupt { .. } => "corrupt", Damaged, "what lies on disk is damaged";
+    E::LayerDamaged { .. } => "layer-damaged", Damaged, "the layer is damaged";
     E::DriverFailed { .. } => "driver-failed", Internal, "the driver failed";
     E::Io { .. } | E::Sandbox(_) => "io", Internal, "the host failed";
 }
@@ -159,6 +160,7 @@ impl Error {
             E::Mounted { .. } => "unmount the layer until no reference is left",
             E::MountedOtherwise { .. } => "ask for the same, or unmount the layer first",
             E::LayerChanged { .. } => "look at the layer again, and decide anew",
+            E::LayerDamaged { .. } => "repair the layer with `mica layer repair`, or remove it",
             E::NotMounted { .. } => "mount the layer first",
             E::Busy(_) => "end what uses it, and try again",
             E::SnapshotHasChildren { .. } => "remove the snapshots that are built on it first",
@@ -207,6 +209,7 @@ impl Error {
             | E::MountedOtherwise { layer, .. }
             | E::NotMounted { layer, .. }
             | E::LayerChanged { layer }
+            | E::LayerDamaged { layer, .. }
             | E::TooDeep { layer, .. } => Some(layer.clone()),
             E::Locked { path } | E::Corrupt { path, .. } => Some(path.display().to_string()),
             _ => None,

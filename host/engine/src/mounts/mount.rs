@@ -40,6 +40,10 @@ impl OpenStore<'_> {
             Mode::Shared => Access::ReadOnly,
             Mode::Exclusive => access_for(&facts, asked)?,
         };
+        self.check_undamaged(id)?;
+        if access == Access::ReadWrite {
+            store.layers.unsettle(id, facts.number)?;
+        }
         let state = self.attach(facts.number, id, access, request.mount_label)?;
         let view = view(store, &state);
         store.mounts.put(state);

@@ -8,6 +8,7 @@ mod driver;
 mod file;
 mod layer;
 mod pairs;
+mod scrub;
 mod status;
 mod store;
 mod swap;
@@ -20,6 +21,10 @@ pub use layer::{
     MountView, Release, UnmountView, UsageSource, UsageView, WhenBusy,
 };
 pub use pairs::Pairs;
+pub use scrub::{
+    DamageView, Difference, FileDamage, PassView, RepairView, ScrubMode, ScrubView, Verdict,
+    VerifyView,
+};
 pub use status::{Attention, EngineStatus};
 pub use store::{BackingView, StoreRequest, StoreView};
 pub use swap::{

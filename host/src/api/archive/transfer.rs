@@ -9,7 +9,8 @@ use crate::api::stream::{self, CancelOnDrop, Raw};
 use crate::config::ApiLimits;
 use axum::body::Body;
 use mica_engine::{
-    ApplyReport, ArchiveForm, DiffRequest, Engine, Error, LayerView, OperationTicket, Sink, Source,
+    ApplyReport, ArchiveForm, CancelToken, DiffRequest, Engine, Error, LayerView, OperationTicket,
+    Sink, Source,
 };
 use std::io;
 use std::sync::Arc;
@@ -55,8 +56,7 @@ pub(in crate::api) async fn diff(
     stream::body(Raw, chunks, result, cancel).await
 }
 
-/// Applies the archive in a body, which may stand still for `idle`. What is left of the body after an error is taken,
-/// within bounds, so that the client comes to read the answer.
+/// Applies the archive in a body: see [`take`].
 ///
 /// # Errors
 /// What the engine answers; [`RequestError`] where the body itself broke.
@@ -75,16 +75,31 @@ pub(in crate::api) async fn apply(
         expected,
     } = into;
     let doing = format!("apply an archive to layer `{id}` in store `{store}`");
+    let work = move |source, token| {
+        let layers = engine.layers(&store)?;
+        layers.apply_if(&id, &*expected, form, source, token)
+    };
+    take(doing, work, wanted, body, idle, limits).await
+}
+
+/// Hands the archive in a body, which may stand still for `idle`, to `work`. What is left of the body after an error is taken,
+/// within bounds, so that the client comes to read the answer.
+///
+/// # Errors
+/// What the work answers; [`RequestError`] where the body itself broke.
+pub(in crate::api) async fn take<T: Send + 'static>(
+    doing: String,
+    work: impl FnOnce(Source, CancelToken) -> mica_engine::Result<T> + Send + 'static,
+    wanted: Wanted,
+    body: &mut Body,
+    idle: Duration,
+    limits: &ApiLimits,
+) -> Result<T, Refusal> {
     let (feeder, reader) = bridge(idle);
     let (reader, fault) = decode(reader, wanted, Inflating::Ahead, limits);
     let cancel = CancelOnDrop::default();
     let token = cancel.token();
-    let work = move || {
-        let source = Source::from_reader(reader);
-        let layers = engine.layers(&store)?;
-        layers.apply_if(&id, &*expected, form, source, token)
-    };
-    let mut result = dispatch(work);
+    let mut result = dispatch(move || work(Source::from_reader(reader), token));
     let outcome = tokio::select! {
         outcome = &mut result => outcome,
         () = feeder.feed(body) => result.await,

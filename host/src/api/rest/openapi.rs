@@ -4,7 +4,7 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, layers, monitor, operations,
+    changes, described, differences, drivers, events, files, layers, monitor, operations, scrub,
     snapshots, status, stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
@@ -30,6 +30,7 @@ use utoipa::OpenApi;
         layers::metadata, layers::usage,
         differences::diff, differences::apply, differences::size, changes::changes, operations::inspect,
         files::list, files::content,
+        scrub::begin, scrub::status, scrub::verify, scrub::repair, scrub::repair_from_stores,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),
     tags(

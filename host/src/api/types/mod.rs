@@ -14,9 +14,10 @@ mod store;
 pub(crate) use driver::{DriverList, ReleaseReport};
 pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
-    LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
-    RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageView,
+    Access, Attention, BuildView, CallView, DamageView, DriverHistory, DriverView, Event, FileKind,
+    FileView, LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, PassView,
+    QuarantineView, RepairView, RunningView, ScrubView, StoreRequest, StoreView, SwapReport,
+    UnmountView, UsageView, Verdict, VerifyView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;
