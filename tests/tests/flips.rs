@@ -87,10 +87,11 @@ fn findings(lab: &Lab) -> Vec<Value> {
     document["findings"].as_array().expect("findings").clone()
 }
 
-#[test]
-fn each_flipped_bit_is_found_in_its_layer_and_in_no_other() {
-    let (flips, seed) = (number("MICA_FLIPS", FLIPS), number("MICA_SEED", SEED));
-    println!("MICA_SEED={seed}");
+/// Layers with their stores and numbers, whose digests were taken.
+type Layers = Vec<(String, String, u64)>;
+
+/// A root with layers of all drivers, and no daemon any more.
+fn made() -> (Lab, Layers) {
     let bench = VFS_BTRFS.start_in(Lab::on(FileSystem::Btrfs));
     let client = &bench.daemon.client;
     let mut layers = Vec::new();
@@ -117,6 +118,14 @@ fn each_flipped_bit_is_found_in_its_layer_and_in_no_other() {
     }
     let lab = bench.lab;
     assert!(bench.daemon.stop().success());
+    (lab, layers)
+}
+
+#[test]
+fn each_flipped_bit_is_found_in_its_layer_and_in_no_other() {
+    let (flips, seed) = (number("MICA_FLIPS", FLIPS), number("MICA_SEED", SEED));
+    println!("MICA_SEED={seed}");
+    let (lab, layers) = made();
     assert_eq!(findings(&lab), [Value::Null; 0]);
     let victims = victims(&lab, &layers);
     let mut stores = std::collections::BTreeMap::new();

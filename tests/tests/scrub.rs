@@ -454,6 +454,7 @@ fn a_full_disk_takes_no_digests_and_loses_no_layer() {
     let target = store.target("base", "/verify");
     let refused = store.client.json("POST", &target, &Value::Null);
     refused.unwrap_err().is(507, "no-space", "base");
+    drop(file);
     fs::remove_file(&filler).expect("remove");
     let number = store.inspect("base").expect("inspect")["number"].to_string();
     let layer = bench.lab.home("default").join("layers").join(number);

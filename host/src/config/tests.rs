@@ -157,7 +157,6 @@ fn what_is_not_known_is_named() {
         ("slow_call_seconds = 1e9", "slow_call_seconds"),
         ("[drivers.vfs]\nmax_depth = 0", "drivers.vfs.max_depth"),
         ("[api]\nexpansion = 0", "api.expansion"),
-        ("[scrub]\ndigests = 'some'", "some"),
         ("[scrub]\ndays = 5000", "scrub.days"),
         ("[scrub]\nstores = { '/' = 'off' }", "scrub.stores"),
     ] {

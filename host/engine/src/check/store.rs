@@ -97,6 +97,10 @@ impl<'a> Look<'a> {
         }
     }
 
+    fn add_all(&mut self, findings: Vec<Finding>) {
+        findings.into_iter().for_each(|finding| self.add(finding));
+    }
+
     fn find(&mut self, kind: FindingKind, path: &Path, what: &str) {
         let detail = format!("`{}` {what}", path.display());
         self.add(Finding::new(kind, detail).at(path));
@@ -136,18 +140,12 @@ impl<'a> Look<'a> {
             Err(error) => return self.refused(&self.home.join("rows.sqlite"), &error),
         };
         let (told, described) = Told::new(&mut loaded, &description.driver);
-        loaded
-            .findings
-            .into_iter()
-            .for_each(|finding| self.add(finding));
+        self.add_all(loaded.findings);
         let recovered = match reconcile(&layout, &described) {
             Ok(recovered) => recovered,
             Err(error) => return self.unseen(&self.home.join("layers"), &error),
         };
-        recovered
-            .findings
-            .into_iter()
-            .for_each(|finding| self.add(finding));
+        self.add_all(recovered.findings);
         for number in &recovered.superseded {
             let what = "is an older revision of a layer";
             self.find(
@@ -165,6 +163,10 @@ impl<'a> Look<'a> {
         }
         self.look_at_numbers(&table);
         self.look_at_mounts(&table);
+        self.look_at_scrub();
+    }
+
+    fn look_at_scrub(&mut self) {
         if let Err(error) = scrub::look_at_kept(&self.home) {
             let what = format!("cannot be read: {error}");
             self.find(

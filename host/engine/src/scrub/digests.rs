@@ -105,7 +105,7 @@ impl Writer {
             self.bytes.push((number & 0x7f) as u8 | 0x80);
             number >>= 7;
         }
-        self.bytes.push(number as u8);
+        self.bytes.push((number & 0x7f) as u8);
     }
 }
 

@@ -121,7 +121,7 @@ impl Scrub {
     }
 
     /// Lets it rest, or go on.
-    pub(super) fn pause(&self, paused: bool) {
+    pub(super) fn rest(&self, paused: bool) {
         self.is_paused.store(paused, Ordering::Release);
         self.change(|kept| kept.paused = paused);
     }

@@ -20,6 +20,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Where the index of a sealed layer lies in its room.
+pub(super) const INDEX_PATH: &str = "sealed/layer.erofs";
 /// How long a pass waits for a layer that others work on: it comes by again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -295,7 +297,7 @@ fn damaged_image(
 ) -> io::Result<Option<Differences>> {
     let (path, failure) = match inspect_image(room, most, Thoroughness::Sizes)? {
         None => return Ok(None),
-        Some(ImageFault::Index(failure)) => ("sealed/layer.erofs", failure),
+        Some(ImageFault::Index(failure)) => (INDEX_PATH, failure),
         Some(ImageFault::Archive(failure)) => ("sealed/layer.tar", failure),
     };
     let mut differences = Differences::default();

@@ -8,7 +8,7 @@
 //! See docs/decisions/0062-a-damaged-layer-is-served-until-it-is-repaired.md.
 
 use super::digests::{Digest, Digests};
-use super::one::is_settled;
+use super::one::{INDEX_PATH, is_settled};
 use super::pace::Pace;
 use super::walk::{self, Amount};
 use crate::disk::home::StagedLayer;
@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::layers::{Facts, Key, Mode};
 use crate::snapshots::{SnapshotKind, shown};
 use crate::store::{Call, Intent, OpenStore, Scope, Store};
-use crate::view::RepairView;
+use crate::view::{FileDamage, RepairView};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::{
     ARCHIVE_PATH, ArchiveForm, CancelToken, CreateOptions, Error as DriverError, Source,
@@ -204,7 +204,9 @@ impl OpenStore<'_> {
             io::ErrorKind::Interrupted => Error::Cancelled,
             _ => Error::io(format!("compare what layer `{id}` is made of"), error),
         })?;
-        match found.named.first() {
+        // The index of the same archive is another one only in when the layer's top was made.
+        let is_index = |file: &&FileDamage| digests.archive.is_some() && file.path == INDEX_PATH;
+        match found.named.iter().find(|file| !is_index(file)) {
             None => Ok((list, amount)),
             Some(first) => Err(Error::InvalidArchive(format!(
                 "it does not make layer `{id}` what it was: {} files differ, for instance `{}` ({})",

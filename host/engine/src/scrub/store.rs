@@ -44,7 +44,7 @@ impl OpenStore<'_> {
         if let Some(layer) = &layer {
             self.store.facts(layer)?;
         }
-        self.pause_scrub(false);
+        self.resume_scrub();
         {
             let mut now = self.store.scrub.now();
             now.asked.insert(layer);
@@ -54,9 +54,14 @@ impl OpenStore<'_> {
         Ok(self.scrub())
     }
 
-    /// Lets the store rest, or go on.
-    pub fn pause_scrub(&self, paused: bool) {
-        self.store.scrub.pause(paused);
+    /// Lets the store rest until someone lets it go on.
+    pub fn pause_scrub(&self) {
+        self.store.scrub.rest(true);
+    }
+
+    /// Lets the store go on.
+    pub fn resume_scrub(&self) {
+        self.store.scrub.rest(false);
     }
 
     /// Compares the files of a layer with their digests, or takes them if it has none.

@@ -228,19 +228,7 @@ fn write_whole(text: &mut Text, figures: &Figures) {
         "Listeners of events.",
         figures.events.listeners,
     );
-    let mut counter = |name, help, value: u64| {
-        text.family(name, Kind::Counter, help).sample(&[], value);
-    };
-    counter(
-        "mica_scrub_bytes_total",
-        "Bytes of layers that were read to take or to compare digests.",
-        figures.scrubbed_bytes,
-    );
-    counter(
-        "mica_scrub_layers_damaged_total",
-        "Layers that were found damaged.",
-        figures.scrubbed_damaged,
-    );
+    write_scrub(text, figures);
     let help = "Events that were kept once and are not any more.";
     text.family("mica_events_dropped_total", Kind::Counter, help)
         .sample(&[], figures.events.dropped);
@@ -249,6 +237,15 @@ fn write_whole(text: &mut Text, figures: &Figures) {
     for (kind, count) in &figures.events.told {
         family.sample(&[("kind", kind)], count);
     }
+}
+
+fn write_scrub(text: &mut Text, figures: &Figures) {
+    let help = "Bytes of layers that were read to take or to compare digests.";
+    text.family("mica_scrub_bytes_total", Kind::Counter, help)
+        .sample(&[], figures.scrubbed_bytes);
+    let help = "Layers that were found damaged.";
+    text.family("mica_scrub_layers_damaged_total", Kind::Counter, help)
+        .sample(&[], figures.scrubbed_damaged);
 }
 
 #[cfg(test)]

@@ -57,8 +57,8 @@ pub(super) async fn begin(
         let store = engine.store(&store)?;
         match query.action {
             Action::Start => return store.begin_scrub(query.layer.as_deref()),
-            Action::Pause => store.pause_scrub(true),
-            Action::Resume => store.pause_scrub(false),
+            Action::Pause => store.pause_scrub(),
+            Action::Resume => store.resume_scrub(),
         }
         Ok(store.scrub())
     });
