@@ -88,7 +88,7 @@ fn operations_have_ids_of_their_own_and_bodies_of_bytes_are_bytes() {
             }
         }
     }
-    assert_eq!(bytes, 5, "diff, apply, content, load and swap");
+    assert_eq!(bytes, 6, "diff, apply, repair, content, load and swap");
 }
 
 #[test]

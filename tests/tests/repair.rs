@@ -362,7 +362,13 @@ impl Sweep {
         kept.retain(|name| !name.starts_with("note.json") && !name.ends_with("-wal"));
         kept.sort();
         let unknown = self.numbers[1].as_str();
-        let expected = [unknown, "letter", "record.json", "rows.sqlite.damaged-1"];
+        let expected = [
+            unknown,
+            "letter",
+            "record.json",
+            "rows.sqlite.damaged-1",
+            "store.json.damaged-1",
+        ];
         assert_eq!(kept, expected, "{what}");
     }
 }

@@ -23,8 +23,8 @@ reads each index of a sealed layer. Each finding has a kind, which is stable, an
 
 It reads only, and no daemon waits for it. While a daemon runs, what it is doing just now is left
 out, and the rest is looked at twice before it is told. --content compares the files of layers with
-their digests, where a daemon has taken some (`mica scrub`). With --store, that store alone is looked at. Ends with
-9 if anything was found.
+their digests, where a daemon has taken some (`mica scrub`). With --store, that store alone is
+looked at. Ends with 9 if anything was found.
 
 Examples:
   mica check
