@@ -130,6 +130,9 @@ fn help_teaches() {
         &["doctor"],
         &["explain"],
         &["check"],
+        &["scrub"],
+        &["layer", "verify"],
+        &["layer", "repair"],
         &["repair"],
     ];
     for command in commands {

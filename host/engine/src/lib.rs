@@ -37,6 +37,7 @@ mod moment;
 mod mounts;
 mod options;
 mod outcome;
+mod scrub;
 mod settings;
 mod snapshots;
 mod store;
@@ -68,6 +69,7 @@ pub use mica_runtime::{
 };
 pub use moment::Moment;
 pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView, Report};
+pub use scrub::{ScrubSettings, WhenDamaged};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
@@ -76,6 +78,5 @@ pub use snapshots::{
 pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView, LayerKind, LayerRequest, LayerView, LimitView, LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView, WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, CallView, DamageView, DiffParent, DiffRequest, Difference, DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileDamage, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView, LayerKind, LayerRequest, LayerView, LimitView, LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, PassView, QuarantineView, Release, RepairView, ReplacedView, RunningView, ScrubMode, ScrubView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView, Verdict, VerifyView, WhenBusy,
 };

@@ -38,6 +38,8 @@ pub enum OperationKind {
     Apply,
     /// Mounts a layer.
     Mount,
+    /// Makes a damaged layer of an archive again.
+    Repair,
 }
 
 impl OperationKind {
@@ -52,6 +54,7 @@ impl OperationKind {
             Self::Create => "create",
             Self::Remove => "remove",
             Self::Apply => "apply",
+            Self::Repair => "repair",
             Self::Mount => "mount",
         }
     }

@@ -126,6 +126,9 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Put right what `check` finds, while no daemon runs
     Repair(RepairArguments),
+    /// Verify that the files of layers are still what they were, in the background
+    #[command(after_help = super::scrub::EXAMPLES)]
+    Scrub(super::scrub::ScrubArguments),
     /// Tell what a setting or the code of a problem means
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArguments),

@@ -17,6 +17,7 @@ mod explain;
 mod fsmagic;
 mod layer;
 mod operation;
+mod scrub;
 mod serve;
 mod snapshot;
 mod status;
@@ -100,6 +101,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
         Command::Check(arguments) => check::check(&context.printer, arguments, named.as_deref()),
         Command::Repair(arguments) => check::repair(&context.printer, arguments, named.as_deref()),
+        Command::Scrub(arguments) => scrub::run(&context, &arguments, named.as_deref()),
         Command::Demo(demo) => demo::run(&demo.arguments),
         Command::Explain(topic) => explain::run(&context.printer, &topic),
         Command::Completion(completion) => {

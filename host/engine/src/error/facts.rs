@@ -95,6 +95,7 @@ table! {
     E::Overloaded(_) => "overloaded", Unavailable, "too many operations run at once";
     E::Quarantined { .. } => "quarantined", Unavailable, "the driver is quarantined";
     E::Corrupt { .. } => "corrupt", Damaged, "what lies on disk is damaged";
+    E::LayerDamaged { .. } => "layer-damaged", Damaged, "the layer is damaged";
     E::DriverFailed { .. } => "driver-failed", Internal, "the driver failed";
     E::Io { .. } | E::Sandbox(_) => "io", Internal, "the host failed";
 }
@@ -168,6 +169,7 @@ impl Error {
             E::Mounted { .. } => "unmount the layer until no reference is left",
             E::MountedOtherwise { .. } => "ask for the same, or unmount the layer first",
             E::LayerChanged { .. } => "look at the layer again, and decide anew",
+            E::LayerDamaged { .. } => "repair the layer with `mica layer repair`, or remove it",
             E::NotMounted { .. } => "mount the layer first",
             E::HeldByName { .. } => {
                 "name the reference that is given back, or give all of them back"
@@ -222,6 +224,7 @@ impl Error {
             | E::NotMounted { layer, .. }
             | E::HeldByName { layer, .. }
             | E::LayerChanged { layer }
+            | E::LayerDamaged { layer, .. }
             | E::TooDeep { layer, .. } => Some(layer.clone()),
             E::Locked { path } | E::Corrupt { path, .. } => Some(path.display().to_string()),
             _ => None,

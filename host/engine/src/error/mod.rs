@@ -89,6 +89,14 @@ pub enum Error {
         /// The id.
         layer: String,
     },
+    /// Its files are not what they were, and such layers are to be refused.
+    #[error("layer `{layer}` is damaged: {what}")]
+    LayerDamaged {
+        /// The id.
+        layer: String,
+        /// What is damaged of it.
+        what: String,
+    },
     /// It is not as the caller expects any more.
     #[error("layer `{layer}` has changed since it was looked at")]
     LayerChanged {

@@ -75,6 +75,7 @@ impl OpenStore<'_> {
         wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
         self.check_new(id, parent)?;
+        parent.map_or(Ok(()), |parent| self.check_undamaged(parent))?;
         if let (Some(parent), LiveParent::Refuse) = (parent, new.live_parent)
             && store.mounts.is_writable(parent)
         {

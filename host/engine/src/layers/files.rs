@@ -163,6 +163,7 @@ impl OpenStore<'_> {
         let _mount = self.lock_mount(&id)?;
         let _held = self.lock_layer(&id, Mode::Shared)?;
         store.facts(&id)?;
+        self.check_undamaged(&id)?;
         let doing = || format!("look into layer `{id}` of store `{}`", store.name);
         let view = match store.mounts.get(&id) {
             Some(state) => {

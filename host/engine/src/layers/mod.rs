@@ -19,6 +19,7 @@ mod usage;
 mod locks;
 mod set;
 mod table;
+mod watched;
 
 pub(crate) use create::NewLayer;
 pub use files::OpenFile;
@@ -26,3 +27,4 @@ pub(crate) use locks::{Held, Key, Locks, Mode};
 pub(crate) use set::{LayerSet, Owner, find_lost};
 pub use store::{Expected, LayerStore};
 pub(crate) use table::{Entry, Facts, Table};
+pub(crate) use watched::Watch;

@@ -5,7 +5,7 @@
 use crate::check::{Finding, FindingKind};
 use crate::disk::home::Record;
 use crate::{Error, LayerId, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
 /// A layer.
@@ -42,6 +42,8 @@ pub(crate) struct Table {
     entries: BTreeMap<LayerId, Entry>,
     /// Layers whose parent is lost, by that parent.
     orphans: BTreeMap<LayerId, BTreeSet<LayerId>>,
+    /// Numbers of directories that could not be read when the others were.
+    unseen: HashSet<u64>,
 }
 
 impl Table {
@@ -71,6 +73,16 @@ impl Table {
             table.measure(id);
         }
         table
+    }
+
+    /// Notes which directories could not be read, so that they are not taken for lost.
+    pub(crate) fn with_unseen(self, unseen: HashSet<u64>) -> Self {
+        Self { unseen, ..self }
+    }
+
+    /// Whether the layer of this number may be there, and cannot be read now.
+    pub(crate) fn is_unseen(&self, number: u64) -> bool {
+        self.unseen.contains(&number)
     }
 
     /// Fills in the depth of a layer and of those below it.

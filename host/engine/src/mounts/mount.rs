@@ -42,6 +42,10 @@ impl OpenStore<'_> {
             Mode::Shared => Access::ReadOnly,
             Mode::Exclusive => access_for(&facts, asked)?,
         };
+        self.check_undamaged(id)?;
+        if access == Access::ReadWrite {
+            store.layers.unsettle(id, facts.number)?;
+        }
         if let Some(holder) = &holder {
             self.watch(id, holder)?;
         }

@@ -8,6 +8,7 @@ use super::{State, Unmounted, holder};
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{UnmountRequest, UnmountView, WhenBusy};
 use crate::{Error, EventKind, LayerId, Result};
+use mica_runtime::Access;
 use mica_text::with_causes;
 use std::io;
 
@@ -180,6 +181,11 @@ impl OpenStore<'_> {
         }
         // Whatever the driver said: the mount is gone.
         store.mounts.remove(&state.layer);
+        if state.access == Access::ReadWrite {
+            self.engine
+                .scrubber
+                .settled(store.name.as_str(), &state.layer);
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod file;
 mod layer;
 mod log;
 mod pairs;
+mod scrub;
 mod status;
 mod store;
 mod swap;
@@ -26,6 +27,10 @@ pub use layer::{
 };
 pub use log::LogLine;
 pub use pairs::Pairs;
+pub use scrub::{
+    DamageView, Difference, FileDamage, PassView, RepairView, ScrubMode, ScrubView, Verdict,
+    VerifyView,
+};
 pub use status::{Attention, EngineStatus};
 pub use store::{BackingView, StoreRequest, StoreView};
 pub use swap::{

@@ -16,7 +16,7 @@ mod one;
 mod probe;
 mod verified;
 
-pub use inspect::{ImageFault, Thoroughness, inspect};
+pub use inspect::{ARCHIVE_PATH, ImageFault, Thoroughness, archive_digest, inspect};
 pub use probe::probe;
 
 use super::directory::Directory;

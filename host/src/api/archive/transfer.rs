@@ -10,8 +10,7 @@ use crate::api::types;
 use crate::config::ApiLimits;
 use axum::body::Body;
 use mica_engine::{
-    ApplyReport, ArchiveForm, DiffReport, DiffRequest, Engine, Error, LayerView, OperationKind,
-    OperationTicket, Report, Sink, Source,
+    ApplyReport, ArchiveForm, CancelToken, DiffReport, DiffRequest, Engine, Error, LayerView, OperationKind, OperationTicket, Report, Sink, Source,
 };
 use std::io;
 use std::sync::Arc;
@@ -61,8 +60,7 @@ pub(in crate::api) async fn diff(
     stream::body(Raw, chunks, result, cancel).await
 }
 
-/// Applies the archive in a body, which may stand still for `idle`. What is left of the body after an error is taken,
-/// within bounds, so that the client comes to read the answer.
+/// Applies the archive in a body: see [`take`].
 ///
 /// # Errors
 /// What the engine answers; [`RequestError`] where the body itself broke.
@@ -81,21 +79,36 @@ pub(in crate::api) async fn apply(
         expected,
     } = into;
     let doing = format!("apply an archive to layer `{id}` in store `{store}`");
-    let (feeder, reader) = bridge(idle);
-    let (reader, fault) = decode(reader, wanted, Inflating::Ahead, limits);
     let ticket = engine.begin(OperationKind::Apply, &store, &id);
     let cancel = CancelOnDrop::of(&ticket);
-    let (token, stopped) = (cancel.token(), cancel.token());
-    let work = move || {
-        let source = Source::from_reader(reader);
-        let applied = engine
-            .layers(&store)
-            .and_then(|layers| layers.apply_if(&id, &*expected, form, source, token));
+    let work = move |source, token| {
+        let layers = engine.layers(&store);
+        let applied = layers.and_then(|layers| layers.apply_if(&id, &*expected, form, source, token));
         ticket.end(applied, |report| {
             Report::document(&types::ApplyReport::from(report.clone()))
         })
     };
-    let mut result = dispatch(work);
+    take(doing, cancel, work, wanted, body, idle, limits).await
+}
+
+/// Hands the archive in a body, which may stand still for `idle`, to `work`, until `cancel` is asked for. What is left of the body after an error is taken,
+/// within bounds, so that the client comes to read the answer.
+///
+/// # Errors
+/// What the work answers; [`RequestError`] where the body itself broke.
+pub(in crate::api) async fn take<T: Send + 'static>(
+    doing: String,
+    cancel: CancelOnDrop,
+    work: impl FnOnce(Source, CancelToken) -> mica_engine::Result<T> + Send + 'static,
+    wanted: Wanted,
+    body: &mut Body,
+    idle: Duration,
+    limits: &ApiLimits,
+) -> Result<T, Refusal> {
+    let (feeder, reader) = bridge(idle);
+    let (reader, fault) = decode(reader, wanted, Inflating::Ahead, limits);
+    let (token, stopped) = (cancel.token(), cancel.token());
+    let mut result = dispatch(move || work(Source::from_reader(reader), token));
     let outcome = tokio::select! {
         outcome = &mut result => outcome,
         () = feeder.feed(body) => result.await,

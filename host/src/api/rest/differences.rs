@@ -151,7 +151,7 @@ pub(super) async fn size(
 }
 
 /// What the request says of the archive's compression.
-fn told(headers: &HeaderMap) -> Result<Wanted, RequestError> {
+pub(super) fn told(headers: &HeaderMap) -> Result<Wanted, RequestError> {
     let Some(value) = headers.get(header::CONTENT_ENCODING) else {
         return Ok(Wanted::Found);
     };

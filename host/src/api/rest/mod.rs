@@ -25,6 +25,7 @@ mod problem;
 mod queries;
 mod ranges;
 mod retry;
+mod scrub;
 mod snapshots;
 mod status;
 mod stores;
@@ -43,7 +44,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Router, middleware};
 use mica_engine::{Engine, Runtime};
 
@@ -113,6 +114,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route(
             "/v1/stores/{store}",
             get(stores::inspect).delete(stores::remove),
+        )
+        .route(
+            "/v1/stores/{store}/scrub",
+            get(scrub::status).post(scrub::begin),
         )
         .merge(layers_router())
         .route("/v1/stores/{store}/snapshots", get(snapshots::list))
@@ -193,6 +198,12 @@ fn layers_router() -> Router<Shared> {
             get(layers::metadata),
         )
         .route("/v1/stores/{store}/layers/{id}/usage", get(layers::usage))
+        .route("/v1/stores/{store}/layers/{id}/verify", post(scrub::verify))
+        .route(
+            "/v1/stores/{store}/layers/{id}/repair",
+            post(scrub::repair_from_stores)
+                .merge(put(scrub::repair).layer(middleware::from_fn(stream))),
+        )
         .route(
             "/v1/stores/{store}/layers/{id}/diff",
             get(differences::diff)

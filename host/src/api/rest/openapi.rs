@@ -4,7 +4,7 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, insight, layers, monitor, mounts, operations, snapshots, status, stores, swaps, traces,
+    changes, described, differences, drivers, events, files, insight, layers, monitor, mounts, operations, scrub, snapshots, status, stores, swaps, traces,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -31,6 +31,7 @@ use utoipa::OpenApi;
         layers::metadata, layers::usage,
         differences::diff, differences::apply, differences::size, changes::changes, operations::inspect, operations::cancel,
         files::list, files::content,
+        scrub::begin, scrub::status, scrub::verify, scrub::repair, scrub::repair_from_stores,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),
     tags(

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::context::Context;
+use super::scrub;
 use super::store::key_value;
 use mica_client::{Failure, segment};
 
@@ -85,6 +86,15 @@ pub(crate) enum LayerCommand {
     /// Make layers of an image archive, OCI or Docker
     #[command(after_help = import::EXAMPLES)]
     Import(import::ImportArguments),
+    /// Verify that the files of a layer are still what they were
+    #[command(after_help = scrub::VERIFY_EXAMPLES)]
+    Verify {
+        /// The layer
+        id: String,
+    },
+    /// Make a damaged layer of its archive again
+    #[command(after_help = scrub::REPAIR_EXAMPLES)]
+    Repair(scrub::RepairArguments),
     /// List what is different from the parent: A added, C changed, D deleted
     Changes(CompareArguments),
     /// Tell how many bytes the difference from the parent has
@@ -218,6 +228,8 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Copy(arguments) => copy::copy(context, &arguments),
         LayerCommand::Export(arguments) => export::export(context, &arguments),
         LayerCommand::Import(arguments) => import::import(context, &arguments),
+        LayerCommand::Verify { id } => scrub::verify(context, &id),
+        LayerCommand::Repair(arguments) => scrub::repair(context, &arguments),
         LayerCommand::Changes(arguments) => change::changes(context, &arguments),
         LayerCommand::Size(arguments) => change::size(context, &arguments),
         LayerCommand::Usage { id } => list::usage(context, &id),
