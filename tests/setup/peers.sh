@@ -1,24 +1,25 @@
 #!/bin/sh
 # Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, Kubernetes'
-# published schemas with what validates by them, and what judges OpenAPI documents, into directories of their own: nothing of the machine
-# is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# published schemas with what validates by them, what judges OpenAPI documents, and what judges pages, into directories of their
+# own: nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
 # makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py,
-#        DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
+#        DIRECTORY/kubernetes-validate, DIRECTORY/openapi-spec-validator and DIRECTORY/axe-playwright-python, each with the file VERSION
 set -eu
 
 directory=$1
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
-# library NAME VERSION: a package of PyPI, in a directory of its own.
+# library NAME VERSION [OPTION ...]: a package of PyPI, in a directory of its own.
 library() {
     name=$1 version=$2
+    shift 2
     [ -e "$directory/$name/VERSION" ] && return
     rm -rf "$directory/$name.new"
     python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --root-user-action ignore \
-        --only-binary :all: --target "$directory/$name.new" "$name==$version"
+        --only-binary :all: --target "$directory/$name.new" "$@" "$name==$version"
     echo "$version" >"$directory/$name.new/VERSION"
     mv "$directory/$name.new" "$directory/$name"
 }
@@ -31,6 +32,8 @@ library componentize-py 0.25.0
 library kubernetes-validate 1.37.0
 # Judges the description of the REST interface.
 library openapi-spec-validator 0.9.0
+# Judges the page for whom it can be used: the file axe.min.js of axe-core, without what the package drives browsers with.
+library axe-playwright-python 0.1.8 --no-deps
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

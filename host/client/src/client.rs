@@ -11,7 +11,7 @@ use std::io::{Read, Write};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -50,6 +50,11 @@ impl Client {
             place,
             runtime: runtime.map_err(Failure::io("make an event loop"))?,
         })
+    }
+
+    /// Where the daemon is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Another client of the same daemon, for another thread.
@@ -186,22 +191,7 @@ impl Client {
         target: &str,
         body: Body,
     ) -> Result<Response<Incoming>, Failure> {
-        let stream = self.place.connect().await;
-        let stream = stream.map_err(|source| Failure::Unreachable {
-            place: self.place.to_string(),
-            source,
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(self.broken("greet the daemon"))?;
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header(HOST, self.place.host());
-        if let Some(shown) = self.place.authorization() {
-            request = request.header(AUTHORIZATION, shown);
-        }
+        let mut request = Request::builder().method(method).uri(target);
         if let Some(content_type) = body.content_type() {
             request = request.header(CONTENT_TYPE, content_type);
         }
@@ -211,10 +201,7 @@ impl Client {
         let request = request
             .body(body)
             .map_err(self.broken_by("ask the daemon"))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(self.broken("ask the daemon"))?;
+        let response = self.place.send(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }

@@ -76,7 +76,7 @@ pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRo
 pub use view::{
     Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
     DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView, FilesRequest, LayerKind,
-    LayerRequest, LayerView, LiveParent, MountRequest, MountView, Pairs, QuarantineView, Release,
-    ReplacedView, RunningView, StoreRequest, StoreView, SwapReport, UnmountView, UsageSource,
-    UsageView, WhenBusy,
+    LayerProblem, LayerProcess, LayerRequest, LayerUsage, LayerView, LiveParent, MountRequest,
+    MountView, Pairs, QuarantineView, Release, ReplacedView, RunningView, StoreRequest, StoreView,
+    SwapReport, UnmountView, UsageSource, UsageView, WhenBusy,
 };

@@ -20,8 +20,8 @@ use super::files::OpenFile;
 use crate::disk::home::Syncing;
 use crate::store::OpenStore;
 use crate::view::{
-    DiffParent, DiffRequest, FileView, FilesRequest, LayerRequest, LayerView, MountRequest,
-    MountView, Release, UnmountView, UsageView, WhenBusy,
+    DiffParent, DiffRequest, FileView, FilesRequest, LayerProcess, LayerRequest, LayerUsage,
+    LayerView, MountRequest, MountView, Release, UnmountView, UsageView, WhenBusy,
 };
 use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
@@ -165,6 +165,26 @@ impl OpenStore<'_> {
         let id = LayerId::parse(id)?;
         self.check()?;
         self.layer_usage(&id, cancel)
+    }
+
+    /// What each of several layers occupies beyond its parent, in the order in which they are asked for. One that cannot be
+    /// measured is told with the reason.
+    ///
+    /// # Errors
+    /// `cancelled`; why the driver cannot work on the store.
+    pub fn usages(&self, ids: &[String], cancel: &CancelToken) -> Result<Vec<LayerUsage>> {
+        self.check()?;
+        self.layer_usages(ids, cancel)
+    }
+
+    /// The processes that use files of mounted layers, as far as the daemon may see them: in byte order of the layers' ids, at most 16 of
+    /// each. Works also in a store whose driver is broken.
+    ///
+    /// # Errors
+    /// `cancelled` when the daemon ends.
+    pub fn processes(&self) -> Result<Vec<LayerProcess>> {
+        self.engine.check_open()?;
+        Ok(self.mount_processes())
     }
 
     /// Writes the difference between two layers as a tar archive: the same bytes for the same layers and form. What

@@ -3,8 +3,10 @@
 //! Invariant: looks only, and at a bounded number of files of other processes.
 
 use mica_sys::mount::mounts_below;
-use std::ffi::OsStr;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -12,6 +14,8 @@ use crate::SafeText;
 
 /// Links of processes that are looked at: those of some thousand processes.
 const MAX_LINKS: usize = 200_000;
+/// Processes that are told of a mount: who looks for more has tools for that.
+const MAX_PROCESSES: usize = 16;
 
 /// Says what holds a mount, as the end of a sentence about it.
 pub(crate) fn holder(path: &Path) -> String {
@@ -39,8 +43,39 @@ pub(crate) fn holder(path: &Path) -> String {
 
 /// A process that has a directory or a file below a path.
 fn process(path: &Path) -> Option<(u32, SafeText)> {
+    let mut found = None;
+    each_link(|pid, target| {
+        if !target.starts_with(path) {
+            return ControlFlow::Continue(());
+        }
+        found = Some((pid, name_of(pid)));
+        ControlFlow::Break(())
+    });
+    found
+}
+
+/// The processes that have a directory or a file below one of the directories of `points`, by the name of that directory.
+pub(crate) fn processes_below(points: &Path) -> HashMap<OsString, Vec<(u32, SafeText)>> {
+    let mut found: HashMap<OsString, Vec<(u32, SafeText)>> = HashMap::new();
+    each_link(|pid, target| {
+        let below = target.strip_prefix(points).ok();
+        if let Some(name) = below.and_then(|below| below.iter().next()) {
+            let of_point = found.entry(name.to_owned()).or_default();
+            // The links of a process come one after the other.
+            let is_known = of_point.last().is_some_and(|(last, _)| *last == pid);
+            if !is_known && of_point.len() < MAX_PROCESSES {
+                of_point.push((pid, name_of(pid)));
+            }
+        }
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+/// Looks at the links of processes to their directories and files until `see` breaks.
+fn each_link(mut see: impl FnMut(u32, &Path) -> ControlFlow<()>) {
     let mut left = MAX_LINKS;
-    for entry in fs::read_dir("/proc").ok()?.flatten() {
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry
             .file_name()
             .to_str()
@@ -52,16 +87,21 @@ fn process(path: &Path) -> Option<(u32, SafeText)> {
         let files = fs::read_dir(process.join("fd")).into_iter().flatten();
         let files = files.flatten().map(|file| file.path());
         let own = ["cwd", "root", "exe"].map(|link| process.join(link));
-        let mut links = own
+        let links = own
             .into_iter()
             .chain(files)
             // A process can have millions of descriptors, and a message is not worth reading them all.
             .take(left)
             .inspect(|_| left -= 1);
-        if links.any(|link| fs::read_link(link).is_ok_and(|target| target.starts_with(path))) {
-            let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-            return Some((pid, SafeText::label(name.trim())));
+        for target in links.filter_map(|link| fs::read_link(link).ok()) {
+            if see(pid, &target).is_break() {
+                return;
+            }
         }
     }
-    None
+}
+
+fn name_of(pid: u32) -> SafeText {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    SafeText::label(name.trim())
 }

@@ -20,7 +20,7 @@ mod table;
 mod tests;
 mod unmount;
 
-pub(crate) use holders::holder;
+pub(crate) use holders::{holder, processes_below};
 pub(crate) use place::{Place, Unmounted};
 pub(crate) use state::State;
 pub(crate) use table::Mounts;

@@ -7,6 +7,7 @@ mod call;
 mod driver;
 mod file;
 mod layer;
+mod look;
 mod pairs;
 mod status;
 mod store;
@@ -19,6 +20,7 @@ pub use layer::{
     Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
     MountView, Release, UnmountView, UsageSource, UsageView, WhenBusy,
 };
+pub use look::{LayerProblem, LayerProcess, LayerUsage};
 pub use pairs::Pairs;
 pub use status::{Attention, EngineStatus};
 pub use store::{BackingView, StoreRequest, StoreView};

@@ -5,6 +5,7 @@
 
 mod access;
 mod changes;
+mod dashboard;
 mod described;
 mod differences;
 mod drivers;
@@ -13,6 +14,7 @@ mod extract;
 mod files;
 mod host;
 mod layers;
+mod look;
 mod monitor;
 mod openapi;
 mod operations;
@@ -81,6 +83,9 @@ type Answer = Result<Response, Refusal>;
 /// The interface for the unix socket, whose mode says who may use it.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     monitor_router()
+        .route("/dashboard", get(dashboard::beside))
+        .route("/dashboard/", get(dashboard::page))
+        .route("/dashboard/{file}", get(dashboard::file))
         .route("/v1/status", get(status::status))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/events", get(events::events))
@@ -97,6 +102,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}",
             get(stores::inspect).delete(stores::remove),
         )
+        .route("/v1/stores/{store}/usage", get(look::usage))
+        .route("/v1/stores/{store}/processes", get(look::processes))
         .merge(layers_router())
         .route("/v1/stores/{store}/snapshots", get(snapshots::list))
         .route(

@@ -4,8 +4,8 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, layers, monitor, operations,
-    snapshots, status, stores, swaps,
+    changes, dashboard, described, differences, drivers, events, files, layers, look, monitor,
+    operations, snapshots, status, stores, swaps,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -22,12 +22,13 @@ use utoipa::OpenApi;
     ),
     paths(
         status::status, events::events, document, operations::list,
+        dashboard::page, dashboard::file,
         monitor::metrics, monitor::healthz, monitor::readyz,
         drivers::list, drivers::load, drivers::inspect, drivers::release,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
         layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
-        layers::metadata, layers::usage,
+        layers::metadata, layers::usage, look::usage, look::processes,
         differences::diff, differences::apply, differences::size, changes::changes, operations::inspect,
         files::list, files::content,
         snapshots::list, snapshots::inspect, snapshots::usage,

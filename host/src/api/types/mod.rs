@@ -12,7 +12,9 @@ mod status;
 mod store;
 
 pub(crate) use driver::{DriverList, ReleaseReport};
-pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
+pub(crate) use layer::{
+    ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, ProcessList, SizeView, UsageList,
+};
 pub(crate) use mica_engine::{
     Access, Attention, BuildView, CallView, DriverHistory, DriverView, Event, FileKind, FileView,
     LayerKind, LayerRequest, LayerView, MountRequest, MountView, Pairs, QuarantineView,
