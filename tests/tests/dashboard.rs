@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use mica_tests::archive::archive;
 use mica_tests::browser::{Browser, Dashboard};
@@ -143,20 +144,23 @@ fn the_page_shows_layers_sizes_holders_and_what_happens() {
     );
     assert!(row(browser, "container")[0].contains("mounted"));
 
-    // A process that works in the mount is told beside it.
+    // A process whose root is the mount is told beside it.
     let client = &seen.bench.daemon.client;
-    let metadata = client
-        .get("/v1/stores/default/layers/container/metadata")
-        .expect("metadata");
-    let place = metadata["metadata"]["MergedDir"]
-        .as_str()
-        .expect("a place")
-        .to_owned();
-    let held = fs::File::open(place).expect("open the mount");
-    let own = std::process::id();
-    let told = format!("document.querySelector('main').textContent.includes('({own})')");
+    let metadata = client.get("/v1/stores/default/layers/container/metadata");
+    let metadata = metadata.expect("metadata");
+    let place = metadata["metadata"]["MergedDir"].as_str().expect("a place");
+    fs::copy("/bin/busybox", format!("{place}/busybox")).expect("busybox is needed");
+    let mut held = Command::new("chroot")
+        .args([place, "/busybox", "sleep", "1000"])
+        .spawn()
+        .expect("start chroot");
+    let told = format!(
+        "document.querySelector('main').textContent.includes('({})')",
+        held.id()
+    );
     seen.browser.until("the holder is told", &told);
-    drop(held);
+    held.kill().expect("end it");
+    held.wait().expect("wait for it");
 
     // What happens comes by itself, and the tree follows.
     seen.bench

@@ -177,8 +177,8 @@ impl OpenStore<'_> {
         self.layer_usages(ids, cancel)
     }
 
-    /// The processes that use files of mounted layers, as far as the daemon may see them: in byte order of the layers' ids, at most 16 of
-    /// each. Works also in a store whose driver is broken.
+    /// The processes that use mounted layers: those whose root is the mount, and of those that have files of it open whom the daemon
+    /// may see. In byte order of the layers' ids, at most 16 of each. Works also in a store whose driver is broken.
     ///
     /// # Errors
     /// `cancelled` when the daemon ends.

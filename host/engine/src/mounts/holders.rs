@@ -5,7 +5,8 @@
 use mica_sys::mount::mounts_below;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -16,6 +17,8 @@ use crate::SafeText;
 const MAX_LINKS: usize = 200_000;
 /// Processes that are told of a mount: who looks for more has tools for that.
 const MAX_PROCESSES: usize = 16;
+/// Mounts of a process that are looked at.
+const MAX_MOUNTS: usize = 64;
 
 /// Says what holds a mount, as the end of a sentence about it.
 pub(crate) fn holder(path: &Path) -> String {
@@ -54,36 +57,82 @@ fn process(path: &Path) -> Option<(u32, SafeText)> {
     found
 }
 
-/// The processes that have a directory or a file below one of the directories of `points`, by the name of that directory.
+/// The processes whose root is a mount on one of the directories of `points`, which their mount tables tell to everyone, and those that
+/// have a directory or a file below, which only some let be seen: by the name of that directory.
 pub(crate) fn processes_below(points: &Path) -> HashMap<OsString, Vec<(u32, SafeText)>> {
     let mut found: HashMap<OsString, Vec<(u32, SafeText)>> = HashMap::new();
+    let mut note = |point: &OsStr, pid| {
+        let of_point = found.entry(point.to_owned()).or_default();
+        let is_known = of_point.iter().any(|(known, _)| *known == pid);
+        if !is_known && of_point.len() < MAX_PROCESSES {
+            of_point.push((pid, name_of(pid)));
+        }
+    };
+    let mounted = mounted_on(points);
+    for pid in pids() {
+        if let Some(point) = root_mount(pid).and_then(|root| mounted.get(&root)) {
+            note(point, pid);
+        }
+    }
     each_link(|pid, target| {
         let below = target.strip_prefix(points).ok();
-        if let Some(name) = below.and_then(|below| below.iter().next()) {
-            let of_point = found.entry(name.to_owned()).or_default();
-            // The links of a process come one after the other.
-            let is_known = of_point.last().is_some_and(|(last, _)| *last == pid);
-            if !is_known && of_point.len() < MAX_PROCESSES {
-                of_point.push((pid, name_of(pid)));
-            }
+        if let Some(point) = below.and_then(|below| below.iter().next()) {
+            note(point, pid);
         }
         ControlFlow::Continue(())
     });
     found
 }
 
+/// What is mounted on the directories of `points`: the device and the directory on it, as mount tables tell them, and the name.
+fn mounted_on(points: &Path) -> HashMap<String, OsString> {
+    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let table = String::from_utf8_lossy(&table);
+    let mounts = table.lines().filter_map(|line| {
+        let (mounted, point) = mount_of(line)?;
+        let below = Path::new(&point).strip_prefix(points).ok()?;
+        Some((mounted, below.iter().next()?.to_owned()))
+    });
+    mounts.collect()
+}
+
+/// What the root of a process is, if it is a mount of its own.
+fn root_mount(pid: u32) -> Option<String> {
+    let table = File::open(format!("/proc/{pid}/mountinfo")).ok()?;
+    // The root of a container is among the first of its mounts.
+    let mut lines = BufReader::new(table).lines().take(MAX_MOUNTS);
+    lines.find_map(|line| {
+        let (mounted, point) = mount_of(&line.ok()?)?;
+        (point == "/").then_some(mounted)
+    })
+}
+
+/// Device and directory, and the mount point, of a line of a mount table (proc_pid_mountinfo(5)).
+fn mount_of(line: &str) -> Option<(String, String)> {
+    let mut fields = line.split(' ').skip(2);
+    let (device, directory, point) = (fields.next()?, fields.next()?, fields.next()?);
+    let escapes = [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ];
+    let unescape =
+        |text: String, (escape, character): &(&str, &str)| text.replace(escape, character);
+    let point = escapes.iter().fold(point.to_owned(), unescape);
+    Some((format!("{device} {directory}"), point))
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
 /// Looks at the links of processes to their directories and files until `see` breaks.
 fn each_link(mut see: impl FnMut(u32, &Path) -> ControlFlow<()>) {
     let mut left = MAX_LINKS;
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
-            continue;
-        };
-        let process = entry.path();
+    for pid in pids() {
+        let process = Path::new("/proc").join(pid.to_string());
         let files = fs::read_dir(process.join("fd")).into_iter().flatten();
         let files = files.flatten().map(|file| file.path());
         let own = ["cwd", "root", "exe"].map(|link| process.join(link));
@@ -104,4 +153,17 @@ fn each_link(mut see: impl FnMut(u32, &Path) -> ControlFlow<()>) {
 fn name_of(pid: u32) -> SafeText {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     SafeText::label(name.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_mount_table_is_read() {
+        let line =
+            "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
+        let read = Some(("98:0 /mnt1".to_owned(), "/mnt 2".to_owned()));
+        assert_eq!((mount_of(line), mount_of("36 35")), (read, None));
+    }
 }

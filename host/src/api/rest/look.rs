@@ -48,8 +48,8 @@ pub(super) async fn usage(
     answer(StatusCode::OK, &UsageList { layers })
 }
 
-/// Lists the processes that use files of mounted layers, which is why a layer cannot be unmounted: those that the daemon may see, in byte
-/// order of the layers' ids, at most 16 of each.
+/// Lists the processes that use mounted layers, which is why a layer cannot be unmounted: those whose root is the mount, and of those
+/// that have files of it open whom the daemon may see; in byte order of the layers' ids, at most 16 of each.
 #[utoipa::path(get, path = "/v1/stores/{store}/processes", operation_id = "list_processes", tag = "layers",
     params(("store" = String, Path, description = "The store.")),
     responses(

@@ -24,8 +24,14 @@ function tell(isUp, why) {
   if (turned) link.dispatchEvent(new Event("change"));
 }
 
+/** How the ids of requests begin by which a page like this one looks, so that such are not taken for work. */
+export const LOOK = "dashboard-look-";
+const page = crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
+let looks = 0;
+
 async function send(method, where, { body, type, signal } = {}) {
   const headers = type ? { "Content-Type": type } : {};
+  if (method === "GET") headers["x-request-id"] = `${LOOK}${page}-${looks += 1}`;
   let answer;
   try {
     answer = await fetch(where, { method, body, headers, signal, cache: "no-store" });
@@ -64,6 +70,16 @@ export async function change(method, where, options) {
   const answer = await send(method, where, options);
   const text = await answer.text();
   return text === "" ? null : JSON.parse(text);
+}
+
+/** Whether this daemon has an operation, which its description tells: the page leaves out what a daemon cannot do. */
+let description;
+export async function offers(method, path) {
+  description ??= get(target(["openapi.json"])).catch((problem) => {
+    description = undefined;
+    throw problem;
+  });
+  return Boolean((await description).paths[path]?.[method]);
 }
 
 /** Hands on all pages of a list as they come. */

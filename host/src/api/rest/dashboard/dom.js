@@ -48,7 +48,8 @@ export function table(caption, columns, rows, empty) {
     return h("section", { class: "panel" }, h("h2", {}, caption), h("p", { class: "empty" }, empty));
   }
   const kind = (column) => [column.number && "number", column.minor && "minor", column.kind].filter(Boolean).join(" ") || null;
-  const head = columns.map((column) => h("th", { scope: "col", class: kind(column) }, column.title));
+  const head = columns.map((column) => h("th", { scope: "col", class: kind(column) },
+    column.kind === "act" ? h("span", { class: "hidden" }, column.title) : column.title));
   const line = (cells) =>
     h("tr", {}, cells.map((cell, at) => (at === 0
       ? h("th", { scope: "row", class: kind(columns[at]) }, cell)
@@ -88,14 +89,17 @@ export function alert(title, detail, remedy, more) {
 }
 
 /**
- * Puts a node that is made of `data` into `place`, unless it is there already. Whoever had the focus within keeps it: elements that can be
- * focussed are known by `data-key`.
+ * Puts a node that is made of `data` into `place`, unless it is there already. Whoever had the focus within keeps it, and what was opened
+ * stays open: such elements are known by `data-key`.
  */
 export function fill(place, data, make) {
   const text = JSON.stringify(data);
   if (place.filledWith === text) return;
   const key = place.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  const opened = new Set([...place.querySelectorAll("details[open]")].map((one) => one.dataset.key));
   place.filledWith = text;
   place.replaceChildren(make(data));
-  if (key) [...place.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key)?.focus();
+  const keyed = [...place.querySelectorAll("[data-key]")];
+  for (const one of keyed) if (opened.has(one.dataset.key)) one.open = true;
+  if (key) keyed.find((one) => one.dataset.key === key)?.focus();
 }

@@ -5,8 +5,8 @@ import { alert, chip, facts, fill, h, name, shown, table } from "./dom.js";
 import { bytes, count, digest, moment, plural } from "./format.js";
 
 const BUILDS = [
-  { title: "Build", number: true }, { title: "Digest" }, { title: "Version", minor: true }, { title: "Origin", minor: true },
-  { title: "Since", minor: true }, { title: "State" }, { title: "", kind: "act" },
+  { title: "Build" }, { title: "Digest" }, { title: "Version", minor: true }, { title: "Origin", minor: true },
+  { title: "Since", minor: true }, { title: "State" }, { title: "Actions", kind: "act" },
 ];
 
 /** How a driver stands, in words. */
@@ -108,7 +108,7 @@ function buildTable(driver, history) {
 
 function quarantineTable(driver) {
   if (!driver.quarantines?.length) return null;
-  const columns = [{ title: "Kept from" }, { title: "Since", minor: true }, { title: "Reason" }, { title: "", kind: "act" }];
+  const columns = [{ title: "Kept from" }, { title: "Since", minor: true }, { title: "Reason" }, { title: "Actions", kind: "act" }];
   return table(`Quarantines of ${shown(driver.name)}`, columns, driver.quarantines.map((one) => [
     one.layer ? h("span", {}, "layer ", name(one.layer), " of ", name(one.store)) : one.store ? h("span", {}, "store ", name(one.store)) : "everyone",
     moment(one.since), h("bdi", {}, shown(one.reason)),
@@ -131,12 +131,13 @@ function verdict(driver) {
 function card({ driver, history }) {
   const words = (list) => (list.length === 0 ? "none" : h("ul", { class: "words" }, list.map((word) => h("li", {}, h("code", {}, shown(word))))));
   return h("article", { class: "card", "aria-labelledby": `driver-${driver.name}` },
-    h("header", {}, h("div", {}, h("h2", { id: `driver-${driver.name}` }, name(driver.name), " ", standing(driver)),
-      h("p", { class: "muted" }, h("bdi", {}, shown(driver.summary)))),
-    h("div", { class: "buttons" },
-      driver.quarantined ? button(`release ${driver.name}`, "Release…", () => release(driver)) : null,
-      driver.previous ? button(`back ${driver.name}`, "Roll back…", () => rollBack(driver)) : null,
-      button(`swap ${driver.name}`, "Swap…", () => swap(driver), "primary"))),
+    h("header", {},
+      h("div", {}, h("h2", { id: `driver-${driver.name}` }, name(driver.name), " ", standing(driver)),
+        h("p", { class: "muted" }, h("bdi", {}, shown(driver.summary)))),
+      h("div", { class: "buttons" },
+        driver.quarantined ? button(`release ${driver.name}`, "Release…", () => release(driver)) : null,
+        driver.previous ? button(`back ${driver.name}`, "Roll back…", () => rollBack(driver)) : null,
+        button(`swap ${driver.name}`, "Swap…", () => swap(driver), "primary"))),
     driver.quarantined ? alert("Nobody may call this driver.", driver.quarantined, "swap to a build that does not break, or release it") : null,
     verdict(driver),
     facts([
@@ -149,7 +150,8 @@ function card({ driver, history }) {
       ["Stores", driver.stores.length === 0 ? "none" : h("span", {}, driver.stores.map((store, at) =>
         [at > 0 ? ", " : null, h("a", { href: `#/stores/${encodeURIComponent(store)}`, "data-key": `${driver.name} ${store}` }, name(store))]))],
     ]),
-    facts([["Grants", words(driver.grants)], ["Imports", words(driver.imports)]], "long"),
+    facts([["Grants", words(driver.grants)]], "long"),
+    h("details", { "data-key": `imports ${driver.name}` }, h("summary", { "data-key": `imports of ${driver.name}` }, `Imports (${count(driver.imports.length)})`), words(driver.imports)),
     driver.replaced?.length > 0 ? h("p", { class: "note" }, driver.replaced.map((one) =>
       [`${plural(one.running, "operation")} still on `, digest(one.digest), ". "])) : null,
     quarantineTable(driver), buildTable(driver, history));

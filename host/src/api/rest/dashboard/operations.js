@@ -1,5 +1,5 @@
 // What runs, the oldest first.
-import { change, get, target } from "./api.js";
+import { LOOK, change, get, offers, target } from "./api.js";
 import { ask } from "./dialogs.js";
 import { fill, h, name, shown, table } from "./dom.js";
 import { bytes, duration } from "./format.js";
@@ -11,14 +11,6 @@ const COLUMNS = [
   { title: "Operation" }, { title: "Age", number: true }, { title: "Bytes", number: true }, { title: "Layer" },
   { title: "Store", minor: true }, { title: "Driver", minor: true }, { title: "Client", minor: true }, { title: "Request", minor: true },
 ];
-
-/** Whether this daemon takes the end of an operation, which its description tells. */
-let isEndable;
-async function learn() {
-  isEndable ??= get(target(["openapi.json"])).then((document) =>
-    Boolean(document.paths["/v1/operations/{operation}"]?.delete), () => false);
-  return isEndable;
-}
 
 function cancel(call) {
   ask({
@@ -33,30 +25,33 @@ function cancel(call) {
   });
 }
 
-/** The operations as a table. */
-export function operationTable(calls, canEnd = false) {
+/** The operations as a table; a short one has only what tells most. */
+export function operationTable(calls, { canEnd = false, isShort = false } = {}) {
   const dash = (text) => (text ? name(text) : h("span", { class: "muted" }, "–"));
-  const columns = canEnd ? [...COLUMNS, { title: "", kind: "act" }] : COLUMNS;
-  return table("Running operations", columns, calls.map((call) => [
+  const cells = (call) => [
     h("span", {}, h("code", {}, call.operation), " ", h("span", { class: "muted" }, call.front_end)),
     duration(call.age_ms), bytes(call.bytes), dash(call.layer), dash(call.store),
     call.driver ? h("span", {}, name(call.driver), call.generation ? h("span", { class: "muted" }, ` (${call.generation})`) : null) : dash(),
     name(call.client), h("code", { class: "digest" }, shown(call.request)),
-    ...(canEnd ? [h("button", { type: "button", class: "small", "data-key": `end ${call.request}`, on: { click: () => cancel(call) } }, "Cancel…")] : []),
-  ]), "Nothing runs.");
+  ];
+  const end = (call) => h("button", { type: "button", class: "small", "data-key": `end ${call.request}`, on: { click: () => cancel(call) } }, "Cancel…");
+  const most = isShort ? 5 : COLUMNS.length;
+  const columns = [...COLUMNS.slice(0, most), ...(canEnd ? [{ title: "Actions", kind: "act" }] : [])];
+  return table("Running operations", columns,
+    calls.map((call) => [...cells(call).slice(0, most), ...(canEnd ? [end(call)] : [])]), "Nothing runs.");
 }
 
-/** What this page itself does is left out: it asks all the time. */
+/** Whether a page like this one only looks. */
 export function isOfPage(call) {
-  return ["follow_events", "list_operations", "get_status", "get_readiness"].includes(call.operation);
+  return call.request.startsWith(LOOK);
 }
 
 export function operations() {
   const place = h("div", {});
   let timer = null;
   async function update() {
-    const [told, canEnd] = await Promise.all([get(target(["operations"])), learn()]);
-    fill(place, told.operations.filter((call) => !isOfPage(call)), (calls) => operationTable(calls, canEnd));
+    const [told, canEnd] = await Promise.all([get(target(["operations"])), offers("delete", "/v1/operations/{operation}")]);
+    fill(place, told.operations.filter((call) => !isOfPage(call)), (calls) => operationTable(calls, { canEnd }));
   }
   timer = setInterval(() => !document.hidden && update().catch(() => null), PAUSE);
   return {

@@ -56,8 +56,8 @@ export function overview() {
       fill(attended, status.problems, attention);
       fill(storesPlace, stores.stores, storeTable);
       fill(driversPlace, drivers.drivers, driverTable);
-      fill(running, calls.operations.filter((call) => !isOfPage(call)).slice(0, FIRST), (some) => operationTable(some));
-      fill(about, [status.pid, Math.floor(status.uptime_seconds / 60)], () => h("details", { class: "panel" }, h("summary", {}, "About this daemon"), facts([
+      fill(running, calls.operations.filter((call) => !isOfPage(call)).slice(0, FIRST), (some) => operationTable(some, { isShort: true }));
+      fill(about, [status.pid, Math.floor(status.uptime_seconds / 60)], () => h("details", { class: "panel", "data-key": "about" }, h("summary", { "data-key": "about this" }, "About this daemon"), facts([
         ["Version", status.version], ["Process", String(status.pid)], ["Up for", duration(status.uptime_seconds * 1000)],
         ["Root", name(status.root)], ["Run directory", name(status.run_dir)], ["Durability", status.durability],
         ["Kernel", status.kernel.release], ["Sandbox", `wasmtime ${status.runtime.wasmtime}, ${status.runtime.allocator}`],

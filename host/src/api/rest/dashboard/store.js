@@ -1,5 +1,5 @@
 // One store: its layers or snapshots as a tree with sizes, who holds which mount, and what is known of the one that was chosen.
-import { get, pages, target } from "./api.js";
+import { get, offers, pages, target } from "./api.js";
 import { alert, chip, facts, fill, h, name, shown, table } from "./dom.js";
 import { below } from "./forest.js";
 import { bytes, count, moment, plural } from "./format.js";
@@ -80,7 +80,8 @@ export function storeView(store) {
     wish();
   });
 
-  const [head, told, details, mountPlace] = Array.from({ length: 4 }, () => h("div", {}));
+  const head = h("div", { class: "head-facts" });
+  const [told, details, mountPlace] = Array.from({ length: 3 }, () => h("div", {}));
   const filter = h("input", { id: "filter", type: "search", autocomplete: "off", placeholder: "part of an id", on: { input: sift } });
   const mounted = h("input", { id: "mounted", type: "checkbox", on: { change: sift } });
 
@@ -105,7 +106,7 @@ export function storeView(store) {
       facts([
         ["Driver", h("a", { href: "#/drivers", "data-key": "driver" }, name(info.driver))], ["For", info.client ? name(info.client) : null],
         ["Layers", count(info.layers)], ["Mounted", count(info.mounts)], ["File system", info.backing.filesystem],
-        ["Room", room(info)], ["Inodes", inodes(info)], ["Created", moment(info.created)], ["Home", name(info.path)],
+        ["Room", room(info)], ["Inodes", inodes(info)], ["Created", moment(info.created)], ["Home", name(info.path, "path")],
         ["Options", Object.keys(info.options).length > 0 ? name(Object.entries(info.options).map((pair) => pair.join("=")).join(", ")) : null],
         ["Chosen because", info.chosen ? name(info.chosen) : null],
       ])));
@@ -159,8 +160,8 @@ export function storeView(store) {
     } else {
       const { signal } = sizes.stop;
       const [{ processes }, told] = await Promise.all([get(target(["stores", store, "processes"]), signal),
-        // A daemon that does not tell it has the numbers of references.
-        get(target(["stores", store, "mounts"]), signal).catch((problem) => (problem.status === 404 ? null : Promise.reject(problem)))]);
+        // Of a daemon that does not tell it there are the numbers of references.
+        await offers("get", "/v1/stores/{store}/mounts") ? get(target(["stores", store, "mounts"]), signal) : null]);
       const list = told?.mounts ?? [...items.values()].filter((item) => item.mounts > 0)
         .map((item) => ({ layer: item.id, references: item.mounts }));
       mounts = new Map(list.map((mount) => [mount.layer, { ...mount, processes: processes.filter(({ layer }) => layer === mount.layer) }]));
