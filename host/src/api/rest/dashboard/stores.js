@@ -4,7 +4,7 @@ import { chip, fill, h, meter, name, shown, table } from "./dom.js";
 import { bytes, count } from "./format.js";
 
 const COLUMNS = [
-  { title: "Store" }, { title: "Driver" }, { title: "Layers", number: true }, { title: "Mounted", number: true },
+  { title: "Store" }, { title: "Driver", minor: true }, { title: "Layers", number: true }, { title: "Mounted", number: true, minor: true },
   { title: "File system", minor: true }, { title: "Room", kind: "meters" }, { title: "Inodes", minor: true, kind: "meters" },
 ];
 

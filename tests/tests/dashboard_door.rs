@@ -1,0 +1,158 @@
+//! Does `mica dashboard` let in the one browser that it is for, and nobody else?
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+
+use mica_tests::browser::Dashboard;
+use mica_tests::command::mica;
+use mica_tests::setup;
+
+/// Status and text of the answer to a request over TCP, with these lines after the first.
+fn ask(dashboard: &Dashboard, request: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    let port = dashboard.authority().rsplit(':').next().expect("a port");
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).expect("connect");
+    let lines: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
+    let request = format!("{request} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("ask");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("an answer");
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    (
+        status.unwrap_or_else(|| panic!("no status: {answer}")),
+        answer,
+    )
+}
+
+#[test]
+fn one_browser_is_let_in_and_no_other_page_or_host() {
+    let bench = setup::VFS_EXT4.start();
+    bench.store.create("a", None).expect("create");
+    let dashboard = Dashboard::start(&bench.daemon.client.socket);
+    let authority = dashboard.authority().to_owned();
+    let host = ("Host", authority.as_str());
+    let (_, entry) = dashboard.url.split_once(&authority).expect("a path");
+    for target in [
+        "/dashboard/",
+        "/",
+        "/v1/status",
+        "/dashboard/main.js",
+        "/healthz",
+    ] {
+        let (status, text) = ask(&dashboard, &format!("GET {target}"), &[host]);
+        assert_eq!(status, 401, "{target}: {text}");
+        assert!(
+            text.contains("mica dashboard") && !text.contains("version"),
+            "{target}: {text}"
+        );
+    }
+    assert_eq!(ask(&dashboard, "GET /enter/0123", &[host]).0, 403);
+    for wrong in [
+        "evil.example",
+        "localhost",
+        "127.0.0.1",
+        &authority.replace("mica-", "mica-0"),
+    ] {
+        assert_eq!(
+            ask(&dashboard, &format!("GET {entry}"), &[("Host", wrong)]).0,
+            403,
+            "{wrong}"
+        );
+    }
+    let (status, text) = ask(&dashboard, &format!("GET {entry}"), &[host]);
+    assert_eq!(status, 200, "{text}");
+    let cookie = text
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "))
+        .expect("a cookie");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
+        "{cookie}"
+    );
+    let cookie = ("Cookie", cookie.split(';').next().expect("a pair"));
+    assert_eq!(
+        ask(&dashboard, &format!("GET {entry}"), &[host]).0,
+        403,
+        "it lets in one"
+    );
+    let (status, text) = ask(&dashboard, "GET /v1/status", &[host, cookie]);
+    assert_eq!(status, 200, "{text}");
+    let own = format!("http://{authority}");
+    let (own, evil) = (("Origin", own.as_str()), ("Origin", "http://evil.example"));
+    let unmount = "POST /v1/stores/default/layers/a/unmount";
+    for (request, headers, expected) in [
+        (unmount, vec![host, cookie], 403),
+        (unmount, vec![host, cookie, evil], 403),
+        (unmount, vec![host, cookie, ("Origin", "null")], 403),
+        (unmount, vec![host, own], 401),
+        // It comes to the daemon, which says what is wrong with it.
+        (unmount, vec![host, cookie, own], 409),
+        (
+            "GET /v1/status",
+            vec![host, cookie, ("Sec-Fetch-Site", "cross-site")],
+            403,
+        ),
+        (
+            "GET /v1/status",
+            vec![host, cookie, ("Sec-Fetch-Site", "same-site")],
+            403,
+        ),
+        (
+            "GET /v1/status",
+            vec![("Host", "evil.example"), cookie],
+            403,
+        ),
+        ("GET /v1/status", vec![host, host, cookie], 403),
+        (
+            "GET /v1/status",
+            vec![host, ("Cookie", "mica-dashboard=00")],
+            401,
+        ),
+    ] {
+        let (status, text) = ask(&dashboard, request, &headers);
+        assert_eq!(status, expected, "{request} {headers:?}: {text}");
+    }
+    let (status, text) = ask(&dashboard, "GET /dashboard/", &[host, cookie]);
+    assert_eq!(status, 200, "{text}");
+    for rule in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "trusted-types 'none'",
+    ] {
+        assert!(
+            text.contains(rule) && !text.contains("unsafe-"),
+            "{rule}: {text}"
+        );
+    }
+    assert_eq!(
+        ask(&dashboard, "GET /dashboard/none.js", &[host, cookie]).0,
+        404
+    );
+    assert_eq!(
+        ask(&dashboard, "GET /dashboard/..%2fmain.js", &[host, cookie]).0,
+        404
+    );
+}
+
+#[test]
+fn a_dashboard_that_cannot_be_says_why() {
+    let bench = setup::VFS_EXT4.start();
+    let socket = bench.daemon.client.socket.clone();
+    for address in ["0.0.0.0:0", "192.0.2.1:80", "[2001:db8::1]:0"] {
+        let refused = mica(&socket, &["dashboard", "--listen", address]);
+        refused.failed(2, address);
+    }
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    mica(&socket, &["dashboard", "--listen", &address]).failed(1, &address);
+    bench.daemon.kill();
+    let refused = mica(&socket, &["dashboard"]);
+    refused.failed(7, socket.to_str().expect("a path that is text"));
+}
