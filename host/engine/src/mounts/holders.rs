@@ -2,11 +2,10 @@
 //!
 //! Invariant: looks only, and at a bounded number of files of other processes.
 
-use mica_sys::mount::mounts_below;
+use mica_sys::mount::{mounts_below, root_of, shown_below};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -17,8 +16,6 @@ use crate::SafeText;
 const MAX_LINKS: usize = 200_000;
 /// Processes that are told of a mount: who looks for more has tools for that.
 const MAX_PROCESSES: usize = 16;
-/// Mounts of a process that are looked at.
-const MAX_MOUNTS: usize = 64;
 
 /// Says what holds a mount, as the end of a sentence about it.
 pub(crate) fn holder(path: &Path) -> String {
@@ -68,9 +65,16 @@ pub(crate) fn processes_below(points: &Path) -> HashMap<OsString, Vec<(u32, Safe
             of_point.push((pid, name_of(pid)));
         }
     };
-    let mounted = mounted_on(points);
+    let mounted = shown_below(points).unwrap_or_default();
+    let mounted: HashMap<_, _> = mounted
+        .into_iter()
+        .map(|(point, shown)| (shown, point))
+        .collect();
     for pid in pids() {
-        if let Some(point) = root_mount(pid).and_then(|root| mounted.get(&root)) {
+        // One that has just ended has none.
+        let root = root_of(pid).ok().flatten();
+        let point = root.and_then(|root| mounted.get(&root)?.strip_prefix(points).ok());
+        if let Some(point) = point.and_then(|below| below.iter().next()) {
             note(point, pid);
         }
     }
@@ -82,45 +86,6 @@ pub(crate) fn processes_below(points: &Path) -> HashMap<OsString, Vec<(u32, Safe
         ControlFlow::Continue(())
     });
     found
-}
-
-/// What is mounted on the directories of `points`: the device and the directory on it, as mount tables tell them, and the name.
-fn mounted_on(points: &Path) -> HashMap<String, OsString> {
-    let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let table = String::from_utf8_lossy(&table);
-    let mounts = table.lines().filter_map(|line| {
-        let (mounted, point) = mount_of(line)?;
-        let below = Path::new(&point).strip_prefix(points).ok()?;
-        Some((mounted, below.iter().next()?.to_owned()))
-    });
-    mounts.collect()
-}
-
-/// What the root of a process is, if it is a mount of its own.
-fn root_mount(pid: u32) -> Option<String> {
-    let table = File::open(format!("/proc/{pid}/mountinfo")).ok()?;
-    // The root of a container is among the first of its mounts.
-    let mut lines = BufReader::new(table).lines().take(MAX_MOUNTS);
-    lines.find_map(|line| {
-        let (mounted, point) = mount_of(&line.ok()?)?;
-        (point == "/").then_some(mounted)
-    })
-}
-
-/// Device and directory, and the mount point, of a line of a mount table (proc_pid_mountinfo(5)).
-fn mount_of(line: &str) -> Option<(String, String)> {
-    let mut fields = line.split(' ').skip(2);
-    let (device, directory, point) = (fields.next()?, fields.next()?, fields.next()?);
-    let escapes = [
-        ("\\040", " "),
-        ("\\011", "\t"),
-        ("\\012", "\n"),
-        ("\\134", "\\"),
-    ];
-    let unescape =
-        |text: String, (escape, character): &(&str, &str)| text.replace(escape, character);
-    let point = escapes.iter().fold(point.to_owned(), unescape);
-    Some((format!("{device} {directory}"), point))
 }
 
 fn pids() -> impl Iterator<Item = u32> {
@@ -153,17 +118,4 @@ fn each_link(mut see: impl FnMut(u32, &Path) -> ControlFlow<()>) {
 fn name_of(pid: u32) -> SafeText {
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
     SafeText::label(name.trim())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_a_mount_table_is_read() {
-        let line =
-            "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue";
-        let read = Some(("98:0 /mnt1".to_owned(), "/mnt 2".to_owned()));
-        assert_eq!((mount_of(line), mount_of("36 35")), (read, None));
-    }
 }
