@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Command;
 
 use mica_tests::archive::archive;
@@ -11,6 +12,7 @@ use mica_tests::build::{hello_driver, noted};
 use mica_tests::client::Store;
 use mica_tests::containerd::{self, Labels, Snapshotter};
 use mica_tests::lab::{FileSystem, Lab};
+use mica_tests::picture::Colour;
 use mica_tests::setup::{self, Bench};
 use serde_json::{Value, json};
 
@@ -106,7 +108,7 @@ fn row(browser: &mut Browser, id: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_page_shows_layers_sizes_holders_and_what_happens() {
+fn the_page_shows_layers_with_their_sizes() {
     let bench = setup::OVERLAY_EXT4.start();
     fill(&bench.store);
     let mut seen = Seen::of(bench);
@@ -142,6 +144,18 @@ fn the_page_shows_layers_sizes_holders_and_what_happens() {
         "{app:?}"
     );
     assert!(row(browser, "container")[0].contains("mounted"));
+    seen.no_complaints();
+}
+
+#[test]
+fn the_page_shows_holders_and_what_happens() {
+    let bench = setup::OVERLAY_EXT4.start();
+    fill(&bench.store);
+    let mut seen = Seen::of(bench);
+    seen.show(
+        "stores/default",
+        "document.querySelector('.tree-rows .row')",
+    );
 
     // A process whose root is the mount is told beside it.
     let client = &seen.bench.daemon.client;
@@ -231,24 +245,28 @@ fn running(bench: &Bench) -> String {
     driver["digest"].as_str().expect("a digest").to_owned()
 }
 
-#[test]
-fn a_driver_is_swapped_and_rolled_back_with_what_the_probe_said() {
+/// A driver `hello`, the view of drivers, and two files: no component, and another build of it.
+fn swappable() -> (Seen, [PathBuf; 2]) {
     let bench = setup::HELLO_EXT4.start();
-    let first = running(&bench);
     let files = [
         ("bad.wasm", b"no component".to_vec()),
         ("next.wasm", noted(hello_driver(), "next")),
     ];
-    let [bad, next] = files.map(|(name, bytes)| {
+    let files = files.map(|(name, bytes)| {
         let path = bench.lab.path(name);
         fs::write(&path, bytes).expect("write a component");
         path
     });
     let mut seen = Seen::of(bench);
-    seen.show(
-        "drivers",
-        "document.querySelector('[data-key=\"swap hello\"]')",
-    );
+    let button = "document.querySelector('[data-key=\"swap hello\"]')";
+    seen.show("drivers", button);
+    (seen, files)
+}
+
+#[test]
+fn a_driver_is_swapped_and_rolled_back_with_what_the_probe_said() {
+    let (mut seen, [bad, next]) = swappable();
+    let first = running(&seen.bench);
     seen.browser.click("[data-key='swap hello']", "Swap");
     seen.browser.choose_file("dialog input[type=file]", &bad);
     seen.browser.click("dialog button.primary", "Swap");
@@ -268,14 +286,9 @@ fn a_driver_is_swapped_and_rolled_back_with_what_the_probe_said() {
     let told = seen
         .browser
         .text("document.querySelector('dialog').textContent");
-    for words in [
-        "The new build runs",
-        "Probe",
-        "passed in",
-        "is watched for 60 s",
-    ] {
-        assert!(told.contains(words), "{words}: {told}");
-    }
+    let is_told = |words: &str| told.contains(words);
+    let words = ["The new build runs", "passed in", "is watched for 60 s"];
+    assert!(words.into_iter().all(is_told), "{told}");
     let second = running(&seen.bench);
     assert_ne!(second, first);
     seen.browser.press("Enter");
@@ -398,7 +411,7 @@ fn snapshots_of_containerd_are_a_tree() {
 }
 
 #[test]
-fn everything_is_reached_by_keys_and_seen_where_one_is() {
+fn everything_on_a_page_is_reached_by_keys_and_seen_where_one_is() {
     let bench = setup::VFS_EXT4.start();
     fill(&bench.store);
     let mut seen = Seen::of(bench);
@@ -436,7 +449,17 @@ fn everything_is_reached_by_keys_and_seen_where_one_is() {
             "{wanted}: {stops:?}"
         );
     }
-    browser.eval("document.querySelector('[data-key=\"store default\"]').focus()");
+}
+
+#[test]
+fn a_tree_is_walked_by_keys() {
+    let bench = setup::VFS_EXT4.start();
+    fill(&bench.store);
+    let mut seen = Seen::of(bench);
+    let browser = &mut seen.browser;
+    let link = "document.querySelector('[data-key=\"store default\"]')";
+    browser.until("the stores are told", link);
+    browser.eval(&format!("{link}.focus()"));
     browser.press("Enter");
     browser.until(
         "the store is shown",
@@ -582,66 +605,56 @@ fn names_of_strangers_are_texts_and_break_nothing() {
     seen.no_complaints();
 }
 
+/// Ground, panels and text in light and dark, as `style.css` has them.
+const COLOURS: [(&str, [Colour; 3]); 2] = [
+    ("light", [[0xf5, 0xf6, 0xf7], [0xff; 3], [0x1b, 0x20, 0x27]]),
+    (
+        "dark",
+        [[0x12, 0x16, 0x1a], [0x1a, 0x1f, 0x25], [0xe4, 0xe8, 0xec]],
+    ),
+];
+
+/// Views that are looked at: the address, a name, and when they are there.
+const VIEWS: [(&str, &str, &str); 4] = [
+    (
+        "",
+        "overview",
+        "document.querySelectorAll('main table').length > 1",
+    ),
+    (
+        "stores/default",
+        "store",
+        "document.querySelectorAll('.sized').length === 6",
+    ),
+    (
+        "drivers",
+        "drivers",
+        "document.querySelectorAll('.card table').length > 3",
+    ),
+    ("events", "events", "document.querySelector('.event')"),
+];
+
 /// Pictures of the page at both widths, light and dark: it is drawn, in its colours, and nothing hangs over.
 #[test]
 fn the_page_looks_as_it_should() {
     let bench = setup::OVERLAY_EXT4.start();
     fill(&bench.store);
     let mut seen = Seen::of(bench);
-    for (scheme, ground, panel, text) in [
-        (
-            "light",
-            [0xf5, 0xf6, 0xf7],
-            [0xff, 0xff, 0xff],
-            [0x1b, 0x20, 0x27],
-        ),
-        (
-            "dark",
-            [0x12, 0x16, 0x1a],
-            [0x1a, 0x1f, 0x25],
-            [0xe4, 0xe8, 0xec],
-        ),
-    ] {
+    for (scheme, colours) in COLOURS {
         for (size, width) in [(WIDE, "wide"), (NARROW, "narrow")] {
             seen.browser.look(size, scheme);
-            for (place, name, until) in [
-                (
-                    "",
-                    "overview",
-                    "document.querySelectorAll('main table').length > 1",
-                ),
-                (
-                    "stores/default",
-                    "store",
-                    "document.querySelectorAll('.tree-rows .row').length === 6",
-                ),
-                (
-                    "drivers",
-                    "drivers",
-                    "document.querySelectorAll('.card table').length > 3",
-                ),
-                ("events", "events", "document.querySelector('.event')"),
-            ] {
+            for (place, name, until) in VIEWS {
                 seen.show(place, until);
                 let name = format!("{name}-{scheme}-{width}");
                 let picture = seen.browser.picture(&name);
-                assert_eq!(
-                    (picture.width, picture.height),
-                    (size.0 as usize, size.1 as usize)
-                );
-                let [ground, panel, text] =
-                    [ground, panel, text].map(|colour| picture.share(colour));
-                assert!(
-                    ground > 0.04 && panel > 0.25 && ground + panel > 0.6,
-                    "{name}: {:?}",
-                    &picture.colours()[..4]
-                );
-                assert!(text > 0.0005, "{name}: there is no text: {text}");
-                assert!(
-                    picture.colours().len() > 40,
-                    "{name}: {:?}",
-                    picture.colours().len()
-                );
+                let drawn = (picture.width as u32, picture.height as u32);
+                assert_eq!(drawn, size, "{name}");
+                let [ground, panel, text] = colours.map(|colour| picture.share(colour));
+                let is_drawn = ground > 0.04 && panel > 0.25 && ground + panel > 0.6;
+                let found = picture.colours();
+                assert!(is_drawn, "{name}: {:?}", &found[..4]);
+                // Letters have edges, in many shades.
+                assert!(text > 0.0005 && found.len() > 40, "{name}: {text}");
                 seen.fits(&name);
             }
         }

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use mica_tests::browser::Dashboard;
 use mica_tests::command::mica;
-use mica_tests::setup;
+use mica_tests::setup::{self, Bench};
 
 /// Status and text of the answer to a request over TCP, with these lines after the first.
 fn ask(dashboard: &Dashboard, request: &str, headers: &[(&str, &str)]) -> (u16, String) {
@@ -30,11 +30,32 @@ fn ask(dashboard: &Dashboard, request: &str, headers: &[(&str, &str)]) -> (u16, 
     )
 }
 
-#[test]
-fn one_browser_is_let_in_and_no_other_page_or_host() {
+/// A daemon with a layer, and its dashboard.
+fn start() -> (Bench, Dashboard) {
     let bench = setup::VFS_EXT4.start();
     bench.store.create("a", None).expect("create");
     let dashboard = Dashboard::start(&bench.daemon.client.socket);
+    (bench, dashboard)
+}
+
+/// Comes in as a browser does; what its cookie says.
+fn enter(dashboard: &Dashboard) -> String {
+    let authority = dashboard.authority();
+    let (_, entry) = dashboard.url.split_once(authority).expect("a path");
+    let (status, text) = ask(dashboard, &format!("GET {entry}"), &[("Host", authority)]);
+    assert_eq!(status, 200, "{text}");
+    let cookie = text
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "));
+    let cookie = cookie.expect("a cookie");
+    let is_strict = cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict");
+    assert!(is_strict, "{cookie}");
+    cookie.split(';').next().expect("a pair").to_owned()
+}
+
+#[test]
+fn the_address_lets_in_one_browser_and_nothing_else_does() {
+    let (_bench, dashboard) = start();
     let authority = dashboard.authority().to_owned();
     let host = ("Host", authority.as_str());
     let (_, entry) = dashboard.url.split_once(&authority).expect("a path");
@@ -47,45 +68,32 @@ fn one_browser_is_let_in_and_no_other_page_or_host() {
     ] {
         let (status, text) = ask(&dashboard, &format!("GET {target}"), &[host]);
         assert_eq!(status, 401, "{target}: {text}");
-        assert!(
-            text.contains("mica dashboard") && !text.contains("version"),
-            "{target}: {text}"
-        );
+        let is_told = text.contains("mica dashboard") && !text.contains("version");
+        assert!(is_told, "{target}: {text}");
     }
     assert_eq!(ask(&dashboard, "GET /enter/0123", &[host]).0, 403);
-    for wrong in [
-        "evil.example",
-        "localhost",
-        "127.0.0.1",
-        &authority.replace("mica-", "mica-0"),
-    ] {
-        assert_eq!(
-            ask(&dashboard, &format!("GET {entry}"), &[("Host", wrong)]).0,
-            403,
-            "{wrong}"
-        );
+    let other = authority.replace("mica-", "mica-0");
+    let entry = format!("GET {entry}");
+    for wrong in ["evil.example", "localhost", "127.0.0.1", &other] {
+        let (status, text) = ask(&dashboard, &entry, &[("Host", wrong)]);
+        assert_eq!(status, 403, "{wrong}: {text}");
     }
-    let (status, text) = ask(&dashboard, &format!("GET {entry}"), &[host]);
-    assert_eq!(status, 200, "{text}");
-    let cookie = text
-        .lines()
-        .find_map(|line| line.strip_prefix("set-cookie: "))
-        .expect("a cookie");
-    assert!(
-        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"),
-        "{cookie}"
-    );
-    let cookie = ("Cookie", cookie.split(';').next().expect("a pair"));
-    assert_eq!(
-        ask(&dashboard, &format!("GET {entry}"), &[host]).0,
-        403,
-        "it lets in one"
-    );
+    let cookie = enter(&dashboard);
+    assert_eq!(ask(&dashboard, &entry, &[host]).0, 403, "it lets in one");
+    let cookie = ("Cookie", cookie.as_str());
     let (status, text) = ask(&dashboard, "GET /v1/status", &[host, cookie]);
     assert_eq!(status, 200, "{text}");
-    let own = format!("http://{authority}");
+}
+
+#[test]
+fn what_another_page_sends_goes_nowhere() {
+    let (_bench, dashboard) = start();
+    let cookie = enter(&dashboard);
+    let own = format!("http://{}", dashboard.authority());
+    let (host, cookie) = (("Host", dashboard.authority()), ("Cookie", cookie.as_str()));
     let (own, evil) = (("Origin", own.as_str()), ("Origin", "http://evil.example"));
-    let unmount = "POST /v1/stores/default/layers/a/unmount";
+    let site = |site: &'static str| ("Sec-Fetch-Site", site);
+    let (look, unmount) = ("GET /v1/status", "POST /v1/stores/default/layers/a/unmount");
     for (request, headers, expected) in [
         (unmount, vec![host, cookie], 403),
         (unmount, vec![host, cookie, evil], 403),
@@ -93,52 +101,36 @@ fn one_browser_is_let_in_and_no_other_page_or_host() {
         (unmount, vec![host, own], 401),
         // It comes to the daemon, which says what is wrong with it.
         (unmount, vec![host, cookie, own], 409),
-        (
-            "GET /v1/status",
-            vec![host, cookie, ("Sec-Fetch-Site", "cross-site")],
-            403,
-        ),
-        (
-            "GET /v1/status",
-            vec![host, cookie, ("Sec-Fetch-Site", "same-site")],
-            403,
-        ),
-        (
-            "GET /v1/status",
-            vec![("Host", "evil.example"), cookie],
-            403,
-        ),
-        ("GET /v1/status", vec![host, host, cookie], 403),
-        (
-            "GET /v1/status",
-            vec![host, ("Cookie", "mica-dashboard=00")],
-            401,
-        ),
+        (look, vec![host, cookie, site("same-origin")], 200),
+        (look, vec![host, cookie, site("cross-site")], 403),
+        (look, vec![host, cookie, site("same-site")], 403),
+        (look, vec![("Host", "evil.example"), cookie], 403),
+        (look, vec![host, host, cookie], 403),
+        (look, vec![host, ("Cookie", "mica-dashboard=00")], 401),
     ] {
         let (status, text) = ask(&dashboard, request, &headers);
         assert_eq!(status, expected, "{request} {headers:?}: {text}");
     }
-    let (status, text) = ask(&dashboard, "GET /dashboard/", &[host, cookie]);
+}
+
+#[test]
+fn the_page_may_run_its_own_files_and_nothing_else() {
+    let (_bench, dashboard) = start();
+    let cookie = enter(&dashboard);
+    let headers = [("Host", dashboard.authority()), ("Cookie", cookie.as_str())];
+    let (status, text) = ask(&dashboard, "GET /dashboard/", &headers);
     assert_eq!(status, 200, "{text}");
-    for rule in [
+    let rules = [
         "default-src 'none'",
         "script-src 'self'",
         "frame-ancestors 'none'",
         "trusted-types 'none'",
-    ] {
-        assert!(
-            text.contains(rule) && !text.contains("unsafe-"),
-            "{rule}: {text}"
-        );
+    ];
+    assert!(rules.iter().all(|rule| text.contains(rule)), "{text}");
+    assert!(!text.contains("unsafe-"), "{text}");
+    for target in ["/dashboard/none.js", "/dashboard/..%2fmain.js"] {
+        assert_eq!(ask(&dashboard, &format!("GET {target}"), &headers).0, 404);
     }
-    assert_eq!(
-        ask(&dashboard, "GET /dashboard/none.js", &[host, cookie]).0,
-        404
-    );
-    assert_eq!(
-        ask(&dashboard, "GET /dashboard/..%2fmain.js", &[host, cookie]).0,
-        404
-    );
 }
 
 #[test]

@@ -360,6 +360,17 @@ mod tests {
         ] {
             assert_eq!(with(more, method), (403, false), "{method} {more:?}");
         }
+    }
+
+    #[test]
+    fn another_host_or_cookie_reaches_nothing() {
+        let door = door();
+        let cookie = format!("{COOKIE}={}", door.session.secret());
+        let own = [
+            ("host", door.authority.as_str()),
+            ("cookie", cookie.as_str()),
+        ];
+        assert_eq!(look(&door, "GET", "/v1/status", &own), (200, true));
         for host in [
             "evil.example",
             "localhost:7788",

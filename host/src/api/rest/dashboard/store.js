@@ -23,6 +23,7 @@ export function storeView(store) {
   const sizes = new Sizes(store);
   const items = new Map();
   const dirty = new Set();
+  const gone = new Set();
   let isWhole = false;
   let isStale = true;
   let info = null;
@@ -202,14 +203,18 @@ export function storeView(store) {
   }
 
   async function refresh() {
-    if (isStale || info.holds_snapshots && dirty.size > 0 || dirty.size > ONE_BY_ONE) {
+    if (isStale || info.holds_snapshots && dirty.size + gone.size > 0 || dirty.size > ONE_BY_ONE) {
       isStale = false;
       dirty.clear();
+      gone.clear();
       await load();
       return;
     }
     const ids = [...dirty];
+    const hasChanged = ids.length + gone.size > 0;
+    for (const id of gone) items.delete(id);
     dirty.clear();
+    gone.clear();
     for (const id of ids) {
       const found = await get(target(["stores", store, "layers", id]), sizes.stop.signal).catch((problem) => {
         if (problem.code === "unknown-layer") return null;
@@ -219,7 +224,7 @@ export function storeView(store) {
       if (found) put(found);
       else items.delete(id);
     }
-    if (ids.length > 0) {
+    if (hasChanged) {
       tree.set([...items.values()]);
       tellCount();
     }
@@ -247,7 +252,9 @@ export function storeView(store) {
     news(list) {
       for (const event of list) {
         if (event.store !== store || !event.layer) continue;
-        dirty.add(event.layer);
+        const [now, before] = event.kind === "layer.removed" ? [gone, dirty] : [dirty, gone];
+        now.add(event.layer);
+        before.delete(event.layer);
         // A mount may have changed it until now.
         if (event.kind !== "layer.mounted") sizes.forget(event.layer);
       }
