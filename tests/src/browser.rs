@@ -186,6 +186,13 @@ impl Browser {
     /// Asks the browser for something.
     #[track_caller]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+        let answer = self.request(method, parameters);
+        answer.unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// Asks the browser for something that it may refuse.
+    #[track_caller]
+    fn request(&mut self, method: &str, parameters: Value) -> Result<Value, Value> {
         self.sent += 1;
         let mut message = json!({"id": self.sent, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -200,8 +207,10 @@ impl Browser {
                 self.told.push_back(answer);
                 continue;
             }
-            assert!(answer["error"].is_null(), "{method}: {}", answer["error"]);
-            return answer["result"].clone();
+            return match answer.get("error") {
+                Some(error) => Err(error.clone()),
+                None => Ok(answer["result"].clone()),
+            };
         }
     }
 
@@ -259,12 +268,11 @@ impl Browser {
         }
     }
 
+    /// Whether an expression is true; false while one document gives way to the next.
     fn try_eval(&mut self, expression: &str) -> bool {
-        let answer = self.call(
-            "Runtime.evaluate",
-            json!({"expression": expression, "returnByValue": true}),
-        );
-        answer["result"]["value"] == json!(true)
+        let parameters = json!({"expression": expression, "returnByValue": true});
+        let answer = self.request("Runtime.evaluate", parameters);
+        answer.is_ok_and(|answer| answer["result"]["value"] == json!(true))
     }
 
     /// Presses a key, as `KeyboardEvent.key` names it.
