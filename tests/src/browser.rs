@@ -54,23 +54,27 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// Starts it for the daemon on `socket`.
+    /// Starts it for the daemon on `socket`, without a browser.
     #[track_caller]
     pub fn start(socket: &Path) -> Self {
-        let bare = command::bare();
+        let mut command = command::bare();
+        command.arg("--socket").arg(socket);
+        Self::start_as(command, &["--no-open"])
+    }
+
+    /// Starts it as a command says, with these arguments.
+    #[track_caller]
+    pub fn start_as(bare: Command, arguments: &[&str]) -> Self {
         let mut command = Command::new("setpriv");
         let variables = bare
             .get_envs()
             .filter_map(|(name, value)| Some((name, value?)));
         command.env_clear().envs(variables);
-        command
-            .args(["--pdeathsig", "KILL"])
-            .arg(bare.get_program());
-        command
-            .arg("--socket")
-            .arg(socket)
-            .args(["dashboard", "--no-open"]);
+        command.args(["--pdeathsig", "KILL"]);
+        command.arg(bare.get_program()).args(bare.get_args());
         let mut child = command
+            .arg("dashboard")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -1,11 +1,14 @@
 //! Does `mica dashboard` let in the one browser that it is for, and nobody else?
 
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 
 use mica_tests::browser::Dashboard;
-use mica_tests::command::mica;
+use mica_tests::command::{bare, mica};
 use mica_tests::setup::{self, Bench};
+use mica_tests::watch::until;
 
 /// Status and text of the answer to a request over TCP, with these lines after the first.
 fn ask(dashboard: &Dashboard, request: &str, headers: &[(&str, &str)]) -> (u16, String) {
@@ -147,4 +150,35 @@ fn a_dashboard_that_cannot_be_says_why() {
     bench.daemon.kill();
     let refused = mica(&socket, &["dashboard"]);
     refused.failed(7, socket.to_str().expect("a path that is text"));
+}
+
+/// What opens a browser gets the name of a file that its owner alone can read, and the file goes when it was needed.
+#[test]
+fn a_browser_is_led_in_by_a_file_and_no_argument() {
+    let bench = setup::VFS_EXT4.start();
+    let [programs, runtime] = ["programs", "runtime"].map(|name| bench.lab.scratch(name));
+    let (opener, seen) = (programs.join("xdg-open"), programs.join("seen"));
+    let script = "#!/bin/sh\nstat -c %a \"$1\" > \"$0.new\"; cat \"$1\" >> \"$0.new\"; mv \"$0.new\" \"${0%/*}/seen\"\n";
+    fs::write(&opener, script).expect("write a program");
+    fs::set_permissions(&opener, Permissions::from_mode(0o755)).expect("make it one");
+    let path = std::env::var("PATH").expect("a path");
+    let mut command = bare();
+    command
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .env("DISPLAY", ":0")
+        .env("XDG_RUNTIME_DIR", &runtime)
+        .arg("--socket")
+        .arg(&bench.daemon.client.socket);
+    let dashboard = Dashboard::start_as(command, &[]);
+    until("the program is started", || seen.exists());
+    let told = fs::read_to_string(&seen).expect("what it saw");
+    assert!(
+        told.starts_with("600\n") && told.contains(&dashboard.url),
+        "{told}"
+    );
+    let left = || fs::read_dir(&runtime).expect("list it").count();
+    assert_eq!(left(), 1);
+    enter(&dashboard);
+    assert_eq!(left(), 0, "it goes when the browser has come");
+    assert_eq!(dashboard.interrupt(), Some(0));
 }

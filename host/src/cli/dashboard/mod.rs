@@ -74,7 +74,12 @@ pub(crate) fn run(context: &Context, arguments: &DashboardArguments) -> Result<(
         .result(&json!({ "url": url }), || url.clone())?;
     let leader = match arguments.no_open {
         true => None,
-        false => Leader::open(&url).map_err(Failure::io("lead a browser to the page"))?,
+        // The printed address does as well.
+        false => Leader::open(&url).unwrap_or_else(|error| {
+            let text = format!("no browser was opened: {error}");
+            context.printer.note(&text);
+            None
+        }),
     };
     context
         .printer
