@@ -5,6 +5,7 @@ PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs dpkg-shl
 	go=golang-go clang=clang wasm-ld=lld /usr/lib/wasm32-wasi/libc.a=wasi-libc \
 	/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi=libclang-rt-dev-wasm32 dockerd=docker.io \
 	containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci pip3=python3-pip \
+	chromium=chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core \
 	/usr/share/gocode/src/github.com/containerd/containerd=golang-github-containerd-containerd-dev \
 	/usr/share/gocode/src/github.com/docker/docker=golang-github-docker-docker-dev \
 	/usr/share/gocode/src/github.com/moby/sys=golang-github-moby-sys-dev \

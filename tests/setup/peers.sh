@@ -10,13 +10,14 @@ directory=$1
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
-# library NAME VERSION: a package of PyPI, in a directory of its own.
+# library NAME VERSION [OPTION ...]: a package of PyPI, in a directory of its own.
 library() {
     name=$1 version=$2
+    shift 2
     [ -e "$directory/$name/VERSION" ] && return
     rm -rf "$directory/$name.new"
     python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --root-user-action ignore \
-        --only-binary :all: --target "$directory/$name.new" "$name==$version"
+        --only-binary :all: --target "$directory/$name.new" "$@" "$name==$version"
     echo "$version" >"$directory/$name.new/VERSION"
     mv "$directory/$name.new" "$directory/$name"
 }
@@ -44,6 +45,8 @@ library openapi-spec-validator 0.9.0
 # Ask the REST interface what its description promises: by requests of every kind, and by a client that is made of it.
 library schemathesis 4.32.5
 library openapi-python-client 0.29.1
+# Judges the page for whom it can be used: the file axe.min.js of axe-core, without what the package drives browsers with.
+library axe-playwright-python 0.1.8 --no-deps
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

@@ -17,7 +17,7 @@ use std::io::Read;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -56,6 +56,11 @@ impl Client {
             interrupt: None,
             request: None,
         })
+    }
+
+    /// Where the daemon is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The same, whose requests have this id: 1 to 64 letters, digits, `-`, `_` and `.`. By it they are found in the daemon's log and in
@@ -246,24 +251,9 @@ impl Client {
         body: Body,
         marks: &Marks,
     ) -> Result<Response<Incoming>, Failure> {
-        let stream = self.place.connect().await;
-        let stream = stream.map_err(|source| Failure::Unreachable {
-            place: self.place.to_string(),
-            source,
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(self.broken("greet the daemon"))?;
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header(HOST, self.place.host());
+        let mut request = Request::builder().method(method).uri(target);
         for (name, value) in marks.headers() {
             request = request.header(name, value);
-        }
-        if let Some(shown) = self.place.authorization() {
-            request = request.header(AUTHORIZATION, shown);
         }
         if let Some(id) = &self.request {
             request = request.header("x-request-id", id);
@@ -277,10 +267,7 @@ impl Client {
         let request = request
             .body(body)
             .map_err(self.broken_by("ask the daemon"))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(self.broken("ask the daemon"))?;
+        let response = self.place.send(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }

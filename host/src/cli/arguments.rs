@@ -115,6 +115,9 @@ pub(crate) enum Command {
     /// Show what the daemon does now, again and again until interrupted
     #[command(after_help = super::top::EXAMPLES)]
     Top(super::top::TopArguments),
+    /// Show what the daemon has and does on a page in a browser, until interrupted
+    #[command(after_help = super::dashboard::EXAMPLES)]
+    Dashboard(super::dashboard::DashboardArguments),
     /// Follow what happens, one line each, until interrupted
     #[command(after_help = super::events::EXAMPLES)]
     Events(super::events::EventArguments),

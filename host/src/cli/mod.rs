@@ -8,6 +8,7 @@ mod arguments;
 mod builds;
 mod check;
 mod context;
+mod dashboard;
 mod demo;
 mod doctor;
 mod documents;
@@ -96,6 +97,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(arguments) => status::run(&context, &arguments),
         Command::Operation(command) => operation::run(&context, &command),
         Command::Top(arguments) => top::run(&context, &arguments),
+        Command::Dashboard(arguments) => dashboard::run(&context, &arguments),
         Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),

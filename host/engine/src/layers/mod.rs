@@ -11,6 +11,7 @@ mod compare;
 mod create;
 mod files;
 mod left_out;
+mod look;
 mod metadata;
 mod places;
 mod remove;

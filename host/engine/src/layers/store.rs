@@ -21,8 +21,7 @@ use crate::disk::home::Syncing;
 use crate::mounts::Give;
 use crate::store::OpenStore;
 use crate::view::{
-    DiffParent, DiffRequest, FileView, FilesRequest, LayerRequest, LayerView, MountRequest,
-    MountView, Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
+    DiffParent, DiffRequest, FileView, FilesRequest, LayerProcess, LayerRequest, LayerUsage, LayerView, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
 };
 use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
@@ -198,6 +197,26 @@ impl OpenStore<'_> {
         let id = LayerId::parse(id)?;
         self.check()?;
         self.layer_usage(&id, cancel)
+    }
+
+    /// What each of several layers occupies beyond its parent, in the order in which they are asked for. One that cannot be
+    /// measured is told with the reason.
+    ///
+    /// # Errors
+    /// `cancelled`; why the driver cannot work on the store.
+    pub fn usages(&self, ids: &[String], cancel: &CancelToken) -> Result<Vec<LayerUsage>> {
+        self.check()?;
+        self.layer_usages(ids, cancel)
+    }
+
+    /// The processes that use mounted layers: those whose root is the mount, and of those that have files of it open whom the daemon
+    /// may see. In byte order of the layers' ids, at most 16 of each. Works also in a store whose driver is broken.
+    ///
+    /// # Errors
+    /// `cancelled` when the daemon ends.
+    pub fn processes(&self) -> Result<Vec<LayerProcess>> {
+        self.engine.check_open()?;
+        Ok(self.mount_processes())
     }
 
     /// Writes the difference between two layers as a tar archive: the same bytes for the same layers and form. What

@@ -22,7 +22,7 @@ mod tests;
 mod unmount;
 mod watch;
 
-pub(crate) use holders::holder;
+pub(crate) use holders::{holder, processes_below};
 pub(crate) use place::{Place, Unmounted};
 pub(crate) use state::State;
 pub(crate) use table::Mounts;

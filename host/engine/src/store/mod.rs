@@ -320,6 +320,7 @@ impl Store {
                 total_inodes: found.total_inodes,
                 free_inodes: found.free_inodes,
             },
+            holds_snapshots: self.snapshots.get().is_some(),
             layers: self.layers.table().len(),
             mounts: self.mounts.len(),
             status: Pairs::default(),

@@ -9,6 +9,7 @@ mod explanation;
 mod file;
 mod layer;
 mod log;
+mod look;
 mod pairs;
 mod scrub;
 mod status;
@@ -26,6 +27,7 @@ pub use layer::{
     UsageView, WhenBusy,
 };
 pub use log::LogLine;
+pub use look::{LayerProblem, LayerProcess, LayerUsage};
 pub use pairs::Pairs;
 pub use scrub::{
     DamageView, Difference, FileDamage, PassView, RepairView, ScrubMode, ScrubView, Verdict,

@@ -6,6 +6,7 @@
 mod access;
 mod answers;
 mod changes;
+mod dashboard;
 mod described;
 mod differences;
 mod digests;
@@ -16,6 +17,7 @@ mod files;
 mod host;
 mod insight;
 mod layers;
+mod look;
 mod monitor;
 mod mounts;
 mod openapi;
@@ -92,6 +94,9 @@ type Answer = Result<Response, Refusal>;
 /// The interface for the unix socket, whose mode says who may use it.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     monitor_router()
+        .route("/dashboard", get(dashboard::beside))
+        .route("/dashboard/", get(dashboard::page))
+        .route("/dashboard/{file}", get(dashboard::file))
         .route("/v1/status", get(status::status))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/events", get(events::events))
@@ -119,6 +124,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}/scrub",
             get(scrub::status).post(scrub::begin),
         )
+        .route("/v1/stores/{store}/usage", get(look::usage))
+        .route("/v1/stores/{store}/processes", get(look::processes))
         .merge(layers_router())
         .route("/v1/stores/{store}/snapshots", get(snapshots::list))
         .route(

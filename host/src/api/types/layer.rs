@@ -3,6 +3,7 @@
 //! Invariant: data only.
 
 use super::{LayerView, MountView, Pairs};
+use mica_engine::{LayerProcess, LayerUsage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -52,6 +53,20 @@ pub(crate) struct MountList {
     /// What to give as `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
+}
+
+/// What layers occupy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct UsageList {
+    /// In the order in which they were asked for.
+    pub(crate) layers: Vec<LayerUsage>,
+}
+
+/// Processes that use files of mounted layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ProcessList {
+    /// In byte order of the layers' ids.
+    pub(crate) processes: Vec<LayerProcess>,
 }
 
 /// A size.
