@@ -78,5 +78,12 @@ pub use snapshots::{
 pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, CallView, DamageView, DiffParent, DiffRequest, Difference, DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileDamage, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView, LayerKind, LayerProblem, LayerProcess, LayerRequest, LayerUsage, LayerView, LimitView, LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, PassView, QuarantineView, Release, RepairView, ReplacedView, RunningView, ScrubMode, ScrubView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView, Verdict, VerifyView, WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, CallView, DamageView, DiffParent,
+    DiffRequest, Difference, DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence,
+    FileDamage, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView,
+    LayerKind, LayerProblem, LayerProcess, LayerRequest, LayerUsage, LayerView, LimitView,
+    LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, PassView, QuarantineView,
+    Release, RepairView, ReplacedView, RunningView, ScrubMode, ScrubView, StoreRequest, StoreView,
+    SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView,
+    Verdict, VerifyView, WhenBusy,
 };

@@ -22,7 +22,6 @@ use super::builds;
 use super::context::Context;
 use mica_client::{Failure, query, segment, words};
 use mica_runtime::Grant;
-use serde_json::json;
 pub(super) use traces::calls as trace_calls;
 
 /// A command of `mica driver`.

@@ -21,7 +21,8 @@ use crate::disk::home::Syncing;
 use crate::mounts::Give;
 use crate::store::OpenStore;
 use crate::view::{
-    DiffParent, DiffRequest, FileView, FilesRequest, LayerProcess, LayerRequest, LayerUsage, LayerView, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
+    DiffParent, DiffRequest, FileView, FilesRequest, LayerProcess, LayerRequest, LayerUsage,
+    LayerView, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
 };
 use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};

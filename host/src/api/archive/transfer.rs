@@ -10,7 +10,8 @@ use crate::api::types;
 use crate::config::ApiLimits;
 use axum::body::Body;
 use mica_engine::{
-    ApplyReport, ArchiveForm, CancelToken, DiffReport, DiffRequest, Engine, Error, LayerView, OperationKind, OperationTicket, Report, Sink, Source,
+    ApplyReport, ArchiveForm, CancelToken, DiffReport, DiffRequest, Engine, Error, LayerView,
+    OperationKind, OperationTicket, Report, Sink, Source,
 };
 use std::io;
 use std::sync::Arc;
@@ -83,7 +84,8 @@ pub(in crate::api) async fn apply(
     let cancel = CancelOnDrop::of(&ticket);
     let work = move |source, token| {
         let layers = engine.layers(&store);
-        let applied = layers.and_then(|layers| layers.apply_if(&id, &*expected, form, source, token));
+        let applied =
+            layers.and_then(|layers| layers.apply_if(&id, &*expected, form, source, token));
         ticket.end(applied, |report| {
             Report::document(&types::ApplyReport::from(report.clone()))
         })

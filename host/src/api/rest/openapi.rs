@@ -4,7 +4,8 @@
 //! routes.
 
 use super::{
-    changes, dashboard, described, differences, drivers, events, files, insight, layers, look, monitor, mounts, operations, scrub, snapshots, status, stores, swaps, traces,
+    changes, dashboard, described, differences, drivers, events, files, insight, layers, look,
+    monitor, mounts, operations, scrub, snapshots, status, stores, swaps, traces,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
