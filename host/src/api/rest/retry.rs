@@ -42,7 +42,11 @@ const TELLING: [HeaderName; 3] = [
 
 /// Carries a request out, or answers as it was answered before.
 pub(super) async fn once(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+    // What no path takes is the router's to refuse.
+    if !matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::DELETE
+    ) {
         return next.run(request).await;
     }
     let key = match key(request.headers()) {
