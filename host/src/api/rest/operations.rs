@@ -70,6 +70,13 @@ pub(super) async fn list(
     State(shared): State<Shared>,
     Asked(query): Asked<RunningQuery>,
 ) -> Answer {
+    if query
+        .after
+        .is_some_and(|after| i64::try_from(after).is_err())
+    {
+        let text = "the query's `after` is more than any request's number";
+        return Err(RequestError::Invalid(text.to_owned()).into());
+    }
     let own = ClientCall::current_id();
     let mut operations = shared.engine.calls().running();
     let is_own = |view: &CallView| {

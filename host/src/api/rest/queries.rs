@@ -38,9 +38,7 @@ struct Operation {
 
 /// Names the client's call, and refuses a request whose query has a key that is not known. What leads nowhere is the router's.
 pub(super) fn check(request: &Request) -> Option<Response> {
-    static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
-    let known = KNOWN.get_or_init(|| operations(&openapi::value()));
-    let (path, operation) = find(known, request.uri().path(), request.method());
+    let (path, operation) = find(known(), request.uri().path(), request.method());
     if let (Some(call), Some(operation)) = (ClientCall::current(), operation) {
         call.name(&operation.name);
     }
@@ -50,7 +48,18 @@ pub(super) fn check(request: &Request) -> Option<Response> {
     Some(Refusal::from(refused).into_response())
 }
 
-/// The same where something else has to be asked before.
+/// Whether a path takes the method of a request.
+pub(super) fn takes(request: &Request) -> bool {
+    let (_, operation) = find(known(), request.uri().path(), request.method());
+    operation.is_some()
+}
+
+fn known() -> &'static [Known] {
+    static KNOWN: OnceLock<Vec<Known>> = OnceLock::new();
+    KNOWN.get_or_init(|| operations(&openapi::value()))
+}
+
+/// As [`check`], where something else has to be asked before.
 pub(super) async fn layer(request: Request, next: Next) -> Response {
     match check(&request) {
         Some(refused) => refused,

@@ -9,8 +9,8 @@
 //!
 //! Invariant: a request with a key changes something once, for as long as its answer is kept.
 
-use super::Shared;
 use super::answers::{Digest, Found, KEPT_BYTES, Kept, Turn};
+use super::{Shared, queries};
 use crate::api::body::BODY_IDLE_TIMEOUT;
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::{Body, Bytes, HttpBody};
@@ -42,7 +42,9 @@ const TELLING: [HeaderName; 3] = [
 
 /// Carries a request out, or answers as it was answered before.
 pub(super) async fn once(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
+    let is_plain = matches!(*request.method(), Method::GET | Method::HEAD);
+    // What the path does not take is the router's to refuse.
+    if is_plain || !request.headers().contains_key(KEY) || !queries::takes(&request) {
         return next.run(request).await;
     }
     let key = match key(request.headers()) {
