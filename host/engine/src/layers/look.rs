@@ -5,7 +5,7 @@
 use crate::mounts::processes_below;
 use crate::store::OpenStore;
 use crate::view::{LayerProblem, LayerProcess, LayerUsage};
-use crate::{Error, LayerId, Result};
+use crate::{Error, LayerId, Result, SafeText};
 use mica_runtime::CancelToken;
 use mica_text::with_causes;
 use std::ffi::OsStr;
@@ -49,14 +49,12 @@ impl OpenStore<'_> {
             let point = store.mounts.get(&id).map(|state| state.number.to_string());
             let found = point.and_then(|point| seen.get(OsStr::new(&point)));
             let found = found.into_iter().flatten().cloned();
-            let found: Vec<_> = found
-                .map(|(pid, name)| LayerProcess {
-                    layer: id.as_str().to_owned(),
-                    pid,
-                    name: name.into(),
-                })
-                .collect();
-            found
+            let process = |(pid, name): (u32, SafeText)| LayerProcess {
+                layer: id.as_str().to_owned(),
+                pid,
+                name: name.into(),
+            };
+            found.map(process).collect::<Vec<_>>()
         };
         ids.into_iter().flat_map(of_layer).collect()
     }

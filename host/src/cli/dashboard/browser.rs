@@ -25,10 +25,7 @@ impl Leader {
     /// What writing the file says.
     pub(super) fn open(url: &str) -> io::Result<Option<Self>> {
         let is_set = |name: &&str| env::var_os(name).is_some_and(|value| !value.is_empty());
-        if !["BROWSER", "WAYLAND_DISPLAY", "DISPLAY"]
-            .iter()
-            .any(|name| is_set(&name))
-        {
+        if !["BROWSER", "WAYLAND_DISPLAY", "DISPLAY"].iter().any(is_set) {
             return Ok(None);
         }
         let own = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
