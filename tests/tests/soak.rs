@@ -16,8 +16,8 @@ use mica_tests::watch::{swept, until};
 
 /// Seconds of each half unless something else is said.
 const SECONDS: u64 = 8;
-/// The write-ahead logs of three stores may take so much more: SQLite moves one into its file at 4 MiB, and keeps its length.
-const MORE_BYTES: u64 = 16 << 20;
+/// The write-ahead logs of three stores, of 8 MiB at most, and a little more.
+const MORE_BYTES: u64 = 25 << 20;
 
 /// A daemon with all three protocols, each with a store of its own.
 struct Daemon {
