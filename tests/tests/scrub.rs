@@ -297,7 +297,7 @@ fn a_removal_does_not_wait_for_a_verification() {
     let store = &bench.store;
     store.create("large", None).expect("create");
     store
-        .apply("large", &archive("f a fill=150000000\nf b fill=150000000"))
+        .apply("large", &archive("f a fill=40000000\nf b fill=40000000"))
         .expect("apply");
     assert_eq!(verdict(store, "large"), "taken");
     for round in 0..4 {

@@ -16,8 +16,8 @@ use mica_tests::watch::{swept, until};
 
 /// Seconds of each half unless something else is said.
 const SECONDS: u64 = 8;
-/// Layers that are removed and whose files are being deleted may take so much more, and small files of stores.
-const MORE_BYTES: u64 = 1 << 20;
+/// The write-ahead logs of three stores, of 8 MiB at most, and a little more.
+const MORE_BYTES: u64 = 25 << 20;
 
 /// A daemon with all three protocols, each with a store of its own.
 struct Daemon {
