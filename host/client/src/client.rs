@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Failure, Problem};
-use crate::interrupt::Interrupt;
+use crate::interrupt::{self, Interrupt};
 use body::Body;
 use marks::Marks;
 pub use place::Place;
@@ -96,6 +96,14 @@ impl Client {
     pub fn heed_interrupts(&mut self) -> Result<(), Failure> {
         self.interrupt = Some(Interrupt::listen()?);
         Ok(())
+    }
+
+    /// From now on SIGINT and SIGQUIT do nothing to this program; programs that it starts get them as ever.
+    ///
+    /// # Errors
+    /// What listening for signals says.
+    pub fn leave_interrupts_to_others(&self) -> Result<(), Failure> {
+        self.runtime.block_on(async { interrupt::disregard() })
     }
 
     /// Whether a signal has come.

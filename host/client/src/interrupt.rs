@@ -10,6 +10,19 @@ use tokio::sync::watch;
 /// What a shell sees of a program that SIGINT ended.
 const ENDED_BY_SIGNAL: i32 = 130;
 
+/// Takes what a terminal sends when a user interrupts a program that runs before this one. A handler, unlike a signal that is ignored,
+/// does not come along when another program is started.
+///
+/// # Errors
+/// What listening says.
+pub(crate) fn disregard() -> Result<(), Failure> {
+    for kind in [SignalKind::interrupt(), SignalKind::quit()] {
+        // It stays listened for after this is gone.
+        drop(signal(kind).map_err(Failure::io("listen for signals"))?);
+    }
+    Ok(())
+}
+
 /// Tells when a signal comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt(watch::Receiver<bool>);

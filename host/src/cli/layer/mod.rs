@@ -7,6 +7,7 @@ mod chain;
 mod change;
 mod copy;
 mod copy_out;
+mod exec;
 mod export;
 mod files;
 mod import;
@@ -69,6 +70,12 @@ pub(crate) enum LayerCommand {
     /// Give a mount back; the last reference unmounts
     #[command(visible_alias = "unmount")]
     Umount(UnmountArguments),
+    /// Run a program with the layer as its root
+    #[command(after_help = exec::EXAMPLES)]
+    Exec(exec::ExecArguments),
+    /// Run a shell with the layer as its root
+    #[command(after_help = exec::EXAMPLES)]
+    Shell(exec::ShellArguments),
     /// List the mounts of the store, and who holds them
     Mounts,
     /// Write what is different from the parent as a tar archive
@@ -222,6 +229,8 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Rm(arguments) => life::remove(context, &arguments),
         LayerCommand::Mount(arguments) => mount::mount(context, &arguments),
         LayerCommand::Umount(arguments) => mount::unmount(context, &arguments),
+        LayerCommand::Exec(arguments) => exec::run(context, &arguments),
+        LayerCommand::Shell(arguments) => exec::run(context, &arguments.into()),
         LayerCommand::Mounts => mount::list(context),
         LayerCommand::Diff(arguments) => archive::diff(context, &arguments),
         LayerCommand::Apply(arguments) => archive::apply(context, &arguments),
