@@ -51,7 +51,7 @@ pub(crate) enum Message {
     /// It will play.
     Begun(DriverFacts, PlaceFacts),
     /// What became of a case.
-    Case(CaseReport),
+    Case(Box<CaseReport>),
     /// All cases were played.
     Done,
     /// The component cannot be loaded: why, and what would help.
@@ -237,7 +237,7 @@ fn play(
     tell(&Message::Begun(driver, place))?;
     for case in cases::all() {
         if is_wanted(&case.view().name, &job.request.only) {
-            tell(&Message::Case(case.play(&mut stage)))?;
+            tell(&Message::Case(Box::new(case.play(&mut stage))))?;
         }
     }
     stage.close();

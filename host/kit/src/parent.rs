@@ -124,7 +124,7 @@ fn hear(
                 heard(&case);
                 last = Some(case.case.name.clone());
                 if let Some(report) = &mut report {
-                    report.cases.push(case);
+                    report.cases.push(*case);
                 }
             }
             Message::Done => return report.ok_or(NoReport::Ended(String::new(), None)),

@@ -279,8 +279,9 @@ mod tests {
         // `config.options` takes nothing.
         let place = FUNCTIONS.iter().position(|name| *name == "config.options");
         recording.ask(u8::try_from(place.unwrap()).unwrap(), |_| {});
-        let options = vec![("a".to_owned(), "b".to_owned())];
-        recording.note(|to| Told::put(&wasmtime::Result::Ok(options), to));
+        let options: wasmtime::Result<Vec<(String, String)>> =
+            Ok(vec![("a".to_owned(), "b".to_owned())]);
+        recording.note(|to| Told::put(&options, to));
         let trace = Trace {
             question: Question::Status,
             recorded: recording.finish(),

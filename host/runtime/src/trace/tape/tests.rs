@@ -6,7 +6,8 @@ fn recorded(most_bytes: usize, count: u32) -> Recorded {
     let mut recording = Recording::new(most_bytes);
     for number in 0..count {
         recording.ask(7, |to| number.put(to));
-        recording.note(|to| Told::put(&wasmtime::Result::Ok(u64::from(number)), to));
+        let answer: wasmtime::Result<u64> = Ok(u64::from(number));
+        recording.note(|to| Told::put(&answer, to));
     }
     recording.finish()
 }
