@@ -31,7 +31,12 @@ pub(crate) struct ExecArguments {
     #[arg(long)]
     read_only: bool,
     /// The program, by its path in the layer or by its name, and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "PROGRAM")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "PROGRAM"
+    )]
     program: Vec<String>,
 }
 
@@ -68,7 +73,10 @@ pub(super) fn run(context: &Context, arguments: &ExecArguments) -> Result<(), Fa
     };
     // Before the mount: from then on it is given back by what follows.
     client.leave_interrupts_to_others()?;
-    let mount = client.post(&target(context, &arguments.id, "/mount"), Some(&json!(request)))?;
+    let mount = client.post(
+        &target(context, &arguments.id, "/mount"),
+        Some(&json!(request)),
+    )?;
     let mount: MountView = serde_json::from_value(mount).map_err(|error| Failure::Connection {
         doing: "understand the daemon's answer".to_owned(),
         source: error.into(),
@@ -81,19 +89,29 @@ pub(super) fn run(context: &Context, arguments: &ExecArguments) -> Result<(), Fa
         reference: Some(reference),
         all: false,
     };
-    client.post(&target(context, &arguments.id, "/unmount"), Some(&json!(request)))?;
+    client.post(
+        &target(context, &arguments.id, "/unmount"),
+        Some(&json!(request)),
+    )?;
     match ended {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => std::process::exit(code(status)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Failure::Untrue {
             what: "there is no program `chroot` on this machine".to_owned(),
-            remedy: Some("install coreutils, or use `mica layer mount` and a tool of your own".to_owned()),
+            remedy: Some(
+                "install coreutils, or use `mica layer mount` and a tool of your own".to_owned(),
+            ),
         }),
-        Err(error) => Err(Failure::io(format!("run a program in layer `{}`", arguments.id))(error)),
+        Err(error) => Err(Failure::io(format!(
+            "run a program in layer `{}`",
+            arguments.id
+        ))(error)),
     }
 }
 
 /// As a shell tells it: a signal is 128 and its number.
 fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
 }
