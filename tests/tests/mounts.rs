@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use mica_tests::client::Against;
@@ -82,7 +83,9 @@ fn a_program_runs_with_a_layer_as_its_root() {
     store.create("box", None).expect("create");
     let at = store.mount("box").expect("mount");
     fs::create_dir(at.join("bin")).expect("make a directory");
-    fs::copy(busybox(), at.join("bin/sh")).expect("copy busybox");
+    for program in ["bin/sh", "bin/sleep"] {
+        fs::copy(busybox(), at.join(program)).expect("copy busybox");
+    }
     store.unmount("box").expect("unmount");
     let socket = &*daemon.client.socket;
     let references = || store.inspect("box").expect("inspect")["mounts"].clone();
@@ -118,7 +121,7 @@ fn a_program_runs_with_a_layer_as_its_root() {
         "-c",
         "echo > /began; exec sleep 1000",
     ]);
-    let mut child = command.spawn().expect("start mica");
+    let mut child = command.process_group(0).spawn().expect("start mica");
     let began = || mica(socket, &["layer", "cat", "box", "began"]).code == 0;
     while !began() {
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -128,6 +131,9 @@ fn a_program_runs_with_a_layer_as_its_root() {
     while references() != json!(0) {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    // The program itself goes on, without a terminal and without a mount of the daemon's.
+    let group = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).expect("the program");
 }
 
 #[test]
