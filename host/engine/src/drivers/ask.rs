@@ -7,7 +7,7 @@
 
 use super::Drivers;
 use super::question::{Agreement, Asked, Compared, Question};
-use crate::store::{Call, Scope, Store};
+use crate::store::{Call, Scope, Store, Verb};
 use crate::{Error, LayerId, Result, driver_error};
 use mica_runtime::{CancelToken, Generation};
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ fn rejected(reason: String) -> Error {
 /// Asks whether the build can work on a store that the one before works on.
 fn check_store(store: &Store, new: &Generation) -> Result<()> {
     let layers = &store.layers;
-    let operation = Call::new("init", Scope::store(layers)).operation();
+    let operation = Call::new(Verb::Init, Scope::store(layers)).operation();
     new.init(operation, &layers.options).map_err(|error| {
         let doing = format!("init store `{}`", store.name);
         let cause = driver_error::translate(&layers.driver, &doing, error);

@@ -10,7 +10,7 @@ use super::question::Question;
 use super::{Agreement, Drivers};
 use crate::disk::home::{Record, Syncing};
 use crate::layers::{LayerSet, Owner};
-use crate::store::{Call, Intent, Scope};
+use crate::store::{Call, Intent, Scope, Verb};
 use crate::{Error, LayerId, Result, driver_error};
 use mica_runtime::{
     Access, ArchiveForm, CreateOptions, Error as DriverError, Generation, LayerKind, Source,
@@ -163,7 +163,7 @@ impl Probe<'_> {
         let child = LayerId::parse("probe-child").map_err(Failed::Host)?;
         let store = Scope::store(self.layers);
         self.generation
-            .init(operation("init", &store), &self.layers.options)
+            .init(operation(Verb::Init, &store), &self.layers.options)
             .map_err(|error| Failed::Driver("init", error))?;
         self.create(&base, None)?;
         let transcript = match depth {
@@ -191,7 +191,7 @@ impl Probe<'_> {
     fn create(&self, id: &LayerId, parent: Option<&LayerId>) -> Step<()> {
         let kind = LayerKind::Content;
         let scope = Scope::layer(self.layers, id, Intent::Create(parent.cloned(), kind));
-        let (operation, options) = (operation("create", &scope), CreateOptions::default());
+        let (operation, options) = (operation(Verb::Create, &scope), CreateOptions::default());
         let below = parent.map(LayerId::as_str);
         let created = self
             .generation
@@ -215,7 +215,7 @@ impl Probe<'_> {
         let copy = self.layers.copy(id, number).map_err(Failed::Host)?;
         let scope = Scope::layer(self.layers, id, Intent::Apply(copy));
         let source = Source::from_reader(Box::new(Cursor::new(archive)));
-        let (operation, below) = (operation("apply", &scope), parent.map(LayerId::as_str));
+        let (operation, below) = (operation(Verb::Apply, &scope), parent.map(LayerId::as_str));
         self.generation
             .apply_diff(operation, id.as_str(), below, ArchiveForm::Faithful, source)
             .map_err(|error| Failed::Driver("apply", error))?;
@@ -230,19 +230,19 @@ impl Probe<'_> {
         let view = Scope::layer(self.layers, id, Intent::View(access));
         let mount = self
             .generation
-            .get(operation("get", &view), id.as_str(), access, None)
+            .get(operation(Verb::Get, &view), id.as_str(), access, None)
             .map_err(|error| Failed::Driver("get", error))?;
         drop(mount);
         let look = Scope::layer(self.layers, id, Intent::Look);
         self.generation
-            .put(operation("put", &look), id.as_str())
+            .put(operation(Verb::Put, &look), id.as_str())
             .map_err(|error| Failed::Driver("put", error))
     }
 
     fn remove(&self, id: &LayerId) -> Step<()> {
         let removal = Scope::layer(self.layers, id, Intent::Remove);
         self.generation
-            .remove(operation("remove", &removal), id.as_str())
+            .remove(operation(Verb::Remove, &removal), id.as_str())
             .map_err(|error| Failed::Driver("remove", error))?;
         if !removal.is_discarded() {
             return Err(broken("remove", "it discarded no layer"));
@@ -299,8 +299,8 @@ impl Probe<'_> {
     }
 }
 
-fn operation(name: &'static str, scope: &Arc<Scope>) -> mica_runtime::Operation {
-    Call::new(name, Arc::clone(scope)).operation()
+fn operation(verb: Verb, scope: &Arc<Scope>) -> mica_runtime::Operation {
+    Call::new(verb, Arc::clone(scope)).operation()
 }
 
 fn broken(step: &'static str, what: &str) -> Failed {

@@ -10,7 +10,7 @@
 //! Invariant: no answer changes anything, and both builds are asked while the layer cannot change.
 
 use crate::layers::{Key, LayerSet, Mode};
-use crate::store::{Call, Intent, Scope, Store};
+use crate::store::{Call, Intent, Scope, Store, Verb};
 use crate::{LayerId, driver_error};
 use mica_runtime::{
     Access, ArchiveForm, ChangeSink, Error as DriverError, Generation, MountPlan, OwnContent,
@@ -88,13 +88,17 @@ pub enum Agreement {
 impl Question {
     /// What it is about, as a driver's function.
     pub(super) fn name(&self) -> &'static str {
+        self.verb().word()
+    }
+
+    fn verb(&self) -> Verb {
         match self {
-            Self::View | Self::Made => "get",
-            Self::Content => "describe",
-            Self::Metadata => "metadata",
-            Self::Size(_) => "size",
-            Self::Changes(_) => "changes",
-            Self::Archive(..) => "diff",
+            Self::View | Self::Made => Verb::Get,
+            Self::Content => Verb::Describe,
+            Self::Metadata => Verb::Metadata,
+            Self::Size(_) => Verb::Size,
+            Self::Changes(_) => Verb::Changes,
+            Self::Archive(..) => Verb::Diff,
         }
     }
 
@@ -135,7 +139,7 @@ impl Question {
             Self::View | Self::Made => Intent::View(Access::ReadOnly),
             _ => Intent::Look,
         };
-        let operation = Call::new(self.name(), Scope::layer(layers, layer, intent)).operation();
+        let operation = Call::new(self.verb(), Scope::layer(layers, layer, intent)).operation();
         let spent = operation.spent.clone();
         let told = match self {
             Self::View | Self::Made => places(&generation.plan(operation, id, Access::ReadOnly)?),

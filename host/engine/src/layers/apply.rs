@@ -5,7 +5,7 @@
 
 use super::Expected;
 use crate::drivers::Question;
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
 
@@ -24,7 +24,7 @@ impl OpenStore<'_> {
         let copy = store.layers.copy(id, facts.number)?;
         let scope = Scope::layer(&store.layers, id, Intent::Apply(copy));
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
-        let call = Call::new("apply", scope.clone())
+        let call = Call::new(Verb::Apply, scope.clone())
             .with_cancel(cancel)
             .asking(Question::Made);
         let report = self.call_once(call, |generation, operation| {

@@ -4,7 +4,7 @@
 
 use super::{Held, Key, Mode};
 use crate::drivers::Question;
-use crate::store::{Call, Intent, OpenStore, Scope, Store};
+use crate::store::{Call, Intent, OpenStore, Scope, Store, Verb};
 use crate::view::{DiffParent, DiffRequest};
 use crate::{Error, LayerId, Result};
 use mica_runtime::{CancelToken, ChangeSink, DiffReport, Sink};
@@ -69,7 +69,7 @@ impl OpenStore<'_> {
         let pair = pair(&self.store, &request.id, &request.parent)?;
         self.check_undamaged(&pair.id)?;
         let archive = Question::Archive(pair.parent.clone(), request.form);
-        let call = Call::new("diff", pair.scope(&self.store))
+        let call = Call::new(Verb::Diff, pair.scope(&self.store))
             .with_cancel(cancel)
             .asking(archive);
         let report = self.call_once(call, |generation, operation| {
@@ -98,7 +98,7 @@ impl OpenStore<'_> {
         cancel: CancelToken,
     ) -> Result<()> {
         let pair = pair(&self.store, id, parent)?;
-        let call = Call::new("changes", pair.scope(&self.store))
+        let call = Call::new(Verb::Changes, pair.scope(&self.store))
             .with_cancel(cancel)
             .asking(Question::Changes(pair.parent.clone()));
         self.call_once(call, |generation, operation| {
@@ -109,8 +109,8 @@ impl OpenStore<'_> {
     /// Sums the sizes of what differs between two layers.
     pub(super) fn diff_size(&self, id: &str, parent: &DiffParent) -> Result<u64> {
         let pair = pair(&self.store, id, parent)?;
-        let call =
-            Call::new("size", pair.scope(&self.store)).asking(Question::Size(pair.parent.clone()));
+        let call = Call::new(Verb::Size, pair.scope(&self.store))
+            .asking(Question::Size(pair.parent.clone()));
         self.call(call, |generation, operation| {
             generation.diff_size(operation, pair.id.as_str(), pair.parent())
         })

@@ -6,7 +6,7 @@ use super::{Facts, Key, Mode};
 use crate::disk::home::{Purpose, Record, Syncing};
 use crate::drivers::Question;
 use crate::snapshots::{CheckedView, ViewRules};
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::view::{LayerRequest, LiveParent};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::{CancelToken, CreateOptions, Error as DriverError, LayerKind};
@@ -84,7 +84,7 @@ impl OpenStore<'_> {
         let intent = Intent::Create(parent.cloned(), new.kind);
         let scope = Scope::layer(&store.layers, id, intent);
         let below = parent.map(LayerId::as_str);
-        let call = Call::new("create", scope.clone())
+        let call = Call::new(Verb::Create, scope.clone())
             .with_cancel(new.cancel)
             .asking(Question::Made);
         let (staged, view) = self.call(call, |generation, operation| {

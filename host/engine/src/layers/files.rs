@@ -8,7 +8,7 @@
 
 use super::{Held, Mode};
 use crate::drivers::Question;
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::view::{FileView, FilesRequest};
 use crate::{Error, LayerId, Moment, Result};
 use mica_runtime::{Access, CancelToken};
@@ -174,7 +174,7 @@ impl OpenStore<'_> {
             }
             None => {
                 let scope = Scope::layer(&store.layers, &id, Intent::View(Access::ReadOnly));
-                let call = Call::new("look into", scope)
+                let call = Call::new(Verb::LookInto, scope)
                     .asking(Question::View)
                     .with_cancel(cancel.clone());
                 self.call(call, |generation, operation| {

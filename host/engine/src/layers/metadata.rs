@@ -5,7 +5,7 @@
 use super::Mode;
 use super::places::KEYS;
 use crate::drivers::Question;
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::{Error, LayerId, Result};
 
 impl OpenStore<'_> {
@@ -14,8 +14,11 @@ impl OpenStore<'_> {
         let store = &*self.store;
         let _held = self.lock_layer(id, Mode::Shared)?;
         let facts = store.facts(id)?;
-        let call = Call::new("metadata", Scope::layer(&store.layers, id, Intent::Look))
-            .asking(Question::Metadata);
+        let call = Call::new(
+            Verb::Metadata,
+            Scope::layer(&store.layers, id, Intent::Look),
+        )
+        .asking(Question::Metadata);
         let told = self.call(call, |generation, operation| {
             generation.metadata(operation, id.as_str())
         })?;

@@ -9,7 +9,7 @@
 use super::Facts;
 use crate::drivers::Question;
 use crate::snapshots::{CheckedView, RoomDirectory, Shape, ViewRules};
-use crate::store::{Call, Intent, OpenStore, Scope, Store};
+use crate::store::{Call, Intent, OpenStore, Scope, Store, Verb};
 use crate::{Error, LayerId, Result};
 use mica_runtime::{Access, OwnContent, Stack};
 use mica_sys::Name;
@@ -145,7 +145,7 @@ impl OpenStore<'_> {
     pub(crate) fn plan(&self, layer: &LayerId, rules: &ViewRules) -> Result<CheckedView> {
         let access = rules.access();
         let scope = Scope::layer(&self.store.layers, layer, Intent::View(access));
-        let call = Call::new("mount", Arc::clone(&scope)).asking(Question::View);
+        let call = Call::new(Verb::Mount, Arc::clone(&scope)).asking(Question::View);
         self.call(call, |generation, operation| {
             let plan = generation.plan(operation, layer.as_str(), access)?;
             rules.check(&plan, &*scope)

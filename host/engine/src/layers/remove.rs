@@ -4,7 +4,7 @@
 
 use super::Expected;
 use crate::disk::home::Syncing;
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::{EventKind, LayerId, Result};
 use mica_runtime::{CancelToken, Error as DriverError};
 
@@ -20,7 +20,7 @@ impl OpenStore<'_> {
         let store = &self.store;
         let (_held, _facts) = self.lock_unused(id, expected)?;
         let scope = Scope::layer(&store.layers, id, Intent::Remove);
-        let call = Call::new("remove", scope.clone()).with_cancel(cancel.clone());
+        let call = Call::new(Verb::Remove, scope.clone()).with_cancel(cancel.clone());
         self.call(call, |generation, operation| {
             generation.remove(operation, id.as_str())?;
             let discarded = scope.is_discarded().then_some(());

@@ -9,7 +9,7 @@
 
 use super::{Facts, Mode, places};
 use crate::drivers::Question;
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::view::{UsageSource, UsageView};
 use crate::{Error, LayerId, Result};
 use mica_runtime::{CancelToken, OwnContent};
@@ -120,7 +120,7 @@ impl OpenStore<'_> {
         let Own { id, facts, .. } = layer;
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);
         let scope = Scope::layer(&self.store.layers, id, Intent::Look);
-        let call = Call::new("usage", scope)
+        let call = Call::new(Verb::Usage, scope)
             .with_cancel(cancel.clone())
             .asking(Question::Size(facts.record.parent.clone()));
         let bytes = self.call(call, |generation, operation| {

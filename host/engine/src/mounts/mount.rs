@@ -6,7 +6,7 @@ use super::State;
 use super::references::Holder;
 use crate::drivers::Question;
 use crate::layers::{Facts, Mode};
-use crate::store::{Call, Intent, OpenStore, Scope, Store};
+use crate::store::{Call, Intent, OpenStore, Scope, Store, Verb};
 use crate::view::{MountRequest, MountView};
 use crate::words::access_word;
 use crate::{Error, EventKind, LayerId, Result};
@@ -114,7 +114,7 @@ impl OpenStore<'_> {
     ) -> Result<State> {
         let store = &self.store;
         let call = Call::new(
-            "mount",
+            Verb::Mount,
             Scope::layer(&store.layers, id, Intent::View(access)),
         )
         .asking(Question::View);

@@ -5,7 +5,7 @@
 use super::references::{Process, check_name};
 use super::release::let_go;
 use super::{State, Unmounted, holder};
-use crate::store::{Call, Intent, OpenStore, Scope};
+use crate::store::{Call, Intent, OpenStore, Scope, Verb};
 use crate::view::{UnmountRequest, UnmountView, WhenBusy};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::Access;
@@ -169,7 +169,7 @@ impl OpenStore<'_> {
             self.engine.report_store(store.name.as_str(), detail);
         }
         let call = Call::new(
-            "put",
+            Verb::Put,
             Scope::layer(&store.layers, &state.layer, Intent::Look),
         );
         let told = self.call(call, |generation, operation| {

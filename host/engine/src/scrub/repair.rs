@@ -15,7 +15,7 @@ use crate::disk::home::StagedLayer;
 use crate::engine::Engine;
 use crate::layers::{Facts, Key, Mode};
 use crate::snapshots::{SnapshotKind, shown};
-use crate::store::{Call, Intent, OpenStore, Scope, Store};
+use crate::store::{Call, Intent, OpenStore, Scope, Store, Verb};
 use crate::view::{FileDamage, RepairView};
 use crate::{Error, EventKind, LayerId, Result};
 use mica_runtime::{
@@ -164,7 +164,7 @@ impl OpenStore<'_> {
         let (parent, kind) = (&facts.record.parent, facts.record.kind);
         let below = parent.as_ref().map(LayerId::as_str);
         let scope = Scope::layer(layers, id, Intent::Create(parent.clone(), kind));
-        let call = Call::new("create", scope.clone()).with_cancel(cancel.clone());
+        let call = Call::new(Verb::Create, scope.clone()).with_cancel(cancel.clone());
         let staged = self.call(call, |generation, operation| {
             let options = CreateOptions::default();
             generation.create(operation, id.as_str(), below, kind, &options, None)?;
@@ -176,7 +176,7 @@ impl OpenStore<'_> {
             Err(_) => ArchiveForm::Faithful,
         };
         let scope = Scope::layer(layers, id, Intent::Apply(staged));
-        let call = Call::new("apply", scope.clone()).with_cancel(cancel.clone());
+        let call = Call::new(Verb::Apply, scope.clone()).with_cancel(cancel.clone());
         self.call_once(call, |generation, operation| {
             generation.apply_diff(operation, id.as_str(), below, form, source)
         })?;

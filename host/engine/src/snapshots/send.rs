@@ -5,7 +5,7 @@
 use super::look::owned;
 use super::{SnapshotKind, SnapshotStore, shown};
 use crate::layers::Mode;
-use crate::store::{Call, Intent, Scope};
+use crate::store::{Call, Intent, Scope, Verb};
 use crate::{Error, Result};
 use mica_runtime::{ArchiveForm, CancelToken, DiffReport, Sink};
 use std::os::fd::AsFd as _;
@@ -39,7 +39,7 @@ impl SnapshotStore<'_> {
         let parent = store.facts(id)?.record.parent;
         let parent = parent.as_ref().map(|parent| parent.as_str());
         let scope = Scope::layer(&store.layers, id, Intent::Look);
-        let call = Call::new("diff", scope).with_cancel(cancel);
+        let call = Call::new(Verb::Diff, scope).with_cancel(cancel);
         let report = self.open.call_once(call, |generation, operation| {
             generation.diff(operation, id.as_str(), parent, ArchiveForm::Moby, sink)
         })?;

@@ -8,7 +8,7 @@ use super::store::Mounted;
 use super::{SnapshotKind, SnapshotStore, shown};
 use crate::drivers::Question;
 use crate::layers::Mode;
-use crate::store::{Call, Intent, Scope};
+use crate::store::{Call, Intent, Scope, Verb};
 use crate::{Error, Result};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, Source};
 use std::path::Path;
@@ -64,7 +64,7 @@ impl SnapshotStore<'_> {
             true => ArchiveForm::Rebase,
             false => ArchiveForm::Moby,
         };
-        let call = Call::new("apply", scope.clone())
+        let call = Call::new(Verb::Apply, scope.clone())
             .with_cancel(cancel)
             .asking(Question::Made);
         let report = self.open.call_once(call, |generation, operation| {

@@ -8,6 +8,7 @@
 //! that is begun again begins as if there had been none, for one that ends badly changes nothing.
 
 use super::Scope;
+use super::verb::Verb;
 use crate::drivers::{Asked, Flow, Question, Risk, Slot, Subject, Ticket};
 use crate::engine::Engine;
 use crate::event::News;
@@ -29,8 +30,7 @@ type Answer<T> = std::result::Result<T, DriverError>;
 /// What is asked of a driver.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The driver's function.
-    name: &'static str,
+    verb: Verb,
     scope: Arc<Scope>,
     cancel: CancelToken,
     flow: Flow,
@@ -38,9 +38,9 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn new(name: &'static str, scope: Arc<Scope>) -> Self {
+    pub(crate) fn new(verb: Verb, scope: Arc<Scope>) -> Self {
         Self {
-            name,
+            verb,
             scope,
             cancel: CancelToken::default(),
             flow: Flow::None,
@@ -71,7 +71,7 @@ impl Call {
         let home: Arc<dyn Home> = Arc::<Scope>::clone(&self.scope);
         Operation {
             store: layers.store.clone(),
-            name: self.name,
+            name: self.verb.word(),
             home,
             options: Arc::clone(&layers.options),
             cancel: self.cancel.clone(),
@@ -94,7 +94,7 @@ impl Call {
         run: impl Fn(&Generation, Operation) -> Answer<T>,
     ) -> Result<T> {
         let slot = engine.registry.get(&self.scope.layers().driver)?;
-        let mut ticket = slot.enter(self.name, self.subject(), self.flow)?;
+        let mut ticket = slot.enter(self.verb.word(), self.subject(), self.flow)?;
         let started = Instant::now();
         let answer = self.on(&slot, &mut ticket, &run);
         let answer = match (answer, ticket.take_risk()) {
@@ -131,7 +131,7 @@ impl Call {
         run: impl FnOnce(&Generation, Operation) -> Answer<T>,
     ) -> Result<T> {
         let slot = engine.registry.get(&self.scope.layers().driver)?;
-        let mut ticket = slot.enter(self.name, self.subject(), self.flow)?;
+        let mut ticket = slot.enter(self.verb.word(), self.subject(), self.flow)?;
         let started = Instant::now();
         let answer = self.on(&slot, &mut ticket, run);
         let risk = ticket.take_risk();
@@ -185,7 +185,7 @@ impl Call {
             is_of_client: error.is_of_client(),
             error: driver_error::translate(
                 &self.scope.layers().driver,
-                &self.scope.describe(self.name),
+                &self.scope.describe(self.verb.word()),
                 error,
             ),
         });
@@ -193,7 +193,7 @@ impl Call {
         let class = answer.as_ref().err().map(|failed| failed.error.class());
         let sample = Sample {
             front: ClientCall::current_front(),
-            operation: self.name,
+            verb: self.verb,
             outcome: class.map_or(traffic::OK, traffic::place_of_class),
             took: began.elapsed().saturating_sub(ticket.waited() - waited),
             spent: &spent,
@@ -210,7 +210,7 @@ impl Call {
     fn listener(&self, slot: &Slot, ticket: &Ticket) -> Arc<Listener> {
         let Subject { store, layer } = self.subject();
         let origin = Origin {
-            operation: self.name,
+            operation: self.verb.word(),
             store: store.to_owned(),
             layer: layer.map(str::to_owned),
             generation: ticket.generation_number(),
@@ -243,7 +243,7 @@ impl Call {
         Evidence {
             calls: 1,
             what: what.to_owned(),
-            operation: self.name.to_owned(),
+            operation: self.verb.word().to_owned(),
             store: Some(self.scope.layers().store.clone()),
             layer: self.scope.subject().map(str::to_owned),
             first: with_causes(&failed.error),

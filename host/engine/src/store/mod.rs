@@ -12,6 +12,7 @@ mod scratch;
 mod selection;
 mod start;
 mod stores;
+mod verb;
 
 pub(crate) use call::Call;
 pub(crate) use description::{COPY, DESCRIPTION, Description};
@@ -20,6 +21,7 @@ pub(crate) use scope::{Intent, Scope};
 pub(crate) use start::clear_mounts_of_no_store;
 pub(crate) use stores::StoreTable;
 pub use stores::Stores;
+pub(crate) use verb::Verb;
 
 use crate::check::Finding;
 use crate::disk::home::Reaper;

@@ -6,6 +6,7 @@ use super::{Call, Scope, Store};
 use crate::Result;
 use crate::engine::Engine;
 use crate::layers::LayerSet;
+use crate::store::Verb;
 use mica_runtime::SafeText;
 use mica_text::with_causes;
 use std::sync::Arc;
@@ -36,7 +37,7 @@ impl Store {
 
     /// Asks a driver whether it can work on a home.
     pub(super) fn init(layers: &Arc<LayerSet>, engine: &Engine) -> Result<()> {
-        let call = Call::new("init", Scope::store(layers));
+        let call = Call::new(Verb::Init, Scope::store(layers));
         let options = Arc::clone(&layers.options);
         call.run(engine, move |generation, operation| {
             generation.init(operation, &options)
@@ -45,7 +46,7 @@ impl Store {
 
     /// What the driver says of the store's state, in its order.
     pub(super) fn status(&self, engine: &Engine) -> Result<Vec<(SafeText, SafeText)>> {
-        let call = Call::new("status", Scope::store(&self.layers));
+        let call = Call::new(Verb::Status, Scope::store(&self.layers));
         call.run(engine, |generation, operation| generation.status(operation))
     }
 
@@ -54,7 +55,7 @@ impl Store {
         if self.unavailable().is_some() {
             return;
         }
-        let call = Call::new("cleanup", Scope::store(&self.layers));
+        let call = Call::new(Verb::Cleanup, Scope::store(&self.layers));
         let told = call.run(engine, |generation, operation| {
             generation.cleanup(operation)
         });

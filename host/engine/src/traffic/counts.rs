@@ -7,6 +7,7 @@ use super::call::Front;
 use super::calls::told;
 use super::histogram::{HOST_CALLS, MEMORY_BYTES, MICROSECONDS};
 use super::{Distribution, Histogram, OUTCOMES};
+use crate::store::Verb;
 use mica_runtime::Spent;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -14,25 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What the engine asks drivers for: the names of `Call::new`, and `other` for one that was forgotten here.
-pub(crate) const OPERATIONS: [&str; 16] = [
-    "apply",
-    "changes",
-    "cleanup",
-    "create",
-    "diff",
-    "init",
-    "look into",
-    "metadata",
-    "mount",
-    "put",
-    "remove",
-    "size",
-    "status",
-    "usage",
-    "view",
-    "other",
-];
 /// Builds of a driver that are told one by one.
 const BUILDS: usize = 3;
 
@@ -42,14 +24,14 @@ pub(crate) struct CallCounts(Box<[AtomicU64]>);
 
 impl Default for CallCounts {
     fn default() -> Self {
-        let places = Front::ALL.len() * OPERATIONS.len() * OUTCOMES.len();
+        let places = Front::ALL.len() * Verb::ALL.len() * OUTCOMES.len();
         Self((0..places).map(|_| AtomicU64::default()).collect())
     }
 }
 
 impl CallCounts {
-    fn note(&self, front: Front, operation: usize, outcome: usize) {
-        let row = front as usize * OPERATIONS.len() + operation;
+    fn note(&self, front: Front, verb: Verb, outcome: usize) {
+        let row = front as usize * Verb::ALL.len() + verb as usize;
         if let Some(count) = self.0.get(row * OUTCOMES.len() + outcome) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -64,7 +46,7 @@ impl CallCounts {
     fn rows(&self, generation: &str) -> Vec<DriverRow> {
         let places = Front::ALL
             .into_iter()
-            .flat_map(|front| OPERATIONS.map(|operation| (front, operation)));
+            .flat_map(|front| Verb::ALL.map(|verb| (front, verb.word())));
         let counts = self.0.chunks(OUTCOMES.len());
         let rows = places
             .zip(counts)
@@ -108,7 +90,7 @@ pub struct OwnRow {
 #[derive(Debug)]
 pub(crate) struct Sample<'a> {
     pub(crate) front: Front,
-    pub(crate) operation: &'static str,
+    pub(crate) verb: Verb,
     /// A place in `OUTCOMES`.
     pub(crate) outcome: usize,
     /// Without waits for the client.
@@ -128,7 +110,7 @@ struct Amounts {
 pub(crate) struct Tally {
     builds: Mutex<VecDeque<(u64, Arc<CallCounts>)>>,
     older: CallCounts,
-    amounts: [Amounts; OPERATIONS.len()],
+    amounts: [Amounts; Verb::ALL.len()],
     memory_peak: AtomicU64,
     pub(crate) swaps: AtomicU64,
     pub(crate) went_back: AtomicU64,
@@ -176,12 +158,8 @@ impl Tally {
 
     /// Counts an operation that ended on a build.
     pub(crate) fn note(&self, counts: &CallCounts, sample: &Sample<'_>) {
-        let known = OPERATIONS
-            .iter()
-            .position(|known| *known == sample.operation);
-        let place = known.unwrap_or(OPERATIONS.len() - 1);
-        counts.note(sample.front, place, sample.outcome);
-        let Some(amounts) = self.amounts.get(place) else {
+        counts.note(sample.front, sample.verb, sample.outcome);
+        let Some(amounts) = self.amounts.get(sample.verb as usize) else {
             return;
         };
         let microseconds = u64::try_from(sample.took.as_micros()).unwrap_or(u64::MAX);
@@ -204,9 +182,9 @@ impl Tally {
 
     /// What operations took, for those that there were.
     pub(crate) fn amounts(&self) -> Vec<OwnRow> {
-        let rows = OPERATIONS.into_iter().zip(&self.amounts);
-        let rows = rows.map(|(operation, amounts)| OwnRow {
-            operation,
+        let rows = Verb::ALL.into_iter().zip(&self.amounts);
+        let rows = rows.map(|(verb, amounts)| OwnRow {
+            operation: verb.word(),
             microseconds: amounts.microseconds.told(),
             host_calls: amounts.host_calls.told(),
             memory_bytes: amounts.memory_bytes.told(),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::Verb;
 use mica_runtime::Spent;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +122,11 @@ fn what_builds_did_is_never_forgotten_and_only_the_last_are_told_apart() {
         tally.add(number, &counts);
         let sample = Sample {
             front: Front::Rest,
-            operation: if number == 1 { "no such" } else { "create" },
+            verb: if number == 1 {
+                Verb::LookInto
+            } else {
+                Verb::Create
+            },
             outcome: OK,
             took: Duration::ZERO,
             spent: &spent,
