@@ -1,6 +1,6 @@
-//! Does the page show what there is, to whoever may see it and however they use std::collections::BTreeSet;
-use it, and to nobody else?
+//! Does the page show what there is, to whoever may see it and however they use it, and to nobody else?
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
