@@ -76,6 +76,16 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
         ),
         RequestError::KeyReused(_) => (Code::UNPROCESSABLE_ENTITY, "key-reused", "the key is used"),
         RequestError::KeyRunning(_) => (Code::CONFLICT, "request-running", "the request runs"),
+        RequestError::AnswerNotKept { .. } => (
+            Code::CONFLICT,
+            "answer-not-kept",
+            "the request was carried out before",
+        ),
+        RequestError::StartedAnew => (
+            Code::PRECONDITION_FAILED,
+            "daemon-started-anew",
+            "the daemon was started anew",
+        ),
         RequestError::Full(_) | RequestError::NoRoomForKey => (
             Code::SERVICE_UNAVAILABLE,
             "too-many-requests",
@@ -109,6 +119,9 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
         }
         RequestError::KeyReused(_) => {
             "send the request that had the key, or take a new key for each request that is not a repetition"
+        }
+        RequestError::AnswerNotKept { .. } | RequestError::StartedAnew => {
+            "look whether it was done before you ask for it with another key"
         }
         RequestError::KeyRunning(_) | RequestError::NoRoomForKey => "ask again in a moment",
         RequestError::NotReady(_) => {
