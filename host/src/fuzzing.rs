@@ -106,6 +106,7 @@ impl Interfaces {
                 client: Client::User(0),
                 streams: Shares::new("streams", "streams", 8, 8),
                 memory: Shares::new("mebibytes", "memory", 8, 8),
+                request: None,
             },
             _stop: stop,
         }

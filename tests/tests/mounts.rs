@@ -452,3 +452,76 @@ fn a_mount_that_is_busy_names_who_uses_it() {
     assert!(told.contains("no process"), "{told}");
     assert_eq!(bench.store.unmount("held").expect("unmount"), 0);
 }
+
+/// Handles of processes that a daemon has open.
+fn handles(bench: &Bench) -> usize {
+    let open = fs::read_dir(format!("/proc/{}/fd", bench.daemon.pid())).expect("descriptors");
+    let links = open
+        .flatten()
+        .filter_map(|file| fs::read_link(file.path()).ok());
+    links
+        .filter(|link| link.to_string_lossy().contains("pidfd"))
+        .count()
+}
+
+#[test]
+fn a_process_is_watched_by_one_handle_however_often_it_is_named() {
+    let bench = setup::VFS_TMPFS.start();
+    bench.store.create("a", None).expect("create");
+    let mut child = Command::new("cat")
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let mount = |name: &str, pid: Option<u32>| {
+        let request = json!({"reference": name, "while_pid": pid});
+        bench.store.mount_as("a", &request)
+    };
+    let before = handles(&bench);
+    // As many as one mount may have.
+    let mut longest = 0;
+    for number in 0..1024 {
+        let bound = (number < 40).then(|| child.id());
+        let mount = mount(&format!("n{number}"), bound).expect("mount");
+        longest = longest.max(mount.to_string().len());
+        assert_eq!(mount["holders"].as_array().expect("holders").len(), 1);
+    }
+    assert!(longest < 1000, "an answer of {longest} bytes");
+    for number in 0..20 {
+        let refused = mount(&format!("more-{number}"), Some(std::process::id()));
+        refused
+            .expect_err("too many")
+            .is(422, "limit-reached", "1024");
+    }
+    assert_eq!(handles(&bench) - before, 1, "a handle leaks");
+    // What is refused changes nothing of what was bound before.
+    let refused = mount("n0", Some(4_000_000_000)).expect_err("no process");
+    assert_eq!(refused.status, 400);
+    child.kill().expect("kill");
+    child.wait().expect("wait");
+    let held = || bench.store.inspect("a").expect("inspect")["mounts"] != 1024 - 40;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while held() || handles(&bench) > before {
+        assert!(std::time::Instant::now() < deadline, "references stay");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_thread_is_no_process_to_bind_to() {
+    let bench = setup::VFS_TMPFS.start();
+    bench.store.create("a", None).expect("create");
+    let (told, number) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let link = fs::read_link("/proc/thread-self").expect("a thread");
+        let name = link.file_name().expect("a number").to_string_lossy();
+        told.send(name.parse::<u32>().expect("a number"))
+            .expect("tell");
+        let _ended = ended.recv();
+    });
+    let request = json!({"reference": "r", "while_pid": number.recv().expect("a number")});
+    let refused = bench.store.mount_as("a", &request).expect_err("a thread");
+    refused.is(400, "invalid-option", &std::process::id().to_string());
+    drop(end);
+    thread.join().expect("the thread ends");
+}

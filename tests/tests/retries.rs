@@ -1,10 +1,12 @@
 //! Is a request that is sent again done once, and is it told what came of one whose answer was lost?
 
 use std::fs;
-use std::io::{BufReader, Write as _};
+use std::io::{self, BufReader, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
 use mica_tests::archive::archive;
@@ -602,4 +604,129 @@ fn many_layers_are_looked_up_at_once() {
     );
     let wrong = look_up(json!(["a/b"])).expect_err("no id");
     wrong.is(400, "invalid-id", "a/b");
+}
+
+/// Stands between a client and the daemon: the answer of the first request is lost, and then `then` is done.
+fn lose_first(bench: &Bench, then: impl FnOnce() + Send + 'static) -> std::path::PathBuf {
+    let daemon = bench.daemon.client.socket.clone();
+    let between = daemon.with_extension("between");
+    let listener = UnixListener::bind(&between).expect("listen");
+    spawn(move || {
+        let (client, _) = listener.accept().expect("a client");
+        let to = UnixStream::connect(&daemon).expect("the daemon");
+        let (mut from, mut onward) = (client.try_clone().expect("it"), to.try_clone().expect("it"));
+        spawn(move || io::copy(&mut from, &mut onward));
+        let head = http::read_head(&mut BufReader::new(to.try_clone().expect("it")));
+        assert_eq!(head.expect("it is done").status, 200);
+        to.shutdown(Shutdown::Both).expect("cut");
+        then();
+        client.shutdown(Shutdown::Both).expect("cut");
+        for client in listener.incoming() {
+            let client = client.expect("a client");
+            let to = UnixStream::connect(&daemon).expect("the daemon");
+            let (mut from, mut onward) =
+                (client.try_clone().expect("it"), to.try_clone().expect("it"));
+            spawn(move || io::copy(&mut from, &mut onward));
+            spawn(move || {
+                let (mut to, mut client) = (to, client);
+                let _copied = io::copy(&mut to, &mut client);
+                let _cut = client.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    between
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_at_the_same_daemon() {
+    let bench = setup::VFS_EXT4.start();
+    bench.store.create("a", None).expect("create");
+    // A daemon is known again if it has run for longer than the request.
+    sleep(Duration::from_secs(1));
+    let between = lose_first(&bench, || ());
+    mica(&between, &["layer", "mount", "a"]).worked();
+    assert_eq!(bench.store.inspect("a").expect("inspect")["mounts"], 1);
+}
+
+#[test]
+fn a_daemon_that_was_started_anew_gets_no_request_twice() {
+    let mut bench = setup::VFS_EXT4.start();
+    bench.store.create("a", None).expect("create");
+    bench.store.mount("a").expect("mount");
+    bench.store.mount("a").expect("mount");
+    let settings = bench.daemon.settings.clone();
+    let pid = bench.daemon.pid();
+    let (told, started) = std::sync::mpsc::channel();
+    let between = lose_first(&bench, move || {
+        signal("-KILL", pid);
+        until("it ends", || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        });
+        told.send(settings.start()).expect("tell");
+    });
+    mica(&between, &["layer", "umount", "a"]).failed(1, "may have been done");
+    let old = std::mem::replace(&mut bench.daemon, started.recv().expect("a daemon"));
+    old.wait();
+    assert_eq!(bench.store.inspect("a").expect("inspect")["mounts"], 1);
+    // Whoever knows the start of the first is not served by the second.
+    let headers = [("Idempotency-Key", "k"), ("Mica-Start", "another")];
+    let target = bench.store.target("a", "/mount");
+    let socket = &bench.daemon.client.socket;
+    let refuse = http::send(socket, "POST", &target, &headers, Body::Empty).expect("an answer");
+    refused(&refuse, 412, "daemon-started-anew");
+    let start = refuse.header("mica-start").expect("a start").to_owned();
+    let headers = [("Idempotency-Key", "k"), ("Mica-Start", &*start)];
+    let taken = http::send(socket, "POST", &target, &headers, Body::Empty).expect("an answer");
+    assert_eq!(taken.status, 200);
+}
+
+#[test]
+fn a_client_that_went_keeps_its_share_until_its_request_is_done() {
+    let lab = mica_tests::lab::Lab::on(mica_tests::lab::FileSystem::Tmpfs);
+    let mut settings = setup::VFS_TMPFS.settings(&lab);
+    settings.configuration = Some("[api]\nclient_calls = 1\n".to_owned());
+    let daemon = settings.start();
+    let store = daemon.client.default_store();
+    let bench = Bench { daemon, store, lab };
+    // The share of the last request before is given back after its answer.
+    sleep(Duration::from_millis(200));
+    let socket = &bench.daemon.client.socket;
+    let headers = [("Idempotency-Key", "swap"), ("x-request-id", "swap")];
+    let target = "/v1/drivers/vfs/swap?shadow=600s";
+    let stream = http::begin(socket, "POST", target, &headers, Body::Empty).expect("connect");
+    let inspect = || mica(socket, &["operation", "inspect", "swap"]);
+    until("it runs", || inspect().text().contains("running"));
+    drop(stream);
+    sleep(Duration::from_millis(200));
+    let client = &bench.daemon.client;
+    let refused = client.get("/v1/status").expect_err("its share is taken");
+    refused.is(503, "too-many-requests", "client_calls");
+    assert!(inspect().text().contains("running"), "it ended");
+    mica(socket, &["operation", "cancel", "swap"]).worked();
+    until("it ends", || client.get("/v1/status").is_ok());
+    let told = inspect().worked();
+    assert!(told.contains("swap") && told.contains("failed"), "{told}");
+}
+
+#[test]
+fn a_signal_ends_a_swap() {
+    let bench = setup::VFS_EXT4.start();
+    let swap = begin(&bench, &["driver", "swap", "vfs", "--shadow", "600s"]);
+    let running = || {
+        let list = bench
+            .daemon
+            .client
+            .get("/v1/operations?operation=swap_driver");
+        list.expect("a list")["operations"][0].clone()
+    };
+    until("it runs", || {
+        let request = running()["request"].as_str().map(str::to_owned);
+        let target = request.map(|id| format!("/v1/operations/{id}"));
+        target.is_some_and(|target| bench.daemon.client.get(&target).is_ok())
+    });
+    signal("-INT", swap.id());
+    let (code, told) = end(swap);
+    assert!(code == 8 && told.contains("interrupted"), "{code}: {told}");
+    until("it is gone", || running().is_null());
 }

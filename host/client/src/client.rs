@@ -28,6 +28,7 @@ use body::Body;
 use marks::Marks;
 pub use place::Place;
 pub use receive::Received;
+use settle::Again;
 pub use target::{query, segment};
 
 /// Bytes of a JSON answer that are read: more than any page of a list, less than memory.
@@ -130,7 +131,7 @@ impl Client {
     /// # Errors
     /// [`Failure`].
     pub fn get(&self, target: &str) -> Result<Value, Failure> {
-        self.document(&Method::GET, target, Body::empty)
+        self.document(&Method::GET, target, Again::Anywhere, Body::empty)
     }
 
     /// Sends a document, if there is one, and gets one. What breaks on its way is sent again, and done once.
@@ -139,7 +140,8 @@ impl Client {
     /// [`Failure`].
     pub fn post(&self, target: &str, document: Option<&Value>) -> Result<Value, Failure> {
         let body = || document.map_or_else(Body::empty, Body::json);
-        self.document(&Method::POST, target, body)
+        let again = Again::of(target, document);
+        self.document(&Method::POST, target, again, body)
     }
 
     /// Removes a thing, as [`Client::post`].
@@ -147,7 +149,7 @@ impl Client {
     /// # Errors
     /// [`Failure`].
     pub fn delete(&self, target: &str) -> Result<(), Failure> {
-        self.document(&Method::DELETE, target, Body::empty)
+        self.document(&Method::DELETE, target, Again::Anywhere, Body::empty)
             .map(drop)
     }
 
@@ -156,7 +158,7 @@ impl Client {
     /// # Errors
     /// [`Failure`].
     pub fn cancel(&self, target: &str) -> Result<Value, Failure> {
-        self.document(&Method::DELETE, target, Body::empty)
+        self.document(&Method::DELETE, target, Again::Anywhere, Body::empty)
     }
 
     /// Sends a component, gets a document, as [`Client::post`].
@@ -165,7 +167,8 @@ impl Client {
     /// [`Failure`].
     pub fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
         let bytes = Bytes::from(bytes);
-        self.document(&Method::POST, target, || Body::bytes(bytes.clone()))
+        let again = Again::of(target, None);
+        self.document(&Method::POST, target, again, || Body::bytes(bytes.clone()))
     }
 
     /// Sends what `source` has until its end, gets a document. If the connection breaks, or a signal comes, the daemon is asked what came
@@ -205,23 +208,16 @@ impl Client {
         &self,
         method: &Method,
         target: &str,
+        again: Again,
         body: impl Fn() -> Body,
     ) -> Result<Value, Failure> {
-        let marks = match *method {
+        let mut marks = match *method {
             Method::GET => Marks::default(),
             _ => Marks::of_change(),
         };
         let done = self.run(async {
-            let mut broken = None;
-            for pause in settle::PAUSES {
-                let answer = self.once(method, target, body(), &marks).await;
-                match settle::is_to_be_asked_again(answer, marks.has_key(), &mut broken) {
-                    Some(answer) => return answer,
-                    None => tokio::time::sleep(pause).await,
-                }
-            }
-            let answer = self.once(method, target, body(), &marks).await;
-            settle::last(answer, broken)
+            let send = async |marks: &Marks| self.once(method, target, body(), marks).await;
+            self.until_answered(&mut marks, again, send).await
         });
         match done {
             Err(failure @ Failure::Interrupted(_)) if marks.has_key() => {

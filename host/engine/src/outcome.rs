@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// Operations that are remembered after their end.
 const MAX_OUTCOMES: usize = 1024;
 
+/// Bytes of a document that is kept: with [`MAX_OUTCOMES`] they are 64 MiB at most.
+const REPORT_BYTES: usize = 64 << 10;
+
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationKind {
@@ -40,6 +43,14 @@ pub enum OperationKind {
     Mount,
     /// Makes a damaged layer of an archive again.
     Repair,
+    /// Compares the files of a layer with their digests.
+    Verify,
+    /// Loads a driver.
+    Load,
+    /// Puts another build in a driver's place.
+    Swap,
+    /// Puts an earlier build of a driver in its place.
+    Rollback,
 }
 
 impl OperationKind {
@@ -56,6 +67,10 @@ impl OperationKind {
             Self::Apply => "apply",
             Self::Repair => "repair",
             Self::Mount => "mount",
+            Self::Verify => "verify",
+            Self::Load => "load",
+            Self::Swap => "swap",
+            Self::Rollback => "rollback",
         }
     }
 }
@@ -65,14 +80,20 @@ impl OperationKind {
 pub enum Report {
     /// Of an archive that was written.
     Diff(DiffReport),
-    /// What the client was answered.
-    Document(serde_json::Value),
+    /// What the client was answered, as JSON.
+    Document(Box<str>),
+    /// The client was answered more than is kept.
+    TooLong,
 }
 
 impl Report {
-    /// A document.
+    /// A document, of which no more than some is kept.
     pub fn document(of: &impl Serialize) -> Option<Self> {
-        serde_json::to_value(of).ok().map(Self::Document)
+        let text = serde_json::to_string(of).ok()?;
+        Some(match text.len() {
+            0..=REPORT_BYTES => Self::Document(text.into()),
+            _ => Self::TooLong,
+        })
     }
 }
 
@@ -103,9 +124,9 @@ pub struct OperationView {
     pub id: String,
     /// What it does.
     pub kind: OperationKind,
-    /// The store.
+    /// The store; empty where it is about a driver.
     pub store: String,
-    /// The layer.
+    /// The layer, or the driver.
     pub layer: String,
     /// When it began.
     pub began: Moment,
@@ -124,6 +145,7 @@ pub struct OperationView {
 /// An operation that is remembered.
 #[derive(Debug)]
 struct Remembered {
+    number: u64,
     view: OperationView,
     cancel: CancelToken,
     call: Option<CallWatch>,
@@ -132,10 +154,10 @@ struct Remembered {
 impl Remembered {
     fn view(&self) -> OperationView {
         let mut view = self.view.clone();
-        if let Some(bytes) = self.call.as_ref().and_then(CallWatch::bytes) {
-            view.bytes = bytes;
+        // A stream is written for longer than its operation takes.
+        if let Some(call) = &self.call {
+            view.bytes = call.bytes();
         }
-        view.is_cancelled = self.cancel.is_cancelled();
         view
     }
 }
@@ -196,6 +218,7 @@ impl Outcomes {
         let cancel = CancelToken::default();
         let call = ClientCall::current().map(|call| call.watch());
         let remembered = Remembered {
+            number,
             view,
             cancel: cancel.clone(),
             call,
@@ -217,9 +240,12 @@ impl Outcomes {
 
     /// Asks an operation to end; tells how it stood then.
     pub(crate) fn cancel(&self, id: &str) -> Option<OperationView> {
-        let all = self.all.lock();
-        let found = all.find(id)?;
+        let mut all = self.all.lock();
+        let number = all.find(id)?.number;
+        let found = all.operations.get_mut(&number)?;
         if found.view.state == OperationState::Running {
+            // Its own client may end it too, by going away; that is not told as this.
+            found.view.is_cancelled = true;
             found.cancel.cancel();
         }
         Some(found.view())
@@ -228,7 +254,6 @@ impl Outcomes {
     fn end(&self, number: u64, state: OperationState) {
         let mut all = self.all.lock();
         if let Some(found) = all.operations.get_mut(&number) {
-            found.view = found.view();
             found.view.state = state;
             found.view.ended = Some(Moment::now());
             all.ended.push_back(number);
@@ -316,77 +341,4 @@ fn failed(error: &Error) -> OperationState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn diff(outcomes: &Arc<Outcomes>) -> OperationTicket {
-        outcomes.begin(OperationKind::Diff, "default", "box")
-    }
-
-    fn state(outcomes: &Outcomes, id: &str) -> Option<OperationState> {
-        outcomes.find(id).map(|view| view.state)
-    }
-
-    #[test]
-    fn an_operation_ends_in_one_way() {
-        let outcomes = Arc::<Outcomes>::default();
-        let (good, bad, lost) = (diff(&outcomes), diff(&outcomes), diff(&outcomes));
-        let [first, second, third] = [&good, &bad, &lost].map(|ticket| ticket.id().to_owned());
-        assert_eq!(state(&outcomes, &first), Some(OperationState::Running));
-        assert!(good.end(Ok(()), |()| None).is_ok());
-        assert_eq!(state(&outcomes, &first), Some(OperationState::Done(None)));
-        assert!(bad.end(Err::<(), _>(Error::Cancelled), |()| None).is_err());
-        drop(lost);
-        let expected = [
-            ("cancelled", Class::Cancelled),
-            ("cancelled", Class::Cancelled),
-        ];
-        for (id, expected) in [second, third].into_iter().zip(expected) {
-            let Some(OperationState::Failed { code, class, .. }) = state(&outcomes, &id) else {
-                panic!("`{id}` has not failed");
-            };
-            assert_eq!((code, class), expected);
-        }
-        assert_eq!(state(&outcomes, "1"), None);
-    }
-
-    #[test]
-    fn what_runs_can_be_asked_to_end_by_either_id() {
-        let outcomes = Arc::<Outcomes>::default();
-        let calls = crate::ClientCalls::new(None);
-        let call = calls.begin(crate::Front::Rest, &"user 1".into(), Some("mine"));
-        let (first, second) = call.within(|| (diff(&outcomes), diff(&outcomes)));
-        call.moved(7);
-        assert_eq!(outcomes.find("mine").unwrap().id, second.id());
-        let asked = outcomes.cancel("mine").unwrap();
-        assert_eq!((asked.bytes, asked.is_cancelled), (7, true));
-        assert!(second.token().is_cancelled() && !first.token().is_cancelled());
-        second
-            .end(Err::<(), _>(Error::Cancelled), |()| None)
-            .unwrap_err();
-        drop(call);
-        let ended = outcomes.cancel("mine").unwrap();
-        assert_eq!((ended.bytes, ended.ended.is_some()), (7, true));
-        assert!(outcomes.cancel("other").is_none());
-    }
-
-    #[test]
-    fn the_last_ones_are_kept_and_those_that_run() {
-        let outcomes = Arc::<Outcomes>::default();
-        let running = diff(&outcomes);
-        let ids: Vec<String> = (0..MAX_OUTCOMES + 10)
-            .map(|_| {
-                let ticket = diff(&outcomes);
-                let id = ticket.id().to_owned();
-                ticket.end(Ok(()), |()| None).map(|()| id).unwrap()
-            })
-            .collect();
-        let kept = ids.iter().filter(|id| outcomes.find(id).is_some()).count();
-        assert_eq!(kept, MAX_OUTCOMES);
-        assert!(outcomes.find(&ids[ids.len() - 1]).is_some());
-        assert_eq!(
-            state(&outcomes, running.id()),
-            Some(OperationState::Running)
-        );
-    }
-}
+mod tests;

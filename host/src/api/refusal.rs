@@ -81,9 +81,26 @@ pub(in crate::api) enum RequestError {
     /// The request of this key is being carried out.
     #[error("the request with the key `{0}` is being carried out")]
     KeyRunning(String),
+    /// The request of this key was carried out, and its answer is gone.
+    #[error(
+        "the request with the key `{key}` was carried out and answered with {status}, and the answer was too long to be kept"
+    )]
+    AnswerNotKept {
+        /// The key.
+        key: String,
+        /// The status of the answer.
+        status: u16,
+    },
     /// Too many requests with keys are carried out.
-    #[error("as many requests with an `Idempotency-Key` run as may (`api.idempotency_keys`)")]
+    #[error(
+        "as many requests with an `Idempotency-Key` run as may: `api.idempotency_keys`, and half of that for one client"
+    )]
     NoRoomForKey,
+    /// The request is for the daemon that had it first, and this is a later one.
+    #[error(
+        "the daemon was started anew since the request was first sent, and does not know whether it was carried out"
+    )]
+    StartedAnew,
     /// There is no room for the client's connection, request or stream.
     #[error(transparent)]
     Full(#[from] Full),
@@ -109,6 +126,7 @@ impl RequestError {
                 Class::Unacceptable.word()
             }
             Self::KeyRunning(_) => Class::InUse.word(),
+            Self::AnswerNotKept { .. } | Self::StartedAnew => Class::Precondition.word(),
             Self::UnknownPath(_) | Self::UnknownOperation(_) => Class::NotFound.word(),
             Self::Slow { .. } => Class::TimedOut.word(),
             Self::Full(_) | Self::NotReady(_) | Self::NoRoomForKey => Class::Unavailable.word(),

@@ -194,6 +194,8 @@ pub(crate) struct Visitor {
     pub(crate) streams: Arc<Shares>,
     /// Mebibytes of messages that are not whole yet.
     pub(crate) memory: Arc<Shares>,
+    /// The share of requests that this one has, for whoever goes on when its connection has ended.
+    pub(crate) request: Option<Arc<Share>>,
 }
 
 impl Visitor {

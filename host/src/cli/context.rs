@@ -2,7 +2,7 @@
 //!
 //! Invariant: nothing is connected before the first call.
 
-use mica_client::{Client, Failure, Printer, segment, words};
+use mica_client::{Client, Failure, Printer, segment};
 use serde_json::Value;
 
 /// What a command needs beside its own arguments.
@@ -42,10 +42,49 @@ impl Context {
             if let Some(Value::Array(entries)) = page.get_mut(name).map(Value::take) {
                 all.extend(entries);
             }
-            match page.get("next").map(words::text) {
-                Some(next) if !next.is_empty() => query = format!("?after={}", segment(&next)),
-                _ => return Ok(all),
-            }
+            let Some(next) = next_page(&page, &query)? else {
+                return Ok(all);
+            };
+            query = next;
         }
+    }
+}
+
+/// The query for the page behind this one, which was asked for with `asked`; nothing behind the last.
+///
+/// # Errors
+/// [`Failure::Untrue`] when the list does not move on, because it would never end.
+fn next_page(page: &Value, asked: &str) -> Result<Option<String>, Failure> {
+    let next = match page.get("next") {
+        // As it is, and not as it is shown: the daemon compares it with what it has.
+        Some(Value::String(next)) if !next.is_empty() => segment(next),
+        Some(Value::Number(next)) => next.to_string(),
+        _ => return Ok(None),
+    };
+    let query = format!("?after={next}");
+    if query == asked {
+        return Err(Failure::Untrue {
+            what: format!(
+                "the daemon says that a list goes on behind `{next}`, and that is where its page began"
+            ),
+            remedy: None,
+        });
+    }
+    Ok(Some(query))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_next_page_begins_where_the_daemon_says() {
+        let after = |next: Value, asked: &str| next_page(&json!({ "next": next }), asked);
+        let odd = after(json!("a\u{202e}b"), "").unwrap();
+        assert_eq!(odd.as_deref(), Some("?after=a%E2%80%AEb"));
+        assert_eq!(after(json!(7), "").unwrap().as_deref(), Some("?after=7"));
+        assert_eq!(after(json!(null), "?after=a").unwrap(), None);
+        assert!(after(json!("a"), "?after=a").is_err(), "it never ends");
     }
 }

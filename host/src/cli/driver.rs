@@ -191,14 +191,15 @@ pub(crate) fn run(
         DriverCommand::New(arguments) => new::run(printer, arguments),
         DriverCommand::Componentize(arguments) => componentize::run(printer, &arguments),
         DriverCommand::Test(arguments) => test::run(printer, arguments),
-        DriverCommand::Load { file, name } => change::load(context, &file, name),
-        DriverCommand::Swap(arguments) => change::swap(context, arguments),
+        DriverCommand::Load { file, name } => change::load(&context.heeding()?, &file, name),
+        DriverCommand::Swap(arguments) => change::swap(&context.heeding()?, arguments),
         DriverCommand::Rollback { name, to, shipped } => {
             let shipped = shipped.then(|| "true".to_owned());
             let to = to.map(|number| number.to_string());
             let query = query([("to", to), ("shipped", shipped)]);
             let target = format!("/v1/drivers/{}/rollback{query}", segment(&name));
-            printer.view(&client.post(&target, None)?, builds::swapped)
+            let heeding = context.heeding()?;
+            printer.view(&heeding.client.post(&target, None)?, builds::swapped)
         }
         DriverCommand::History { name } => {
             let document = client.get(&format!("/v1/drivers/{}/history", segment(&name)))?;

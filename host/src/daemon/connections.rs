@@ -227,10 +227,14 @@ impl Door {
             client,
             streams: Arc::clone(&self.streams),
             memory: Arc::clone(&self.memory),
+            request: None,
         };
         service_fn(move |mut request: Request<Incoming>| {
-            let (run, admitted) = (running.begin(), calls.take(client));
-            request.extensions_mut().insert(visitor.clone());
+            let (run, admitted) = (running.begin(), calls.take(client).map(Arc::new));
+            request.extensions_mut().insert(Visitor {
+                request: admitted.as_ref().ok().map(Arc::clone),
+                ..visitor.clone()
+            });
             let (inner, entrance, name) = (inner.clone(), entrance.clone(), Arc::clone(&name));
             async move {
                 let full = admitted.as_ref().err().cloned();

@@ -45,6 +45,6 @@ pub use privilege::{
 };
 pub use process::{
     ChildProcess, Ending, IdleThread, ProcessLimits, ProcessWatch, Program, close_extra_fds,
-    ending, limit_process, open_process, peak_and_current_rss, process_start, thread_cpu_time,
-    wait_for_input, widen_pipe,
+    ending, limit_process, open_process, peak_and_current_rss, process_of, process_start,
+    thread_cpu_time, wait_for_input, widen_pipe,
 };

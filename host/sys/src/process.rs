@@ -8,7 +8,7 @@ mod watch;
 
 pub use child::{ChildProcess, Program};
 pub use idle::IdleThread;
-pub use watch::{ProcessWatch, open_process, process_start};
+pub use watch::{ProcessWatch, open_process, process_of, process_start};
 
 use std::io;
 use std::os::fd::BorrowedFd;

@@ -11,6 +11,8 @@ pub(super) struct Marks {
     id: Option<String>,
     /// Whether the id is the key by which it is done once.
     is_key: bool,
+    /// The start of the daemon that the request is meant for, once it was sent there.
+    start: Option<String>,
     /// Whether what follows an answer is taken.
     takes_trailers: bool,
 }
@@ -53,13 +55,19 @@ impl Marks {
         self.is_key
     }
 
+    /// From now on the request is only for the daemon with this start.
+    pub(super) fn only_for(&mut self, start: String) {
+        self.start = Some(start);
+    }
+
     /// The headers.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let id = self.id().map(|id| ("x-request-id", id));
         let key = self.id().filter(|_| self.is_key);
         let trailers = self.takes_trailers.then_some(("te", "trailers"));
         let key = key.map(|key| ("idempotency-key", key));
-        id.into_iter().chain(key).chain(trailers)
+        let start = self.start.as_deref().map(|start| ("mica-start", start));
+        id.into_iter().chain(key).chain(start).chain(trailers)
     }
 }
 

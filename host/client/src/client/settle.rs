@@ -1,7 +1,8 @@
 //! What came of a request whose answer did not come.
 //!
-//! A request that changes something and can be sent again is sent again, with the key by which the daemon does it once. Of one whose body
-//! is gone, and of one that a signal ended, the daemon is asked what came of it.
+//! A request that changes something and can be sent again is sent again, with the key by which the daemon does it once. A daemon that was
+//! started anew meanwhile knows no key of the one before, so what would be done twice goes only to the daemon that had it first. Of a
+//! request whose body is gone, and of one that a signal ended, the daemon is asked what came of it.
 //!
 //! Invariant: nothing is told to be done or not done that the daemon has not said.
 
@@ -24,6 +25,42 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 
 type Answer = Result<Value, Failure>;
+
+/// Where a request may be sent that may have been carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// To any daemon: done twice it is done once, or refused the second time.
+    Anywhere,
+    /// To the one that had it first, because only that knows its key.
+    SameDaemon,
+}
+
+impl Again {
+    /// Of a POST.
+    pub(super) fn of(target: &str, document: Option<&Value>) -> Self {
+        let path = target.split('?').next().unwrap_or_default();
+        let has = |name: &str| document.and_then(|document| document.get(name));
+        let is_named = has("reference").is_some_and(Value::is_string)
+            || has("all") == Some(&Value::Bool(true));
+        match path.rsplit('/').next() {
+            // There is one already, the second time.
+            Some("layers" | "stores" | "drivers") => Self::Anywhere,
+            Some("layers:lookup" | "verify" | "release") => Self::Anywhere,
+            Some("mount" | "unmount") if is_named => Self::Anywhere,
+            _ => Self::SameDaemon,
+        }
+    }
+}
+
+/// Which daemon answers now.
+enum Answering {
+    /// The one that there was when a request was first sent; its start.
+    Same(String),
+    /// Another one.
+    Other,
+    /// Nobody, or one that does not tell.
+    Unknown,
+}
 
 /// Nothing, if the request is to be sent again: its connection broke, or it is still being done. The first break is kept.
 pub(super) fn is_to_be_asked_again(
@@ -60,12 +97,83 @@ pub(super) fn last(answer: Answer, broken: Option<Failure>) -> Answer {
     })
 }
 
+/// What is told of a request that may have been carried out, and must not be sent again.
+fn unclear(broken: Option<Failure>, why: &str) -> Failure {
+    let may_be = format!("(it may have been done, and {why}: look before you do it again)");
+    match broken {
+        Some(Failure::Connection { doing, source }) => Failure::Connection {
+            doing: format!("{doing} {may_be}"),
+            source,
+        },
+        _ => Failure::Connection {
+            doing: format!("ask the daemon {may_be}"),
+            source: "there is no answer".into(),
+        },
+    }
+}
+
 /// Whether a request is refused so when it was done before.
 fn is_of_done(class: &str) -> bool {
     matches!(class, "already-exists" | "not-found" | "precondition")
 }
 
 impl Client {
+    /// Sends a request until it is answered, but no oftener than it may be.
+    pub(super) async fn until_answered(
+        &self,
+        marks: &mut Marks,
+        again: Again,
+        send: impl AsyncFn(&Marks) -> Answer,
+    ) -> Answer {
+        let first = Instant::now();
+        let mut broken = None;
+        let mut may_send = true;
+        for pause in PAUSES {
+            if may_send {
+                let answer = send(marks).await;
+                if let Some(answer) = is_to_be_asked_again(answer, marks.has_key(), &mut broken) {
+                    return answer;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            may_send = match again {
+                Again::Anywhere => true,
+                Again::SameDaemon => match self.answering(first).await {
+                    Answering::Same(start) => {
+                        marks.only_for(start);
+                        true
+                    }
+                    Answering::Other => {
+                        return Err(unclear(broken, "the daemon was started anew since"));
+                    }
+                    Answering::Unknown => false,
+                },
+            };
+        }
+        match may_send {
+            true => last(send(marks).await, broken),
+            false => Err(unclear(broken, "the daemon cannot be asked")),
+        }
+    }
+
+    /// Whether the daemon that answers now had been started when a request was first sent. That is so if it has run for longer than the
+    /// time since, measured when its answer has come; both clocks only count, so it does not matter what they show.
+    async fn answering(&self, first: Instant) -> Answering {
+        let marks = Marks::default();
+        let asked = super::Body::empty();
+        let Ok(answer) = self.send(&Method::GET, "/healthz", asked, &marks).await else {
+            return Answering::Unknown;
+        };
+        let elapsed = first.elapsed();
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok();
+        let up = header("mica-uptime").and_then(|text| text.parse().ok());
+        match (header("mica-start"), up.map(Duration::from_millis)) {
+            (Some(start), Some(up)) if up >= elapsed => Answering::Same(start.to_owned()),
+            (Some(_), Some(_)) => Answering::Other,
+            _ => Answering::Unknown,
+        }
+    }
+
     /// What came of a request that was sent and not answered. One that a signal ended is asked to end.
     pub(super) fn settle(&self, failure: Failure, marks: &Marks) -> Answer {
         let is_interrupted = matches!(failure, Failure::Interrupted(_));
@@ -89,7 +197,7 @@ impl Client {
                     Some(Err(_)) if is_interrupted => return Err(failure),
                     Some(Err(reason)) => return Err(reason),
                     Some(Ok(None)) => tokio::time::sleep(PAUSE).await,
-                    None => return Err(failure),
+                    None => return Err(unknown(failure)),
                 }
             }
             Err(match failure {
@@ -124,6 +232,19 @@ impl Client {
     }
 }
 
+/// The same, of a request of which the daemon does not tell what came.
+fn unknown(failure: Failure) -> Failure {
+    let text = "it is not known what came of it: look before you do it again";
+    match failure {
+        Failure::Interrupted(_) => Failure::Interrupted(format!("; {text}")),
+        Failure::Connection { doing, source } => Failure::Connection {
+            doing: format!("{doing} ({text})"),
+            source,
+        },
+        failure => failure,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +273,51 @@ mod tests {
         for failure in [broken(), problem("request-running", "in-use")] {
             assert!(is_to_be_asked_again(Err(failure), false, &mut kept).is_some());
         }
+    }
+
+    #[test]
+    fn only_what_is_done_once_goes_to_any_daemon() {
+        let of = |target: &str, document: Value| Again::of(target, Some(&document));
+        let (mount, named) = (
+            "/v1/stores/s/layers/a/mount",
+            serde_json::json!({"reference": "r"}),
+        );
+        for (target, document) in [
+            ("/v1/stores/s/layers", serde_json::json!({"id": "a"})),
+            ("/v1/drivers?name=a", Value::Null),
+            (mount, named.clone()),
+            (
+                "/v1/stores/s/layers/a/unmount",
+                serde_json::json!({"all": true}),
+            ),
+        ] {
+            assert_eq!(of(target, document), Again::Anywhere, "{target}");
+        }
+        for (target, document) in [
+            (mount, Value::Null),
+            (
+                "/v1/stores/s/layers/a/unmount",
+                serde_json::json!({"all": false}),
+            ),
+            ("/v1/drivers/overlay/rollback", named),
+            ("/v1/drivers/overlay/swap?shadow=1", Value::Null),
+        ] {
+            assert_eq!(of(target, document), Again::SameDaemon, "{target}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told_as_nothing() {
+        for failure in [broken(), Failure::Interrupted(String::new())] {
+            let told = unknown(failure).text();
+            assert!(told.contains("not known"), "{told}");
+        }
+        let told = unclear(Some(broken()), "it was started anew").text();
+        assert!(
+            told.contains("may have been done") && told.contains("it broke"),
+            "{told}"
+        );
+        assert!(unclear(None, "x").text().contains("may have been done"));
     }
 
     #[test]

@@ -35,19 +35,26 @@ pub struct OpenFile {
     pub size_bytes: u64,
     /// The number of its inode, and when it was changed last.
     identity: (u64, i64, i64),
+    /// Whether processes may change it while it is read.
+    is_writable: bool,
 }
 
 /// How old a time of change must be so that a later change has another: file systems note it in steps of up to two seconds.
 const SETTLED_SECONDS: u64 = 3;
 
 impl OpenFile {
-    /// A tag that the file has until it is changed (RFC 9110): a weak one while a change could go unseen.
+    /// A tag that the file has until it is changed (RFC 9110): a weak one while a change could go unseen. One whose layer is mounted to be
+    /// changed always has a weak one, because what is read of it may be of two moments.
     #[must_use]
     pub fn tag(&self) -> String {
         let (inode, seconds, nanoseconds) = self.identity;
         let age = Moment::now().seconds.checked_sub(seconds.unsigned_abs());
         let is_settled = seconds >= 0 && age.is_some_and(|age| age >= SETTLED_SECONDS);
-        let weak = if is_settled { "" } else { "W/" };
+        let weak = if is_settled && !self.is_writable {
+            ""
+        } else {
+            "W/"
+        };
         let size = self.size_bytes;
         format!("{weak}\"{inode:x}.{size:x}.{seconds:x}.{nanoseconds:x}\"")
     }
@@ -151,6 +158,7 @@ impl OpenStore<'_> {
             content: opened,
             size_bytes: found.len(),
             identity: (found.ino(), found.ctime(), found.ctime_nsec()),
+            is_writable: self.store.mounts.is_writable(&look.id),
         })
     }
 

@@ -46,16 +46,10 @@ impl OpenStore<'_> {
         if access == Access::ReadWrite {
             store.layers.unsettle(id, facts.number)?;
         }
-        if let Some(holder) = &holder {
-            self.watch(id, holder)?;
-        }
-        let reference = holder.as_ref().map(|holder| holder.reference.clone());
-        let attached = self.attach(facts.number, id, access, (request.mount_label, holder));
-        if let (Err(_), Some(reference)) = (&attached, &reference) {
-            self.unwatch(id, reference);
-        }
-        let state = attached?;
-        let view = view(store, &state);
+        let ready = self.ready(holder.as_ref())?;
+        let state = self.attach(facts.number, id, access, (request.mount_label, holder))?;
+        self.watch(id, request.reference.as_deref(), ready);
+        let view = answer(store, &state, request.reference.as_deref());
         store.mounts.put(state);
         let news = self.news(EventKind::LayerMounted, id);
         let path = view.path.display().to_string();
@@ -66,16 +60,16 @@ impl OpenStore<'_> {
     /// Takes a further reference.
     fn count(&self, mut state: State, holder: Option<Holder>) -> Result<MountView> {
         let store = &*self.store;
-        if let Some(holder) = &holder {
-            self.watch(&state.layer, holder)?;
-        }
+        let ready = self.ready(holder.as_ref())?;
+        let reference = holder.as_ref().map(|holder| holder.reference.clone());
         state.take(holder)?;
         let path = store.place.point(state.number);
         store
             .place
             .remember(&state)
             .map_err(|error| Error::path("count a reference to", &path, error))?;
-        let view = view(store, &state);
+        self.watch(&state.layer, reference.as_deref(), ready);
+        let view = answer(store, &state, reference.as_deref());
         store.mounts.put(state);
         Ok(view)
     }
@@ -181,11 +175,21 @@ fn check_same(state: &State, request: &MountRequest) -> Result<()> {
 }
 
 fn view(store: &Store, state: &State) -> MountView {
+    view_with(store, state, |_| true)
+}
+
+/// What whoever asked for a mount is told: of the holders only itself, because there may be many and they are others'.
+fn answer(store: &Store, state: &State, reference: Option<&str>) -> MountView {
+    view_with(store, state, |holder| Some(&*holder.reference) == reference)
+}
+
+fn view_with(store: &Store, state: &State, is_told: impl Fn(&Holder) -> bool) -> MountView {
+    let told = state.holders.iter().filter(|holder| is_told(holder));
     MountView {
         path: store.place.point(state.number),
         references: state.references,
         access: state.access.into(),
-        holders: state.holders.iter().map(Holder::view).collect(),
+        holders: told.map(Holder::view).collect(),
     }
 }
 

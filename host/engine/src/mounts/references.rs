@@ -9,7 +9,7 @@
 use super::State;
 use crate::view::{HolderView, MountClient, MountRequest};
 use crate::{Error, Moment, Result};
-use mica_sys::process_start;
+use mica_sys::{process_of, process_start};
 use serde::{Deserialize, Serialize};
 use std::io;
 
@@ -19,7 +19,7 @@ const MAX_HOLDERS: usize = 1024;
 const NAME_BYTES: usize = 255;
 
 /// A process: its number means another one once it has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Process {
     /// Its number where the daemon runs.
     pub(crate) pid: u32,
@@ -46,10 +46,14 @@ impl Process {
     /// The process that has this number now.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there is none.
+    /// [`Error::Invalid`] when there is none, or when the number is that of a thread, which ends before its process does.
     fn find(pid: u32) -> Result<Self> {
-        match process_start(pid) {
-            Ok(started) => Ok(Self { pid, started }),
+        let found = process_start(pid).and_then(|started| Ok((started, process_of(pid)?)));
+        match found {
+            Ok((started, process)) if process == pid => Ok(Self { pid, started }),
+            Ok((_, process)) => Err(Error::Invalid(format!(
+                "`while_pid`: {pid} is a thread of process {process}; give that number"
+            ))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Invalid(format!(
                 "`while_pid`: there is no process {pid} where the daemon runs"
             ))),

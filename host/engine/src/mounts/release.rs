@@ -24,7 +24,11 @@ impl OpenStore<'_> {
     }
 
     fn release(&self, mut state: State, release: Release) -> Result<()> {
+        let held = state.holders.clone();
         let_go(&self.store, &mut state)?;
+        for holder in &held {
+            self.unwatch(&state.layer, &holder.reference);
+        }
         if release == Release::Unmount
             && let Err(error) = self.detach(&state)
         {

@@ -7,7 +7,7 @@ use crate::mounts::Give;
 use crate::store::{OpenStore, Store};
 use crate::view::WhenBusy;
 use crate::{Engine, Error, LayerId, Result};
-use mica_sys::{ProcessWatch, open_process};
+use mica_sys::{ProcessWatch, open_process, process_start};
 use mica_text::with_causes;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -15,6 +15,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Weak};
 use std::thread;
+
+/// Processes that are watched: each takes a file descriptor of the daemon.
+const MAX_PROCESSES: usize = 1024;
 
 /// The references that are bound to processes.
 #[derive(Debug, Default)]
@@ -24,18 +27,24 @@ pub(crate) struct Watcher(Mutex<Watched>);
 struct Watched {
     watch: Option<Arc<ProcessWatch>>,
     last: u64,
-    bound: HashMap<u64, Bound>,
+    /// The processes that have a handle: one each, however many references are bound to it.
+    handles: HashMap<Process, Weak<Handle>>,
+    bound: HashMap<Key, Arc<Handle>>,
 }
 
-/// A reference, and the handle of its process.
+/// The handle of a process. It is closed with the last that needs it, and the process is watched no more.
 #[derive(Debug)]
-struct Bound {
-    key: Key,
+struct Handle {
     process: Process,
-    _handle: OwnedFd,
+    number: u64,
+    descriptor: OwnedFd,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A watch that can be kept. It does nothing, and leaves nothing when it is dropped, until it is.
+#[derive(Debug)]
+pub(super) struct Ready(Option<(Arc<ProcessWatch>, Arc<Handle>)>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     store: String,
     layer: LayerId,
@@ -43,32 +52,61 @@ struct Key {
 }
 
 impl Watcher {
-    /// Watches the process that a reference is bound to; one that is bound to none is watched no more.
-    fn bind(&self, engine: &Engine, key: Key, process: Option<Process>) -> io::Result<()> {
+    /// Opens what watches a process. What its reference was bound to before stays so until [`Watcher::keep`].
+    fn ready(&self, engine: &Weak<Engine>, process: Process) -> Result<Ready> {
         let mut watched = self.0.lock();
-        watched.bound.retain(|_, bound| bound.key != key);
-        let Some(process) = process else {
-            return Ok(());
-        };
-        let handle = open_process(process.pid)?;
+        let opened = watched.handles.get(&process).and_then(Weak::upgrade);
         let watch = match &watched.watch {
             Some(watch) => Arc::clone(watch),
-            None => watched.watch.insert(start(engine.weak())?).clone(),
+            None => {
+                let started = start(engine.clone()).map_err(failed)?;
+                watched.watch.insert(started).clone()
+            }
         };
+        if let Some(handle) = opened {
+            return Ok(Ready(Some((watch, handle))));
+        }
+        watched
+            .handles
+            .retain(|_, handle| handle.strong_count() > 0);
+        if watched.handles.len() >= MAX_PROCESSES {
+            return Err(Error::LimitReached(format!(
+                "references to mounts are bound to {MAX_PROCESSES} processes, as many as may be"
+            )));
+        }
+        let descriptor = open(process)?;
         watched.last += 1;
         let number = watched.last;
-        watch.add(&handle, number)?;
-        let bound = Bound {
-            key,
+        watch.add(&descriptor, number).map_err(failed)?;
+        let handle = Arc::new(Handle {
             process,
-            _handle: handle,
+            number,
+            descriptor,
+        });
+        watched.handles.insert(process, Arc::downgrade(&handle));
+        Ok(Ready(Some((watch, handle))))
+    }
+
+    /// Watches for a reference from now on what is ready, and nothing else.
+    fn keep(&self, key: Key, ready: Ready) -> io::Result<()> {
+        let mut watched = self.0.lock();
+        let Some((watch, handle)) = ready.0 else {
+            watched.bound.remove(&key);
+            return Ok(());
         };
-        watched.bound.insert(number, bound);
+        // It may have ended meanwhile, which was told when nothing was bound to it.
+        watch.again(&handle.descriptor, handle.number)?;
+        watched.bound.insert(key, handle);
         Ok(())
     }
 
-    fn ended(&self, number: u64) -> Option<Bound> {
-        self.0.lock().bound.remove(&number)
+    /// The references that were bound to a process that has ended.
+    fn ended(&self, number: u64) -> Vec<(Key, Process)> {
+        let mut watched = self.0.lock();
+        let ended = watched
+            .bound
+            .extract_if(|_, handle| handle.number == number);
+        ended.map(|(key, handle)| (key, handle.process)).collect()
     }
 
     /// Ends the thread.
@@ -85,6 +123,22 @@ impl Drop for Watcher {
     }
 }
 
+/// A handle of exactly this process: its number may have gone to another one since it was looked at.
+fn open(process: Process) -> Result<OwnedFd> {
+    let Process { pid, started } = process;
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let opened = open_process(pid).and_then(|handle| Ok((handle, process_start(pid)?)));
+    match opened {
+        Ok((handle, now)) if now == started => Ok(handle),
+        Err(error) if !is_gone(&error) => Err(failed(error)),
+        _ => Err(Error::Invalid(format!("process {pid} has ended"))),
+    }
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::io("watch a process", error)
+}
+
 fn start(engine: Weak<Engine>) -> io::Result<Arc<ProcessWatch>> {
     let watch = Arc::new(ProcessWatch::new()?);
     let watched = Arc::clone(&watch);
@@ -94,18 +148,17 @@ fn start(engine: Weak<Engine>) -> io::Result<Arc<ProcessWatch>> {
             let Some(engine) = engine.upgrade() else {
                 return;
             };
-            if let Some(bound) = engine.watcher.ended(number) {
-                give_back(&engine, &bound);
+            for (key, process) in engine.watcher.ended(number) {
+                give_back(&engine, &key, process);
             }
         }
     })?;
     Ok(watch)
 }
 
-fn give_back(engine: &Engine, bound: &Bound) {
-    let Bound { key, process, .. } = bound;
+fn give_back(engine: &Engine, key: &Key, process: Process) {
     let given = engine.store(&key.store).and_then(|store| {
-        let give = Give::OfProcess(&key.reference, *process);
+        let give = Give::OfProcess(&key.reference, process);
         store.unmount_layer(&key.layer, give, WhenBusy::LetGo)
     });
     let (store, layer, reference, pid) = (&*key.store, &key.layer, &*key.reference, process.pid);
@@ -125,26 +178,33 @@ fn give_back(engine: &Engine, bound: &Bound) {
 }
 
 impl OpenStore<'_> {
-    /// Watches the process that a named reference is bound to, or no process any more.
+    /// Makes ready to watch the process that a named reference is to be bound to, if it is to one.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Invalid`] when the process has ended meanwhile.
-    pub(super) fn watch(&self, layer: &LayerId, holder: &Holder) -> Result<()> {
-        let key = self.key(layer, &holder.reference);
-        let bound = self.engine.watcher.bind(self.engine, key, holder.bound);
-        bound.map_err(|error| match (error.kind(), holder.bound) {
-            (io::ErrorKind::NotFound, Some(process)) => {
-                Error::Invalid(format!("process {} has ended", process.pid))
-            }
-            _ => Error::io("watch a process", error),
-        })
+    /// [`Error::Io`]; [`Error::LimitReached`]; [`Error::Invalid`] when the process has ended meanwhile.
+    pub(super) fn ready(&self, holder: Option<&Holder>) -> Result<Ready> {
+        match holder.and_then(|holder| holder.bound) {
+            Some(process) => self.engine.watcher.ready(&self.engine.weak(), process),
+            None => Ok(Ready(None)),
+        }
+    }
+
+    /// Watches what is ready for a reference that was taken.
+    pub(super) fn watch(&self, layer: &LayerId, reference: Option<&str>, ready: Ready) {
+        let Some(reference) = reference else {
+            return;
+        };
+        let key = self.key(layer, reference);
+        if let Err(error) = self.engine.watcher.keep(key, ready) {
+            // The kernel has all that it needs since it was made ready.
+            let store = self.store.name.as_str();
+            tracing::warn!(store, %layer, reference, %error, "a mount reference does not end with its process");
+        }
     }
 
     /// Watches no process for a reference that was given back.
     pub(super) fn unwatch(&self, layer: &LayerId, reference: &str) {
-        let key = self.key(layer, reference);
-        // Only watching can fail.
-        let _unwatched = self.engine.watcher.bind(self.engine, key, None);
+        self.watch(layer, Some(reference), Ready(None));
     }
 
     fn key(&self, layer: &LayerId, reference: &str) -> Key {
@@ -163,10 +223,18 @@ impl OpenStore<'_> {
                 continue;
             };
             for holder in state.holders.iter().filter(|holder| holder.bound.is_some()) {
-                // It may have ended since it was looked at.
-                if self.watch(&id, holder).is_err() {
-                    let give = Give::Named(&holder.reference);
-                    let _left = self.unmount_layer(&id, give, WhenBusy::LetGo);
+                let reference = &*holder.reference;
+                match self.ready(Some(holder)) {
+                    Ok(ready) => self.watch(&id, Some(reference), ready),
+                    // It may have ended since it was looked at.
+                    Err(_) if holder.has_ended() => {
+                        let give = Give::Named(reference);
+                        let _left = self.unmount_layer(&id, give, WhenBusy::LetGo);
+                    }
+                    Err(error) => {
+                        let (store, error) = (store.name.as_str(), with_causes(&error));
+                        tracing::warn!(store, layer = %id, reference, error, "a mount reference does not end with its process");
+                    }
                 }
             }
             if state.is_let_go && state.references == 0 {

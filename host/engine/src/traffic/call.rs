@@ -9,7 +9,7 @@ use crate::view::CallView;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 tokio::task_local! {
@@ -63,7 +63,7 @@ pub(super) struct Inner {
     worked: AtomicU64,
     waited: AtomicU64,
     /// Bytes that came from the client or went to it.
-    moved: AtomicU64,
+    moved: Arc<AtomicU64>,
     /// What it was last refused with, and how it ends as things stand: places in `OUTCOMES`.
     refused: AtomicUsize,
     outcome: AtomicUsize,
@@ -87,7 +87,7 @@ impl fmt::Debug for ClientCall {
 
 /// A look at a call that does not keep it alive.
 #[derive(Clone)]
-pub(crate) struct CallWatch(Weak<Inner>);
+pub(crate) struct CallWatch(Arc<AtomicU64>);
 
 impl fmt::Debug for CallWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,10 +96,9 @@ impl fmt::Debug for CallWatch {
 }
 
 impl CallWatch {
-    /// Bytes that were moved until now; nothing once it has ended.
-    pub(crate) fn bytes(&self) -> Option<u64> {
-        let call = self.0.upgrade()?;
-        Some(call.moved.load(Ordering::Relaxed))
+    /// Bytes that were moved until now, or until it ended.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -124,7 +123,7 @@ impl ClientCall {
             about: Mutex::default(),
             worked: AtomicU64::default(),
             waited: AtomicU64::default(),
-            moved: AtomicU64::default(),
+            moved: Arc::default(),
             refused: AtomicUsize::new(OK),
             outcome: AtomicUsize::new(PENDING),
             calls: Arc::clone(calls),
@@ -133,7 +132,7 @@ impl ClientCall {
 
     /// Looks at it from afar: it ends as if nobody did.
     pub(crate) fn watch(&self) -> CallWatch {
-        CallWatch(Arc::downgrade(&self.0))
+        CallWatch(Arc::clone(&self.0.moved))
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {

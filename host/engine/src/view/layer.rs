@@ -225,7 +225,7 @@ pub struct MountView {
     pub references: u64,
     /// What processes may do.
     pub access: Access,
-    /// Those of the references that have names.
+    /// Those of the references that have names. The answer to a request for a mount has only the one that it asked for.
     #[serde(default)]
     pub holders: Vec<HolderView>,
 }

@@ -128,6 +128,7 @@ mod tests {
             client: Client::User(1),
             streams: shares("streams"),
             memory: shares("memory"),
+            request: None,
         }
     }
 

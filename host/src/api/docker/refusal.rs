@@ -72,6 +72,8 @@ fn request_status(error: &RequestError) -> StatusCode {
         | RequestError::NotReady(_)
         | RequestError::Range(_)
         | RequestError::KeyReused(_)
+        | RequestError::AnswerNotKept { .. }
+        | RequestError::StartedAnew
         | RequestError::KeyRunning(_)
         | RequestError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

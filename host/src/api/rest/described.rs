@@ -28,7 +28,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ),
     (
         "412",
-        "What the driver needs is missing, the file system is wrong, or the layer is none of those that `If-Match` names.",
+        "What the driver needs is missing, the file system is wrong, the layer is none of those that `If-Match` names, or the daemon is none that `Mica-Start` names.",
     ),
     ("413", "The body is too large."),
     ("415", "The body is encoded in a way that is not known."),
@@ -80,10 +80,25 @@ pub(super) fn complete(document: &mut Value) {
         "description": "`true`: the answer of an earlier request with the same `Idempotency-Key`.",
         "schema": {"type": "string"},
     });
+    below(components, "parameters")["Start"] = json!({
+        "name": "Mica-Start",
+        "in": "header",
+        "description": "The start of the daemon that a request with an `Idempotency-Key` is meant for, because it was sent there before. Any other refuses it: \
+            412, `daemon-started-anew`.",
+        "schema": {"type": "string"},
+    });
+    below(components, "headers")["Start"] = json!({
+        "description": "Tells one start of the daemon from another.",
+        "schema": {"type": "string"},
+    });
+    below(components, "headers")["Uptime"] = json!({
+        "description": "Milliseconds since the daemon was started.",
+        "schema": {"type": "integer", "minimum": 0},
+    });
     for (status, description) in REFUSALS {
         below(components, "responses")[name_of(status)] = json!({
             "description": description,
-            "headers": {"x-request-id": {"$ref": "#/components/headers/RequestId"}},
+            "headers": every_answers_headers(),
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
         });
     }
@@ -102,6 +117,14 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
+fn every_answers_headers() -> Value {
+    json!({
+        "x-request-id": {"$ref": "#/components/headers/RequestId"},
+        "Mica-Start": {"$ref": "#/components/headers/Start"},
+        "Mica-Uptime": {"$ref": "#/components/headers/Uptime"},
+    })
+}
+
 fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     let has_body = operation.get("requestBody").is_some();
     write_bytes(operation.pointer_mut("/requestBody/content"));
@@ -114,8 +137,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     }
     for (_, response) in fields(Some(responses)) {
         if response.get("$ref").is_none() {
-            below(response, "headers")["x-request-id"] =
-                json!({"$ref": "#/components/headers/RequestId"});
+            extend(below(response, "headers"), every_answers_headers());
             if method != "get" {
                 below(response, "headers")["Idempotent-Replayed"] =
                     json!({"$ref": "#/components/headers/Replayed"});
@@ -140,6 +162,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     parameters.push(json!({"$ref": "#/components/parameters/RequestId"}));
     if method != "get" {
         parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+        parameters.push(json!({"$ref": "#/components/parameters/Start"}));
     }
 }
 
@@ -150,7 +173,12 @@ fn statuses(path: &str, method: &str, has_body: bool) -> Vec<&'static str> {
         path.starts_with("/v1/stores") || (path.starts_with("/v1/drivers") && changes);
     let mut statuses = ANY.to_vec();
     statuses.extend(path.contains('{').then_some("404"));
-    statuses.extend(changes.then_some(["409", "422"]).into_iter().flatten());
+    statuses.extend(
+        changes
+            .then_some(["409", "412", "422"])
+            .into_iter()
+            .flatten(),
+    );
     statuses.extend((method == "put").then_some("415"));
     statuses.extend(has_body.then_some(WITH_BODY).into_iter().flatten());
     statuses.extend(needs_driver.then_some(WITH_DRIVER).into_iter().flatten());

@@ -10,7 +10,7 @@ use crate::api::refusal::RequestError;
 use crate::api::types::{ApplyReport, Problem, SizeView};
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use mica_engine::{ArchiveForm, DiffParent, DiffRequest, OperationKind};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -66,6 +66,7 @@ pub(super) async fn diff(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ParentQuery>,
+    method: Method,
     headers: HeaderMap,
 ) -> Answer {
     let request = DiffRequest {
@@ -79,7 +80,7 @@ pub(super) async fn diff(
     let operation = operations::header(&ticket)?;
     let known = Known::default();
     let asking = known.clone();
-    let range = ranges::Asked::of(&headers);
+    let range = ranges::Asked::of(&method, &headers);
     let prepare = move |sink| asking.watch(sink, range);
     let engine = Arc::clone(&shared.engine);
     let body = transfer::diff(engine, store, request, ticket, prepare).await?;

@@ -3,17 +3,18 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::operations::attended;
 use super::page::PageQuery;
 use super::{Answer, Shared, answer, call, made};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
-use crate::api::stream::CancelOnDrop;
 use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use mica_client::segment;
+use mica_engine::{CancelToken, Engine, OperationKind};
 use serde::Deserialize;
 
 /// What a component is expected to be.
@@ -97,14 +98,12 @@ pub(super) async fn load(
             RequestError::Invalid("the body is empty; it must be a component".to_owned()).into(),
         );
     }
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let view = call(shared, move |engine| {
-        engine
-            .drivers()
-            .load(&component, query.name.as_deref(), &token)
-    })
-    .await?;
+    let name = query.name.clone().unwrap_or_default();
+    let work = move |engine: &Engine, token: &CancelToken| {
+        let name = query.name.as_deref();
+        engine.drivers().load(&component, name, token)
+    };
+    let view = attended(shared, OperationKind::Load, ("", &name), work).await?;
     made(&format!("/v1/drivers/{}", segment(&view.name)), &view)
 }
 

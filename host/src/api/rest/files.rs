@@ -9,7 +9,7 @@ use crate::api::stream::{self, CancelOnDrop, JsonLines, Raw};
 use crate::api::types::{FileView, Problem};
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -141,10 +141,11 @@ pub(super) async fn content(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ContentQuery>,
+    method: Method,
     headers: HeaderMap,
 ) -> Answer {
     let path = path_of(query.path.as_deref(), query.path_base64.as_deref())?;
-    let asked = ranges::Asked::of(&headers);
+    let asked = ranges::Asked::of(&method, &headers);
     let ticket = shared.engine.begin(OperationKind::Content, &store, &id);
     let operation = operations::header(&ticket)?;
     let cancel = CancelOnDrop::of(&ticket);

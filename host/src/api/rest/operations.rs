@@ -5,6 +5,7 @@
 use super::extract::{Asked, At};
 use super::{Answer, Shared, answer, call, page};
 use crate::api::refusal::{Refusal, RequestError};
+use crate::api::stream::CancelOnDrop;
 use crate::api::types::{CallView, OperationList, OperationView, Problem};
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -90,8 +91,8 @@ pub(super) async fn list(
 
 /// Tells how an operation stands: what came of a change, what an archive does not hold, or why a stream broke off.
 ///
-/// Operations are those that create, remove, mount or apply to a layer, and those that answer with a stream of a layer. The last 1024
-/// that ended are known, until the daemon ends.
+/// Operations are those that create, remove, mount, verify, repair or apply to a layer, those that answer with a stream of a layer, and those
+/// that load, swap or roll back a driver. The last 1024 that ended are known, until the daemon ends.
 #[utoipa::path(get, path = "/v1/operations/{operation}", operation_id = "get_operation", tag = "differences",
     params(("operation" = String, Path,
         description = "The id: the header `Mica-Operation` of the answer, or the id of the request (`x-request-id`).")),
@@ -140,4 +141,23 @@ pub(super) async fn tracked<T: Serialize + Send + 'static>(
         ticket.end(done, |done| Report::document(done))
     })
     .await
+}
+
+/// As [`tracked`], for what ends when its client goes away; one with a key ends only when it is cancelled.
+pub(super) async fn attended<T: Serialize + Send + 'static>(
+    shared: Shared,
+    kind: OperationKind,
+    (store, object): (&str, &str),
+    work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    let ticket = shared.engine.begin(kind, store, object);
+    let cancel = CancelOnDrop::of(&ticket);
+    let token = cancel.token();
+    let done = call(shared, move |engine| {
+        let done = work(engine, &token);
+        ticket.end(done, |done| Report::document(done))
+    })
+    .await;
+    drop(cancel);
+    done
 }

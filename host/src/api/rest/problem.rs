@@ -74,8 +74,10 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
             "invalid-range",
             "no such range",
         ),
-        RequestError::KeyReused(_) => (Code::UNPROCESSABLE_ENTITY, "key-reused", "the key is used"),
-        RequestError::KeyRunning(_) => (Code::CONFLICT, "request-running", "the request runs"),
+        RequestError::KeyReused(_)
+        | RequestError::KeyRunning(_)
+        | RequestError::AnswerNotKept { .. }
+        | RequestError::StartedAnew => key_row(error),
         RequestError::Full(_) | RequestError::NoRoomForKey => (
             Code::SERVICE_UNAVAILABLE,
             "too-many-requests",
@@ -87,6 +89,24 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
             "the daemon is not ready",
         ),
         RequestError::Internal(_) => (Code::INTERNAL_SERVER_ERROR, "internal", "the daemon broke"),
+    }
+}
+
+/// The same, of what can be wrong with a request that may have come before.
+fn key_row(error: &RequestError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        RequestError::KeyReused(_) => (Code::UNPROCESSABLE_ENTITY, "key-reused", "the key is used"),
+        RequestError::KeyRunning(_) => (Code::CONFLICT, "request-running", "the request runs"),
+        RequestError::AnswerNotKept { .. } => (
+            Code::CONFLICT,
+            "answer-not-kept",
+            "the request was carried out before",
+        ),
+        _ => (
+            Code::PRECONDITION_FAILED,
+            "daemon-started-anew",
+            "the daemon was started anew",
+        ),
     }
 }
 
@@ -109,6 +129,9 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
         }
         RequestError::KeyReused(_) => {
             "send the request that had the key, or take a new key for each request that is not a repetition"
+        }
+        RequestError::AnswerNotKept { .. } | RequestError::StartedAnew => {
+            "look whether it was done before you ask for it with another key"
         }
         RequestError::KeyRunning(_) | RequestError::NoRoomForKey => "ask again in a moment",
         RequestError::NotReady(_) => {

@@ -3,7 +3,7 @@
 //! Invariant: a part is sent only of what the client has the tag of, and says of what it is a part.
 
 use crate::api::refusal::RequestError;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use std::ops::Range;
 
@@ -26,8 +26,11 @@ pub(super) enum Choice {
 }
 
 impl Asked {
-    /// Reads the headers. Those that are no text ask for nothing.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    /// Reads the headers. Those that are no text ask for nothing, and so does any request but GET, which alone knows ranges (RFC 9110).
+    pub(super) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        if *method != Method::GET {
+            return Self::default();
+        }
         let text = |name: HeaderName| Some(headers.get(name)?.to_str().ok()?.trim().to_owned());
         Self {
             range: text(header::RANGE),
@@ -164,6 +167,15 @@ mod tests {
         ] {
             assert_eq!(choose(range, None), Choice::Whole(10), "{range}");
         }
+    }
+
+    #[test]
+    fn only_get_has_ranges() {
+        let headers =
+            HeaderMap::from_iter([(header::RANGE, HeaderValue::from_static("bytes=0-3"))]);
+        let choose = |method| Asked::of(&method, &headers).choose(10, "\"1\"");
+        assert_eq!(choose(Method::GET), Choice::Part(0..4, 10));
+        assert_eq!(choose(Method::HEAD), Choice::Whole(10));
     }
 
     #[test]

@@ -5,7 +5,13 @@
 //! | that is not known | it is carried out, also when its client goes away meanwhile, unless the body breaks off |
 //! | of the same request, which was carried out | the answer of that time, with the header `Idempotent-Replayed: true` |
 //! | of the same request, which is being carried out | 409 `request-running`, with `Retry-After` |
+//! | of the same request, whose answer was too long to be kept | 409 `answer-not-kept` |
 //! | of another request | 422 `key-reused` |
+//!
+//! The client's share of requests is held until the request is carried out, because clients that went would have no bound else.
+//!
+//! A daemon that is started anew knows no key of the one before. So each answer tells the start of its daemon (`Mica-Start`) and how long
+//! ago that was (`Mica-Uptime`), and a request that comes again may say which daemon it is meant for.
 //!
 //! Invariant: a request with a key changes something once, for as long as its answer is kept.
 
@@ -13,6 +19,7 @@ use super::answers::{Digest, Found, KEPT_BYTES, Kept, Turn};
 use super::{Shared, queries};
 use crate::api::body::BODY_IDLE_TIMEOUT;
 use crate::api::refusal::{Refusal, RequestError};
+use crate::api::share::{Share, Visitor};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -31,6 +38,10 @@ use std::task::{Context, Poll, ready};
 pub(super) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The header of an answer that was kept.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// The header that tells one start of the daemon from another; of a request, the start that it is meant for.
+const START: HeaderName = HeaderName::from_static("mica-start");
+/// The header with the milliseconds since then.
+const UPTIME: HeaderName = HeaderName::from_static("mica-uptime");
 /// Characters of a key.
 const KEY_CHARACTERS: usize = 128;
 /// Headers that say what a request asks for, beside its body.
@@ -40,9 +51,21 @@ const TELLING: [HeaderName; 3] = [
     header::CONTENT_TYPE,
 ];
 
-/// Carries a request out, or answers as it was answered before.
+/// Carries a request out, or answers as it was answered before. Every answer tells of which daemon it is.
 pub(super) async fn once(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let is_plain = matches!(*request.method(), Method::GET | Method::HEAD);
+    let mut answer = answered(&shared, request, next).await;
+    let age = u64::try_from(shared.answers.age().as_millis()).unwrap_or(u64::MAX);
+    let headers = answer.headers_mut();
+    headers.insert(UPTIME, HeaderValue::from(age));
+    if let Ok(start) = HeaderValue::from_str(shared.answers.start()) {
+        headers.insert(START, start);
+    }
+    answer
+}
+
+async fn answered(shared: &Shared, request: Request, next: Next) -> Response {
+    let is_look_up = request.uri().path().ends_with("/layers:lookup");
+    let is_plain = is_look_up || matches!(*request.method(), Method::GET | Method::HEAD);
     // What the path does not take is the router's to refuse.
     if is_plain || !request.headers().contains_key(KEY) || !queries::takes(&request) {
         return next.run(request).await;
@@ -52,8 +75,16 @@ pub(super) async fn once(State(shared): State<Shared>, request: Request, next: N
         Ok(None) => return next.run(request).await,
         Err(error) => return Refusal::from(error).into_response(),
     };
-    let refusal = match shared.answers.find(&key, head(&request)) {
-        Found::New(turn) => return carry_out(turn, request, next).await,
+    let Some(visitor) = request.extensions().get::<Visitor>().cloned() else {
+        return Refusal::defect().into_response();
+    };
+    let start = request.headers().get(START);
+    if start.is_some_and(|start| start != shared.answers.start()) {
+        return Refusal::from(RequestError::StartedAnew).into_response();
+    }
+    let found = shared.answers.find(visitor.client, &key, head(&request));
+    let refusal = match found {
+        Found::New(turn) => return carry_out((turn, visitor.request), request, next).await,
         Found::Kept(kept) => match replay(kept, &key, request.into_body()).await {
             Ok(answer) => return answer,
             Err(refusal) => refusal,
@@ -113,11 +144,18 @@ fn head(request: &Request) -> Digest {
 }
 
 /// Carries a request out for as long as it takes, whether its client waits for it or not.
-async fn carry_out(turn: Turn, request: Request, next: Next) -> Response {
+async fn carry_out(
+    (turn, share): (Turn, Option<Arc<Share>>),
+    request: Request,
+    next: Next,
+) -> Response {
     let (request, read) = hashed(request);
     let work = async move {
         let answer = next.run(request).await;
-        keep(turn, answer, &read).await
+        let answer = keep(turn, answer, &read).await;
+        // With it goes its share of requests, if its connection has ended.
+        drop(share);
+        answer
     };
     let task = match ClientCall::current() {
         Some(call) => tokio::spawn(call.scope(work)),
@@ -127,24 +165,30 @@ async fn carry_out(turn: Turn, request: Request, next: Next) -> Response {
     task.await.unwrap_or_else(defect)
 }
 
-/// Keeps an answer that says that something was done, if it is of a common size.
+/// Keeps an answer that says that something was done; of a long one only that.
 async fn keep(turn: Turn, answer: Response, read: &Read) -> Response {
-    let is_short = answer.body().size_hint().upper();
-    if !answer.status().is_success() || is_short.is_none_or(|bytes| bytes > KEPT_BYTES) {
+    if !answer.status().is_success() {
         return answer;
     }
-    let (parts, body) = answer.into_parts();
-    let Ok(body) = body.collect().await else {
-        return Refusal::defect().into_response();
-    };
-    let body = body.to_bytes();
-    turn.keep(Kept {
+    let length = answer.body().size_hint().upper();
+    let is_short = length.is_some_and(|bytes| bytes <= KEPT_BYTES);
+    let (parts, mut body) = answer.into_parts();
+    let mut kept = Kept {
         asked: read.digest(),
         status: parts.status,
         headers: parts.headers.clone(),
-        body: body.clone(),
-    });
-    Response::from_parts(parts, Body::from(body))
+        body: None,
+    };
+    if is_short {
+        let Ok(collected) = body.collect().await else {
+            return Refusal::defect().into_response();
+        };
+        let bytes = collected.to_bytes();
+        kept.body = Some(bytes.clone());
+        body = Body::from(bytes);
+    }
+    turn.keep(kept);
+    Response::from_parts(parts, body)
 }
 
 /// Answers as before, once the body has turned out to be the same.
@@ -164,7 +208,11 @@ async fn replay(kept: Kept, key: &str, mut body: Body) -> Result<Response, Refus
             return Err(RequestError::KeyReused(key.to_owned()).into());
         }
     }
-    let mut answer = Response::new(Body::from(kept.body));
+    let Some(body) = kept.body else {
+        let (key, status) = (key.to_owned(), kept.status.as_u16());
+        return Err(RequestError::AnswerNotKept { key, status }.into());
+    };
+    let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = kept.status;
     *answer.headers_mut() = kept.headers;
     answer
@@ -238,7 +286,10 @@ impl HttpBody for Hashed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answers::Answers;
     use super::*;
+    use crate::api::share::Client;
+    use std::time::Duration;
 
     fn key_of(values: &[&str]) -> Result<Option<String>, RequestError> {
         let mut headers = HeaderMap::new();
@@ -246,6 +297,24 @@ mod tests {
             headers.append(KEY, HeaderValue::from_str(value).unwrap());
         }
         key(&headers)
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_is_told_and_not_done_again() {
+        let answers = Answers::new(2, Duration::from_secs(600));
+        let find = || answers.find(Client::User(1), "a", [1; 32]);
+        let Found::New(turn) = find() else {
+            panic!("it is new");
+        };
+        let long = vec![b'x'; 70_000];
+        let answer = Response::new(Body::from(long.clone()));
+        let told = keep(turn, answer, &Read::default()).await.into_body();
+        assert_eq!(told.collect().await.unwrap().to_bytes(), long);
+        let Found::Kept(kept) = find() else {
+            panic!("it would be done again");
+        };
+        let told = replay(kept, "a", Body::empty()).await.unwrap_err();
+        assert_eq!(told.problem().code, "answer-not-kept");
     }
 
     #[test]

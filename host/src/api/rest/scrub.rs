@@ -3,6 +3,7 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::operations::attended;
 use super::{Answer, Shared, answer, call, differences};
 use crate::api::archive::transfer;
 use crate::api::refusal::RequestError;
@@ -11,7 +12,7 @@ use crate::api::types::{Problem, RepairView, ScrubView, VerifyView};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use mica_engine::{OperationKind, Report};
+use mica_engine::{CancelToken, Engine, OperationKind, Report};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -93,13 +94,9 @@ pub(super) async fn verify(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let view = call(shared, move |engine| {
-        engine.store(&store)?.verify(&id, &token)
-    })
-    .await?;
-    drop(cancel);
+    let about = (store.clone(), id.clone());
+    let work = move |engine: &Engine, token: &CancelToken| engine.store(&store)?.verify(&id, token);
+    let view = attended(shared, OperationKind::Verify, (&about.0, &about.1), work).await?;
     answer(StatusCode::OK, &view)
 }
 
@@ -151,12 +148,10 @@ pub(super) async fn repair_from_stores(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let view = call(shared, move |engine| {
-        engine.store(&store)?.repair_from_stores(&id, token)
-    })
-    .await?;
-    drop(cancel);
+    let about = (store.clone(), id.clone());
+    let work = move |engine: &Engine, token: &CancelToken| {
+        engine.store(&store)?.repair_from_stores(&id, token.clone())
+    };
+    let view = attended(shared, OperationKind::Repair, (&about.0, &about.1), work).await?;
     answer(StatusCode::OK, &view)
 }

@@ -3,15 +3,15 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::operations::attended;
 use super::{Answer, Shared, answer, call};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
-use crate::api::stream::CancelOnDrop;
 use crate::api::types::{DriverHistory, Problem, SwapReport};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use mica_engine::{Agreement, Shadow, SwapRequest, Target};
+use mica_engine::{Agreement, CancelToken, Engine, OperationKind, Shadow, SwapRequest, Target};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ pub(super) struct RollbackQuery {
 /// from its file if it came from the drivers directory.
 ///
 /// The new build is probed in a scratch store, and asked about layers that are there; whatever fails leaves the old one in place,
-/// and so does a client that goes away before the new build takes over. Operations that run end on the old build, and the
+/// and so does a client without an `Idempotency-Key` that goes away before the new build takes over. Operations that run end on the old build, and the
 /// answer does not wait for them. The new build is watched for a while (`bake_seconds`), and the old one takes over again if it
 /// does worse: see the history.
 #[utoipa::path(post, path = "/v1/drivers/{driver}/swap", operation_id = "swap_driver", tag = "drivers",
@@ -71,9 +71,8 @@ pub(super) async fn swap(
 ) -> Answer {
     let shadow = query.shadow.as_deref().map(parse_shadow).transpose()?;
     let component = whole(body, shared.runtime.limits().component_bytes).await?;
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let report = call(shared, move |engine| {
+    let name = driver.clone();
+    let work = move |engine: &Engine, token: &CancelToken| {
         let request = SwapRequest {
             component: (!component.is_empty()).then_some(&*component),
             shadow,
@@ -82,9 +81,10 @@ pub(super) async fn swap(
                 Differences::Accept => Agreement::Waived,
             },
         };
-        engine.drivers().swap(&driver, request, &token)
-    });
-    answer(StatusCode::OK, &report.await?)
+        engine.drivers().swap(&driver, request, token)
+    };
+    let report = attended(shared, OperationKind::Swap, ("", &name), work).await?;
+    answer(StatusCode::OK, &report)
 }
 
 /// Puts a build in place again that the driver had: the one before the running one, one by its number, or what ships with the
@@ -113,12 +113,12 @@ pub(super) async fn rollback(
             return Err(RequestError::Invalid(text.to_owned()).into());
         }
     };
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let report = call(shared, move |engine| {
-        engine.drivers().rollback(&driver, target, &token)
-    });
-    answer(StatusCode::OK, &report.await?)
+    let name = driver.clone();
+    let work = move |engine: &Engine, token: &CancelToken| {
+        engine.drivers().rollback(&driver, target, token)
+    };
+    let report = attended(shared, OperationKind::Rollback, ("", &name), work).await?;
+    answer(StatusCode::OK, &report)
 }
 
 /// Tells which builds a driver had, the last first, and what became of them.

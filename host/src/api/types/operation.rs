@@ -20,11 +20,12 @@ pub(crate) struct OperationList {
 pub(crate) struct OperationView {
     /// Its id, as the header `Mica-Operation` gave it.
     pub(crate) id: String,
-    /// What it does: `diff`, `changes`, `files`, `content`, `create`, `remove`, `apply` or `mount`.
+    /// What it does: `diff`, `changes`, `files`, `content`, `create`, `remove`, `apply`, `mount`, `repair`, `verify`, or to a driver `load`,
+    /// `swap` or `rollback`.
     pub(crate) kind: String,
-    /// The store.
+    /// The store; empty where it is about a driver.
     pub(crate) store: String,
-    /// The layer.
+    /// The layer, or the driver.
     pub(crate) layer: String,
     /// When it began: RFC 3339, UTC.
     pub(crate) began: String,
@@ -46,6 +47,9 @@ pub(crate) struct OperationView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) result: Option<serde_json::Value>,
+    /// Whether `result` is left out because it is longer than what is kept (64 KiB).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) result_left_out: bool,
     /// Of a `diff` that is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) report: Option<DiffReport>,
@@ -87,14 +91,15 @@ pub(crate) struct LateProblem {
 impl From<mica_engine::OperationView> for OperationView {
     fn from(view: mica_engine::OperationView) -> Self {
         let kind = view.kind.word();
-        let (mut report, mut result) = (None, None);
+        let (mut report, mut result, mut result_left_out) = (None, None, false);
         let (state, problem) = match view.state {
             OperationState::Running => ("running", None),
             OperationState::Done(done) => {
                 match done {
                     None => {}
                     Some(Report::Diff(told)) => report = Some(DiffReport::from(told)),
-                    Some(Report::Document(told)) => result = Some(told),
+                    Some(Report::Document(told)) => result = serde_json::from_str(&told).ok(),
+                    Some(Report::TooLong) => result_left_out = true,
                 }
                 ("done", None)
             }
@@ -126,6 +131,7 @@ impl From<mica_engine::OperationView> for OperationView {
             cancelled: view.is_cancelled,
             ended: view.ended.map(|ended| ended.to_string()),
             result,
+            result_left_out,
             report,
             problem,
         }

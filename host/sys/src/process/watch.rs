@@ -14,6 +14,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 
 /// The number that means the end of the watch.
 const END: u64 = u64::MAX;
+/// The end of a process, told once.
+const ONCE: EventFlags = EventFlags::IN.union(EventFlags::ONESHOT);
 /// The place of the start time among the fields of `/proc/PID/stat` that come after the name; proc(5) counts from 1, and the name is 2.
 const START_FIELD: usize = 22 - 3;
 
@@ -37,6 +39,21 @@ fn start_of(stat: &[u8]) -> Option<u64> {
     let end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
     rest.split_ascii_whitespace().nth(START_FIELD)?.parse().ok()
+}
+
+/// The process that a number belongs to, which is another one if the number is that of a thread.
+///
+/// # Errors
+/// As [`process_start`].
+pub fn process_of(number: u32) -> io::Result<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{number}/status"))?;
+    let process = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Tgid:")?.trim().parse().ok());
+    process.ok_or_else(|| {
+        let text = format!("`/proc/{number}/status` does not tell a process");
+        io::Error::new(io::ErrorKind::InvalidData, text)
+    })
 }
 
 /// A handle of a process: it means the same process for as long as it is open.
@@ -72,8 +89,13 @@ impl ProcessWatch {
 
     /// Watches a process too. It ends with the handle.
     pub fn add(&self, process: &OwnedFd, number: u64) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::ONESHOT;
-        epoll::add(&self.epoll, process, EventData::new_u64(number), flags)?;
+        epoll::add(&self.epoll, process, EventData::new_u64(number), ONCE)?;
+        Ok(())
+    }
+
+    /// Has the end of a process that is watched told again, also when it was told before.
+    pub fn again(&self, process: &OwnedFd, number: u64) -> io::Result<()> {
+        epoll::modify(&self.epoll, process, EventData::new_u64(number), ONCE)?;
         Ok(())
     }
 
@@ -116,12 +138,27 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_is_told_from_its_process() {
+        let own = std::process::id();
+        assert_eq!(process_of(own).unwrap(), own);
+        let thread = std::thread::spawn(|| {
+            let link = std::fs::read_link("/proc/thread-self").unwrap();
+            let number = link.file_name().unwrap().to_str().unwrap();
+            number.parse().map(process_of).unwrap().unwrap()
+        });
+        assert_eq!(thread.join().unwrap(), own);
+        assert!(process_of(4_000_000_000).is_err());
+    }
+
+    #[test]
     fn the_end_of_a_process_is_told_once_and_so_is_the_end_of_the_watch() {
         let mut child = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
         let handle = open_process(child.id()).unwrap();
         let watch = ProcessWatch::new().unwrap();
         watch.add(&handle, 5).unwrap();
         drop(child.stdin.take());
+        assert_eq!(watch.next().unwrap(), Some(5));
+        watch.again(&handle, 5).unwrap();
         assert_eq!(watch.next().unwrap(), Some(5));
         child.wait().unwrap();
         let pid = child.id();

@@ -29,8 +29,9 @@ export const LOOK = "dashboard-look-";
 const page = crypto.getRandomValues(new Uint32Array(1))[0].toString(16);
 let looks = 0;
 
-async function send(method, where, { body, type, signal } = {}) {
+async function send(method, where, { body, type, signal, key } = {}) {
   const headers = type ? { "Content-Type": type } : {};
+  if (key) Object.assign(headers, { "Idempotency-Key": key, "x-request-id": key });
   if (method === "GET") headers["x-request-id"] = `${LOOK}${page}-${looks += 1}`;
   let answer;
   try {
@@ -65,7 +66,18 @@ export async function getText(where) {
   return (await send("GET", where)).text();
 }
 
-/** Changes something; the document that is answered, if there is one. */
+/** A key of a change, by which the daemon makes it once however often it is asked for. */
+export function newKey() {
+  return [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16).padStart(8, "0")).join("");
+}
+
+/** Whether a change was refused, so that nothing has changed. Of what broke off, and of what runs or was done before, that is not known. */
+export function isRefused(problem) {
+  const open = ["unreachable", "request-running", "answer-not-kept", "daemon-started-anew"];
+  return problem instanceof Problem && problem.status >= 400 && !open.includes(problem.code);
+}
+
+/** Changes something; the document that is answered, if there is one. With a `key` it is found as the operation of that id. */
 export async function change(method, where, options) {
   const answer = await send(method, where, options);
   const text = await answer.text();
@@ -90,6 +102,13 @@ export async function pages(segments, member, each, signal) {
     after = page.next ?? undefined;
     each(page[member], after === undefined);
   } while (after !== undefined);
+}
+
+/** All entries of a list. */
+export async function all(segments, member, signal) {
+  const found = [];
+  await pages(segments, member, (page) => found.push(...page), signal);
+  return found;
 }
 
 /** Events that are kept here. */

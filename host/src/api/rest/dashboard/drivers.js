@@ -1,5 +1,5 @@
 // Drivers: their builds, what they may do, how they fare; and swap, rollback and release.
-import { change, get, target } from "./api.js";
+import { all, change, get, target } from "./api.js";
 import { ask, field } from "./dialogs.js";
 import { alert, chip, facts, fill, h, name, shown, table } from "./dom.js";
 import { bytes, count, digest, moment, plural } from "./format.js";
@@ -52,10 +52,10 @@ function swap(driver) {
     ],
     action: "Swap",
     doing: "The build is compiled and probed…",
-    run: async (signal) => {
+    run: async (once) => {
       const query = [["shadow", shadow.value.trim()], ["differences", accept.checked ? "accept" : ""]];
       const body = file.files[0];
-      return report(await change("POST", target(["drivers", driver.name, "swap"], query), { body, type: body && "application/wasm", signal }));
+      return report(await change("POST", target(["drivers", driver.name, "swap"], query), { body, type: body && "application/wasm", ...once }));
     },
   });
 }
@@ -70,7 +70,7 @@ function rollBack(driver, build) {
     ],
     action: "Roll back",
     doing: "The build is loaded and probed…",
-    run: async (signal) => report(await change("POST", target(["drivers", driver.name, "rollback"], [["to", build?.number]]), { signal })),
+    run: async (once) => report(await change("POST", target(["drivers", driver.name, "rollback"], [["to", build?.number]]), once)),
   });
 }
 
@@ -82,9 +82,9 @@ function release(driver, quarantine) {
     words: [`Lets the driver be called again for ${whom}, and counts its faults anew.`, "If what made it break is still there, it will break again."],
     action: "Release",
     doing: "The quarantine is ended…",
-    run: async (signal) => {
+    run: async (once) => {
       const query = [["store", quarantine?.store], ["layer", quarantine?.layer]];
-      const told = await change("POST", target(["drivers", driver.name, "release"], query), { signal });
+      const told = await change("POST", target(["drivers", driver.name, "release"], query), once);
       return h("div", {}, h("p", { class: "done" }, told.released.length === 0 ? "Nothing was quarantined." : "The driver may be called again."));
     },
   });
@@ -164,16 +164,16 @@ export function drivers() {
     title: "Drivers",
     element: h("div", {}, h("h1", { tabindex: "-1" }, "Drivers"), list),
     async update() {
-      const told = await get(target(["drivers"]));
-      const all = await Promise.all(told.drivers.map(async (driver) =>
+      const told = await all(["drivers"], "drivers");
+      const known = await Promise.all(told.map(async (driver) =>
         ({ driver, history: await get(target(["drivers", driver.name, "history"])) })));
       for (const [key, place] of places) {
-        if (!all.some(({ driver }) => driver.name === key)) {
+        if (!known.some(({ driver }) => driver.name === key)) {
           place.remove();
           places.delete(key);
         }
       }
-      for (const one of all) {
+      for (const one of known) {
         if (!places.has(one.driver.name)) {
           places.set(one.driver.name, h("div", {}));
           list.append(places.get(one.driver.name));

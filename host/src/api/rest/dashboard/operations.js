@@ -1,5 +1,5 @@
 // What runs, the oldest first.
-import { LOOK, change, get, offers, target } from "./api.js";
+import { LOOK, all, change, offers, target } from "./api.js";
 import { ask } from "./dialogs.js";
 import { fill, h, name, shown, table } from "./dom.js";
 import { bytes, duration } from "./format.js";
@@ -18,8 +18,8 @@ function cancel(call) {
     words: [`Ends ${call.operation} of ${call.client}${call.layer ? ` on ${shown(call.layer)}` : ""}. Its client is told; nothing half done stays.`],
     action: "Cancel it",
     doing: "The operation is told to end…",
-    run: async (signal) => {
-      await change("DELETE", target(["operations", call.request]), { signal });
+    run: async (once) => {
+      await change("DELETE", target(["operations", call.request]), once);
       return h("p", { class: "done" }, "It was told to end.");
     },
   });
@@ -50,8 +50,8 @@ export function operations() {
   const place = h("div", {});
   let timer = null;
   async function update() {
-    const [told, canEnd] = await Promise.all([get(target(["operations"])), offers("delete", "/v1/operations/{operation}")]);
-    fill(place, told.operations.filter((call) => !isOfPage(call)), (calls) => operationTable(calls, { canEnd }));
+    const [told, canEnd] = await Promise.all([all(["operations"], "operations"), offers("delete", "/v1/operations/{operation}")]);
+    fill(place, told.filter((call) => !isOfPage(call)), (calls) => operationTable(calls, { canEnd }));
   }
   timer = setInterval(() => !document.hidden && update().catch(() => null), PAUSE);
   return {

@@ -1,5 +1,5 @@
 // All of the daemon at a glance.
-import { events, get, target } from "./api.js";
+import { all, events, get, target } from "./api.js";
 import { chip, facts, fill, h, name, shown, table } from "./dom.js";
 import { standing } from "./drivers.js";
 import { line } from "./events.js";
@@ -49,14 +49,14 @@ export function overview() {
     element: h("div", {}, h("h1", { tabindex: "-1" }, "Overview"), tiles, attended, storesPlace, h("div", { class: "halves" }, driversPlace, running),
       h("section", { class: "panel", "aria-labelledby": "latest" }, h("h2", { id: "latest" }, "Latest events ", h("a", { href: "#/events" }, "all")), list), about),
     async update() {
-      const [status, stores, drivers, calls] = await Promise.all(
-        [["status"], ["stores"], ["drivers"], ["operations"]].map((segments) => get(target(segments))));
+      const [status, stores, drivers, calls] = await Promise.all([get(target(["status"])),
+        ...["stores", "drivers", "operations"].map((list) => all([list], list))]);
       fill(tiles, [status.layers, status.mounts, status.running, status.operations, status.faults, bytes(status.memory?.resident_bytes)],
         () => numbers(status));
       fill(attended, status.problems, attention);
-      fill(storesPlace, stores.stores, storeTable);
-      fill(driversPlace, drivers.drivers, driverTable);
-      fill(running, calls.operations.filter((call) => !isOfPage(call)).slice(0, FIRST), (some) => operationTable(some, { isShort: true }));
+      fill(storesPlace, stores, storeTable);
+      fill(driversPlace, drivers, driverTable);
+      fill(running, calls.filter((call) => !isOfPage(call)).slice(0, FIRST), (some) => operationTable(some, { isShort: true }));
       fill(about, [status.pid, Math.floor(status.uptime_seconds / 60)], () => h("details", { class: "panel", "data-key": "about" }, h("summary", { "data-key": "about this" }, "About this daemon"), facts([
         ["Version", status.version], ["Process", String(status.pid)], ["Up for", duration(status.uptime_seconds * 1000)],
         ["Root", name(status.root)], ["Run directory", name(status.run_dir)], ["Durability", status.durability],

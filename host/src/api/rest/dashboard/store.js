@@ -1,5 +1,5 @@
 // One store: its layers or snapshots as a tree with sizes, who holds which mount, and what is known of the one that was chosen.
-import { get, offers, pages, target } from "./api.js";
+import { all, get, offers, pages, target } from "./api.js";
 import { alert, chip, facts, fill, h, name, shown, table } from "./dom.js";
 import { below } from "./forest.js";
 import { bytes, count, moment, plural } from "./format.js";
@@ -162,8 +162,8 @@ export function storeView(store) {
       const { signal } = sizes.stop;
       const [{ processes }, told] = await Promise.all([get(target(["stores", store, "processes"]), signal),
         // Of a daemon that does not tell it there are the numbers of references.
-        await offers("get", "/v1/stores/{store}/mounts") ? get(target(["stores", store, "mounts"]), signal) : null]);
-      const list = told?.mounts ?? [...items.values()].filter((item) => item.mounts > 0)
+        await offers("get", "/v1/stores/{store}/mounts") ? all(["stores", store, "mounts"], "mounts", signal) : null]);
+      const list = told ?? [...items.values()].filter((item) => item.mounts > 0)
         .map((item) => ({ layer: item.id, references: item.mounts }));
       mounts = new Map(list.map((mount) => [mount.layer, { ...mount, processes: processes.filter(({ layer }) => layer === mount.layer) }]));
     }
@@ -241,8 +241,8 @@ export function storeView(store) {
       h("div", { class: "split" }, h("section", { class: "panel flush", "aria-label": "Layers" }, tree.element),
         h("aside", { class: "panel", "aria-label": "The chosen layer" }, details)), mountPlace),
     async update() {
-      const told = await get(target(["stores"]), sizes.stop.signal);
-      info = told.stores.find((one) => one.name === store) ?? null;
+      const told = await all(["stores"], "stores", sizes.stop.signal);
+      info = told.find((one) => one.name === store) ?? null;
       if (!info) throw Object.assign(new Error(`there is no store \`${store}\``), { remedy: "see the list of stores" });
       tellHead();
       await refresh();

@@ -1,5 +1,5 @@
 // All stores, with the room on their file systems.
-import { get, target } from "./api.js";
+import { all } from "./api.js";
 import { chip, fill, h, meter, name, shown, table } from "./dom.js";
 import { bytes, count } from "./format.js";
 
@@ -34,8 +34,7 @@ export function stores() {
     title: "Stores",
     element: h("div", {}, h("h1", { tabindex: "-1" }, "Stores"), place),
     async update() {
-      const told = await get(target(["stores"]));
-      fill(place, told.stores, storeTable);
+      fill(place, await all(["stores"], "stores"), storeTable);
     },
   };
 }
