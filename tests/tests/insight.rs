@@ -400,7 +400,9 @@ fn a_driver_goes_only_when_no_store_has_it_and_then_for_good() {
     assert_eq!(cached(), before - 1);
     mica(socket, &["driver", "inspect", "hostile"]).failed(3, "hostile");
     mica(socket, &["store", "create", "again", "--driver", "hostile"]).failed(3, "hostile");
-    let bench = bench.restart(|daemon| drop(daemon.stop()));
+    let bench = bench.restart(|daemon| {
+        assert!(daemon.stop().success());
+    });
     let client = &bench.daemon.client;
     let list = client.get("/v1/drivers").expect("drivers");
     assert!(!list.to_string().contains("\"hostile\""), "{list}");
