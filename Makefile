@@ -1,13 +1,17 @@
 # Everything a person needs is here; each target installs what it lacks.
-.PHONY: help demo test check bench fuzz build clean
+.PHONY: help demo test check bench fuzz crash soak build install uninstall deb clean
 
-PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs getfattr=attr setcap=libcap2-bin strace=strace zstd=zstd \
-	go=golang-go dockerd=docker.io containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci pip3=python3-pip \
+PROGRAMS = mkfs.ext4=e2fsprogs mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs dpkg-shlibdeps=dpkg-dev getfattr=attr setcap=libcap2-bin strace=strace zstd=zstd \
+	go=golang-go clang=clang wasm-ld=lld /usr/lib/wasm32-wasi/libc.a=wasi-libc \
+	/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi=libclang-rt-dev-wasm32 dockerd=docker.io \
+	containerd=containerd runc=runc busybox=busybox-static jq=jq umoci=umoci pip3=python3-pip \
+	chromium=chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core \
 	/usr/share/gocode/src/github.com/containerd/containerd=golang-github-containerd-containerd-dev \
 	/usr/share/gocode/src/github.com/docker/docker=golang-github-docker-docker-dev \
 	/usr/share/gocode/src/github.com/moby/sys=golang-github-moby-sys-dev \
 	/usr/share/gocode/src/github.com/vbatts/tar-split=golang-github-vbatts-tar-split-dev \
 	/usr/share/gocode/src/gotest.tools=golang-github-gotestyourself-gotest.tools-dev
+CRASH = --test crash --test containerd_crash --test sick_disk --test repair --test damage --test scrub --test flips
 ROOTFS ?= target/demo/rootfs.tar
 
 help:
@@ -17,7 +21,11 @@ help:
 	@echo 'make bench   ratios: sandboxed to native, Mica to its peers; as root (JOBS="diff apply" for some,'
 	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
 	@echo 'make fuzz    the fuzz targets, SECONDS=60 each (TARGETS="archive rest" for some); as root'
+	@echo 'make crash   kills, errors, damaged files and flipped bits in their long forms, ROUNDS=1; as root'
+	@echo 'make soak    clients of all protocols under swaps, DURATION=1800 seconds each half; as root'
 	@echo 'make build   target/release/mica, and mica-demo'
+	@echo 'make deb     a Debian package in target/'
+	@echo 'make install the program, units, manual pages and completions below PREFIX=/usr/local; make uninstall'
 
 build:
 	@tests/setup/packages.sh
@@ -52,6 +60,30 @@ bench:
 fuzz:
 	@tests/setup/packages.sh c++=g++
 	tests/setup/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
+
+deb: build
+	@tests/setup/packages.sh dpkg-shlibdeps=dpkg-dev
+	host/package/deb.sh target/release/mica target
+
+# Without `build`, because who may write below PREFIX is not who should compile.
+export PREFIX DESTDIR
+install:
+	@test -x target/release/mica || { echo 'run `make build` first' >&2; exit 1; }
+	host/package/install.sh target/release/mica
+
+uninstall:
+	host/package/uninstall.sh
+
+# Each round has flips of its own; what is killed is killed at other moments by itself.
+crash:
+	@tests/setup/packages.sh $(PROGRAMS)
+	for round in $$(seq $(or $(ROUNDS),1)); do \
+		MICA_DAMAGE=all MICA_FLIPS=300 MICA_SEED=$$round MICA_TEST_PROFILE=long tests/setup/run.sh $(CRASH) || exit 1; \
+	done
+
+soak:
+	@tests/setup/packages.sh $(PROGRAMS)
+	MICA_SOAK_SECONDS=$(or $(DURATION),1800) MICA_TEST_PROFILE=long tests/setup/run.sh --test soak
 
 clean:
 	cargo clean

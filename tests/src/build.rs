@@ -55,15 +55,21 @@ pub fn noted(mut component: Vec<u8>, note: &str) -> Vec<u8> {
     component
 }
 
+/// The directory of a program or library that `tests/setup/peers.sh` unpacks.
+#[track_caller]
+pub fn peer(name: &str) -> PathBuf {
+    let directory = repository().join("target/peers").join(name);
+    assert!(
+        directory.join("VERSION").exists(),
+        "{name} is missing: run `tests/setup/peers.sh target/peers`"
+    );
+    directory
+}
+
 /// The directory with the tool that makes components of Python.
 #[track_caller]
 pub fn python_tools() -> PathBuf {
-    let library = repository().join("target/peers/componentize-py");
-    assert!(
-        library.join("VERSION").exists(),
-        "componentize-py is missing: run `tests/setup/peers.sh target/peers`"
-    );
-    library
+    peer("componentize-py")
 }
 
 /// Where components are built.

@@ -7,6 +7,7 @@
 //! Invariant: nothing here imports a crate of the host but `mica_cases`, which knows nothing of Mica. What the tests know of Mica is
 //! what its documents say.
 
+pub mod browser;
 pub mod build;
 pub mod client;
 pub mod command;
@@ -33,6 +34,7 @@ pub mod lab;
 pub mod linear;
 pub mod listing;
 pub mod odd;
+pub mod picture;
 pub mod registry;
 pub mod setup;
 pub mod unpackers;

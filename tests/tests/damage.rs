@@ -83,6 +83,10 @@ const HARMLESS: &[(&str, &str)] = &[
         "history.json",
         "a flipped bit in the word `sum`: the rest is what it was",
     ),
+    (
+        "scrub.json",
+        "a flipped bit in the word `sum`; or it is gone: what it said is found again",
+    ),
     ("code-cache/", "compiled code that is gone is made again"),
 ];
 

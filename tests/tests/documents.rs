@@ -127,6 +127,9 @@ fn help_teaches() {
         &["doctor"],
         &["explain"],
         &["check"],
+        &["scrub"],
+        &["layer", "verify"],
+        &["layer", "repair"],
         &["repair"],
     ];
     for command in commands {

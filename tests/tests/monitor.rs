@@ -591,3 +591,44 @@ fn dashboard_and_alerts_name_what_is_measured() {
         assert!(is_row || (has_query && targets.count() > 0), "{panel}");
     }
 }
+
+#[test]
+fn many_layers_are_measured_by_one_question() {
+    let bench = setup::OVERLAY_EXT4.start();
+    for (id, parent) in [("debian", None), ("python", Some("debian"))] {
+        bench.store.create(id, parent).expect("create");
+        bench
+            .store
+            .apply(id, &archive(&format!("f {id} fill=300000")))
+            .expect("apply");
+    }
+    let client = &bench.daemon.client;
+    let told = client.get("/v1/stores/default/usage?layer=python&layer=none&layer=debian");
+    let told = told.expect("sizes")["layers"].clone();
+    let [python, none, debian] = [0, 1, 2].map(|at| told[at].clone());
+    assert_eq!(
+        [&python["id"], &none["id"], &debian["id"]],
+        ["python", "none", "debian"]
+    );
+    for (id, of_many) in [("python", &python), ("debian", &debian)] {
+        let alone = client.get(&format!("/v1/stores/default/layers/{id}/usage"));
+        assert_eq!(of_many["usage"], alone.expect("a size"), "{id}");
+    }
+    assert_eq!(none["problem"]["code"], "unknown-layer");
+    assert!(none["usage"].is_null(), "{none}");
+    let many = "&layer=debian".repeat(100);
+    for (query, names) in [
+        ("", "0 layers"),
+        (&format!("?layer=debian{many}"), "101 layers"),
+        ("?layer=debian&size=1", "`size`"),
+    ] {
+        let refused = client.get(&format!("/v1/stores/default/usage{query}"));
+        refused.expect_err(query).is(400, "invalid-request", names);
+    }
+    for route in ["usage?layer=a", "processes"] {
+        let refused = client.get(&format!("/v1/stores/none/{route}"));
+        refused.expect_err(route).is(404, "unknown-store", "none");
+    }
+    let none = client.get("/v1/stores/default/processes").expect("a list");
+    assert_eq!(none, json!({"processes": []}));
+}

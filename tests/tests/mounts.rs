@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use mica_tests::client::Against;
+use mica_tests::command::{bare, mica, mica_with_input};
 use mica_tests::daemon::{Daemon, Settings};
+use mica_tests::image::busybox;
 use mica_tests::lab::{Lab, run};
 use mica_tests::setup::{self, Bench, Setup};
 use mica_tests::tree;
@@ -69,6 +72,70 @@ fn a_mounted_layer_outlives_its_daemon() {
 }
 
 /// FEATURES 6.2 no. 18 and 21: a failed unmount was forgotten, or not told.
+/// The layer is mounted while the program runs, its exit code is the command's, and nothing of the mount is left, however it ends.
+#[test]
+fn a_program_runs_with_a_layer_as_its_root() {
+    let Bench {
+        daemon,
+        store,
+        lab: _lab,
+    } = setup::OVERLAY_EXT4.start();
+    store.create("box", None).expect("create");
+    let at = store.mount("box").expect("mount");
+    fs::create_dir(at.join("bin")).expect("make a directory");
+    for program in ["bin/sh", "bin/sleep"] {
+        fs::copy(busybox(), at.join(program)).expect("copy busybox");
+    }
+    store.unmount("box").expect("unmount");
+    let socket = &*daemon.client.socket;
+    let references = || store.inspect("box").expect("inspect")["mounts"].clone();
+    let exec = |arguments: &[&str]| mica(socket, &[&["layer", "exec"], arguments].concat());
+
+    let said = exec(&["box", "--", "sh", "-c", "echo new > /made; echo $((6*7))"]).worked();
+    assert_eq!(said, "42\n");
+    let made = mica(socket, &["layer", "cat", "box", "made"]).worked();
+    assert_eq!((made.as_str(), references()), ("new\n", json!(0)));
+    // As the program ends, so does the command, and the mount goes.
+    for (script, code) in [("exit 7", 7), ("kill -TERM $$", 143)] {
+        assert_eq!(exec(&["box", "sh", "-c", script]).code, code, "{script}");
+        assert_eq!(references(), json!(0));
+    }
+    assert_eq!(exec(&["box", "no-such-program"]).code, 127);
+    let refused = exec(&["--read-only", "box", "sh", "-c", "echo x > /made || exit 3"]);
+    assert_eq!((refused.code, references()), (3, json!(0)));
+    exec(&["none", "sh"]).failed(3, "none");
+    assert_eq!(
+        mica_with_input(socket, &["layer", "shell", "box"], b"exit 5\n").code,
+        5
+    );
+
+    // Who is killed holds nothing.
+    let mut command = bare();
+    command.arg("--socket").arg(socket);
+    command.args([
+        "layer",
+        "exec",
+        "box",
+        "--",
+        "sh",
+        "-c",
+        "echo > /began; exec sleep 1000",
+    ]);
+    let mut child = command.process_group(0).spawn().expect("start mica");
+    let began = || mica(socket, &["layer", "cat", "box", "began"]).code == 0;
+    while !began() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert_eq!(references(), json!(1));
+    child.kill().and_then(|()| child.wait()).expect("kill");
+    while references() != json!(0) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    // The program itself goes on, without a terminal and without a mount of the daemon's.
+    let group = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).expect("the program");
+}
+
 #[test]
 fn a_mount_that_someone_else_took_away_is_noticed() {
     let Bench { daemon, store, lab } = setup::OVERLAY_EXT4.start();

@@ -88,7 +88,10 @@ fn operations_have_ids_of_their_own_and_bodies_of_bytes_are_bytes() {
             }
         }
     }
-    assert_eq!(bytes, 6, "diff, apply, content, load, swap and a trace");
+    assert_eq!(
+        bytes, 9,
+        "diff, apply, repair, content, load, swap, a trace, and two parts"
+    );
 }
 
 #[test]

@@ -362,7 +362,13 @@ impl Sweep {
         kept.retain(|name| !name.starts_with("note.json") && !name.ends_with("-wal"));
         kept.sort();
         let unknown = self.numbers[1].as_str();
-        let expected = [unknown, "letter", "record.json", "rows.sqlite.damaged-1"];
+        let expected = [
+            unknown,
+            "letter",
+            "record.json",
+            "rows.sqlite.damaged-1",
+            "store.json.damaged-1",
+        ];
         assert_eq!(kept, expected, "{what}");
     }
 }
@@ -453,4 +459,37 @@ fn layers_that_were_moved_away_are_not_forgotten() {
     let daemon = settings.start();
     let shown = daemon.client.default_store().view("base").expect("mount");
     assert!(Path::new(&shown).join("dir/file").exists());
+}
+
+#[test]
+fn a_description_that_someone_changed_and_left_the_old_sum_in_is_kept() {
+    let bench = OVERLAY_EXT4.start();
+    let path = bench.lab.home("default").join("store.json");
+    let lab = stop(bench);
+    let before = fs::read_to_string(&path).expect("read");
+    let edited = before.replace(
+        "\"options\": []",
+        "\"options\": [[\"override_kernel_check\", \"true\"]]",
+    );
+    assert_ne!(edited, before);
+    fs::write(&path, &edited).expect("write");
+    let report = json(&lab, &["check"], 9);
+    assert_eq!(kinds(&report["findings"]), ["description-damaged"]);
+    let detail = report["findings"][0]["detail"].as_str().expect("words");
+    assert!(detail.contains("store.json.damaged-<n>"), "{detail}");
+    let daemon = OVERLAY_EXT4.settings(&lab).start();
+    let status = daemon.client.get("/v1/status").expect("status");
+    assert!(
+        status["problems"].to_string().contains("store.json"),
+        "{status}"
+    );
+    assert!(daemon.stop().success());
+    let kept = path.with_file_name("store.json.damaged-1");
+    assert_eq!(fs::read_to_string(&kept).expect("it is kept"), edited);
+    assert_eq!(fs::read_to_string(&path).expect("read"), before);
+    let report = json(&lab, &["check"], 9);
+    assert_eq!(kinds(&report["findings"]), ["description-kept"]);
+    let done = json(&lab, &["repair"], 0);
+    assert_eq!(kinds(&done["repairs"]), ["description-kept mended"]);
+    assert!(!kept.exists());
 }

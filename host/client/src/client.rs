@@ -4,39 +4,41 @@
 //! for JSON documents.
 
 mod body;
+mod hashed;
+mod lines;
+mod marks;
 mod place;
+mod receive;
+mod settle;
+mod target;
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::{Method, Request, Response};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Failure, Problem};
+use crate::interrupt::{self, Interrupt};
 use body::Body;
+use marks::Marks;
 pub use place::Place;
+pub use receive::Received;
+pub use target::{query, segment};
 
 /// Bytes of a JSON answer that are read: more than any page of a list, less than memory.
 const ANSWER_BYTES: usize = 64 << 20;
-
-/// What an answer's body was.
-#[derive(Debug)]
-pub struct Received {
-    /// Bytes that it had.
-    pub count_bytes: u64,
-    /// By what the daemon knows the operation that wrote it.
-    pub operation: Option<String>,
-}
 
 /// A client of one daemon.
 #[derive(Debug)]
 pub struct Client {
     place: Place,
     runtime: Runtime,
+    interrupt: Option<Interrupt>,
     /// The id of its requests, if the client gives them one.
     request: Option<String>,
 }
@@ -51,8 +53,14 @@ impl Client {
         Ok(Self {
             place,
             runtime: runtime.map_err(Failure::io("make an event loop"))?,
+            interrupt: None,
             request: None,
         })
+    }
+
+    /// Where the daemon is.
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The same, whose requests have this id: 1 to 64 letters, digits, `-`, `_` and `.`. By it they are found in the daemon's log and in
@@ -63,155 +71,197 @@ impl Client {
         Self { request, ..self }
     }
 
-    /// Another client of the same daemon, for another thread.
+    /// Another client of the same daemon, for another thread. What interrupts this one interrupts it too.
     ///
     /// # Errors
     /// As [`Client::new`].
     pub fn again(&self) -> Result<Self, Failure> {
+        let mut again = self.undisturbed()?;
+        again.interrupt.clone_from(&self.interrupt);
+        Ok(again)
+    }
+
+    /// Another client of the same daemon that goes on whatever comes, to put things right.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn undisturbed(&self) -> Result<Self, Failure> {
         Ok(Self::new(self.place.clone())?.named(self.request.as_deref()))
     }
 
+    /// From now on SIGINT and SIGTERM end calls with [`Failure::Interrupted`] instead of the program, and the second one the program.
+    ///
+    /// # Errors
+    /// What starting a thread says.
+    pub fn heed_interrupts(&mut self) -> Result<(), Failure> {
+        self.interrupt = Some(Interrupt::listen()?);
+        Ok(())
+    }
+
+    /// From now on SIGINT and SIGQUIT do nothing to this program; programs that it starts get them as ever.
+    ///
+    /// # Errors
+    /// What listening for signals says.
+    pub fn leave_interrupts_to_others(&self) -> Result<(), Failure> {
+        self.runtime.block_on(async { interrupt::disregard() })
+    }
+
+    /// Whether a signal has come.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(Interrupt::has_come)
+    }
+
+    /// Works, unless a signal comes.
+    fn run<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.runtime.block_on(async {
+            let Some(interrupt) = &self.interrupt else {
+                return work.await;
+            };
+            tokio::select! {
+                biased;
+                done = work => done,
+                () = interrupt.came() => Err(Failure::Interrupted(String::new())),
+            }
+        })
+    }
+
     /// Asks for a document.
+    ///
+    /// # Errors
+    /// [`Failure`].
     pub fn get(&self, target: &str) -> Result<Value, Failure> {
-        self.document(Method::GET, target, Body::empty())
+        self.document(&Method::GET, target, Body::empty)
     }
 
-    /// Sends a document, if there is one, and gets one.
+    /// Sends a document, if there is one, and gets one. What breaks on its way is sent again, and done once.
+    ///
+    /// # Errors
+    /// [`Failure`].
     pub fn post(&self, target: &str, document: Option<&Value>) -> Result<Value, Failure> {
-        let body = document.map_or_else(Body::empty, Body::json);
-        self.document(Method::POST, target, body)
+        let body = || document.map_or_else(Body::empty, Body::json);
+        self.document(&Method::POST, target, body)
     }
 
-    /// Removes a thing.
+    /// Removes a thing, as [`Client::post`].
+    ///
+    /// # Errors
+    /// [`Failure`].
     pub fn delete(&self, target: &str) -> Result<(), Failure> {
-        self.document(Method::DELETE, target, Body::empty())
+        self.document(&Method::DELETE, target, Body::empty)
             .map(drop)
     }
 
-    /// Sends a component, gets a document.
-    pub fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
-        self.document(Method::POST, target, Body::bytes(bytes))
+    /// Asks for the end of an operation, and gets how it stands.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn cancel(&self, target: &str) -> Result<Value, Failure> {
+        self.document(&Method::DELETE, target, Body::empty)
     }
 
-    /// Sends what `source` has until its end, gets a document.
+    /// Sends a component, gets a document, as [`Client::post`].
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
+        let bytes = Bytes::from(bytes);
+        self.document(&Method::POST, target, || Body::bytes(bytes.clone()))
+    }
+
+    /// Sends what `source` has until its end, gets a document. If the connection breaks, or a signal comes, the daemon is asked what came
+    /// of it.
+    ///
+    /// # Errors
+    /// [`Failure`]; [`Failure::Interrupted`] when nothing was changed.
     pub fn put_stream(
         &self,
         target: &str,
         source: impl Read + Send + 'static,
     ) -> Result<Value, Failure> {
         let (body, error) = Body::stream(source);
-        let answer = self.document(Method::PUT, target, body);
+        let marks = Marks::of_stream();
+        let answer = self.run(self.once(&Method::PUT, target, body, &marks));
         // The daemon sees only that the body broke off; the reason is known here.
-        match error.take() {
-            Some(source) if answer.is_err() => Err(Failure::Io {
+        match (error.take(), answer) {
+            (Some(source), Err(_)) => Err(Failure::Io {
                 doing: "read what is to be sent".to_owned(),
                 source,
             }),
-            _ => answer,
-        }
-    }
-
-    /// Writes an answer's body to `sink` as it comes.
-    ///
-    /// # Errors
-    /// When the body breaks off, [`Failure::Problem`] if the daemon still knows why, else [`Failure::Connection`]: what
-    /// was written until then is not complete.
-    pub fn get_stream(&self, target: &str, sink: &mut dyn Write) -> Result<Received, Failure> {
-        self.runtime.block_on(async {
-            let response = self.send(Method::GET, target, Body::empty()).await?;
-            let operation = operation_of(&response);
-            let mut body = response.into_body();
-            let mut count_bytes = 0;
-            while let Some(frame) = body.frame().await {
-                let frame = match frame {
-                    Ok(frame) => frame,
-                    Err(error) => {
-                        let broken = self.broken("read the answer")(error);
-                        return Err(self.reason(operation).await.unwrap_or(broken));
-                    }
-                };
-                if let Some(bytes) = frame.data_ref() {
-                    let written = sink.write_all(bytes).and_then(|()| sink.flush());
-                    written.map_err(Failure::io("write what was received"))?;
-                    count_bytes += bytes.len() as u64;
-                }
-            }
-            Ok(Received {
-                count_bytes,
-                operation,
-            })
-        })
-    }
-
-    /// Hands on every line of an answer that has one document a line.
-    ///
-    /// # Errors
-    /// As [`Client::get_stream`]; the first one of `each`.
-    pub fn get_lines(
-        &self,
-        target: &str,
-        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let mut lines = Lines {
-            begun: Vec::new(),
-            each,
-            failed: None,
-        };
-        let received = self.get_stream(target, &mut lines);
-        match lines.failed {
-            Some(failure) => Err(failure),
-            None => received.map(drop),
+            (_, Err(failure)) => self.settle(failure, &marks),
+            (_, answer) => answer,
         }
     }
 
     /// Why a stream broke off, if the daemon knows.
     async fn reason(&self, operation: Option<String>) -> Option<Failure> {
-        let target = format!("/v1/operations/{}", segment(&operation?));
-        let response = self.send(Method::GET, &target, Body::empty()).await.ok()?;
-        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES);
-        let bytes = body.collect().await.ok()?.to_bytes();
-        let mut document: Value = serde_json::from_slice(&bytes).ok()?;
-        let problem = serde_json::from_value(document.get_mut("problem")?.take()).ok()?;
-        Some(Failure::Problem(Box::new(problem)))
+        match self.outcome(&operation?).await? {
+            Err(failure) => Some(failure),
+            Ok(_) => None,
+        }
     }
 
-    fn document(&self, method: Method, target: &str, body: Body) -> Result<Value, Failure> {
-        self.runtime.block_on(async {
-            let response = self.send(method, target, body).await?;
-            let operation = operation_of(&response);
-            let bytes = match self.collect(response).await {
-                Ok(bytes) => bytes,
-                Err(broken) => return Err(self.reason(operation).await.unwrap_or(broken)),
-            };
-            if bytes.is_empty() {
-                return Ok(Value::Null);
+    /// Sends a request until it is answered, and gets a document.
+    fn document(
+        &self,
+        method: &Method,
+        target: &str,
+        body: impl Fn() -> Body,
+    ) -> Result<Value, Failure> {
+        let marks = match *method {
+            Method::GET => Marks::default(),
+            _ => Marks::of_change(),
+        };
+        let done = self.run(async {
+            let mut broken = None;
+            for pause in settle::PAUSES {
+                let answer = self.once(method, target, body(), &marks).await;
+                match settle::is_to_be_asked_again(answer, marks.has_key(), &mut broken) {
+                    Some(answer) => return answer,
+                    None => tokio::time::sleep(pause).await,
+                }
             }
-            serde_json::from_slice(&bytes).map_err(self.broken_by("understand the answer"))
-        })
+            let answer = self.once(method, target, body(), &marks).await;
+            settle::last(answer, broken)
+        });
+        match done {
+            Err(failure @ Failure::Interrupted(_)) if marks.has_key() => {
+                self.settle(failure, &marks)
+            }
+            done => done,
+        }
+    }
+
+    /// Sends a request, and gets a document.
+    async fn once(
+        &self,
+        method: &Method,
+        target: &str,
+        body: Body,
+        marks: &Marks,
+    ) -> Result<Value, Failure> {
+        let response = self.send(method, target, body, marks).await?;
+        let operation = operation_of(&response);
+        let bytes = match self.collect(response).await {
+            Ok(bytes) => bytes,
+            Err(broken) => return Err(self.reason(operation).await.unwrap_or(broken)),
+        };
+        if bytes.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(self.broken_by("understand the answer"))
     }
 
     /// Sends a request and sorts its answer; an error status is a [`Failure::Problem`].
     async fn send(
         &self,
-        method: Method,
+        method: &Method,
         target: &str,
         body: Body,
+        marks: &Marks,
     ) -> Result<Response<Incoming>, Failure> {
-        let stream = self.place.connect().await;
-        let stream = stream.map_err(|source| Failure::Unreachable {
-            place: self.place.to_string(),
-            source,
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream)
-            .await
-            .map_err(self.broken("greet the daemon"))?;
-        tokio::spawn(connection);
-        let mut request = Request::builder()
-            .method(method)
-            .uri(target)
-            .header(HOST, self.place.host());
-        if let Some(shown) = self.place.authorization() {
-            request = request.header(AUTHORIZATION, shown);
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in marks.headers() {
+            request = request.header(name, value);
         }
         if let Some(id) = &self.request {
             request = request.header("x-request-id", id);
@@ -225,10 +275,7 @@ impl Client {
         let request = request
             .body(body)
             .map_err(self.broken_by("ask the daemon"))?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(self.broken("ask the daemon"))?;
+        let response = self.place.send(request).await?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -278,93 +325,4 @@ impl Client {
 fn operation_of(response: &Response<Incoming>) -> Option<String> {
     let value = response.headers().get("mica-operation")?;
     value.to_str().ok().map(str::to_owned)
-}
-
-/// Takes a stream apart into its lines.
-struct Lines<'a> {
-    /// The beginning of a line that is not whole.
-    begun: Vec<u8>,
-    each: &'a mut dyn FnMut(Value) -> Result<(), Failure>,
-    /// Why no further line is wanted.
-    failed: Option<Failure>,
-}
-
-impl Lines<'_> {
-    fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
-        let document = serde_json::from_slice(line).map_err(|error| Failure::Connection {
-            doing: "understand a line of the answer".to_owned(),
-            source: Box::new(error),
-        })?;
-        (self.each)(document)
-    }
-}
-
-impl Write for Lines<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut rest = bytes;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let (line, behind) = rest.split_at(end);
-            self.begun.extend_from_slice(line);
-            let whole = std::mem::take(&mut self.begun);
-            if let Err(failure) = self.line(&whole) {
-                self.failed = Some(failure);
-                return Err(std::io::Error::other("the reader of the lines has failed"));
-            }
-            rest = behind.get(1..).unwrap_or_default();
-        }
-        self.begun.extend_from_slice(rest);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// A segment of a target: everything but letters, digits and `-_~` is percent-encoded, and so are the names `.` and
-/// `..`, which would be resolved on the way.
-pub fn segment(text: &str) -> String {
-    let plain =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~' | b'.');
-    let is_dots = matches!(text, "." | "..");
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if plain(byte) && !is_dots {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
-}
-
-/// The query of those keys that have a value.
-pub fn query<const N: usize>(keys: [(&str, Option<String>); N]) -> String {
-    let pairs = keys
-        .into_iter()
-        .filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))));
-    let pairs: Vec<String> = pairs.collect();
-    match pairs.is_empty() {
-        true => String::new(),
-        false => format!("?{}", pairs.join("&")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn segments_stay_one_segment() {
-        for (text, encoded) in [
-            ("base", "base"),
-            ("sha256:ab", "sha256%3Aab"),
-            ("a/b?c#d", "a%2Fb%3Fc%23d"),
-            ("..", "%2E%2E"),
-            ("v1.2", "v1.2"),
-            ("é", "%C3%A9"),
-        ] {
-            assert_eq!(segment(text), encoded);
-        }
-    }
 }

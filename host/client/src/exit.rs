@@ -16,7 +16,7 @@ Exit codes:
   6  invalid input: an id, a name, an option or an archive
   7  the daemon cannot be reached
   8  too slow or too busy: time limit, overload, cancelled
-  9  `check` found something, or `repair` has left something";
+  9  `check` found something, or `repair` has left something, or a layer is damaged";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

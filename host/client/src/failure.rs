@@ -60,6 +60,9 @@ pub enum Failure {
         /// What went wrong.
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A signal ended the command before it was done; after that, what is left.
+    #[error("interrupted{0}")]
+    Interrupted(String),
     /// The machine said so.
     #[error("{doing}")]
     Io {
@@ -134,6 +137,7 @@ impl Failure {
         match self {
             Self::Problem(problem) => Exit::of_problem(&problem.class, &problem.code),
             Self::Unreachable { .. } => Exit::Unreachable,
+            Self::Interrupted(_) => Exit::Overloaded,
             Self::Usage { .. } => Exit::Usage,
             Self::NotSupported { .. } => Exit::NotSupported,
             // As of the problems `driver-rejected` and `invalid-archive`.
@@ -149,6 +153,7 @@ impl Failure {
             Self::Problem(problem) => &problem.code,
             Self::Unreachable { .. } => "unreachable",
             Self::Connection { .. } => "connection",
+            Self::Interrupted(_) => "cancelled",
             Self::Io { .. } => "io",
             Self::Usage { .. } => "usage",
             Self::NotSupported { .. } => "not-supported",
@@ -175,7 +180,7 @@ impl Failure {
             Self::Archive { remedy, .. }
             | Self::Untrue { remedy, .. }
             | Self::Told { remedy, .. } => remedy.clone(),
-            Self::Io { .. } => None,
+            Self::Io { .. } | Self::Interrupted(_) => None,
         }
     }
 

@@ -6,6 +6,7 @@
 mod client;
 mod exit;
 mod failure;
+mod interrupt;
 mod new_file;
 mod output;
 mod print;

@@ -61,6 +61,24 @@ impl Token {
         Ok(Self(secret.to_owned()))
     }
 
+    /// Makes one that no one can foresee: 256 random bits in hexadecimal.
+    ///
+    /// # Errors
+    /// What reading the kernel's source says.
+    pub fn random() -> io::Result<Self> {
+        let mut bytes = [0; 32];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Ok(Self(
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ))
+    }
+
+    /// The secret, for whoever is to show it.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+
     /// Whether this is what a client shows. Takes the same time wherever the first difference is.
     pub fn is(&self, shown: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(shown).into()
@@ -112,5 +130,8 @@ mod tests {
             assert!(refused.contains("openssl rand"), "{refused}");
         }
         assert!(Token::read(place.path()).is_err());
+        let random = [(); 2].map(|()| Token::random().unwrap());
+        assert!(random[0] != random[1] && random[0].secret().len() == 64);
+        assert!(random[0].is(random[0].secret().as_bytes()));
     }
 }

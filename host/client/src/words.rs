@@ -18,7 +18,8 @@ pub fn field(document: &Value, name: &str) -> String {
     or_dash(document.get(name).map(text).unwrap_or_default())
 }
 
-fn or_dash(text: String) -> String {
+/// A text; `-` if it is empty.
+pub fn or_dash(text: String) -> String {
     if text.is_empty() {
         "-".to_owned()
     } else {

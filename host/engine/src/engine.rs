@@ -16,7 +16,9 @@ use crate::disk::home::Reaper;
 use crate::drivers::{Drivers, Gates, Registry};
 use crate::event::News;
 use crate::layers::LayerStore;
+use crate::mounts::Watcher;
 use crate::outcome::{OperationKind, OperationTicket, OperationView, Outcomes};
+use crate::scrub::{Scrubber, described};
 use crate::settings::EngineSettings;
 use crate::snapshots::SnapshotStore;
 use crate::store::{OpenStore, Store, StoreTable, Stores};
@@ -42,7 +44,9 @@ pub struct Engine {
     pub(crate) gates: Gates,
     pub(crate) store_table: StoreTable,
     pub(crate) reaper: Arc<Reaper>,
+    pub(crate) scrubber: Arc<Scrubber>,
     pub(crate) bus: Bus,
+    pub(crate) watcher: Watcher,
     outcomes: Arc<Outcomes>,
     calls: Arc<ClientCalls>,
     problems: Mutex<Vec<Attention>>,
@@ -91,7 +95,9 @@ impl Engine {
             gates,
             store_table: StoreTable::default(),
             reaper,
+            scrubber: Arc::default(),
             bus: Bus::default(),
+            watcher: Watcher::default(),
             outcomes: Arc::default(),
             problems: Mutex::default(),
             is_closed: AtomicBool::new(false),
@@ -107,6 +113,10 @@ impl Engine {
         stores.open_all()?;
         stores.clear_mounts_of_no_store();
         stores.start_removers()?;
+        engine
+            .scrubber
+            .start(engine.weak())
+            .map_err(|error| Error::io("start a thread", error))?;
         Ok(engine)
     }
 
@@ -178,6 +188,7 @@ impl Engine {
                     detail: format!("the rows of the store change no more: {reason}"),
                 });
             }
+            problems.extend(damaged_layers(store));
             if let Some(reason) = &*store.unavailable() {
                 let store = Some(store.name.as_str().to_owned());
                 problems.push(Attention {
@@ -220,12 +231,17 @@ impl Engine {
         self.bus.listen(since)
     }
 
-    /// Notes that an operation begins whose answer is a stream. The last 256 that ended are kept.
+    /// Notes that an operation begins. The last 1024 that ended are kept.
     pub fn begin(&self, kind: OperationKind, store: &str, layer: &str) -> OperationTicket {
         self.outcomes.begin(kind, store, layer)
     }
 
-    /// How an operation stands that was begun; nothing if it is not known, or not any more.
+    /// Asks an operation to end, and tells how it stood then; one that has ended stays as it is.
+    pub fn cancel(&self, id: &str) -> Option<OperationView> {
+        self.outcomes.cancel(id)
+    }
+
+    /// How an operation stands that was begun, by its own id or its request's; nothing if it is not known, or not any more.
     pub fn operation(&self, id: &str) -> Option<OperationView> {
         self.outcomes.find(id)
     }
@@ -236,6 +252,8 @@ impl Engine {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
+        self.watcher.stop();
+        self.scrubber.stop();
         for store in self.stores().all() {
             if let Ok(snapshots) = store.snapshots() {
                 snapshots.remover().stop();
@@ -286,6 +304,27 @@ impl Engine {
             detail,
         );
     }
+}
+
+/// The layers of a store that are known to be damaged.
+fn damaged_layers(store: &Store) -> Vec<Attention> {
+    // Nearly always none, and then the layers are not counted.
+    if store.scrub.damaged_count() == 0 {
+        return Vec::new();
+    }
+    let numbers = store.layers.numbers();
+    let damaged = store
+        .scrub
+        .damaged(&|damage| numbers.contains(&damage.number));
+    let told = damaged.iter().map(|damage| Attention {
+        store: Some(store.name.as_str().to_owned()),
+        detail: format!(
+            "layer `{}` is damaged: {}; repair it with `mica layer repair`, or remove it",
+            damage.layer,
+            described(damage)
+        ),
+    });
+    told.collect()
 }
 
 /// How long a start waits for a daemon that was killed: the kernel first ends its system calls.

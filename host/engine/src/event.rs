@@ -32,6 +32,15 @@ pub enum EventKind {
     /// A layer's directory makes no sense and was set aside.
     #[serde(rename = "layer.quarantined")]
     LayerQuarantined,
+    /// Files of a layer are not what they were.
+    #[serde(rename = "layer.damaged")]
+    LayerDamaged,
+    /// The list that tells what a layer's files were is damaged itself.
+    #[serde(rename = "layer.digests-lost")]
+    LayerDigestsLost,
+    /// A damaged layer was made of its archive again.
+    #[serde(rename = "layer.repaired")]
+    LayerRepaired,
     /// A store was made.
     #[serde(rename = "store.created")]
     StoreCreated,
@@ -79,6 +88,9 @@ impl EventKind {
             Self::LayerApplied => "layer.applied",
             Self::LayerLeftOut => "layer.left-out",
             Self::LayerQuarantined => "layer.quarantined",
+            Self::LayerDamaged => "layer.damaged",
+            Self::LayerDigestsLost => "layer.digests-lost",
+            Self::LayerRepaired => "layer.repaired",
             Self::StoreCreated => "store.created",
             Self::StoreRemoved => "store.removed",
             Self::StoreFailed => "store.failed",
@@ -110,7 +122,7 @@ pub struct Event {
     #[schema(value_type = String)]
     pub time: Moment,
     /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
-    /// `layer.left-out`, `layer.quarantined`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.removed`, `driver.swapped`,
+    /// `layer.left-out`, `layer.quarantined`, `layer.damaged`, `layer.digests-lost`, `layer.repaired`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.removed`, `driver.swapped`,
     /// `driver.went-back`, `driver.baked`, `driver.failed`, `driver.quarantined` or `driver.released`.
     #[schema(value_type = String)]
     pub kind: EventKind,

@@ -30,6 +30,10 @@ pub struct Figures {
     pub room_bytes: Option<(u64, u64)>,
     /// Operations in the sandbox now.
     pub running: u64,
+    /// Bytes of layers that were read since the start, to take or to compare digests.
+    pub scrubbed_bytes: u64,
+    /// Layers that were found damaged since the start.
+    pub scrubbed_damaged: u64,
 }
 
 /// What is measured of a store.
@@ -49,6 +53,10 @@ pub struct StoreFigures {
     pub snapshots: Option<u64>,
     /// Whether its driver can work on it and its rows can change.
     pub is_ready: bool,
+    /// Layers that are known to be damaged.
+    pub damaged: u64,
+    /// When all of its layers had last been verified, in seconds since 1970; `None` if they never were.
+    pub verified: Option<u64>,
 }
 
 /// What is measured of a driver.
@@ -94,6 +102,8 @@ impl Engine {
             problems: self.problems(&stores).len() as u64,
             room_bytes: room.ok().map(|room| (room.total_bytes, room.free_bytes)),
             running: self.runtime.facts().live_operations,
+            scrubbed_bytes: self.scrubber.bytes.load(Ordering::Relaxed),
+            scrubbed_damaged: self.scrubber.damaged.load(Ordering::Relaxed),
         }
     }
 
@@ -145,6 +155,8 @@ fn figures_of_store(store: &Store) -> StoreFigures {
         references: store.mounts.all_references(),
         snapshots: snapshots.map(|snapshots| snapshots.table().len() as u64),
         is_ready: store.why_unready().is_none(),
+        damaged: store.scrub.damaged_count(),
+        verified: store.scrub.last_verified(),
     }
 }
 

@@ -37,6 +37,7 @@ mod moment;
 mod mounts;
 mod options;
 mod outcome;
+mod scrub;
 mod settings;
 mod snapshots;
 mod store;
@@ -67,7 +68,8 @@ pub use mica_runtime::{
     Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source, Thoroughness,
 };
 pub use moment::Moment;
-pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView};
+pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView, Report};
+pub use scrub::{ScrubSettings, WhenDamaged};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
@@ -76,10 +78,12 @@ pub use snapshots::{
 pub use store::{OpenStore, Stores};
 pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, CallView, DiffParent, DiffRequest,
-    DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence, FileKind, FileView,
-    FilesRequest, HostCall, ImportView, KeptView, LayerKind, LayerRequest, LayerView, LimitView,
-    LiveParent, LogLine, MountRequest, MountView, Pairs, QuarantineView, Release, ReplacedView,
-    RunningView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountView,
-    UsageSource, UsageView, WhenBusy,
+    Access, Attention, BackingView, BakeView, BuildView, CallView, DamageView, DiffParent,
+    DiffRequest, Difference, DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence,
+    FileDamage, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView,
+    LayerKind, LayerProblem, LayerProcess, LayerRequest, LayerUsage, LayerView, LimitView,
+    LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, PassView, QuarantineView,
+    Release, RepairView, ReplacedView, RunningView, ScrubMode, ScrubView, StoreRequest, StoreView,
+    SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView,
+    Verdict, VerifyView, WhenBusy,
 };

@@ -1,21 +1,23 @@
-//! What came of operations that are answered by a stream, for whoever asks afterwards.
+//! What came of operations, for whoever asks afterwards or cancels them.
 //!
-//! Such an answer begins before its operation ends: if that fails, the stream breaks off without a reason, and an archive
-//! has no place for what it does not hold. So each of them has an id, and the last ones are kept.
+//! An answer that is a stream begins before its operation ends: if that fails, the stream breaks off without a reason, and an archive
+//! has no place for what it does not hold. A client that lost its connection does not know what came of a change. So operations of both
+//! kinds have an id, beside that of their request, and the last ones are kept.
 //!
 //! Invariant: of an operation that was begun there is an outcome when its stream has ended, even if it panicked; the
 //! memory for all of them is bounded.
 
-use crate::traffic::ClientCall;
+use crate::traffic::{CallWatch, ClientCall};
 use crate::{Class, Error, Moment, Result};
-use mica_runtime::{DiffReport, SafeText};
+use mica_runtime::{CancelToken, DiffReport, SafeText};
 use mica_text::with_causes;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Operations that are remembered after their end.
-const MAX_OUTCOMES: usize = 256;
+const MAX_OUTCOMES: usize = 1024;
 
 /// What an operation does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +30,60 @@ pub enum OperationKind {
     Files,
     /// Reads a file of a layer.
     Content,
+    /// Makes a layer.
+    Create,
+    /// Removes a layer.
+    Remove,
+    /// Applies an archive to a layer.
+    Apply,
+    /// Mounts a layer.
+    Mount,
+    /// Makes a damaged layer of an archive again.
+    Repair,
+}
+
+impl OperationKind {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Diff => "diff",
+            Self::Changes => "changes",
+            Self::Files => "files",
+            Self::Content => "content",
+            Self::Create => "create",
+            Self::Remove => "remove",
+            Self::Apply => "apply",
+            Self::Repair => "repair",
+            Self::Mount => "mount",
+        }
+    }
+}
+
+/// What is told of an operation that succeeded.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Of an archive that was written.
+    Diff(DiffReport),
+    /// What the client was answered.
+    Document(serde_json::Value),
+}
+
+impl Report {
+    /// A document.
+    pub fn document(of: &impl Serialize) -> Option<Self> {
+        serde_json::to_value(of).ok().map(Self::Document)
+    }
 }
 
 /// How an operation stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OperationState {
     /// It is not over.
     Running,
-    /// It wrote all of its stream; with a report if that was an archive.
-    Done(Option<DiffReport>),
-    /// It broke its stream off.
+    /// It did what it was to do, and wrote all of its stream.
+    Done(Option<Report>),
+    /// It has changed nothing, or broke its stream off.
     Failed {
         /// The stable word for the error: [`Error::code`].
         code: &'static str,
@@ -50,7 +96,7 @@ pub enum OperationState {
     },
 }
 
-/// An operation whose answer is a stream.
+/// An operation.
 #[derive(Clone, Debug)]
 pub struct OperationView {
     /// Its id.
@@ -65,8 +111,40 @@ pub struct OperationView {
     pub began: Moment,
     /// The id of its request.
     pub request: Option<String>,
+    /// Bytes that came from the client or went to it.
+    pub bytes: u64,
+    /// Whether somebody asked it to end.
+    pub is_cancelled: bool,
+    /// When it ended.
+    pub ended: Option<Moment>,
     /// How it stands.
     pub state: OperationState,
+}
+
+/// An operation that is remembered.
+#[derive(Debug)]
+struct Remembered {
+    view: OperationView,
+    cancel: CancelToken,
+    call: Option<CallWatch>,
+}
+
+impl Remembered {
+    fn view(&self) -> OperationView {
+        let mut view = self.view.clone();
+        if let Some(bytes) = self.call.as_ref().and_then(CallWatch::bytes) {
+            view.bytes = bytes;
+        }
+        view.is_cancelled = self.cancel.is_cancelled();
+        view
+    }
+}
+
+#[derive(Debug, Default)]
+struct All {
+    operations: BTreeMap<u64, Remembered>,
+    /// Those that have ended, in the order in which they did.
+    ended: VecDeque<u64>,
 }
 
 /// The operations of this daemon.
@@ -74,7 +152,7 @@ pub struct OperationView {
 pub(crate) struct Outcomes {
     /// Tells the ids of this daemon from those of the one before.
     start: u64,
-    all: Mutex<BTreeMap<u64, OperationView>>,
+    all: Mutex<All>,
 }
 
 impl Default for Outcomes {
@@ -99,7 +177,8 @@ impl Outcomes {
         layer: &str,
     ) -> OperationTicket {
         let mut all = self.all.lock();
-        let number = all.last_key_value().map_or(1, |(last, _)| last + 1);
+        let last = all.operations.last_key_value();
+        let number = last.map_or(1, |(last, _)| last + 1);
         let id = format!("{:x}-{number}", self.start);
         let view = OperationView {
             id: id.clone(),
@@ -109,35 +188,66 @@ impl Outcomes {
             layer: SafeText::from(layer).into(),
             began: Moment::now(),
             request: ClientCall::current_id().map(|id| id.to_string()),
+            bytes: 0,
+            is_cancelled: false,
+            ended: None,
             state: OperationState::Running,
         };
-        all.insert(number, view);
-        let ended = all
-            .iter()
-            .filter(|(_, view)| view.state != OperationState::Running);
-        if ended.clone().count() > MAX_OUTCOMES
-            && let Some(oldest) = ended.map(|(number, _)| *number).next()
-        {
-            all.remove(&oldest);
-        }
+        let cancel = CancelToken::default();
+        let call = ClientCall::current().map(|call| call.watch());
+        let remembered = Remembered {
+            view,
+            cancel: cancel.clone(),
+            call,
+        };
+        all.operations.insert(number, remembered);
         OperationTicket {
             outcomes: Arc::clone(self),
             number,
             id,
+            cancel,
             is_over: false,
         }
     }
 
     pub(crate) fn find(&self, id: &str) -> Option<OperationView> {
         let all = self.all.lock();
-        all.values().find(|view| view.id == id).cloned()
+        all.find(id).map(Remembered::view)
+    }
+
+    /// Asks an operation to end; tells how it stood then.
+    pub(crate) fn cancel(&self, id: &str) -> Option<OperationView> {
+        let all = self.all.lock();
+        let found = all.find(id)?;
+        if found.view.state == OperationState::Running {
+            found.cancel.cancel();
+        }
+        Some(found.view())
     }
 
     fn end(&self, number: u64, state: OperationState) {
         let mut all = self.all.lock();
-        if let Some(view) = all.get_mut(&number) {
-            view.state = state;
+        if let Some(found) = all.operations.get_mut(&number) {
+            found.view = found.view();
+            found.view.state = state;
+            found.view.ended = Some(Moment::now());
+            all.ended.push_back(number);
         }
+        if all.ended.len() > MAX_OUTCOMES
+            && let Some(oldest) = all.ended.pop_front()
+        {
+            all.operations.remove(&oldest);
+        }
+    }
+}
+
+impl All {
+    /// By the operation's own id, or by that of its request: of that the last one.
+    fn find(&self, id: &str) -> Option<&Remembered> {
+        let is_own = |found: &&Remembered| found.view.id == id;
+        let is_of_request = |found: &&Remembered| found.view.request.as_deref() == Some(id);
+        let own = self.operations.values().find(is_own);
+        own.or_else(|| self.operations.values().rev().find(is_of_request))
     }
 }
 
@@ -147,6 +257,7 @@ pub struct OperationTicket {
     outcomes: Arc<Outcomes>,
     number: u64,
     id: String,
+    cancel: CancelToken,
     is_over: bool,
 }
 
@@ -157,6 +268,12 @@ impl OperationTicket {
         &self.id
     }
 
+    /// By what it is asked to end.
+    #[must_use]
+    pub fn token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
     /// Notes how the operation ended, and hands that on.
     ///
     /// # Errors
@@ -164,7 +281,7 @@ impl OperationTicket {
     pub fn end<T>(
         mut self,
         ended: Result<T>,
-        report: impl FnOnce(&T) -> Option<DiffReport>,
+        report: impl FnOnce(&T) -> Option<Report>,
     ) -> Result<T> {
         let state = match &ended {
             Ok(done) => OperationState::Done(report(done)),
@@ -179,8 +296,12 @@ impl OperationTicket {
 impl Drop for OperationTicket {
     fn drop(&mut self) {
         if !self.is_over {
-            let defect = Error::Sandbox("a defect ended the operation".to_owned());
-            self.outcomes.end(self.number, failed(&defect));
+            let error = match std::thread::panicking() {
+                true => Error::Sandbox("a defect ended the operation".to_owned()),
+                // Its client went away before anything was done.
+                false => Error::Cancelled,
+            };
+            self.outcomes.end(self.number, failed(&error));
         }
     }
 }
@@ -216,7 +337,10 @@ mod tests {
         assert_eq!(state(&outcomes, &first), Some(OperationState::Done(None)));
         assert!(bad.end(Err::<(), _>(Error::Cancelled), |()| None).is_err());
         drop(lost);
-        let expected = [("cancelled", Class::Cancelled), ("io", Class::Internal)];
+        let expected = [
+            ("cancelled", Class::Cancelled),
+            ("cancelled", Class::Cancelled),
+        ];
         for (id, expected) in [second, third].into_iter().zip(expected) {
             let Some(OperationState::Failed { code, class, .. }) = state(&outcomes, &id) else {
                 panic!("`{id}` has not failed");
@@ -224,6 +348,26 @@ mod tests {
             assert_eq!((code, class), expected);
         }
         assert_eq!(state(&outcomes, "1"), None);
+    }
+
+    #[test]
+    fn what_runs_can_be_asked_to_end_by_either_id() {
+        let outcomes = Arc::<Outcomes>::default();
+        let calls = crate::ClientCalls::new(None);
+        let call = calls.begin(crate::Front::Rest, &"user 1".into(), Some("mine"));
+        let (first, second) = call.within(|| (diff(&outcomes), diff(&outcomes)));
+        call.moved(7);
+        assert_eq!(outcomes.find("mine").unwrap().id, second.id());
+        let asked = outcomes.cancel("mine").unwrap();
+        assert_eq!((asked.bytes, asked.is_cancelled), (7, true));
+        assert!(second.token().is_cancelled() && !first.token().is_cancelled());
+        second
+            .end(Err::<(), _>(Error::Cancelled), |()| None)
+            .unwrap_err();
+        drop(call);
+        let ended = outcomes.cancel("mine").unwrap();
+        assert_eq!((ended.bytes, ended.ended.is_some()), (7, true));
+        assert!(outcomes.cancel("other").is_none());
     }
 
     #[test]
@@ -238,7 +382,7 @@ mod tests {
             })
             .collect();
         let kept = ids.iter().filter(|id| outcomes.find(id).is_some()).count();
-        assert!((MAX_OUTCOMES..=MAX_OUTCOMES + 1).contains(&kept), "{kept}");
+        assert_eq!(kept, MAX_OUTCOMES);
         assert!(outcomes.find(&ids[ids.len() - 1]).is_some());
         assert_eq!(
             state(&outcomes, running.id()),

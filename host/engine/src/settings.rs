@@ -2,6 +2,7 @@
 //!
 //! Invariant: data only.
 
+use crate::scrub::ScrubSettings;
 use mica_runtime::Grants;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -92,6 +93,8 @@ pub struct EngineSettings {
     pub selection: Selection,
     /// How long a build is watched after a swap; zero watches none.
     pub bake: Duration,
+    /// What is done about the content of layers.
+    pub scrub: ScrubSettings,
     /// Calls of clients that take longer than this are told in the log; `None` tells none.
     pub slow_call: Option<Duration>,
 }
@@ -112,6 +115,7 @@ impl EngineSettings {
             usual_grants: BTreeMap::new(),
             selection: Selection::default(),
             bake: Duration::from_secs(60),
+            scrub: ScrubSettings::default(),
             slow_call: None,
         }
     }

@@ -347,7 +347,7 @@ fn references_are_counted_and_survive_a_restart() {
         );
         let read_only = MountRequest {
             access: Some(Access::ReadOnly),
-            mount_label: None,
+            ..MountRequest::default()
         };
         assert_eq!(
             rig.engine()
@@ -423,7 +423,7 @@ fn a_layer_with_children_is_mounted_read_only() {
         rig.unmount("base");
         let write = MountRequest {
             access: Some(Access::ReadWrite),
-            mount_label: None,
+            ..MountRequest::default()
         };
         assert_eq!(
             rig.engine()

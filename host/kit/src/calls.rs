@@ -139,7 +139,7 @@ impl Stage {
     pub(crate) fn try_mount(&self, id: &str, access: Access) -> Answer<MountView> {
         let request = MountRequest {
             access: Some(access),
-            mount_label: None,
+            ..MountRequest::default()
         };
         self.with(|layers| layers.mount(id, request))
     }

@@ -33,8 +33,8 @@ pub use bindings::mica::host::types::{Change, ChangeKind, Code, Failure};
 pub use capability::Grant;
 pub use capability::home::{Home, LayerInfo, Room, Staged};
 pub use capability::images::{
-    ImageFault, Thoroughness, detach as detach_image, inspect as inspect_image,
-    is_kept as is_archive_kept, probe as probe_images,
+    ARCHIVE_PATH, ImageFault, Thoroughness, archive_digest, detach as detach_image,
+    inspect as inspect_image, is_kept as is_archive_kept, probe as probe_images,
 };
 pub use capability::plan::{MountPlan, Place};
 pub use capability::streams::{ChangeSink, Sink, Source};

@@ -25,6 +25,11 @@ impl CancelToken {
         self.0.is_cancelled()
     }
 
+    /// Waits until it is asked.
+    pub async fn cancelled(&self) {
+        self.0.cancelled().await;
+    }
+
     /// What `work` comes to, or nothing if it is not done when the operation is asked to end.
     pub(crate) async fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         self.0.run_until_cancelled(work).await

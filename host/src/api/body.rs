@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 /// How long a client may be silent within a small body.
-const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(in crate::api) const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes that are set aside for a body before any came.
 const RESERVE_BYTES: usize = 64 << 10;
 

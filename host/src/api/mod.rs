@@ -1,6 +1,7 @@
 //! Protocols: what goes over the wire and how it maps to the engine.
 //!
-//! Invariant: a protocol parses, calls the engine and prints; it decides nothing and holds no state of its own.
+//! Invariant: a protocol parses, calls the engine and prints; it decides nothing and holds no state of its own but the
+//! answers that are kept for clients that ask again (`rest/answers.rs`).
 
 mod archive;
 mod body;

@@ -72,6 +72,18 @@ pub(in crate::api) enum RequestError {
     /// The client shows no secret, or a wrong one.
     #[error("the request shows no valid secret")]
     Unauthorized,
+    /// The range lies behind the end.
+    #[error("the range lies behind the end: there are {0} bytes")]
+    Range(u64),
+    /// The key came with another request before.
+    #[error("the key `{0}` of `Idempotency-Key` belongs to another request")]
+    KeyReused(String),
+    /// The request of this key is being carried out.
+    #[error("the request with the key `{0}` is being carried out")]
+    KeyRunning(String),
+    /// Too many requests with keys are carried out.
+    #[error("as many requests with an `Idempotency-Key` run as may (`api.idempotency_keys`)")]
+    NoRoomForKey,
     /// There is no room for the client's connection, request or stream.
     #[error(transparent)]
     Full(#[from] Full),
@@ -91,11 +103,15 @@ impl RequestError {
             | Self::NotUtf8
             | Self::Method { .. }
             | Self::TooLarge { .. }
+            | Self::Range(_)
             | Self::BrokeOff(_) => Class::Invalid.word(),
-            Self::Encoding(_) | Self::Archive { .. } => Class::Unacceptable.word(),
+            Self::Encoding(_) | Self::Archive { .. } | Self::KeyReused(_) => {
+                Class::Unacceptable.word()
+            }
+            Self::KeyRunning(_) => Class::InUse.word(),
             Self::UnknownPath(_) | Self::UnknownOperation(_) => Class::NotFound.word(),
             Self::Slow { .. } => Class::TimedOut.word(),
-            Self::Full(_) | Self::NotReady(_) => Class::Unavailable.word(),
+            Self::Full(_) | Self::NotReady(_) | Self::NoRoomForKey => Class::Unavailable.word(),
             Self::Foreign(_) | Self::Unauthorized => "denied",
             Self::Internal(_) => Class::Internal.word(),
         }

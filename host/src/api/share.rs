@@ -7,6 +7,7 @@
 
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use mica_engine::MountClient;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +25,17 @@ pub(crate) enum Client {
     User(u32),
     /// The other end of a TCP connection.
     Address(IpAddr),
+}
+
+impl Client {
+    /// Its process and user, as far as they are known.
+    pub(in crate::api) fn process(self) -> Option<MountClient> {
+        match self {
+            Self::Process(pid) => Some(MountClient::new(u32::try_from(pid).ok(), Some(0))),
+            Self::User(uid) => Some(MountClient::new(None, Some(uid))),
+            Self::Address(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Client {

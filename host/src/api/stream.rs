@@ -9,7 +9,7 @@ use super::dispatch::ended;
 use super::refusal::Refusal;
 use axum::body::{Body, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use mica_engine::CancelToken;
+use mica_engine::{CancelToken, OperationTicket};
 use serde::Serialize;
 use std::future::Future as _;
 use std::marker::PhantomData;
@@ -23,6 +23,11 @@ use tokio::task::JoinHandle;
 pub(in crate::api) struct CancelOnDrop(CancelToken);
 
 impl CancelOnDrop {
+    /// For an operation that was begun, which others may ask to end too.
+    pub(in crate::api) fn of(ticket: &OperationTicket) -> Self {
+        Self(ticket.token())
+    }
+
     /// The token for the operation.
     pub(in crate::api) fn token(&self) -> CancelToken {
         self.0.clone()

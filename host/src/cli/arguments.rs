@@ -13,6 +13,7 @@ use mica_client::{EXIT_CODES, Output};
 use super::check::{CheckArguments, RepairArguments};
 use super::driver::DriverCommand;
 use super::layer::LayerArguments;
+use super::operation::OperationCommand;
 use super::serve::ServeArguments;
 use super::snapshot::SnapshotCommand;
 use super::store::StoreCommand;
@@ -108,9 +109,15 @@ pub(crate) enum Command {
     /// Tell what the daemon has and does
     #[command(after_help = super::status::EXAMPLES)]
     Status(super::status::StatusArguments),
+    /// Look at operations and cancel them
+    #[command(subcommand)]
+    Operation(OperationCommand),
     /// Show what the daemon does now, again and again until interrupted
     #[command(after_help = super::top::EXAMPLES)]
     Top(super::top::TopArguments),
+    /// Show what the daemon has and does on a page in a browser, until interrupted
+    #[command(after_help = super::dashboard::EXAMPLES)]
+    Dashboard(super::dashboard::DashboardArguments),
     /// Follow what happens, one line each, until interrupted
     #[command(after_help = super::events::EXAMPLES)]
     Events(super::events::EventArguments),
@@ -122,6 +129,9 @@ pub(crate) enum Command {
     Check(CheckArguments),
     /// Put right what `check` finds, while no daemon runs
     Repair(RepairArguments),
+    /// Verify that the files of layers are still what they were, in the background
+    #[command(after_help = super::scrub::EXAMPLES)]
+    Scrub(super::scrub::ScrubArguments),
     /// Tell what a setting or the code of a problem means
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArguments),

@@ -22,9 +22,9 @@ reads each index of a sealed layer. Each finding has a kind, which is stable, an
   loss     something is lost, or cannot be served
 
 It reads only, and no daemon waits for it. While a daemon runs, what it is doing just now is left
-out, and the rest is looked at twice before it is told. The content of other layers' files is not
-checked, because nobody knows what it was. With --store, that store alone is looked at. Ends with
-9 if anything was found.
+out, and the rest is looked at twice before it is told. --content compares the files of layers with
+their digests, where a daemon has taken some (`mica scrub`). With --store, that store alone is
+looked at. Ends with 9 if anything was found.
 
 Examples:
   mica check
@@ -56,7 +56,7 @@ struct Place {
     /// Where mounts are [default: /run/mica]
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
-    /// Read the archives of sealed layers and compare their digests as well
+    /// Read the files of layers and the archives of sealed ones, and compare their digests as well
     #[arg(long)]
     content: bool,
 }

@@ -4,6 +4,7 @@
 
 mod change;
 mod check;
+mod componentize;
 mod explain;
 mod logs;
 mod new;
@@ -15,12 +16,12 @@ mod traces;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::builds;
 use super::context::Context;
 use mica_client::{Failure, query, segment, words};
 use mica_runtime::Grant;
-use serde_json::json;
 pub(super) use traces::calls as trace_calls;
 
 /// A command of `mica driver`.
@@ -55,6 +56,9 @@ Examples:
     /// Make a directory with a driver to begin with
     #[command(after_help = new::EXAMPLES)]
     New(new::NewArguments),
+    /// Make a component of a core module, as compilers of C and Go make one
+    #[command(after_help = componentize::EXAMPLES)]
+    Componentize(componentize::ComponentizeArguments),
     /// Play the cases that every driver must follow on a component, without a daemon and without root
     #[command(after_help = test::EXAMPLES)]
     Test(test::TestArguments),
@@ -172,7 +176,7 @@ pub(crate) fn run(
     } = context;
     match command {
         DriverCommand::Ls => {
-            let document = client.get("/v1/drivers")?;
+            let document = json!({ "drivers": context.all("/v1/drivers", "drivers")? });
             printer.view(&document, show::list)
         }
         DriverCommand::Inspect { name } => {
@@ -185,6 +189,7 @@ pub(crate) fn run(
             compile,
         } => check::run(printer, &file, &grant, compile),
         DriverCommand::New(arguments) => new::run(printer, arguments),
+        DriverCommand::Componentize(arguments) => componentize::run(printer, &arguments),
         DriverCommand::Test(arguments) => test::run(printer, arguments),
         DriverCommand::Load { file, name } => change::load(context, &file, name),
         DriverCommand::Swap(arguments) => change::swap(context, arguments),

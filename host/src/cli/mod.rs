@@ -8,6 +8,7 @@ mod arguments;
 mod builds;
 mod check;
 mod context;
+mod dashboard;
 mod demo;
 mod doctor;
 mod documents;
@@ -16,6 +17,8 @@ mod events;
 mod explain;
 mod fsmagic;
 mod layer;
+mod operation;
+mod scrub;
 mod serve;
 mod snapshot;
 mod status;
@@ -92,12 +95,15 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command),
         Command::Driver(command) => driver::run(&context, command, named.as_deref()),
         Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Operation(command) => operation::run(&context, &command),
         Command::Top(arguments) => top::run(&context, &arguments),
+        Command::Dashboard(arguments) => dashboard::run(&context, &arguments),
         Command::Events(arguments) => events::run(&context, &arguments, named.as_deref()),
         Command::Fsmagic(fsmagic) => fsmagic::run(&context.printer, &fsmagic.path),
         Command::Doctor(doctor) => doctor::run(&context.printer, doctor.path.as_deref()),
         Command::Check(arguments) => check::check(&context.printer, arguments, named.as_deref()),
         Command::Repair(arguments) => check::repair(&context.printer, arguments, named.as_deref()),
+        Command::Scrub(arguments) => scrub::run(&context, &arguments, named.as_deref()),
         Command::Demo(demo) => demo::run(&demo.arguments),
         Command::Explain(topic) => explain::run(&context.printer, &topic),
         Command::Completion(completion) => {

@@ -66,20 +66,7 @@ fn target(context: &Context, key: &str, rest: &str) -> String {
 
 /// Every snapshot of the store, in byte order of the keys.
 fn all(context: &Context) -> Result<Vec<Value>, Failure> {
-    let mut snapshots = Vec::new();
-    let mut query = String::new();
-    loop {
-        let mut page = context
-            .client
-            .get(&format!("{}{query}", all_target(context)))?;
-        if let Some(Value::Array(items)) = page.get_mut("snapshots").map(Value::take) {
-            snapshots.extend(items);
-        }
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => query = format!("?after={}", segment(next)),
-            None => return Ok(snapshots),
-        }
-    }
+    context.all(&all_target(context), "snapshots")
 }
 
 fn list(context: &Context, is_quiet: bool) -> Result<(), Failure> {

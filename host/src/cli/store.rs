@@ -76,7 +76,7 @@ pub(crate) fn run(context: &Context, command: StoreCommand) -> Result<(), Failur
     } = context;
     match command {
         StoreCommand::Ls { quiet } => {
-            let document = client.get("/v1/stores")?;
+            let document = json!({ "stores": context.all("/v1/stores", "stores")? });
             printer.view(&document, |stores: &StoreList| match quiet {
                 true => words::lines(stores.stores.iter().map(|store| &store.name)),
                 false => list(stores),

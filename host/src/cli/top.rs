@@ -155,7 +155,8 @@ mod tests {
         );
         assert_eq!(
             screen(&OperationList {
-                operations: Vec::new()
+                operations: Vec::new(),
+                next: None,
             }),
             "nothing runs\n"
         );

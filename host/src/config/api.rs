@@ -2,6 +2,8 @@
 //!
 //! Invariant: no number refuses everything: see its range.
 
+use crate::api::rest::Answers;
+use std::sync::Arc;
 use std::time::Duration;
 
 mica_runtime::numbers! {
@@ -39,10 +41,23 @@ mica_runtime::numbers! {
         expansion: u64 = 2000, 1 => 1_000_000_000;
         /// Bytes of a zstd window, rounded down to a power of two: 128 MiB is what the zstd command accepts without a flag.
         zstd_window_bytes: u64 = 128 << 20, 1 << 10 => 2 << 30;
+        /// Requests with an `Idempotency-Key` that are carried out or whose answers are kept, 64 KiB of each at most; the oldest answers
+        /// go first.
+        idempotency_keys: usize = 1024, 1 => 1 << 20;
+        /// Seconds that an answer is kept for a client that asks again with the same key.
+        idempotency_seconds: u64 = 600, 1 => 24 * 60 * 60;
     }
 }
 
 impl ApiLimits {
+    /// Room for answers that are kept.
+    pub(crate) fn answers(&self) -> Arc<Answers> {
+        Answers::new(
+            self.idempotency_keys,
+            Duration::from_secs(self.idempotency_seconds),
+        )
+    }
+
     /// How long a client may take for a head.
     pub(crate) fn header_timeout(&self) -> Duration {
         Duration::from_secs(self.header_seconds)

@@ -19,6 +19,7 @@ impl Config {
             ("durability", engine.durability == old.durability),
             ("bake_seconds", engine.bake == old.bake),
             ("slow_call_seconds", engine.slow_call == old.slow_call),
+            ("scrub", engine.scrub == old.scrub),
             ("max_depth", engine.max_depth == old.max_depth),
             (
                 "drivers",

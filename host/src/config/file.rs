@@ -4,11 +4,12 @@
 
 use super::ApiLimits;
 use super::containerd::Section;
-use mica_engine::{Durability, Grant, Limits, PriorDrivers};
+use mica_engine::{Durability, Grant, Limits, PriorDrivers, ScrubMode, ScrubSettings, WhenDamaged};
 use mica_runtime::Number;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the flags of `mica serve` say; each goes before the same key of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
@@ -100,6 +101,7 @@ pub(super) struct File {
     pub(super) docker: Docker,
     pub(super) containerd: Section,
     pub(super) metrics: Metrics,
+    pub(super) scrub: ScrubSection,
     pub(super) drivers: BTreeMap<String, Driver>,
 }
 
@@ -117,6 +119,67 @@ pub(super) struct Docker {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Metrics {
     pub(super) listen: Option<String>,
+}
+
+/// What is said of the content of layers.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ScrubSection {
+    pub(super) digests: ScrubMode,
+    pub(super) stores: BTreeMap<String, ScrubMode>,
+    pub(super) damaged: WhenDamaged,
+    pub(super) mib_per_second: u64,
+    pub(super) days: u64,
+}
+
+impl Default for ScrubSection {
+    fn default() -> Self {
+        Self {
+            digests: ScrubMode::default(),
+            stores: BTreeMap::new(),
+            damaged: WhenDamaged::default(),
+            mib_per_second: 64,
+            days: 7,
+        }
+    }
+}
+
+impl ScrubSection {
+    pub(super) fn numbers(&self) -> [Number; 2] {
+        let rate = "MiB of layers that are read in a second to take or to compare digests, unless someone asked for it. 0 bounds nothing.";
+        let days = "Days after the end of a pass over all layers of a store at which the next one begins. 0 waits until someone asks.";
+        let default = Self::default();
+        [
+            Number {
+                name: "mib_per_second",
+                about: rate.to_owned(),
+                value: self.mib_per_second,
+                default: default.mib_per_second,
+                least: 0,
+                most: 1 << 20,
+            },
+            Number {
+                name: "days",
+                about: days.to_owned(),
+                value: self.days,
+                default: default.days,
+                least: 0,
+                most: 3650,
+            },
+        ]
+    }
+
+    pub(super) fn settings(self) -> ScrubSettings {
+        const DAY: u64 = 24 * 60 * 60;
+        let some = |number: u64| (number > 0).then_some(number);
+        ScrubSettings {
+            mode: self.digests,
+            stores: self.stores,
+            bytes_per_second: some(self.mib_per_second << 20),
+            every: some(self.days).map(|days| Duration::from_secs(days * DAY)),
+            damaged: self.damaged,
+        }
+    }
 }
 
 /// What is said of one driver.
@@ -181,6 +244,7 @@ impl Default for File {
             docker: Docker::default(),
             containerd: Section::default(),
             metrics: Metrics::default(),
+            scrub: ScrubSection::default(),
             drivers: BTreeMap::new(),
         }
     }

@@ -20,7 +20,7 @@ pub(crate) use texts::{TEXTS, Text};
 
 use file::{File, MAX_DEPTH};
 use mica_client::Token;
-use mica_engine::{EngineSettings, Limits, Selection, StoreName};
+use mica_engine::{EngineSettings, Limits, ScrubSettings, Selection, StoreName};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -219,6 +219,7 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             },
             durability: file.durability,
             bake: Duration::from_secs(file.bake_seconds),
+            scrub: scrub(file.scrub)?,
             slow_call: slow_call(file.slow_call_seconds)?,
             max_depth,
             driver_depths,
@@ -361,6 +362,14 @@ fn loopback(setting: &str, text: &str, reason: &str) -> Result<SocketAddr, Error
         setting,
         format!("`{text}` is no loopback address: {reason}"),
     ))
+}
+
+/// What is done about the content of layers. A store that is named need not be there yet.
+fn scrub(section: file::ScrubSection) -> Result<ScrubSettings, Error> {
+    for store in section.stores.keys() {
+        StoreName::parse(store).map_err(|error| invalid("scrub.stores", error.to_string()))?;
+    }
+    Ok(section.settings())
 }
 
 /// Zero for none, or how long a call may take before it is told.

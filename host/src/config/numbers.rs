@@ -32,7 +32,9 @@ pub(super) fn settings(file: &File) -> Vec<Setting> {
     let limits = file.limits.numbers().into_iter().map(of("limits"));
     let api = file.api.numbers().into_iter().map(of("api"));
     let containerd = file.containerd.numbers().into_iter().map(of("containerd"));
-    own.chain(limits).chain(api).chain(containerd).collect()
+    let scrub = file.scrub.numbers().into_iter().map(of("scrub"));
+    let ours = own.chain(scrub);
+    ours.chain(limits).chain(api).chain(containerd).collect()
 }
 
 /// Every number, as it is without a file.

@@ -157,6 +157,8 @@ fn what_is_not_known_is_named() {
         ("slow_call_seconds = 1e9", "slow_call_seconds"),
         ("[drivers.vfs]\nmax_depth = 0", "drivers.vfs.max_depth"),
         ("[api]\nexpansion = 0", "api.expansion"),
+        ("[scrub]\ndays = 5000", "scrub.days"),
+        ("[scrub]\nstores = { '/' = 'off' }", "scrub.stores"),
     ] {
         let refusal = refusal(text);
         assert!(refusal.contains(names), "{text}: {refusal}");
@@ -197,6 +199,7 @@ fn every_key_of_the_file_is_explained() {
         "api",
         "docker",
         "metrics",
+        "scrub",
         "containerd",
         "drivers.NAME",
     ];
@@ -207,6 +210,7 @@ fn every_key_of_the_file_is_explained() {
             "api",
             "docker",
             "metrics",
+            "scrub",
             "containerd",
             "drivers",
         ]

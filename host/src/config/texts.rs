@@ -87,6 +87,21 @@ pub(crate) const TEXTS: &[Text] = &[
         "A loopback address and port where `/metrics`, `/healthz` and `/readyz` are answered as well, to everyone on this machine.",
     ),
     text(
+        "scrub.digests",
+        "\"new\"",
+        "Which layers get digests of their files, once they have settled: `off` none, `new` those that are made from now on, `all`.",
+    ),
+    text(
+        "scrub.stores",
+        "{}",
+        "The same for single stores, by their names: { images = \"all\", scratch = \"off\" }.",
+    ),
+    text(
+        "scrub.damaged",
+        "\"serve\"",
+        "What becomes of a layer that is known to be damaged, and of those built on it: `serve` shows it and tells the log, `refuse` does not.",
+    ),
+    text(
         "docker.socket",
         "none",
         "The socket of Docker's plugin protocol, where dockerd finds it: \"/run/docker/plugins/mica.sock\".",

@@ -295,6 +295,7 @@ async fn run(
         memory: facts::memory,
         confinement: confine::view(),
         limits: config.api.clone(),
+        answers: config.api.answers(),
         listeners: Arc::default(),
         started: Instant::now(),
         stop: stopped.clone(),

@@ -3,13 +3,13 @@
 //! Invariant: only positions that the caller gives are used; the offset of a descriptor does not
 //! matter, so that it can be shared.
 
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
     FallocateFlags, SeekFrom, copy_file_range, fallocate, ftruncate, ioctl_ficlone, seek,
 };
-use rustix::io::{Errno, pread, pwrite};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwrite};
 
 use crate::node::{Attributes, stat_fd};
 use crate::raw::os_error;
@@ -87,6 +87,23 @@ pub fn read_full_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::R
         }
     }
     Ok(filled)
+}
+
+/// `RWF_DONTCACHE`, of Linux 6.14: what was not in the page cache is not there afterwards.
+const DONT_CACHE: ReadWriteFlags = ReadWriteFlags::from_bits_retain(0x80);
+
+/// Reads as [`read_at`], and leaves the page cache as it is where the kernel and the file system can: for whoever reads all of a
+/// disk once. What is cached is read from there.
+pub fn read_passing_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match preadv2(fd, &mut [IoSliceMut::new(buffer)], offset, DONT_CACHE) {
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                return read_at(fd, buffer, offset);
+            }
+            read => return Ok(read?),
+        }
+    }
 }
 
 /// Writes all of `bytes` at `offset`.

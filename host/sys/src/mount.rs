@@ -12,6 +12,7 @@ mod mountinfo;
 mod namespace;
 mod overlay;
 mod raw;
+mod roots;
 mod statmount;
 mod table;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use error::MountError;
 pub use image::image;
 pub use namespace::{in_user_namespace, opaque_xattr, origin_xattr};
 pub use overlay::{MAX_LOWERS, Overlay, overlay};
+pub use roots::{Shown, root_of, shown_below};
 pub use table::{MountEntry, mounts_below};
 
 pub(crate) use overlay::{Way, way};

@@ -1,10 +1,14 @@
-//! What a child process does to itself before it runs someone else's bytes, and what it uses.
+//! What a child process does to itself before it runs someone else's bytes, and what it uses; when other processes end; threads that are idle.
 //!
 //! Invariant: nothing here acts on another process.
 
 mod child;
+mod idle;
+mod watch;
 
 pub use child::{ChildProcess, Program};
+pub use idle::IdleThread;
+pub use watch::{ProcessWatch, open_process, process_start};
 
 use std::io;
 use std::os::fd::BorrowedFd;

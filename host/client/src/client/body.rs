@@ -57,8 +57,8 @@ impl Body {
     }
 
     /// Bytes.
-    pub(super) fn bytes(bytes: Vec<u8>) -> Self {
-        Self::whole(bytes.into(), Some("application/octet-stream"))
+    pub(super) fn bytes(bytes: Bytes) -> Self {
+        Self::whole(bytes, Some("application/octet-stream"))
     }
 
     fn whole(bytes: Bytes, content_type: Option<&'static str>) -> Self {

@@ -182,6 +182,8 @@ kinds! {
         "nothing, because nobody else knows the driver's options: restore `store.json`, or move the store's directory away";
     /// One of the two files that describe a store cannot be read.
     DescriptionDamaged, "description-damaged", Damage, Start, false, "writes it anew from its copy";
+    /// One of them that a start could not read and kept.
+    DescriptionKept, "description-kept", Note, Aside, false, "moves it to what is set aside";
     /// A directory of a home is missing.
     AreaMissing, "area-missing", Damage, Start, false, "makes the directory, and looks again";
     /// The directory of all layers is missing.
@@ -244,6 +246,8 @@ kinds! {
     MountUnknown, "mount-unknown", Damage, Start, true, "unmounts it";
     /// A state of a mount that is not there.
     MountGone, "mount-gone", Note, Start, true, "forgets it";
+    /// A reference to a mount is bound to a process that has ended.
+    HolderEnded, "holder-ended", Note, Start, true, "gives it back";
     /// A state of a mount that cannot be read.
     StateUnreadable, "state-unreadable", Damage, Start, false, "forgets it, and unmounts what it was about";
     /// Something cannot be unmounted.
@@ -254,6 +258,13 @@ kinds! {
     /// The archive of a sealed layer is damaged.
     ArchiveDamaged, "archive-damaged", Loss, Person, false,
         "nothing: remove the layer and apply its archive again, or restore the file";
+    /// What is known of the verification of a store's layers.
+    ScrubDamaged, "scrub-damaged", Note, Delete, false, "deletes it: what layers are damaged is found again";
+    /// The digests of a layer's files.
+    DigestsDamaged, "digests-damaged", Damage, Delete, false, "deletes it: digests are taken of the files as they are now";
+    /// Files of a layer.
+    ContentDamaged, "content-damaged", Loss, Person, false,
+        "nothing: repair the layer with `mica layer repair` while a daemon runs, or remove it and make it again";
     /// The record of a driver's builds is damaged.
     HistoryDamaged, "history-damaged", Damage, Aside, false,
         "sets it aside with the components beside it: the build that ships is taken";

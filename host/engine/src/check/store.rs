@@ -7,11 +7,12 @@ use super::{CheckRequest, Finding, FindingKind};
 use crate::Error;
 use crate::disk::home::{AREAS, Layout, find_damaged_records, look_at_numbers, reconcile};
 use crate::disk::rows;
-use crate::layers::{Table, find_lost};
+use crate::layers::{Entry, Table, find_lost};
 use crate::mounts::Place;
+use crate::scrub::{self, Digests};
 use crate::snapshots::{Snapshots, Told};
 use crate::store::{COPY, DESCRIPTION, Description};
-use mica_runtime::{ImageFault, inspect_image};
+use mica_runtime::{ImageFault, Thoroughness, inspect_image};
 use mica_text::with_causes;
 use std::fs;
 use std::io;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 const HOME: &[&str] = &[
     DESCRIPTION,
     COPY,
+    scrub::FILE,
     "rows.sqlite",
     "rows.sqlite-wal",
     "rows.mark",
@@ -39,13 +41,29 @@ const HOME: &[&str] = &[
 /// What an earlier build kept of snapshots.
 const EARLIER: &str = "snapshots.redb";
 /// What a layer's directory has.
-const LAYER: &[&str] = &["record.json", "record-2.json", "given-up.json", "d"];
+const LAYER: &[&str] = &[
+    "record.json",
+    "record-2.json",
+    "given-up.json",
+    "digests",
+    "d",
+];
 /// What the name of a file ends with that is not whole yet.
 const DRAFT: &str = ".new";
 /// What is written under such a name first.
-const DRAFTED: &[&str] = &[DESCRIPTION, COPY, "numbers", "record.json", "record-2.json"];
+const DRAFTED: &[&str] = &[
+    DESCRIPTION,
+    COPY,
+    scrub::FILE,
+    "numbers",
+    "record.json",
+    "record-2.json",
+    "digests",
+];
 /// How the names of files of rows begin that a start set aside.
 const KEPT_ROWS: &str = "rows.sqlite.damaged-";
+/// The same of the files that describe a store.
+const KEPT_DESCRIPTIONS: &[&str] = &["store.json.damaged-", "store-copy.json.damaged-"];
 
 /// A look at one store.
 pub(super) struct Look<'a> {
@@ -77,6 +95,10 @@ impl<'a> Look<'a> {
         if finding.path.is_none() || !self.findings.iter().any(is_known) {
             self.findings.push(finding);
         }
+    }
+
+    fn add_all(&mut self, findings: Vec<Finding>) {
+        findings.into_iter().for_each(|finding| self.add(finding));
     }
 
     fn find(&mut self, kind: FindingKind, path: &Path, what: &str) {
@@ -118,18 +140,12 @@ impl<'a> Look<'a> {
             Err(error) => return self.refused(&self.home.join("rows.sqlite"), &error),
         };
         let (told, described) = Told::new(&mut loaded, &description.driver);
-        loaded
-            .findings
-            .into_iter()
-            .for_each(|finding| self.add(finding));
+        self.add_all(loaded.findings);
         let recovered = match reconcile(&layout, &described) {
             Ok(recovered) => recovered,
             Err(error) => return self.unseen(&self.home.join("layers"), &error),
         };
-        recovered
-            .findings
-            .into_iter()
-            .for_each(|finding| self.add(finding));
+        self.add_all(recovered.findings);
         for number in &recovered.superseded {
             let what = "is an older revision of a layer";
             self.find(
@@ -138,7 +154,7 @@ impl<'a> Look<'a> {
                 what,
             );
         }
-        let table = Table::load(recovered.layers);
+        let table = Table::load(recovered.layers).with_unseen(recovered.unseen);
         self.layers = table.len();
         self.look_at_layers(&layout, &table);
         for finding in Snapshots::look(&told, &self.home, &table) {
@@ -147,6 +163,18 @@ impl<'a> Look<'a> {
         }
         self.look_at_numbers(&table);
         self.look_at_mounts(&table);
+        self.look_at_scrub();
+    }
+
+    fn look_at_scrub(&mut self) {
+        if let Err(error) = scrub::look_at_kept(&self.home) {
+            let what = format!("cannot be read: {error}");
+            self.find(
+                FindingKind::ScrubDamaged,
+                &self.home.join(scrub::FILE),
+                &what,
+            );
+        }
     }
 
     /// Rows that no start would read; or there is no room for their copy now, or they change all the time.
@@ -207,7 +235,10 @@ impl<'a> Look<'a> {
         let home = self.home.clone();
         for path in list(&home).unwrap_or_default() {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with(KEPT_ROWS) {
+            if KEPT_DESCRIPTIONS.iter().any(|kept| name.starts_with(kept)) {
+                let what = "is a description of the store that a start could not read and kept";
+                self.find(FindingKind::DescriptionKept, &path, what);
+            } else if name.starts_with(KEPT_ROWS) {
                 self.find(
                     FindingKind::RowsKept,
                     &path,
@@ -255,31 +286,74 @@ impl<'a> Look<'a> {
             self.add(finding);
         }
         for entry in layers {
-            let path = layout.room_path(entry.number).join("sealed");
-            let inspected = layout.open_room(entry.number).and_then(|room| {
-                inspect_image(
-                    room.as_fd(),
-                    self.request.limits.index_bytes,
-                    self.request.how,
-                )
-            });
-            let (kind, file, failure) = match inspected {
-                Ok(None) => continue,
-                Ok(Some(ImageFault::Index(failure))) => {
-                    (FindingKind::IndexDamaged, "layer.erofs", failure)
-                }
-                Ok(Some(ImageFault::Archive(failure))) => {
-                    (FindingKind::ArchiveDamaged, "layer.tar", failure)
-                }
-                Err(error) => {
-                    self.unseen(&path, &error);
-                    continue;
-                }
-            };
-            let path = path.join(file);
-            let detail = format!("`{}` of layer `{}`: {failure}", path.display(), entry.id());
-            let finding = Finding::new(kind, detail).of_layer(entry.id().as_str());
-            self.add(finding.at(path));
+            let list = self.look_at_list(layout, entry);
+            let is_whole = self.look_at_image(layout, entry, list.is_some());
+            if let (Some(list), Thoroughness::Content, true) = (list, self.request.how, is_whole) {
+                self.look_at_content(layout, entry, &list);
+            }
+        }
+    }
+
+    /// Looks at the image of a sealed layer; its archive is hashed with the other content, if there is a list of
+    /// that. Says whether nothing is wrong with it.
+    fn look_at_image(&mut self, layout: &Layout, entry: &Entry, has_list: bool) -> bool {
+        let path = layout.room_path(entry.number).join("sealed");
+        let how = match has_list {
+            true => Thoroughness::Sizes,
+            false => self.request.how,
+        };
+        let most = self.request.limits.index_bytes;
+        let room = layout.open_room(entry.number);
+        let inspected = room.and_then(|room| inspect_image(room.as_fd(), most, how));
+        let (kind, file, failure) = match inspected {
+            Ok(None) => return true,
+            Ok(Some(ImageFault::Index(failure))) => {
+                (FindingKind::IndexDamaged, "layer.erofs", failure)
+            }
+            Ok(Some(ImageFault::Archive(failure))) => {
+                (FindingKind::ArchiveDamaged, "layer.tar", failure)
+            }
+            Err(error) => {
+                self.unseen(&path, &error);
+                return false;
+            }
+        };
+        let path = path.join(file);
+        let detail = format!("`{}` of layer `{}`: {failure}", path.display(), entry.id());
+        let finding = Finding::new(kind, detail).of_layer(entry.id().as_str());
+        self.add(finding.at(path));
+        false
+    }
+
+    /// The digests of a layer's files, if it has some that can be read.
+    fn look_at_list(&mut self, layout: &Layout, entry: &Entry) -> Option<Digests> {
+        let error = match scrub::look_at_list(layout, entry.number) {
+            Ok(list) => return list,
+            Err(error) => error,
+        };
+        let path = layout.layer_path(entry.number).join("digests");
+        let detail = format!(
+            "`{}`: {error}; what the files of layer `{}` were is not known any more",
+            path.display(),
+            entry.id()
+        );
+        let finding = Finding::new(FindingKind::DigestsDamaged, detail);
+        self.add(finding.of_layer(entry.id().as_str()).at(path));
+        None
+    }
+
+    /// Compares the files of a layer with their digests.
+    fn look_at_content(&mut self, layout: &Layout, entry: &Entry, list: &Digests) {
+        let (id, path) = (entry.id().as_str(), layout.room_path(entry.number));
+        match scrub::compare(layout, entry.number, id, list) {
+            Ok(None) => {}
+            Ok(Some(damage)) => {
+                let what = scrub::described(&damage);
+                let detail = format!("layer `{id}` in `{}`: {what}", path.display());
+                let finding = Finding::new(FindingKind::ContentDamaged, detail);
+                self.add(finding.of_layer(id).at(path));
+            }
+            Err(error) => self.unseen(&path, &error),
         }
     }
 

@@ -9,7 +9,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Bytes of a file that is read as a whole; a record is a few hundred.
@@ -104,14 +104,20 @@ pub(crate) fn to_number(bytes: &[u8]) -> Option<u64> {
 
 /// Reads an open small file.
 pub(crate) fn read_open(file: File) -> io::Result<Vec<u8>> {
+    read_bounded(file, MOST_BYTES)
+}
+
+/// Reads an open file of at most so many bytes.
+///
+/// # Errors
+/// `InvalidData` when it is larger.
+pub(crate) fn read_bounded(file: File, most: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large from one that just fits.
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the file is larger than 1 MiB",
-        ));
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        let text = format!("the file is larger than {} MiB", most >> 20);
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     Ok(bytes)
 }
@@ -162,6 +168,23 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], durability: Durability) -> io::
         File::open(directory)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Files of one name that are kept although they could not be read.
+const KEPT_COUNT: u32 = 100;
+
+/// Moves a file that cannot be read out of the way, and keeps it beside its place. Answers where it is.
+pub(crate) fn keep_damaged(path: &Path) -> io::Result<PathBuf> {
+    let named = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".damaged-{number}"));
+        PathBuf::from(name)
+    };
+    let free = (1..KEPT_COUNT).find(|number| !named(*number).exists());
+    // With that many, the last one is replaced: a disk that damages each file must not be filled with them.
+    let kept = named(free.unwrap_or(KEPT_COUNT));
+    fs::rename(path, &kept)?;
+    Ok(kept)
 }
 
 /// Removes a file; that it is not there is no error.

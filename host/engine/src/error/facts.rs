@@ -79,6 +79,7 @@ table! {
     E::LayerChanged { .. } => "layer-changed", Precondition, "the layer has changed";
     E::Mounted { .. } | E::MountedOtherwise { .. } => "mounted", Precondition, "the layer is mounted";
     E::NotMounted { .. } => "not-mounted", Precondition, "the layer is not mounted";
+    E::HeldByName { .. } => "held-by-name", Precondition, "the references have names";
     E::WrongSnapshotKind { .. } => "wrong-snapshot-kind", Precondition, "the snapshot is of another kind";
     E::SnapshotHasChildren { .. } => "snapshot-has-children", Precondition, "other snapshots are built on it";
     E::HoldsSnapshots(_) => "holds-snapshots", Precondition, "the layers are snapshots";
@@ -94,6 +95,7 @@ table! {
     E::Overloaded(_) => "overloaded", Unavailable, "too many operations run at once";
     E::Quarantined { .. } => "quarantined", Unavailable, "the driver is quarantined";
     E::Corrupt { .. } => "corrupt", Damaged, "what lies on disk is damaged";
+    E::LayerDamaged { .. } => "layer-damaged", Damaged, "the layer is damaged";
     E::DriverFailed { .. } => "driver-failed", Internal, "the driver failed";
     E::Io { .. } | E::Sandbox(_) => "io", Internal, "the host failed";
 }
@@ -167,7 +169,11 @@ impl Error {
             E::Mounted { .. } => "unmount the layer until no reference is left",
             E::MountedOtherwise { .. } => "ask for the same, or unmount the layer first",
             E::LayerChanged { .. } => "look at the layer again, and decide anew",
+            E::LayerDamaged { .. } => "repair the layer with `mica layer repair`, or remove it",
             E::NotMounted { .. } => "mount the layer first",
+            E::HeldByName { .. } => {
+                "name the reference that is given back, or give all of them back"
+            }
             E::Busy(_) => "end what uses it, and try again",
             E::SnapshotHasChildren { .. } => "remove the snapshots that are built on it first",
             E::NoSnapshots(_) => {
@@ -216,7 +222,9 @@ impl Error {
             | E::Mounted { layer, .. }
             | E::MountedOtherwise { layer, .. }
             | E::NotMounted { layer, .. }
+            | E::HeldByName { layer, .. }
             | E::LayerChanged { layer }
+            | E::LayerDamaged { layer, .. }
             | E::TooDeep { layer, .. } => Some(layer.clone()),
             E::Locked { path } | E::Corrupt { path, .. } => Some(path.display().to_string()),
             _ => None,

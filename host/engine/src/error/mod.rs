@@ -89,6 +89,14 @@ pub enum Error {
         /// The id.
         layer: String,
     },
+    /// Its files are not what they were, and such layers are to be refused.
+    #[error("layer `{layer}` is damaged: {what}")]
+    LayerDamaged {
+        /// The id.
+        layer: String,
+        /// What is damaged of it.
+        what: String,
+    },
     /// It is not as the caller expects any more.
     #[error("layer `{layer}` has changed since it was looked at")]
     LayerChanged {
@@ -149,6 +157,14 @@ pub enum Error {
         store: String,
         /// The layer.
         layer: String,
+    },
+    /// All its references have names, so that it is not clear which one is given back.
+    #[error("layer `{layer}` is held by references with names only: {names}")]
+    HeldByName {
+        /// The layer.
+        layer: String,
+        /// The first of them.
+        names: String,
     },
     /// Something is in use; the text says what and by what.
     #[error("{0}")]

@@ -40,6 +40,7 @@ impl OpenStore<'_> {
             (report.xattrs_skipped, &report.first_left_out),
         );
         self.tell(EventKind::LayerApplied, id);
+        self.engine.scrubber.settled(store.name.as_str(), id);
         Ok(report)
     }
 }

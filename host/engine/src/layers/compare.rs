@@ -67,6 +67,7 @@ impl OpenStore<'_> {
         cancel: CancelToken,
     ) -> Result<DiffReport> {
         let pair = pair(&self.store, &request.id, &request.parent)?;
+        self.check_undamaged(&pair.id)?;
         let archive = Question::Archive(pair.parent.clone(), request.form);
         let call = Call::new("diff", pair.scope(&self.store))
             .with_cancel(cancel)

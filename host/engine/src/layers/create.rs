@@ -27,7 +27,7 @@ pub(crate) struct NewLayer {
 
 impl NewLayer {
     /// The layer that a client asks for.
-    pub(super) fn of_client(request: LayerRequest) -> Self {
+    pub(super) fn of_client(request: LayerRequest, cancel: &CancelToken) -> Self {
         Self {
             kind: request.kind.into(),
             options: CreateOptions {
@@ -35,7 +35,7 @@ impl NewLayer {
                 storage_options: request.storage_options.0,
             },
             syncing: Syncing::Now,
-            cancel: CancelToken::default(),
+            cancel: cancel.clone(),
             live_parent: request.live_parent,
             purpose: None,
             view: None,
@@ -75,6 +75,7 @@ impl OpenStore<'_> {
         wanted.extend(parent.map(|parent| (Key::Layer(parent.clone()), Mode::Shared)));
         let _held = store.lock(wanted)?;
         self.check_new(id, parent)?;
+        parent.map_or(Ok(()), |parent| self.check_undamaged(parent))?;
         if let (Some(parent), LiveParent::Refuse) = (parent, new.live_parent)
             && store.mounts.is_writable(parent)
         {

@@ -10,7 +10,7 @@ use super::{Held, Mode};
 use crate::drivers::Question;
 use crate::store::{Call, Intent, OpenStore, Scope};
 use crate::view::{FileView, FilesRequest};
-use crate::{Error, LayerId, Result};
+use crate::{Error, LayerId, Moment, Result};
 use mica_runtime::{Access, CancelToken};
 use mica_sys::mount::{self, DetachedMount};
 use mica_sys::node::{self, Kind};
@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 
 /// Files of one piece of a list, and bytes of their paths: long paths fill memory long before there are many.
 const PAGE_FILES: usize = 1024;
@@ -32,6 +33,24 @@ pub struct OpenFile {
     pub content: File,
     /// Bytes that it had when it was opened.
     pub size_bytes: u64,
+    /// The number of its inode, and when it was changed last.
+    identity: (u64, i64, i64),
+}
+
+/// How old a time of change must be so that a later change has another: file systems note it in steps of up to two seconds.
+const SETTLED_SECONDS: u64 = 3;
+
+impl OpenFile {
+    /// A tag that the file has until it is changed (RFC 9110): a weak one while a change could go unseen.
+    #[must_use]
+    pub fn tag(&self) -> String {
+        let (inode, seconds, nanoseconds) = self.identity;
+        let age = Moment::now().seconds.checked_sub(seconds.unsigned_abs());
+        let is_settled = seconds >= 0 && age.is_some_and(|age| age >= SETTLED_SECONDS);
+        let weak = if is_settled { "" } else { "W/" };
+        let size = self.size_bytes;
+        format!("{weak}\"{inode:x}.{size:x}.{seconds:x}.{nanoseconds:x}\"")
+    }
 }
 
 /// A layer as a tree, for as long as somebody looks at it.
@@ -127,10 +146,11 @@ impl OpenStore<'_> {
             .last()
             .ok_or_else(|| look.wrong(path, "a directory"))?;
         let opened = open(&found, name).map_err(unread)?;
-        let size_bytes = opened.metadata().map_err(unread)?.len();
+        let found = opened.metadata().map_err(unread)?;
         Ok(OpenFile {
             content: opened,
-            size_bytes,
+            size_bytes: found.len(),
+            identity: (found.ino(), found.ctime(), found.ctime_nsec()),
         })
     }
 
@@ -143,6 +163,7 @@ impl OpenStore<'_> {
         let _mount = self.lock_mount(&id)?;
         let _held = self.lock_layer(&id, Mode::Shared)?;
         store.facts(&id)?;
+        self.check_undamaged(&id)?;
         let doing = || format!("look into layer `{id}` of store `{}`", store.name);
         let view = match store.mounts.get(&id) {
             Some(state) => {

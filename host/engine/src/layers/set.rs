@@ -3,6 +3,7 @@
 //! Invariant: a layer is in the table exactly while it lies in the home. Who may change which layer, the locks of
 //! the store decide, not this.
 
+use super::watched::{Watch, Watched};
 use super::{Entry, Table};
 use crate::check::{Finding, FindingKind};
 use crate::disk::home::{Described, Home, Layout, Reaper, Record, Recovered, StagedLayer, Syncing};
@@ -30,6 +31,7 @@ pub(crate) struct LayerSet {
     pub(crate) options: Arc<[(String, String)]>,
     home: Arc<Home>,
     table: Mutex<Table>,
+    watched: Arc<Watched>,
     probes: Mutex<Vec<(Feature, Support)>>,
 }
 
@@ -71,10 +73,11 @@ impl LayerSet {
             Recovered {
                 layers,
                 mut findings,
+                unseen,
                 ..
             },
         ) = opened;
-        let table = Table::load(layers);
+        let table = Table::load(layers).with_unseen(unseen);
         findings.extend(table.find_orphans());
         findings.extend(find_lost(home.layout(), &table));
         let layout = home.layout();
@@ -89,6 +92,7 @@ impl LayerSet {
             options: owner.options.into(),
             home,
             table: Mutex::new(table),
+            watched: Arc::default(),
             probes: Mutex::default(),
         };
         Ok((Arc::new(set), findings))
@@ -168,6 +172,7 @@ impl LayerSet {
         };
         // The new one first: after a crash in between there are two, and the higher revision counts.
         self.publish(staged, entry.record.next_revision(), Syncing::Now)?;
+        self.watched.tell(entry.number);
         // The newer revision counts from now on; if the old one stays here, the next start deletes it.
         if let Err(error) = self.home.discard(entry.number, Syncing::Now) {
             tracing::warn!(store = self.store, layer = %id, %error, "the old revision stays until the next start");
@@ -177,9 +182,31 @@ impl LayerSet {
 
     /// Gives a layer the files of its changed copy, and the copy those of the layer: where they lie stays the same.
     pub(crate) fn exchange(&self, staged: StagedLayer, id: &LayerId, number: u64) -> Result<()> {
+        self.unsettle(id, number)?;
         self.home
             .exchange(staged, number)
             .map_err(|error| self.explain("change", id, error))
+    }
+
+    /// Has a layer lose its digests, because it is about to be changed where it lies. The one place where that is known: whoever
+    /// mounts it to be changed, or gives it another room, comes by here; what replaces it has another number.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NoSpace`]: the layer is not to be changed then.
+    pub(crate) fn unsettle(&self, id: &LayerId, number: u64) -> Result<()> {
+        self.watched.tell(number);
+        match self.home.forget_digests(number) {
+            // Nothing can change the layer there either.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
+            forgotten => {
+                forgotten.map_err(|error| self.explain("forget the digests of", id, error))
+            }
+        }
+    }
+
+    /// Learns whether a layer, whose lock is held now, is changed from now on.
+    pub(crate) fn watch(&self, number: u64) -> Watch {
+        self.watched.watch(number)
     }
 
     /// The number of the layer in whose room a directory lies.
@@ -202,6 +229,7 @@ impl LayerSet {
         let Some(number) = self.table().get(id.as_str()).map(|entry| entry.number) else {
             return Err(self.unknown(id));
         };
+        self.watched.tell(number);
         self.home
             .discard(number, syncing)
             .map_err(|error| self.explain("remove", id, error))?;

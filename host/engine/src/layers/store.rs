@@ -18,10 +18,11 @@ use super::Entry;
 use super::create::NewLayer;
 use super::files::OpenFile;
 use crate::disk::home::Syncing;
+use crate::mounts::Give;
 use crate::store::OpenStore;
 use crate::view::{
-    DiffParent, DiffRequest, FileView, FilesRequest, LayerRequest, LayerView, MountRequest,
-    MountView, Release, UnmountView, UsageView, WhenBusy,
+    DiffParent, DiffRequest, FileView, FilesRequest, LayerProcess, LayerRequest, LayerUsage,
+    LayerView, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
 };
 use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
@@ -60,13 +61,21 @@ impl LayerStore<'_> {
     /// [`crate::LiveParent::Refuse`] is asked for, [`crate::Error::NoSpace`]; what the driver answers. Whatever the error,
     /// there is no trace of the layer.
     pub fn create(&self, request: LayerRequest) -> Result<LayerView> {
+        self.create_unless(request, &CancelToken::default())
+    }
+
+    /// Creates a layer, unless it is cancelled before that is done.
+    ///
+    /// # Errors
+    /// As [`LayerStore::create`]; `cancelled`.
+    pub fn create_unless(&self, request: LayerRequest, cancel: &CancelToken) -> Result<LayerView> {
         let id = LayerId::parse(&request.id)?;
         let parent = request.parent.as_deref().map(LayerId::parse).transpose()?;
         label::check(request.mount_label.as_deref())?;
         let limits = self.engine.runtime.limits();
         options::check("storage option", &request.storage_options.0, limits)?;
         self.check()?;
-        let new = NewLayer::of_client(request);
+        let new = NewLayer::of_client(request, cancel);
         let (created, _) = self.create_layer(&id, parent.as_ref(), new)?;
         Ok(self.store.layer_view(created))
     }
@@ -76,17 +85,17 @@ impl LayerStore<'_> {
     /// # Errors
     /// `unknown-layer`, `has-children`, `mounted`; what the driver answers. The layer is then as it was.
     pub fn remove(&self, id: &str) -> Result<()> {
-        self.remove_if(id, &|_| true)
+        self.remove_if(id, &|_| true, &CancelToken::default())
     }
 
     /// Removes a layer if it is as is expected, which is asked while nobody else can change it.
     ///
     /// # Errors
-    /// As [`LayerStore::remove`]; [`crate::Error::LayerChanged`].
-    pub fn remove_if(&self, id: &str, expected: Expected<'_>) -> Result<()> {
+    /// As [`LayerStore::remove`]; [`crate::Error::LayerChanged`]; `cancelled`.
+    pub fn remove_if(&self, id: &str, expected: Expected<'_>, cancel: &CancelToken) -> Result<()> {
         let id = LayerId::parse(id)?;
         self.check()?;
-        self.remove_layer(&id, expected, Syncing::Now, &CancelToken::default())
+        self.remove_layer(&id, expected, Syncing::Now, cancel)
     }
 
     /// Reads an archive, which is not compressed, into a layer. Directories of the layer are copied for it, files
@@ -135,6 +144,30 @@ impl OpenStore<'_> {
         views.collect()
     }
 
+    /// Lists those layers that fit and whose ids begin with `prefix`, as [`OpenStore::layers`] does.
+    #[must_use]
+    pub fn layers_of(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        fits: Expected<'_>,
+    ) -> Vec<LayerView> {
+        let table = self.store.layers.table();
+        let entries = table.entries_from(prefix, after);
+        let entries = entries.take_while(|entry| entry.id().as_str().starts_with(prefix));
+        let views = entries.map(|entry| self.store.layer_view(entry.facts()));
+        views.filter(|layer| fits(layer)).take(limit).collect()
+    }
+
+    /// Tells how a layer is mounted.
+    ///
+    /// # Errors
+    /// `unknown-layer`, `not-mounted`.
+    pub fn mounted(&self, id: &str) -> Result<MountView> {
+        self.mount_of(&LayerId::parse(id)?)
+    }
+
     /// Describes one layer.
     ///
     /// # Errors
@@ -165,6 +198,26 @@ impl OpenStore<'_> {
         let id = LayerId::parse(id)?;
         self.check()?;
         self.layer_usage(&id, cancel)
+    }
+
+    /// What each of several layers occupies beyond its parent, in the order in which they are asked for. One that cannot be
+    /// measured is told with the reason.
+    ///
+    /// # Errors
+    /// `cancelled`; why the driver cannot work on the store.
+    pub fn usages(&self, ids: &[String], cancel: &CancelToken) -> Result<Vec<LayerUsage>> {
+        self.check()?;
+        self.layer_usages(ids, cancel)
+    }
+
+    /// The processes that use mounted layers: those whose root is the mount, and of those that have files of it open whom the daemon
+    /// may see. In byte order of the layers' ids, at most 16 of each. Works also in a store whose driver is broken.
+    ///
+    /// # Errors
+    /// `cancelled` when the daemon ends.
+    pub fn processes(&self) -> Result<Vec<LayerProcess>> {
+        self.engine.check_open()?;
+        Ok(self.mount_processes())
     }
 
     /// Writes the difference between two layers as a tar archive: the same bytes for the same layers and form. What
@@ -254,7 +307,24 @@ impl OpenStore<'_> {
     pub fn unmount(&self, id: &str, when_busy: WhenBusy) -> Result<UnmountView> {
         let id = LayerId::parse(id)?;
         self.engine.check_open()?;
-        self.unmount_layer(&id, when_busy)
+        self.unmount_layer(&id, Give::One, when_busy)
+    }
+
+    /// Gives back what is asked for: a reference with a name or all of them, which is no error when there is none, or one without a name.
+    ///
+    /// # Errors
+    /// As [`OpenStore::unmount`]; `held-by-name` when all references have names and none was named.
+    pub fn give_back(&self, id: &str, request: &UnmountRequest) -> Result<UnmountView> {
+        let id = LayerId::parse(id)?;
+        let give = Give::of(request)?;
+        self.engine.check_open()?;
+        self.unmount_layer(&id, give, WhenBusy::Hold)
+    }
+
+    /// Every mount of the store, in byte order of the layers' ids.
+    #[must_use]
+    pub fn mounts(&self) -> Vec<(LayerId, MountView)> {
+        self.all_mounts()
     }
 
     /// Gives back all references to mounts of the store, for a client that held them all has gone or ends.

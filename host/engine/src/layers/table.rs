@@ -5,7 +5,7 @@
 use crate::check::{Finding, FindingKind};
 use crate::disk::home::Record;
 use crate::{Error, LayerId, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound;
 
 /// A layer.
@@ -42,6 +42,8 @@ pub(crate) struct Table {
     entries: BTreeMap<LayerId, Entry>,
     /// Layers whose parent is lost, by that parent.
     orphans: BTreeMap<LayerId, BTreeSet<LayerId>>,
+    /// Numbers of directories that could not be read when the others were.
+    unseen: HashSet<u64>,
 }
 
 impl Table {
@@ -71,6 +73,16 @@ impl Table {
             table.measure(id);
         }
         table
+    }
+
+    /// Notes which directories could not be read, so that they are not taken for lost.
+    pub(crate) fn with_unseen(self, unseen: HashSet<u64>) -> Self {
+        Self { unseen, ..self }
+    }
+
+    /// Whether the layer of this number may be there, and cannot be read now.
+    pub(crate) fn is_unseen(&self, number: u64) -> bool {
+        self.unseen.contains(&number)
     }
 
     /// Fills in the depth of a layer and of those below it.
@@ -135,6 +147,20 @@ impl Table {
             .range::<str, _>((from, Bound::Unbounded))
             .map(|(_, entry)| entry)
             .take(limit)
+    }
+
+    /// Layers in byte order of their ids, from `first` on and after `after`.
+    pub(crate) fn entries_from(
+        &self,
+        first: &str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = &Entry> {
+        let from = match after.filter(|after| *after >= first) {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Included(first),
+        };
+        let entries = self.entries.range::<str, _>((from, Bound::Unbounded));
+        entries.map(|(_, entry)| entry)
     }
 
     /// The layers below one, nearest first; `None` when it is not there or its chain is broken.

@@ -13,14 +13,18 @@ mod holders;
 mod mount;
 mod place;
 mod recover;
+mod references;
 mod release;
 mod state;
 mod table;
 #[cfg(test)]
 mod tests;
 mod unmount;
+mod watch;
 
-pub(crate) use holders::holder;
+pub(crate) use holders::{holder, processes_below};
 pub(crate) use place::{Place, Unmounted};
 pub(crate) use state::State;
 pub(crate) use table::Mounts;
+pub(crate) use unmount::Give;
+pub(crate) use watch::Watcher;

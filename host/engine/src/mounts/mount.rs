@@ -3,6 +3,7 @@
 //! Invariant: the driver is asked once; whoever comes later is only counted.
 
 use super::State;
+use super::references::Holder;
 use crate::drivers::Question;
 use crate::layers::{Facts, Mode};
 use crate::store::{Call, Intent, OpenStore, Scope, Store};
@@ -16,10 +17,11 @@ impl OpenStore<'_> {
     pub(crate) fn mount_layer(&self, id: &LayerId, request: MountRequest) -> Result<MountView> {
         let store = &*self.store;
         let asked = request.access.map(Access::from);
+        let holder = Holder::of(&request)?;
         let _mount = self.lock_mount(id)?;
         if let Some(state) = store.mounts.get(id) {
             match check_same(&state, &request) {
-                Ok(()) => return count(store, state),
+                Ok(()) => return self.count(state, holder),
                 // No one holds it, so no one is surprised by another.
                 Err(_) if state.references == 0 => self.detach(&state)?,
                 Err(error) => return Err(error),
@@ -40,7 +42,19 @@ impl OpenStore<'_> {
             Mode::Shared => Access::ReadOnly,
             Mode::Exclusive => access_for(&facts, asked)?,
         };
-        let state = self.attach(facts.number, id, access, request.mount_label)?;
+        self.check_undamaged(id)?;
+        if access == Access::ReadWrite {
+            store.layers.unsettle(id, facts.number)?;
+        }
+        if let Some(holder) = &holder {
+            self.watch(id, holder)?;
+        }
+        let reference = holder.as_ref().map(|holder| holder.reference.clone());
+        let attached = self.attach(facts.number, id, access, (request.mount_label, holder));
+        if let (Err(_), Some(reference)) = (&attached, &reference) {
+            self.unwatch(id, reference);
+        }
+        let state = attached?;
         let view = view(store, &state);
         store.mounts.put(state);
         let news = self.news(EventKind::LayerMounted, id);
@@ -49,12 +63,54 @@ impl OpenStore<'_> {
         Ok(view)
     }
 
+    /// Takes a further reference.
+    fn count(&self, mut state: State, holder: Option<Holder>) -> Result<MountView> {
+        let store = &*self.store;
+        if let Some(holder) = &holder {
+            self.watch(&state.layer, holder)?;
+        }
+        state.take(holder)?;
+        let path = store.place.point(state.number);
+        store
+            .place
+            .remember(&state)
+            .map_err(|error| Error::path("count a reference to", &path, error))?;
+        let view = view(store, &state);
+        store.mounts.put(state);
+        Ok(view)
+    }
+
+    /// How a layer is mounted.
+    ///
+    /// # Errors
+    /// [`Error::UnknownLayer`], [`Error::NotMounted`].
+    pub(crate) fn mount_of(&self, id: &LayerId) -> Result<MountView> {
+        let store = &*self.store;
+        let Some(state) = store.mounts.get(id) else {
+            store.facts(id)?;
+            let (store, layer) = (store.name.as_str().to_owned(), id.as_str().to_owned());
+            return Err(Error::NotMounted { store, layer });
+        };
+        Ok(view(store, &state))
+    }
+
+    /// Every mount of the store, in byte order of the layers' ids.
+    pub(crate) fn all_mounts(&self) -> Vec<(LayerId, MountView)> {
+        let store = &*self.store;
+        let layers = store.mounts.layers().into_iter();
+        let mounts = layers.filter_map(|id| {
+            let state = store.mounts.get(&id)?;
+            Some((id, view(store, &state)))
+        });
+        mounts.collect()
+    }
+
     fn attach(
         &self,
         number: u64,
         id: &LayerId,
         access: Access,
-        label: Option<String>,
+        (label, holder): (Option<String>, Option<Holder>),
     ) -> Result<State> {
         let store = &self.store;
         let call = Call::new(
@@ -70,6 +126,8 @@ impl OpenStore<'_> {
             layer,
             number,
             references: 1,
+            holders: holder.into_iter().collect(),
+            is_let_go: false,
             inherited: false,
             access,
             label,
@@ -122,23 +180,12 @@ fn check_same(state: &State, request: &MountRequest) -> Result<()> {
     Ok(())
 }
 
-fn count(store: &Store, mut state: State) -> Result<MountView> {
-    state.references = state.references.saturating_add(1);
-    let path = store.place.point(state.number);
-    store
-        .place
-        .remember(&state)
-        .map_err(|error| Error::path("count a reference to", &path, error))?;
-    let view = view(store, &state);
-    store.mounts.put(state);
-    Ok(view)
-}
-
 fn view(store: &Store, state: &State) -> MountView {
     MountView {
         path: store.place.point(state.number),
         references: state.references,
         access: state.access.into(),
+        holders: state.holders.iter().map(Holder::view).collect(),
     }
 }
 
@@ -191,6 +238,8 @@ mod tests {
             layer,
             number: 1,
             references: 1,
+            holders: Vec::new(),
+            is_let_go: false,
             inherited: false,
             access: Access::ReadOnly,
             label,
@@ -203,6 +252,7 @@ mod tests {
                 &MountRequest {
                     access: access.map(Into::into),
                     mount_label: label.map(str::to_owned),
+                    ..MountRequest::default()
                 },
             )
             .is_ok()

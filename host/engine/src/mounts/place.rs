@@ -21,7 +21,7 @@ const UNMOUNT_RETRY_DELAY: Duration = Duration::from_millis(5);
 /// The mount points and states of one store.
 #[derive(Debug)]
 pub(crate) struct Place {
-    pub(super) points: PathBuf,
+    pub(crate) points: PathBuf,
     pub(super) states: PathBuf,
     pub(super) points_fd: OwnedFd,
 }

@@ -2,7 +2,7 @@
 //!
 //! | state | mount with that number, same boot | layer | becomes |
 //! |---|---|---|---|
-//! | there | there | there, same number | adopted with its references |
+//! | there | there | there, same number | adopted with its references, but for those of processes that have ended |
 //! | there | there | gone | unmounted |
 //! | there | missing | any | forgotten |
 //! | missing | there | any | unmounted |
@@ -53,14 +53,17 @@ impl Place {
             let _removed = std::fs::remove_file(path);
         }
         let unknown = compared.unknown.into_iter();
+        let mut mounts = compared.mounts;
+        for state in &mut mounts {
+            if state.drop_ended() {
+                self.remember(state)?;
+            }
+        }
         let mut findings: Vec<Finding> = unknown
             .filter_map(|(number, mounts)| self.clear(number, mounts))
             .collect();
         findings.extend(self.sweep(compared.stale));
-        Ok(Adopted {
-            mounts: compared.mounts,
-            findings,
-        })
+        Ok(Adopted { mounts, findings })
     }
 
     /// What [`Place::adopt`] would put right.
@@ -80,7 +83,22 @@ impl Place {
             let detail = format!("`{}` does not tell who holds a mount", path.display());
             Finding::new(FindingKind::StateUnreadable, detail).at(path)
         });
-        Ok(unknown.chain(stale).chain(unreadable).collect())
+        let ended = compared.mounts.iter().flat_map(|state| {
+            let ended = state.holders.iter().filter(|holder| holder.has_ended());
+            ended.map(|holder| {
+                let reference = &holder.reference;
+                let detail = format!(
+                    "the reference `{reference}` to the mount is of a process that has ended"
+                );
+                let finding = Finding::new(FindingKind::HolderEnded, detail);
+                finding.of_layer(state.layer.as_str())
+            })
+        });
+        Ok(unknown
+            .chain(stale)
+            .chain(unreadable)
+            .chain(ended)
+            .collect())
     }
 
     fn compare(&self, is_layer: impl Fn(&State) -> bool) -> io::Result<Compared> {

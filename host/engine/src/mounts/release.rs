@@ -75,6 +75,7 @@ impl OpenStore<'_> {
 /// Takes all references off a mount, which stays attached.
 pub(super) fn let_go(store: &Store, state: &mut State) -> Result<()> {
     state.references = 0;
+    state.holders.clear();
     state.inherited = true;
     let path = store.place.point(state.number);
     store

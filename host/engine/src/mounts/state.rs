@@ -2,6 +2,7 @@
 //!
 //! Invariant: a state counts only within the boot that it was written in.
 
+use super::references::Holder;
 use crate::disk::files;
 use crate::{LayerId, settings::Durability, words};
 use mica_runtime::Access;
@@ -19,6 +20,12 @@ pub(crate) struct State {
     pub(crate) number: u64,
     /// How often it was asked for and not given back.
     pub(crate) references: u64,
+    /// Those of them that have a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) holders: Vec<Holder>,
+    /// Whether the processes that held it had all ended when a daemon started.
+    #[serde(skip)]
+    pub(crate) is_let_go: bool,
     /// Whether it is attached for processes of a client that has gone, beyond all references.
     #[serde(default)]
     pub(crate) inherited: bool,

@@ -72,12 +72,14 @@ impl Drop for Rig {
     }
 }
 
-fn state(number: u64) -> State {
+pub(super) fn state(number: u64) -> State {
     State {
         layer: LayerId::parse("a").unwrap(),
         number,
         inherited: false,
         references: 3,
+        holders: Vec::new(),
+        is_let_go: false,
         access: Access::ReadOnly,
         label: None,
         mount_id: 0,

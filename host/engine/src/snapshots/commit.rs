@@ -89,6 +89,12 @@ impl SnapshotStore<'_> {
         {
             tracing::warn!(store = %store.name, %error, "the record of a snapshot says that it is committed");
         }
+        if let (Ok(()), Some(layer)) = (&changed, &active.layer) {
+            self.open
+                .engine
+                .scrubber
+                .settled(store.name.as_str(), layer);
+        }
         changed
     }
 }

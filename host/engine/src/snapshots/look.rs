@@ -57,7 +57,9 @@ impl SnapshotStore<'_> {
     ) -> Result<CheckedView> {
         let rules = ViewRules::of(&self.snapshots, snapshot)?;
         let shown_layer = snapshot.layer.as_ref().or_else(|| parent?.layer.as_ref());
-        self.open.plan(owned(snapshot, shown_layer)?, &rules)
+        let shown_layer = owned(snapshot, shown_layer)?;
+        self.open.check_undamaged(shown_layer)?;
+        self.open.plan(shown_layer, &rules)
     }
 
     /// Measures what is a snapshot's own.

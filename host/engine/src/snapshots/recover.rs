@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | there | there, or none needed | a snapshot |
 //! | there, but older than the record of its layer | there | a snapshot, as the record says |
+//! | there | not readable now | a snapshot that cannot be used; it is reported |
 //! | there | missing, nothing built on the snapshot | the row goes, and that is reported |
 //! | there | missing, others built on it | stays, so that they keep their names; it is reported |
 //! | none | there; someone asked to remove it, or gave it up | the layer is removed |
@@ -51,8 +52,20 @@ pub(super) fn reconcile(
     let entries: Vec<&Entry> = table.page(None, usize::MAX).collect();
     found.take_newer(&entries);
     found.take_layers(&entries, removals);
-    found.drop_lost(&|layer| table.get(layer.as_str()).is_some());
+    found.tell_unseen(table);
+    found.drop_lost(&|row| {
+        let layer = row.layer.as_ref();
+        layer.is_none_or(|layer| table.get(layer.as_str()).is_some()) || is_unseen(row, table)
+    });
     found
+}
+
+/// Whether the layer of a snapshot cannot be read now.
+fn is_unseen(row: &Snapshot, table: &Table) -> bool {
+    let is_there = |layer: &LayerId| table.get(layer.as_str()).is_some();
+    let number = row.place.as_ref().map(LayerPlace::number);
+    row.layer.as_ref().is_some_and(|layer| !is_there(layer))
+        && number.is_some_and(|number| table.is_unseen(number))
 }
 
 /// What the record of a layer says of its snapshot.
@@ -154,10 +167,21 @@ impl Found {
             .push(finding.of_layer(entry.id().as_str()).numbered(entry.number));
     }
 
+    /// Tells of snapshots whose layers cannot be read now. They stay, because an error of the disk may pass.
+    fn tell_unseen(&mut self, table: &Table) {
+        for row in self.rows.values().filter(|row| is_unseen(row, table)) {
+            let detail = format!(
+                "the layer of snapshot `{}` cannot be read now, and the snapshot cannot be used until it can",
+                shown(&row.key)
+            );
+            let finding = Finding::new(FindingKind::Unseen, detail);
+            self.findings.push(finding.of_snapshot(&row.key));
+        }
+    }
+
     /// Drops snapshots whose layers are lost, unless others are built on them.
-    fn drop_lost(&mut self, is_there: &dyn Fn(&LayerId) -> bool) {
-        let is_lost =
-            |row: &Arc<Snapshot>| row.layer.as_ref().is_some_and(|layer| !is_there(layer));
+    fn drop_lost(&mut self, is_there: &dyn Fn(&Snapshot) -> bool) {
+        let is_lost = |row: &Arc<Snapshot>| !is_there(row);
         // A snapshot may lose its last child here, so that it can go as well.
         loop {
             let parents: HashSet<&String> = self
@@ -193,5 +217,61 @@ impl Found {
             let finding = Finding::new(FindingKind::SnapshotBroken, detail);
             self.findings.push(finding.of_snapshot(&row.key));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::home::Record;
+    use crate::layers::Facts;
+    use crate::{Moment, SnapshotKind};
+    use mica_runtime::LayerKind;
+
+    fn row(key: &str, number: u64) -> Arc<Snapshot> {
+        let layer = LayerId::parse(key).unwrap();
+        let facts = Facts {
+            number,
+            record: Record::new(layer.clone(), None, LayerKind::ReadWrite, "test"),
+            depth: 1,
+            children: 0,
+            child: None,
+        };
+        Arc::new(Snapshot {
+            key: key.to_owned(),
+            kind: SnapshotKind::Committed,
+            parent: None,
+            layer: Some(layer),
+            place: Some(LayerPlace::of(&facts)),
+            labels: BTreeMap::new(),
+            created: Moment::now(),
+            updated: Moment::now(),
+            usage: None,
+            mapping: None,
+            late_parent: false,
+        })
+    }
+
+    #[test]
+    fn a_snapshot_whose_layer_cannot_be_read_now_is_kept_and_one_whose_layer_is_gone_is_not() {
+        let table = Table::load(Vec::new()).with_unseen(HashSet::from([7]));
+        let found = reconcile(
+            vec![row("unseen", 7), row("lost", 8)],
+            &HashMap::new(),
+            &table,
+        );
+        assert_eq!(found.rows.keys().collect::<Vec<_>>(), ["unseen"]);
+        let told = found.findings.iter();
+        let told: Vec<_> = told
+            .map(|one| (one.kind, one.snapshot.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (FindingKind::Unseen, Some("unseen")),
+                (FindingKind::SnapshotLost, Some("lost"))
+            ]
+        );
+        assert_eq!(found.changes.len(), 1, "only the row of the lost one goes");
     }
 }

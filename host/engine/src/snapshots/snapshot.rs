@@ -73,6 +73,10 @@ pub struct LayerPlace {
 }
 
 impl LayerPlace {
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     pub(crate) fn of(layer: &Facts) -> Self {
         Self {
             number: layer.number,

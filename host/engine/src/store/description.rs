@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <store>/store.json, <store>/store-copy.json   the same twice, each with a checksum
+//! <store>/store.json.damaged-<n>                one that could not be read, as it was found
 //! ```
 //!
 //! Invariant: the description never changes after the store was made.
@@ -76,7 +77,8 @@ impl Description {
         let damaged = |name: &str, error: &Error| {
             let path = home.join(name);
             let detail = format!(
-                "`{}` cannot be read ({}), and its copy counts",
+                "`{}` cannot be read ({}), and its copy counts; a start keeps it as `{name}.damaged-<n>`: for what someone \
+                 changed in it to count, take the line `sum` out of that file, and put it back while Mica does not run",
                 path.display(),
                 with_causes(error)
             );
@@ -125,11 +127,19 @@ impl Description {
 
     /// Writes the one of both files that cannot be read, if one cannot, and a copy that is another: the first counts, and may have
     /// been changed by hand.
+    /// What cannot be read is kept beside it: someone may have changed it by hand and left the old checksum in it.
     pub(crate) fn mend(&self, home: &Path, durability: Durability) {
         for name in [DESCRIPTION, COPY] {
-            if Self::read_file(home, name).ok().as_ref() != Some(self)
-                && let Err(error) = self.write_file(home, name, durability)
-            {
+            let read = Self::read_file(home, name);
+            if read.as_ref().ok() == Some(self) {
+                continue;
+            }
+            let kept = match read {
+                Err(Error::Corrupt { path, .. }) => files::keep_damaged(&path).map(drop),
+                _ => Ok(()),
+            };
+            let kept = kept.map_err(|error| Error::path("keep", &home.join(name), error));
+            if let Err(error) = kept.and_then(|()| self.write_file(home, name, durability)) {
                 // On a read-only file system the other one is as good.
                 tracing::debug!(%error, "a description of a store is not written anew");
             }

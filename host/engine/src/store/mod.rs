@@ -26,6 +26,7 @@ use crate::disk::home::Reaper;
 use crate::disk::rows::{After, Rows};
 use crate::layers::{Entry, Facts, Held, Key, LayerSet, Locks, Mode, Owner};
 use crate::mounts::{Mounts, Place};
+use crate::scrub::Scrub;
 use crate::settings::Durability;
 use crate::snapshots::{Snapshots, Told, shown};
 use crate::traffic::ClientCall;
@@ -61,6 +62,7 @@ pub(crate) struct Store {
     pub(crate) layers: Arc<LayerSet>,
     pub(crate) mounts: Mounts,
     pub(crate) place: Place,
+    pub(crate) scrub: Scrub,
     snapshots: OnceLock<Arc<Snapshots>>,
     locks: Locks,
     life: Arc<RwLock<Life>>,
@@ -121,6 +123,7 @@ impl Store {
             layers,
             mounts: Mounts::new(adopted.mounts),
             place,
+            scrub: Scrub::open(path, durability),
             snapshots: OnceLock::new(),
             locks: Locks::default(),
             life: Arc::new(RwLock::new(Life::Here)),
@@ -317,6 +320,7 @@ impl Store {
                 total_inodes: found.total_inodes,
                 free_inodes: found.free_inodes,
             },
+            holds_snapshots: self.snapshots.get().is_some(),
             layers: self.layers.table().len(),
             mounts: self.mounts.len(),
             status: Pairs::default(),

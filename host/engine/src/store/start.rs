@@ -72,6 +72,7 @@ impl Stores<'_> {
             );
         }
         self.add(store);
+        self.open(name.as_str())?.resume_references();
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use super::{Description, Life, OpenStore, Store};
 use crate::engine::Engine;
 use crate::event::News;
 use crate::layers::{LayerSet, Owner};
+use crate::scrub::Scrub;
 use crate::snapshots::Told;
 use crate::view::{Pairs, StoreRequest, StoreView};
 use crate::{Error, EventKind, Result, SafeText, StoreName, options};
@@ -202,7 +203,7 @@ impl<'e> Stores<'e> {
     }
 
     /// Finds a store, whether it can be used or not.
-    fn find(self, name: &str) -> Result<Arc<Store>> {
+    pub(crate) fn find(self, name: &str) -> Result<Arc<Store>> {
         let unknown = || Error::UnknownStore(SafeText::within(name, 64).into());
         let checked = StoreName::parse(name).or(Err(unknown()))?;
         let stores = self.engine.store_table.open.read();
@@ -257,6 +258,10 @@ impl<'e> Stores<'e> {
         Store::init(&layers, engine)?;
         drop(layers);
         description.write(&scratch.path, engine.settings.durability)?;
+        let scrub = Scrub::open(&scratch.path, engine.settings.durability);
+        scrub
+            .make()
+            .map_err(|error| Error::path("write", &scratch.path, error))?;
         scratch
             .keep(name.as_str())
             .map_err(|error| match error.kind() {

@@ -9,7 +9,7 @@ use crate::view::CallView;
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 tokio::task_local! {
@@ -85,6 +85,24 @@ impl fmt::Debug for ClientCall {
     }
 }
 
+/// A look at a call that does not keep it alive.
+#[derive(Clone)]
+pub(crate) struct CallWatch(Weak<Inner>);
+
+impl fmt::Debug for CallWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CallWatch")
+    }
+}
+
+impl CallWatch {
+    /// Bytes that were moved until now; nothing once it has ended.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        let call = self.0.upgrade()?;
+        Some(call.moved.load(Ordering::Relaxed))
+    }
+}
+
 /// A call as it begins.
 pub(super) struct Arrival {
     pub(super) number: u64,
@@ -111,6 +129,11 @@ impl ClientCall {
             outcome: AtomicUsize::new(PENDING),
             calls: Arc::clone(calls),
         }))
+    }
+
+    /// Looks at it from afar: it ends as if nobody did.
+    pub(crate) fn watch(&self) -> CallWatch {
+        CallWatch(Arc::downgrade(&self.0))
     }
 
     pub(super) fn inner(&self) -> &Arc<Inner> {
@@ -248,6 +271,7 @@ impl Inner {
             generation,
         } = self.about.lock().clone();
         CallView {
+            number: self.number,
             request: self.id.to_string(),
             front_end: self.front.word().to_owned(),
             client: self.client.to_string(),

@@ -10,6 +10,7 @@ mod calls;
 mod counts;
 mod histogram;
 
+pub(crate) use call::CallWatch;
 pub use call::{ClientCall, Front};
 pub use calls::{ClientCalls, Row};
 pub(crate) use counts::{CallCounts, Sample, Tally};

@@ -9,6 +9,9 @@ use utoipa::ToSchema;
 /// A call of a client that runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CallView {
+    /// Its place in the order in which calls began, since the start of the daemon.
+    #[serde(default)]
+    pub number: u64,
     /// The id of the request.
     pub request: String,
     /// By which door it came: `rest`, `docker` or `containerd`.

@@ -155,6 +155,63 @@ pub struct MountRequest {
     /// An SELinux context for all files of the mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
+    /// A name for the reference: 1 to 255 bytes without control characters. A mount that is asked for again with the same name takes no
+    /// second reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub reference: Option<String>,
+    /// Gives the reference back when this process ends, by its number where the daemon runs; 0 is the client's own process. Only with
+    /// `reference`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub while_pid: Option<u32>,
+    /// Who asks; a front end knows it, and its client does not say it.
+    #[serde(skip)]
+    pub client: Option<MountClient>,
+}
+
+/// A client that asks for a mount, as the kernel knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountClient {
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Its user.
+    pub uid: Option<u32>,
+    /// When the process began, as the kernel counts.
+    pub started: Option<u64>,
+}
+
+/// Who holds a mount by a reference with a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HolderView {
+    /// The name.
+    pub reference: String,
+    /// Since when: RFC 3339, UTC.
+    #[schema(value_type = String)]
+    pub since: Moment,
+    /// The process that asked first, if it came over a unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// The user of that process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// The process that the reference is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub while_pid: Option<u32>,
+    /// Whether the process that it is bound to has ended; of one that is bound to none, whether the process has that asked first.
+    pub has_ended: bool,
+}
+
+/// Asks to give mount references back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnmountRequest {
+    /// Gives back the reference with this name; it is no error if it is not there. Without it one that has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
+    pub reference: Option<String>,
+    /// Gives back all references; it is no error if there are none.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// A mount.
@@ -168,6 +225,9 @@ pub struct MountView {
     pub references: u64,
     /// What processes may do.
     pub access: Access,
+    /// Those of the references that have names.
+    #[serde(default)]
+    pub holders: Vec<HolderView>,
 }
 
 /// What is left of a mount.

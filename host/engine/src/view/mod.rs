@@ -9,7 +9,9 @@ mod explanation;
 mod file;
 mod layer;
 mod log;
+mod look;
 mod pairs;
+mod scrub;
 mod status;
 mod store;
 mod swap;
@@ -20,11 +22,17 @@ pub use driver::{DriverView, QuarantineView};
 pub use explanation::{DriverExplanation, ImportView, KeptView, LimitView};
 pub use file::{FileKind, FileView, FilesRequest};
 pub use layer::{
-    Access, DiffParent, DiffRequest, LayerKind, LayerRequest, LayerView, LiveParent, MountRequest,
-    MountView, Release, UnmountView, UsageSource, UsageView, WhenBusy,
+    Access, DiffParent, DiffRequest, HolderView, LayerKind, LayerRequest, LayerView, LiveParent,
+    MountClient, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageSource,
+    UsageView, WhenBusy,
 };
 pub use log::LogLine;
+pub use look::{LayerProblem, LayerProcess, LayerUsage};
 pub use pairs::Pairs;
+pub use scrub::{
+    DamageView, Difference, FileDamage, PassView, RepairView, ScrubMode, ScrubView, Verdict,
+    VerifyView,
+};
 pub use status::{Attention, EngineStatus};
 pub use store::{BackingView, StoreRequest, StoreView};
 pub use swap::{

@@ -68,6 +68,9 @@ pub struct StoreView {
     pub path: PathBuf,
     /// The file system of its home.
     pub backing: BackingView,
+    /// Whether its layers are the snapshots of a container runtime, which alone changes them.
+    #[serde(default)]
+    pub holds_snapshots: bool,
     /// Layers that it has.
     pub layers: u64,
     /// Layers of it that are mounted.

@@ -16,7 +16,7 @@ mod one;
 mod probe;
 mod verified;
 
-pub use inspect::{ImageFault, Thoroughness, inspect};
+pub use inspect::{ARCHIVE_PATH, ImageFault, Thoroughness, archive_digest, inspect};
 pub use probe::probe;
 
 use super::directory::Directory;
@@ -286,8 +286,11 @@ impl wit::Host for State {
         let identity = || Identity::of(archive).map_err(failed("stat the archive"));
         let before = identity()?;
         let is_known = before.is_some_and(|identity| identity.has(sha256));
-        let wanted = (!is_known).then_some(sha256);
-        let sent = self.handles.get_mut(&sink)?.append_whole(archive, wanted);
+        let size = node::stat_fd(archive)
+            .map_err(failed("stat the archive"))?
+            .size;
+        let sink_of_client = self.handles.get_mut(&sink)?;
+        let sent = sink_of_client.append_whole(archive, size, (sha256, is_known));
         self.excuse_sink(&sink);
         sent?;
         let checked = identity().and_then(|after| match before {

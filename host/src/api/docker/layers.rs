@@ -55,8 +55,8 @@ pub(super) async fn get(State(shared): State<Shared>, body: Body) -> Answer {
     let mut request: Request = read(&shared, body).await?;
     let id = request.take_id();
     let mount = MountRequest {
-        access: None,
         mount_label: request.take_mount_label(),
+        ..MountRequest::default()
     };
     let view = call(&shared, move |engine, store| {
         engine.store(store)?.mount(&id, mount)

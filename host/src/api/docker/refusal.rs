@@ -58,7 +58,7 @@ fn request_status(error: &RequestError) -> StatusCode {
     match error {
         RequestError::UnknownPath(_) => StatusCode::NOT_FOUND,
         RequestError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-        RequestError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
+        RequestError::Full(_) | RequestError::NoRoomForKey => StatusCode::SERVICE_UNAVAILABLE,
         RequestError::Invalid(_)
         | RequestError::UnknownOperation(_)
         | RequestError::NotUtf8
@@ -70,6 +70,9 @@ fn request_status(error: &RequestError) -> StatusCode {
         | RequestError::Foreign(_)
         | RequestError::Unauthorized
         | RequestError::NotReady(_)
+        | RequestError::Range(_)
+        | RequestError::KeyReused(_)
+        | RequestError::KeyRunning(_)
         | RequestError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

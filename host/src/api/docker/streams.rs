@@ -39,7 +39,10 @@ pub(super) async fn diff(State(shared): State<Shared>, body: Body) -> Answer {
     let ticket = shared
         .engine
         .begin(OperationKind::Diff, &store, &request.id);
-    let body = transfer::diff(Arc::clone(&shared.engine), store, request, ticket).await?;
+    let body = transfer::diff(Arc::clone(&shared.engine), store, request, ticket, |sink| {
+        sink
+    })
+    .await?;
     Ok(([(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response())
 }
 

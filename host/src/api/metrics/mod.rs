@@ -120,7 +120,7 @@ fn write_listeners(text: &mut Text, listeners: &Listeners) {
 fn write_stores(text: &mut Text, stores: &[StoreFigures]) {
     let stores = bounded(stores);
     type Measure = (&'static str, &'static str, fn(&StoreFigures) -> Option<u64>);
-    let measures: [Measure; 5] = [
+    let measures: [Measure; 7] = [
         ("mica_store_layers", "Layers.", |store| Some(store.layers)),
         (
             "mica_store_snapshots",
@@ -139,6 +139,16 @@ fn write_stores(text: &mut Text, stores: &[StoreFigures]) {
             "mica_store_ready",
             "Whether the driver can work on the store and its rows can change.",
             |store| Some(u64::from(store.is_ready)),
+        ),
+        (
+            "mica_store_layers_damaged",
+            "Layers whose files are not what they were.",
+            |store| Some(store.damaged),
+        ),
+        (
+            "mica_store_verified_time_seconds",
+            "When all layers had last been verified, in seconds since 1970.",
+            |store| store.verified,
         ),
     ];
     for (name, help, measure) in measures {
@@ -165,6 +175,8 @@ fn bounded(stores: &[StoreFigures]) -> Vec<StoreFigures> {
             references: sum(|store| store.references),
             snapshots: Some(sum(|store| store.snapshots.unwrap_or(0))),
             is_ready: rest.iter().all(|store| store.is_ready),
+            damaged: sum(|store| store.damaged),
+            verified: rest.iter().map(|store| store.verified).min().flatten(),
         });
     }
     bounded
@@ -216,6 +228,7 @@ fn write_whole(text: &mut Text, figures: &Figures) {
         "Listeners of events.",
         figures.events.listeners,
     );
+    write_scrub(text, figures);
     let help = "Events that were kept once and are not any more.";
     text.family("mica_events_dropped_total", Kind::Counter, help)
         .sample(&[], figures.events.dropped);
@@ -224,6 +237,15 @@ fn write_whole(text: &mut Text, figures: &Figures) {
     for (kind, count) in &figures.events.told {
         family.sample(&[("kind", kind)], count);
     }
+}
+
+fn write_scrub(text: &mut Text, figures: &Figures) {
+    let help = "Bytes of layers that were read to take or to compare digests.";
+    text.family("mica_scrub_bytes_total", Kind::Counter, help)
+        .sample(&[], figures.scrubbed_bytes);
+    let help = "Layers that were found damaged.";
+    text.family("mica_scrub_layers_damaged_total", Kind::Counter, help)
+        .sample(&[], figures.scrubbed_damaged);
 }
 
 #[cfg(test)]
@@ -240,6 +262,8 @@ mod tests {
             references: 0,
             snapshots: None,
             is_ready: true,
+            damaged: 0,
+            verified: None,
         };
         let stores: Vec<_> = (0..1000).map(store).collect();
         let bounded = bounded(&stores);

@@ -40,9 +40,9 @@ pub(super) async fn changes(
     Asked(query): Asked<ParentQuery>,
 ) -> Answer {
     let (sink, pages) = ChangeSink::channel(CHANNEL_PAGES);
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
     let ticket = shared.engine.begin(OperationKind::Changes, &store, &id);
+    let cancel = CancelOnDrop::of(&ticket);
+    let token = cancel.token();
     let operation = operations::header(&ticket)?;
     let work = move || {
         let engine = &shared.engine;

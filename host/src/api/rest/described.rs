@@ -24,7 +24,7 @@ const REFUSALS: [(&str, &str); 15] = [
     ("408", "The client stopped sending the body."),
     (
         "409",
-        "It exists, is in use, is mounted, is not mounted, or has children.",
+        "It exists, is in use, is mounted, is not mounted, has children, or is being done (`Retry-After`).",
     ),
     (
         "412",
@@ -62,12 +62,23 @@ pub(super) fn complete(document: &mut Value) {
     below(components, "parameters")["RequestId"] = json!({
         "name": "x-request-id",
         "in": "header",
-        "description": "The id of the request; what is no such text is replaced by one.",
-        "schema": id,
+        "description": "The id of the request: 1 to 64 letters, digits, `-`, `_` and `.`; what is no such text is replaced by one.",
+        "schema": {"type": "string"},
     });
     below(components, "headers")["RequestId"] = json!({
         "description": "The id of the request, as the log, problems and events have it.",
         "schema": id,
+    });
+    below(components, "parameters")["IdempotencyKey"] = json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "A text that no other request has. A request that comes again with it gets the answer of the first time, with the header \
+            `Idempotent-Replayed`, and changes nothing.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 130, "pattern": "^[!-~]+$"},
+    });
+    below(components, "headers")["Replayed"] = json!({
+        "description": "`true`: the answer of an earlier request with the same `Idempotency-Key`.",
+        "schema": {"type": "string"},
     });
     for (status, description) in REFUSALS {
         below(components, "responses")[name_of(status)] = json!({
@@ -105,6 +116,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         if response.get("$ref").is_none() {
             below(response, "headers")["x-request-id"] =
                 json!({"$ref": "#/components/headers/RequestId"});
+            if method != "get" {
+                below(response, "headers")["Idempotent-Replayed"] =
+                    json!({"$ref": "#/components/headers/Replayed"});
+            }
             write_bytes(response.get_mut("content"));
         }
     }
@@ -123,6 +138,9 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         }
     }
     parameters.push(json!({"$ref": "#/components/parameters/RequestId"}));
+    if method != "get" {
+        parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
+    }
 }
 
 /// What an operation can be refused with.
@@ -132,7 +150,7 @@ fn statuses(path: &str, method: &str, has_body: bool) -> Vec<&'static str> {
         path.starts_with("/v1/stores") || (path.starts_with("/v1/drivers") && changes);
     let mut statuses = ANY.to_vec();
     statuses.extend(path.contains('{').then_some("404"));
-    statuses.extend(changes.then_some("409"));
+    statuses.extend(changes.then_some(["409", "422"]).into_iter().flatten());
     statuses.extend((method == "put").then_some("415"));
     statuses.extend(has_body.then_some(WITH_BODY).into_iter().flatten());
     statuses.extend(needs_driver.then_some(WITH_DRIVER).into_iter().flatten());
@@ -145,7 +163,7 @@ fn rule(of: &str) -> Option<Value> {
         "id" => json!({"minLength": 1, "maxLength": 255, "pattern": r"^[^/\x00-\x1f\x7f-\x9f]+$"}),
         "store" => json!({"minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9][a-z0-9._-]*$"}),
         "driver" => json!({"minLength": 1, "maxLength": 64, "pattern": "^[a-z0-9.-]+$"}),
-        "operation" => json!({"minLength": 3, "maxLength": 40, "pattern": "^[0-9a-f]+-[0-9]+$"}),
+        "operation" => json!({"minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9._-]+$"}),
         "key" => json!({"minLength": 1}),
         _ => return None,
     })

@@ -2,15 +2,15 @@
 //!
 //! Invariant: an archive streams; no size of it is held in memory.
 
+use super::digests::{self, Known};
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call, operations, tags};
+use super::{Answer, Shared, answer, call, operations, ranges, tags};
 use crate::api::archive::{Coding, Target, Wanted, transfer};
 use crate::api::refusal::RequestError;
 use crate::api::types::{ApplyReport, Problem, SizeView};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::IntoResponse as _;
 use mica_engine::{ArchiveForm, DiffParent, DiffRequest, OperationKind};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -43,16 +43,30 @@ impl From<ParentQuery> for DiffParent {
         ("id" = String, Path, description = "The layer, percent-encoded."),
         ("parent" = Option<String>, Query,
             description = "Compares with this layer; if absent with the layer's parent, if empty with nothing."),
+        ("Range" = Option<String>, Header, description = "One range of bytes, of a layer that is kept as its archive; any other answers with all."),
+        ("If-Range" = Option<String>, Header, description = "The tag of which a range is asked for; all is answered if it has another."),
+        ("TE" = Option<String>, Header, description = "`trailers`: the digest follows the archive where it is not known before."),
     ),
     responses(
     (status = 200, description = "The archive.", body = Vec<u8>, content_type = "application/x-tar",
-        headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."))),
+        headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."),
+            ("Content-Length" = Option<u64>, description = "Of a layer that is kept as its archive: its bytes."),
+            ("Accept-Ranges" = Option<String>, description = "`bytes`: parts of it can be asked for."),
+            ("ETag" = Option<String>, description = "Of a layer that is kept as its archive: what it is, for `If-Range`."),
+            ("Repr-Digest" = Option<String>, description = "The digest by SHA-256 of the whole archive (RFC 9530); a trailer where it is known only \
+                at the end and the request says `TE: trailers`."),
+            ("Mica-Diff-Id" = Option<String>, description = "The same as `sha256:` and hexadecimal digits."))),
+    (status = 206, description = "The part of the archive that was asked for.", body = Vec<u8>, content_type = "application/x-tar",
+        headers(("Content-Range" = String, description = "Which bytes these are, of how many."),
+            ("ETag" = String, description = "What the archive is, for `If-Range`."))),
+    (status = 416, description = "The range lies behind the end.", body = Problem, content_type = "application/problem+json"),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
 pub(super) async fn diff(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
     Asked(query): Asked<ParentQuery>,
+    headers: HeaderMap,
 ) -> Answer {
     let request = DiffRequest {
         id,
@@ -63,9 +77,19 @@ pub(super) async fn diff(
         .engine
         .begin(OperationKind::Diff, &store, &request.id);
     let operation = operations::header(&ticket)?;
-    let body = transfer::diff(Arc::clone(&shared.engine), store, request, ticket).await?;
-    let kind = HeaderValue::from_static("application/x-tar");
-    Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
+    let known = Known::default();
+    let asking = known.clone();
+    let range = ranges::Asked::of(&headers);
+    let prepare = move |sink| asking.watch(sink, range);
+    let engine = Arc::clone(&shared.engine);
+    let body = transfer::diff(engine, store, request, ticket, prepare).await?;
+    let mut answer = known.answer(body, digests::takes_trailers(&headers));
+    if !answer.status().is_client_error() {
+        let kind = HeaderValue::from_static("application/x-tar");
+        answer.headers_mut().insert(header::CONTENT_TYPE, kind);
+    }
+    answer.headers_mut().insert(operation.0, operation.1);
+    Ok(answer)
 }
 
 /// Applies a tar archive to a layer, whole or not at all.
@@ -127,7 +151,7 @@ pub(super) async fn size(
 }
 
 /// What the request says of the archive's compression.
-fn told(headers: &HeaderMap) -> Result<Wanted, RequestError> {
+pub(super) fn told(headers: &HeaderMap) -> Result<Wanted, RequestError> {
     let Some(value) = headers.get(header::CONTENT_ENCODING) else {
         return Ok(Wanted::Found);
     };

@@ -3,6 +3,7 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
+use super::page::PageQuery;
 use super::{Answer, Shared, answer, call, made};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
@@ -30,14 +31,37 @@ pub(super) struct ReleaseQuery {
     layer: Option<String>,
 }
 
-/// Lists the drivers.
-#[utoipa::path(get, path = "/v1/drivers", operation_id = "list_drivers", tag = "drivers", responses(
-    (status = 200, description = "All drivers, by name.", body = DriverList),
+/// Lists the drivers by name, in pages.
+#[utoipa::path(get, path = "/v1/drivers", operation_id = "list_drivers", tag = "drivers",
+    params(
+        ("after" = Option<String>, Query, description = "Begins after this name: `next` of the page before."),
+        ("limit" = Option<usize>, Query, description = "Drivers of a page: 1000 unless given, 10000 at most."),
+        ("prefix" = Option<String>, Query, description = "Only drivers whose names begin so."),
+        ("state" = Option<String>, Query,
+            description = "`quarantined`, `baking` or `used`: only drivers that are quarantined for anything, whose build bakes, or that \
+                serve stores."),
+    ),
+    responses(
+    (status = 200, description = "The page.", body = DriverList),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(shared): State<Shared>) -> Answer {
-    let drivers = call(shared, |engine| Ok(engine.drivers().list())).await?;
-    answer(StatusCode::OK, &DriverList { drivers })
+pub(super) async fn list(State(shared): State<Shared>, Asked(page): Asked<PageQuery>) -> Answer {
+    let fits: fn(&DriverView) -> bool = match page.state.as_deref() {
+        None => |_| true,
+        Some("quarantined") => |driver| !driver.quarantines.is_empty(),
+        Some("baking") => |driver| driver.bake.is_some(),
+        Some("used") => |driver| !driver.stores.is_empty(),
+        Some(other) => {
+            return Err(RequestError::Invalid(format!(
+                "there are no drivers in the state `{other}`; give `quarantined`, `baking` or `used`"
+            ))
+            .into());
+        }
+    };
+    let mut drivers = call(shared, |engine| Ok(engine.drivers().list())).await?;
+    drivers.retain(fits);
+    let next = page.cut(&mut drivers, |driver| &driver.name);
+    answer(StatusCode::OK, &DriverList { drivers, next })
 }
 
 /// Describes a driver.

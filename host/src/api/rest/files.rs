@@ -3,20 +3,20 @@
 //! Invariant: a list and a content stream; no file is held in memory, and a client that takes nothing holds no thread for good.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, operations};
+use super::{Answer, Shared, operations, ranges};
 use crate::api::dispatch::dispatch;
 use crate::api::stream::{self, CancelOnDrop, JsonLines, Raw};
 use crate::api::types::{FileView, Problem};
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mica_engine::{Error, FilesRequest, OpenFile, OperationKind, OperationTicket};
 use serde::Deserialize;
-use std::io::Read as _;
-use std::ops::ControlFlow;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -36,19 +36,25 @@ pub(super) struct FileQuery {
     recursive: bool,
 }
 
-impl FileQuery {
-    /// The path in bytes; the top without one.
-    fn path(&self) -> Result<Vec<u8>, Error> {
-        match (&self.path, &self.path_base64) {
-            (Some(_), Some(_)) => Err(Error::Invalid(
-                "the query has `path` and `path_base64`; one path at a time".to_owned(),
-            )),
-            (Some(path), None) => Ok(path.clone().into_bytes()),
-            (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_no_base64| {
-                Error::Invalid("the query's `path_base64` is no base64".to_owned())
-            }),
-            (None, None) => Ok(b"/".to_vec()),
-        }
+/// Which file is read.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContentQuery {
+    path: Option<String>,
+    path_base64: Option<String>,
+}
+
+/// The path in bytes; the top without one.
+fn path_of(path: Option<&str>, path_base64: Option<&str>) -> Result<Vec<u8>, Error> {
+    match (path, path_base64) {
+        (Some(_), Some(_)) => Err(Error::Invalid(
+            "the query has `path` and `path_base64`; one path at a time".to_owned(),
+        )),
+        (Some(path), None) => Ok(path.as_bytes().to_vec()),
+        (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_no_base64| {
+            Error::Invalid("the query's `path_base64` is no base64".to_owned())
+        }),
+        (None, None) => Ok(b"/".to_vec()),
     }
 }
 
@@ -78,14 +84,14 @@ pub(super) async fn list(
 ) -> Answer {
     let request = FilesRequest {
         id,
-        path: query.path()?,
+        path: path_of(query.path.as_deref(), query.path_base64.as_deref())?,
         is_recursive: query.recursive,
     };
     let ticket = shared
         .engine
         .begin(OperationKind::Files, &store, &request.id);
     let operation = operations::header(&ticket)?;
-    let cancel = CancelOnDrop::default();
+    let cancel = CancelOnDrop::of(&ticket);
     let token = cancel.token();
     let (sender, pages) = mpsc::channel(CHANNEL_PIECES);
     let idle = shared.runtime.limits().stream_idle();
@@ -119,8 +125,14 @@ pub(super) async fn list(
         ("id" = String, Path, description = "The layer, percent-encoded."),
         ("path" = Option<String>, Query, description = "The path from the layer's root."),
         ("path_base64" = Option<String>, Query, description = "The path in base64, if it is no UTF-8."),
+        ("Range" = Option<String>, Header, description = "One range of bytes; any other answers with all."),
+        ("If-Range" = Option<String>, Header, description = "The tag of which a range is asked for; all is answered if it has another."),
     ),
     responses(
+    (status = 206, description = "The part of the file that was asked for.", body = Vec<u8>, content_type = "application/octet-stream",
+        headers(("Content-Range" = String, description = "Which bytes these are, of how many."),
+            ("ETag" = String, description = "What the file is, for `If-Range`."))),
+    (status = 416, description = "The range lies behind the end.", body = Problem, content_type = "application/problem+json"),
     (status = 200, description = "The bytes of the file.", body = Vec<u8>, content_type = "application/octet-stream",
         headers(("Mica-Operation" = String, description = "By what to ask `/v1/operations/{operation}`."))),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
@@ -128,15 +140,17 @@ pub(super) async fn list(
 pub(super) async fn content(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
-    Asked(query): Asked<FileQuery>,
+    Asked(query): Asked<ContentQuery>,
+    headers: HeaderMap,
 ) -> Answer {
-    let path = query.path()?;
+    let path = path_of(query.path.as_deref(), query.path_base64.as_deref())?;
+    let asked = ranges::Asked::of(&headers);
     let ticket = shared.engine.begin(OperationKind::Content, &store, &id);
     let operation = operations::header(&ticket)?;
-    let cancel = CancelOnDrop::default();
+    let cancel = CancelOnDrop::of(&ticket);
     let token = cancel.token();
     let (sender, pieces) = mpsc::channel(CHANNEL_PIECES);
-    let (size_told, size) = oneshot::channel();
+    let (choice_told, choice) = oneshot::channel();
     let idle = shared.runtime.limits().stream_idle();
     let work = move || {
         let opened = shared
@@ -145,9 +159,12 @@ pub(super) async fn content(
             .and_then(|store| store.open_file(&id, &path, &token));
         match opened {
             Ok(file) => {
+                let tag = file.tag();
+                let choice = asked.choose(file.size_bytes, &tag);
+                let sent = choice.bytes();
                 // Whoever waits for it may have gone.
-                let _told = size_told.send(file.size_bytes);
-                send_content(file, &sender, ticket, idle)
+                let _told = choice_told.send((choice, tag));
+                send_content(file, sent, &sender, ticket, idle)
             }
             Err(error) => ticket.end(Err(error), |()| None),
         }
@@ -156,35 +173,36 @@ pub(super) async fn content(
     let body = stream::body(Raw, pieces, result, cancel).await?;
     let kind = HeaderValue::from_static("application/octet-stream");
     let mut response = ([(header::CONTENT_TYPE, kind), operation], body).into_response();
-    // An answer is there only after the size was told.
-    if let Ok(size_bytes) = size.await {
-        let length = HeaderValue::from(size_bytes);
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, length);
+    // An answer is there only after this was told.
+    if let Ok((choice, tag)) = choice.await {
+        if let Some(refused) = choice.refused() {
+            return Ok(refused);
+        }
+        choice.tell(&mut response);
+        ranges::insert(response.headers_mut(), header::ETAG, &tag);
     }
     Ok(response)
 }
 
-/// Hands on as many bytes as the file had when it was opened.
+/// Hands on these bytes of a file, which it had when it was opened.
 fn send_content(
     file: OpenFile,
+    sent: Range<u64>,
     sender: &mpsc::Sender<Bytes>,
     ticket: OperationTicket,
     idle: Duration,
 ) -> Result<(), Error> {
-    let OpenFile {
-        mut content,
-        size_bytes,
-    } = file;
+    let mut content = file.content;
+    let unread = |error| Error::Io {
+        doing: "read a file of a layer".to_owned(),
+        source: error,
+    };
     let mut send = || {
-        let mut left = size_bytes;
+        content.seek(SeekFrom::Start(sent.start)).map_err(unread)?;
+        let mut left = sent.end - sent.start;
         while left > 0 {
             let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES))];
-            content.read_exact(&mut piece).map_err(|error| Error::Io {
-                doing: "read a file of a layer".to_owned(),
-                source: error,
-            })?;
+            content.read_exact(&mut piece).map_err(unread)?;
             left -= piece.len() as u64;
             hand_on(sender, piece.into(), idle)?;
         }

@@ -1,23 +1,25 @@
-//! `/v1/stores/{store}/layers`: layers and their mounts.
+//! `/v1/stores/{store}/layers`: layers.
 //!
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
-use super::page::PageQuery;
+use super::operations::tracked;
+use super::page::{self, PageQuery};
 use super::tags::{self, Wanted};
 use super::{Answer, Shared, answer, call, made};
 use crate::api::body::json;
+use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{
-    LayerList, LayerRequest, LayerView, MetadataView, MountRequest, MountView, Pairs, Problem,
-    UnmountView, UsageView,
+    LayerList, LayerLookup, LayerRequest, LayerView, LookedUp, MetadataView, Pairs, Problem,
+    UsageView,
 };
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse as _;
 use mica_client::segment;
-use mica_engine::WhenBusy;
+use mica_engine::{CancelToken, Engine, Error, OperationKind};
 
 /// Lists layers in byte order of their ids, in pages.
 #[utoipa::path(get, path = "/v1/stores/{store}/layers", operation_id = "list_layers", tag = "layers",
@@ -25,6 +27,10 @@ use mica_engine::WhenBusy;
         ("store" = String, Path, description = "The store."),
         ("after" = Option<String>, Query, description = "Begins after this id: `next` of the page before."),
         ("limit" = Option<usize>, Query, description = "Layers of a page: 1000 unless given, 10000 at most."),
+        ("prefix" = Option<String>, Query, description = "Only layers whose ids begin so."),
+        ("state" = Option<String>, Query,
+            description = "`mounted` or `unmounted`: only layers with or without references to their mounts; `childless`: only those on which \
+                nothing is built."),
     ),
     responses(
     (status = 200, description = "The page.", body = LayerList),
@@ -35,20 +41,63 @@ pub(super) async fn list(
     At(store): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
+    let fits: fn(&LayerView) -> bool = match page.state.as_deref() {
+        None => |_| true,
+        Some("mounted") => |layer| layer.mounts > 0,
+        Some("unmounted") => |layer| layer.mounts == 0,
+        Some("childless") => |layer| layer.children == 0,
+        Some(other) => {
+            return Err(RequestError::Invalid(format!(
+                "there are no layers in the state `{other}`; give `mounted`, `unmounted` or `childless`"
+            ))
+            .into());
+        }
+    };
     let limit = page.limit();
     let list = call(shared, move |engine| {
-        // One more tells whether there is a next page.
         let store = engine.store(&store)?;
-        let mut layers = store.layers(page.after.as_deref(), limit + 1);
-        let is_last = layers.len() <= limit;
-        layers.truncate(limit);
-        let next = layers
-            .last()
-            .filter(|_| !is_last)
-            .map(|layer| layer.id.clone());
+        let prefix = page.prefix.as_deref().unwrap_or_default();
+        // One more tells whether there is a next page.
+        let mut layers = store.layers_of(prefix, page.after.as_deref(), limit + 1, &fits);
+        let next = page::end(&mut layers, limit, |layer| layer.id.clone());
         Ok(LayerList { layers, next })
     });
     answer(StatusCode::OK, &list.await?)
+}
+
+/// Layers that one look-up may name.
+const MOST_LOOKED_UP: usize = 10_000;
+
+/// Describes many layers at once: those of the ids that are there, in the order in which they were named, and the ids that are not.
+#[utoipa::path(post, path = "/v1/stores/{store}/layers:lookup", operation_id = "look_up_layers", tag = "layers", request_body = LayerLookup,
+    params(("store" = String, Path, description = "The store.")),
+    responses(
+    (status = 200, description = "What there is.", body = LookedUp),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn look_up(
+    State(shared): State<Shared>,
+    At(store): At<String>,
+    body: Body,
+) -> Answer {
+    let LayerLookup { ids } = json(body, shared.limits.json_bytes, None).await?;
+    if ids.len() > MOST_LOOKED_UP {
+        let text = format!("`ids` has {}, and may have {MOST_LOOKED_UP}", ids.len());
+        return Err(RequestError::Invalid(text).into());
+    }
+    let found = call(shared, move |engine| {
+        let store = engine.store(&store)?;
+        let mut found = LookedUp::default();
+        for id in ids {
+            match store.layer(&id) {
+                Ok(layer) => found.layers.push(layer),
+                Err(Error::UnknownLayer { .. }) => found.unknown.push(id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    });
+    answer(StatusCode::OK, &found.await?)
 }
 
 /// Creates a layer of the content of its parent, or an empty one.
@@ -66,7 +115,12 @@ pub(super) async fn create(
     body: Body,
 ) -> Answer {
     let request: LayerRequest = json(body, shared.limits.json_bytes, None).await?;
-    let view = call(shared, move |engine| engine.layers(&store)?.create(request)).await?;
+    let about = (store.clone(), request.id.clone());
+    let create = move |engine: &Engine, cancel: &CancelToken| {
+        engine.layers(&store)?.create_unless(request, cancel)
+    };
+    let about = (&*about.0, &*about.1);
+    let view = tracked(shared, OperationKind::Create, about, create).await?;
     let (store, id) = (segment(&view.store), segment(&view.id));
     let mut answer = made(&format!("/v1/stores/{store}/layers/{id}"), &view)?;
     let (name, tag) = tags::header(&view)?;
@@ -143,61 +197,13 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Answer {
     let wanted = Wanted::read(&headers)?;
-    call(shared, move |engine| {
+    let about = (store.clone(), id.clone());
+    let remove = move |engine: &Engine, cancel: &CancelToken| {
         let expected = |layer: &LayerView| wanted.fits(layer);
-        engine.layers(&store)?.remove_if(&id, &expected)
-    })
-    .await?;
+        engine.layers(&store)?.remove_if(&id, &expected, cancel)
+    };
+    tracked(shared, OperationKind::Remove, (&about.0, &about.1), remove).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// Mounts a layer and says where. A layer that is mounted already gets one more reference.
-#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/mount", operation_id = "mount_layer", tag = "layers", request_body = MountRequest,
-    params(
-        ("store" = String, Path, description = "The store."),
-        ("id" = String, Path, description = "The layer, percent-encoded."),
-    ),
-    responses(
-    (status = 200, description = "The mount.", body = MountView),
-    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
-))]
-pub(super) async fn mount(
-    State(shared): State<Shared>,
-    At((store, id)): At<(String, String)>,
-    body: Body,
-) -> Answer {
-    let request = json(
-        body,
-        shared.limits.json_bytes,
-        Some(MountRequest::default()),
-    )
-    .await?;
-    let view = call(shared, move |engine| {
-        engine.store(&store)?.mount(&id, request)
-    })
-    .await?;
-    answer(StatusCode::OK, &view)
-}
-
-/// Gives one reference back; with the last one the layer is unmounted.
-#[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/unmount", operation_id = "unmount_layer", tag = "layers",
-    params(
-        ("store" = String, Path, description = "The store."),
-        ("id" = String, Path, description = "The layer, percent-encoded."),
-    ),
-    responses(
-    (status = 200, description = "What is left.", body = UnmountView),
-    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
-))]
-pub(super) async fn unmount(
-    State(shared): State<Shared>,
-    At((store, id)): At<(String, String)>,
-) -> Answer {
-    let left = call(shared, move |engine| {
-        engine.store(&store)?.unmount(&id, WhenBusy::Hold)
-    })
-    .await?;
-    answer(StatusCode::OK, &left)
 }
 
 /// Tells what the driver knows of a layer, in the driver's order.

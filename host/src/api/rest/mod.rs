@@ -4,9 +4,12 @@
 //! may block, one for each request.
 
 mod access;
+mod answers;
 mod changes;
+mod dashboard;
 mod described;
 mod differences;
+mod digests;
 mod drivers;
 mod events;
 mod extract;
@@ -14,12 +17,17 @@ mod files;
 mod host;
 mod insight;
 mod layers;
+mod look;
 mod monitor;
+mod mounts;
 mod openapi;
 mod operations;
 mod page;
 mod problem;
 mod queries;
+mod ranges;
+mod retry;
+mod scrub;
 mod snapshots;
 mod status;
 mod stores;
@@ -33,11 +41,12 @@ use crate::api::refusal::{Refusal, RequestError};
 use crate::api::share::{Full, Listeners, Visitor, hold};
 use crate::api::types::{ConfinementView, KernelView, MemoryView};
 use crate::config::{Access, ApiLimits};
+pub(crate) use answers::Answers;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Router, middleware};
 use mica_engine::{Engine, Runtime};
 
@@ -61,6 +70,8 @@ pub(crate) struct Api {
     pub(crate) confinement: Option<ConfinementView>,
     /// Limits of this interface.
     pub(crate) limits: ApiLimits,
+    /// Answers that are kept for clients that ask again.
+    pub(crate) answers: Arc<Answers>,
     /// What is open on the listeners.
     pub(crate) listeners: Arc<Listeners>,
     /// When the daemon was started.
@@ -83,11 +94,17 @@ type Answer = Result<Response, Refusal>;
 /// The interface for the unix socket, whose mode says who may use it.
 pub(crate) fn router(api: Arc<Api>) -> Router {
     monitor_router()
+        .route("/dashboard", get(dashboard::beside))
+        .route("/dashboard/", get(dashboard::page))
+        .route("/dashboard/{file}", get(dashboard::file))
         .route("/v1/status", get(status::status))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/v1/events", get(events::events))
         .route("/v1/operations", get(operations::list))
-        .route("/v1/operations/{operation}", get(operations::inspect))
+        .route(
+            "/v1/operations/{operation}",
+            get(operations::inspect).delete(operations::cancel),
+        )
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
         .route(
             "/v1/drivers/{driver}",
@@ -103,6 +120,12 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}",
             get(stores::inspect).delete(stores::remove),
         )
+        .route(
+            "/v1/stores/{store}/scrub",
+            get(scrub::status).post(scrub::begin),
+        )
+        .route("/v1/stores/{store}/usage", get(look::usage))
+        .route("/v1/stores/{store}/processes", get(look::processes))
         .merge(layers_router())
         .route("/v1/stores/{store}/snapshots", get(snapshots::list))
         .route(
@@ -115,6 +138,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         )
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&api),
+            retry::once,
+        ))
         .with_state(api)
 }
 
@@ -163,16 +190,27 @@ fn layers_router() -> Router<Shared> {
             "/v1/stores/{store}/layers/{id}",
             get(layers::inspect).delete(layers::remove),
         )
-        .route("/v1/stores/{store}/layers/{id}/mount", post(layers::mount))
+        .route("/v1/stores/{store}/layers:lookup", post(layers::look_up))
+        .route("/v1/stores/{store}/mounts", get(mounts::list))
+        .route(
+            "/v1/stores/{store}/layers/{id}/mount",
+            get(mounts::inspect).post(mounts::mount),
+        )
         .route(
             "/v1/stores/{store}/layers/{id}/unmount",
-            post(layers::unmount),
+            post(mounts::unmount),
         )
         .route(
             "/v1/stores/{store}/layers/{id}/metadata",
             get(layers::metadata),
         )
         .route("/v1/stores/{store}/layers/{id}/usage", get(layers::usage))
+        .route("/v1/stores/{store}/layers/{id}/verify", post(scrub::verify))
+        .route(
+            "/v1/stores/{store}/layers/{id}/repair",
+            post(scrub::repair_from_stores)
+                .merge(put(scrub::repair).layer(middleware::from_fn(stream))),
+        )
         .route(
             "/v1/stores/{store}/layers/{id}/diff",
             get(differences::diff)

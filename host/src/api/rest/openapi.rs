@@ -4,8 +4,8 @@
 //! routes.
 
 use super::{
-    changes, described, differences, drivers, events, files, insight, layers, monitor, operations,
-    snapshots, status, stores, swaps, traces,
+    changes, dashboard, described, differences, drivers, events, files, insight, layers, look,
+    monitor, mounts, operations, scrub, snapshots, status, stores, swaps, traces,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -22,15 +22,18 @@ use utoipa::OpenApi;
     ),
     paths(
         status::status, events::events, document, operations::list,
+        dashboard::page, dashboard::file,
         monitor::metrics, monitor::healthz, monitor::readyz,
         drivers::list, drivers::load, drivers::inspect, drivers::release, drivers::remove,
         insight::logs, traces::explain, traces::list, traces::inspect, traces::export,
         swaps::swap, swaps::rollback, swaps::history,
         stores::list, stores::create, stores::inspect, stores::remove,
-        layers::list, layers::create, layers::inspect, layers::remove, layers::mount, layers::unmount,
-        layers::metadata, layers::usage,
-        differences::diff, differences::apply, differences::size, changes::changes, operations::inspect,
+        layers::list, layers::create, layers::inspect, layers::remove, layers::look_up,
+        mounts::list, mounts::inspect, mounts::mount, mounts::unmount,
+        layers::metadata, layers::usage, look::usage, look::processes,
+        differences::diff, differences::apply, differences::size, changes::changes, operations::inspect, operations::cancel,
         files::list, files::content,
+        scrub::begin, scrub::status, scrub::verify, scrub::repair, scrub::repair_from_stores,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),
     tags(

@@ -69,7 +69,14 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
             "the request is meant for another host",
         ),
         RequestError::Unauthorized => (Code::UNAUTHORIZED, "unauthorized", "a secret is needed"),
-        RequestError::Full(_) => (
+        RequestError::Range(_) => (
+            Code::RANGE_NOT_SATISFIABLE,
+            "invalid-range",
+            "no such range",
+        ),
+        RequestError::KeyReused(_) => (Code::UNPROCESSABLE_ENTITY, "key-reused", "the key is used"),
+        RequestError::KeyRunning(_) => (Code::CONFLICT, "request-running", "the request runs"),
+        RequestError::Full(_) | RequestError::NoRoomForKey => (
             Code::SERVICE_UNAVAILABLE,
             "too-many-requests",
             "there is no room for the client",
@@ -90,7 +97,7 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
         }
         RequestError::UnknownPath(_) => "see `/v1/openapi.json` for what there is",
         RequestError::UnknownOperation(_) => {
-            "ask soon after the stream has ended: the last 256 are known, and none of a daemon that has ended"
+            "ask soon after the operation has ended: the last 1024 are known, and none of a daemon that has ended"
         }
         RequestError::Encoding(_) => "send the archive as it is, or compressed by gzip or zstd",
         RequestError::Foreign(_) => "use the unix socket, or `localhost` as the host",
@@ -100,6 +107,10 @@ fn request_remedy(error: &RequestError) -> Option<&'static str> {
         RequestError::Full(_) => {
             "end what is open, or ask again later; the numbers are in the section `api` of the configuration"
         }
+        RequestError::KeyReused(_) => {
+            "send the request that had the key, or take a new key for each request that is not a repetition"
+        }
+        RequestError::KeyRunning(_) | RequestError::NoRoomForKey => "ask again in a moment",
         RequestError::NotReady(_) => {
             "`mica status` tells more; `/healthz` tells whether the daemon lives"
         }
@@ -173,6 +184,10 @@ impl IntoResponse for Refusal {
         let body = serde_json::to_vec(&problem).expect("texts and numbers are JSON");
         let kind = HeaderValue::from_static("application/problem+json");
         let mut answer = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        if matches!(self, Self::Request(RequestError::KeyRunning(_))) {
+            let seconds = HeaderValue::from_static("1");
+            answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             answer

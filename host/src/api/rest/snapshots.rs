@@ -5,10 +5,12 @@
 use super::extract::{Asked, At};
 use super::page::PageQuery;
 use super::{Answer, Shared, answer, call};
+use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{Problem, SnapshotList, SnapshotUsage, SnapshotView};
 use axum::extract::State;
 use axum::http::StatusCode;
+use mica_engine::SnapshotKind;
 
 /// Lists snapshots in byte order of their keys, in pages.
 #[utoipa::path(get, path = "/v1/stores/{store}/snapshots", operation_id = "list_snapshots", tag = "snapshots",
@@ -16,6 +18,8 @@ use axum::http::StatusCode;
         ("store" = String, Path, description = "The store."),
         ("after" = Option<String>, Query, description = "Begins after this key: `next` of the page before."),
         ("limit" = Option<usize>, Query, description = "Snapshots of a page: 1000 unless given, 10000 at most."),
+        ("prefix" = Option<String>, Query, description = "Only snapshots whose keys begin so."),
+        ("state" = Option<String>, Query, description = "`view`, `active` or `committed`: only snapshots of this kind."),
     ),
     responses(
     (status = 200, description = "The page.", body = SnapshotList),
@@ -26,17 +30,22 @@ pub(super) async fn list(
     At(store): At<String>,
     Asked(page): Asked<PageQuery>,
 ) -> Answer {
-    let limit = page.limit();
+    let fits = match page.state.as_deref() {
+        None => None,
+        Some("view") => Some(SnapshotKind::View),
+        Some("active") => Some(SnapshotKind::Active),
+        Some("committed") => Some(SnapshotKind::Committed),
+        Some(other) => {
+            return Err(RequestError::Invalid(format!(
+                "there are no snapshots in the state `{other}`; give `view`, `active` or `committed`"
+            ))
+            .into());
+        }
+    };
     let list = call(shared, move |engine| {
         let mut snapshots = engine.snapshots(&store)?.list();
-        let first = page.after.map_or(0, |after| {
-            snapshots.partition_point(|snapshot| snapshot.key <= after)
-        });
-        snapshots.drain(..first);
-        let is_last = snapshots.len() <= limit;
-        snapshots.truncate(limit);
-        let last = snapshots.last().filter(|_| !is_last);
-        let next = last.map(|snapshot| snapshot.key.clone());
+        snapshots.retain(|snapshot| fits.is_none_or(|kind| snapshot.kind == kind));
+        let next = page.cut(&mut snapshots, |snapshot| &snapshot.key);
         let snapshots = snapshots
             .iter()
             .map(|snapshot| SnapshotView::from(&**snapshot));

@@ -2,9 +2,11 @@
 //!
 //! Invariant: parses, calls the engine, prints.
 
-use super::extract::At;
+use super::extract::{Asked, At};
+use super::page::PageQuery;
 use super::{Answer, Shared, answer, call, made};
 use crate::api::body::json;
+use crate::api::refusal::RequestError;
 use crate::api::types::{Problem, StoreList, StoreRequest, StoreView};
 use axum::body::Body;
 use axum::extract::State;
@@ -12,14 +14,35 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use mica_client::segment;
 
-/// Lists the stores.
-#[utoipa::path(get, path = "/v1/stores", operation_id = "list_stores", tag = "stores", responses(
-    (status = 200, description = "All stores, by name.", body = StoreList),
+/// Lists the stores by name, in pages.
+#[utoipa::path(get, path = "/v1/stores", operation_id = "list_stores", tag = "stores",
+    params(
+        ("after" = Option<String>, Query, description = "Begins after this name: `next` of the page before."),
+        ("limit" = Option<usize>, Query, description = "Stores of a page: 1000 unless given, 10000 at most."),
+        ("prefix" = Option<String>, Query, description = "Only stores whose names begin so."),
+        ("driver" = Option<String>, Query, description = "Only stores of this driver."),
+        ("state" = Option<String>, Query, description = "`available` or `unavailable`: only stores that can be used, or that cannot."),
+    ),
+    responses(
+    (status = 200, description = "The page.", body = StoreList),
     (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(super) async fn list(State(shared): State<Shared>) -> Answer {
-    let stores = call(shared, |engine| Ok(engine.stores().list())).await?;
-    answer(StatusCode::OK, &StoreList { stores })
+pub(super) async fn list(State(shared): State<Shared>, Asked(page): Asked<PageQuery>) -> Answer {
+    let fits: fn(&StoreView) -> bool = match page.state.as_deref() {
+        None => |_| true,
+        Some("available") => |store| store.unavailable.is_none(),
+        Some("unavailable") => |store| store.unavailable.is_some(),
+        Some(other) => {
+            return Err(RequestError::Invalid(format!(
+                "there are no stores in the state `{other}`; give `available` or `unavailable`"
+            ))
+            .into());
+        }
+    };
+    let mut stores = call(shared, |engine| Ok(engine.stores().list())).await?;
+    stores.retain(|store| page.takes_driver(&store.driver) && fits(store));
+    let next = page.cut(&mut stores, |store| &store.name);
+    answer(StatusCode::OK, &StoreList { stores, next })
 }
 
 /// Makes a store: a home on disk, served by a driver.

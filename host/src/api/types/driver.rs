@@ -22,9 +22,12 @@ pub(crate) struct TraceList {
     pub(crate) traces: Vec<TraceView>,
 }
 
-/// All drivers.
+/// A page of drivers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct DriverList {
     /// By name.
     pub(crate) drivers: Vec<DriverView>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
 }

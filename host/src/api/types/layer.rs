@@ -2,7 +2,8 @@
 //!
 //! Invariant: data only.
 
-use super::{LayerView, Pairs};
+use super::{LayerView, MountView, Pairs};
+use mica_engine::{LayerProcess, LayerUsage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +15,58 @@ pub(crate) struct LayerList {
     /// What to give as `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
+}
+
+/// Asks for many layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LayerLookup {
+    /// The ids, 10000 at most.
+    #[schema(max_items = 10000)]
+    pub(crate) ids: Vec<String>,
+}
+
+/// What there is of the layers that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct LookedUp {
+    /// Those that are there.
+    pub(crate) layers: Vec<LayerView>,
+    /// The ids of the others.
+    pub(crate) unknown: Vec<String>,
+}
+
+/// A layer that is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MountedLayer {
+    /// The layer.
+    pub(crate) layer: String,
+    /// Where it is mounted, and who holds it.
+    #[serde(flatten)]
+    pub(crate) mount: MountView,
+}
+
+/// A page of mounts in byte order of the layers' ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MountList {
+    /// The page.
+    pub(crate) mounts: Vec<MountedLayer>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+/// What layers occupy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct UsageList {
+    /// In the order in which they were asked for.
+    pub(crate) layers: Vec<LayerUsage>,
+}
+
+/// Processes that use files of mounted layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ProcessList {
+    /// In byte order of the layers' ids.
+    pub(crate) processes: Vec<LayerProcess>,
 }
 
 /// A size.

@@ -12,12 +12,16 @@ mod status;
 mod store;
 
 pub(crate) use driver::{DriverList, ReleaseReport, TraceList};
-pub(crate) use layer::{ApplyReport, ChangeList, ChangeView, LayerList, MetadataView, SizeView};
+pub(crate) use layer::{
+    ApplyReport, ChangeList, ChangeView, LayerList, LayerLookup, LookedUp, MetadataView, MountList,
+    MountedLayer, ProcessList, SizeView, UsageList,
+};
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, CallView, DriverExplanation, DriverHistory, DriverView, Event,
-    FileKind, FileView, LayerKind, LayerRequest, LayerView, LogLine, MountRequest, MountView,
-    Pairs, QuarantineView, RunningView, StoreRequest, StoreView, SwapReport, TraceDocument,
-    TraceView, UnmountView, UsageView,
+    Access, Attention, BuildView, CallView, DamageView, DriverExplanation, DriverHistory,
+    DriverView, Event, FileKind, FileView, HolderView, LayerKind, LayerRequest, LayerView, LogLine,
+    MountRequest, MountView, Pairs, PassView, QuarantineView, RepairView, RunningView, ScrubView,
+    StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView,
+    UsageView, Verdict, VerifyView,
 };
 pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;

@@ -1,7 +1,7 @@
 //! What runs, and operations whose answer is a stream.
 
 use super::CallView;
-use mica_engine::{OperationKind, OperationState};
+use mica_engine::{OperationState, Report};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,14 +10,17 @@ use utoipa::ToSchema;
 pub(crate) struct OperationList {
     /// The oldest first.
     pub(crate) operations: Vec<CallView>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<u64>,
 }
 
-/// How an operation stands whose answer was a stream.
+/// How an operation stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OperationView {
     /// Its id, as the header `Mica-Operation` gave it.
     pub(crate) id: String,
-    /// What it does: `diff`, `changes`, `files` or `content`.
+    /// What it does: `diff`, `changes`, `files`, `content`, `create`, `remove`, `apply` or `mount`.
     pub(crate) kind: String,
     /// The store.
     pub(crate) store: String,
@@ -30,6 +33,19 @@ pub(crate) struct OperationView {
     pub(crate) request: Option<String>,
     /// `running`, `done` or `failed`.
     pub(crate) state: String,
+    /// Bytes that came from the client or went to it, until now or the end.
+    #[serde(default)]
+    pub(crate) bytes: u64,
+    /// Whether somebody asked it to end.
+    #[serde(default)]
+    pub(crate) cancelled: bool,
+    /// When it ended: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<String>,
+    /// What its client was answered, or would have been, when it is done: of `create` the layer, of `mount` the mount, of `apply` its report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) result: Option<serde_json::Value>,
     /// Of a `diff` that is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) report: Option<DiffReport>,
@@ -51,7 +67,7 @@ pub(crate) struct DiffReport {
     pub(crate) first_left_out: Vec<String>,
 }
 
-/// Why a stream broke off. RFC 9457, without what belongs to the status of an answer.
+/// Why an operation failed. RFC 9457, without what belongs to the status of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct LateProblem {
     /// `urn:mica:problem:` and the code.
@@ -70,15 +86,18 @@ pub(crate) struct LateProblem {
 
 impl From<mica_engine::OperationView> for OperationView {
     fn from(view: mica_engine::OperationView) -> Self {
-        let kind = match view.kind {
-            OperationKind::Diff => "diff",
-            OperationKind::Changes => "changes",
-            OperationKind::Files => "files",
-            OperationKind::Content => "content",
-        };
-        let (state, report, problem) = match view.state {
-            OperationState::Running => ("running", None, None),
-            OperationState::Done(report) => ("done", report.map(DiffReport::from), None),
+        let kind = view.kind.word();
+        let (mut report, mut result) = (None, None);
+        let (state, problem) = match view.state {
+            OperationState::Running => ("running", None),
+            OperationState::Done(done) => {
+                match done {
+                    None => {}
+                    Some(Report::Diff(told)) => report = Some(DiffReport::from(told)),
+                    Some(Report::Document(told)) => result = Some(told),
+                }
+                ("done", None)
+            }
             OperationState::Failed {
                 code,
                 class,
@@ -92,7 +111,7 @@ impl From<mica_engine::OperationView> for OperationView {
                     detail: detail.into(),
                     remedy: remedy.map(Into::into),
                 };
-                ("failed", None, Some(problem))
+                ("failed", Some(problem))
             }
         };
         Self {
@@ -103,6 +122,10 @@ impl From<mica_engine::OperationView> for OperationView {
             began: view.began.to_string(),
             request: view.request,
             state: state.to_owned(),
+            bytes: view.bytes,
+            cancelled: view.is_cancelled,
+            ended: view.ended.map(|ended| ended.to_string()),
+            result,
             report,
             problem,
         }

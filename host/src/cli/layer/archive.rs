@@ -63,7 +63,7 @@ pub(super) fn diff(context: &Context, arguments: &DiffArguments) -> Result<(), F
         _ => {
             let received = context
                 .client
-                .get_stream(&target, &mut io::stdout().lock())?;
+                .get_archive(&target, &mut io::stdout().lock())?;
             let report = report(context, received.operation.as_deref())?;
             let left_out = left_out(&report);
             if !left_out.is_empty() {
@@ -121,7 +121,7 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, Watched::new(new.file(), &bar));
     let received = context
         .client
-        .get_stream(target, &mut Unflushed(&mut writer))?;
+        .get_archive(target, &mut Unflushed(&mut writer))?;
     writer.flush().map_err(Failure::io(doing()))?;
     drop(writer);
     bar.finish_and_clear();
@@ -129,7 +129,7 @@ fn diff_to_file(context: &Context, target: &str, file: &Path) -> Result<(), Fail
     let report = report(context, received.operation.as_deref())?;
     let left_out = left_out(&report);
     let count_bytes = received.count_bytes;
-    let mut document = json!({ "file": file.display().to_string(), "bytes": count_bytes });
+    let mut document = json!({ "file": file.display().to_string(), "bytes": count_bytes, "diff_id": received.digest });
     for name in ["left_out_count", "first_left_out"] {
         if let (Some(told), Some(fields)) = (report.get(name), document.as_object_mut()) {
             fields.insert(name.to_owned(), told.clone());
@@ -157,15 +157,32 @@ impl<W: io::Write> io::Write for Unflushed<'_, W> {
 /// Applies an archive.
 pub(super) fn apply(context: &Context, arguments: &ApplyArguments) -> Result<(), Failure> {
     let (source, total_bytes) = open(&arguments.file)?;
+    let context = &context.heeding()?;
     let bar = bytes_bar(format!("apply to {}", arguments.id), total_bytes);
     let answer = context.client.put_stream(
         &target(context, &arguments.id, "/diff"),
         Watched::new(source, &bar),
     );
     bar.finish_and_clear();
-    let report = answer?;
+    let report = answer.map_err(|failure| unapplied(failure, &arguments.id))?;
+    if context.client.is_interrupted() {
+        context
+            .printer
+            .note("the interruption came too late: the archive was applied");
+    }
     let text = |report: &ApplyReport| applied(&arguments.id, report);
     context.printer.view(&report, text)
+}
+
+/// What a signal that ended the command has left.
+fn unapplied(failure: Failure, id: &str) -> Failure {
+    match failure {
+        Failure::Interrupted(told) if told.is_empty() => {
+            let id = words::safe(id);
+            Failure::Interrupted(format!(": nothing was applied to layer `{id}`"))
+        }
+        failure => failure,
+    }
 }
 
 /// The archive, and its bytes where they are known.

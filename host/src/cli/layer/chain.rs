@@ -2,7 +2,7 @@
 //!
 //! Invariant: what was made for a command that failed is removed again, the topmost first.
 
-use mica_client::{Failure, segment};
+use mica_client::{Failure, segment, words};
 use serde_json::json;
 
 use crate::api::types::{LayerKind, LayerRequest, LayerView};
@@ -72,6 +72,7 @@ impl<'a> Made<'a> {
             ..LayerRequest::new(id, parent)
         };
         let target = format!("/v1/stores/{}/layers", segment(self.store));
+        // A signal that comes meanwhile does not hide what was made.
         self.context.client.post(&target, Some(&json!(request)))?;
         self.ids.push(id.to_owned());
         Ok(())
@@ -85,12 +86,29 @@ impl<'a> Made<'a> {
 
 impl Drop for Made<'_> {
     fn drop(&mut self) {
-        for id in self.ids.iter().rev() {
-            let target = target(self.store, id, "");
-            if let Err(failure) = self.context.client.delete(&target) {
-                let text = format!("layer `{id}` was made and stays: {}", failure.text());
-                self.context.printer.note(&text);
+        if self.ids.is_empty() {
+            return;
+        }
+        let printer = &self.context.printer;
+        // A signal that ended the command does not end this.
+        let client = match self.context.client.undisturbed() {
+            Ok(client) => client,
+            Err(failure) => {
+                let ids = self.ids.join("`, `");
+                return printer.note(&format!("`{ids}` were made and stay: {}", failure.text()));
             }
+        };
+        let mut are_gone = true;
+        for id in self.ids.iter().rev() {
+            if let Err(failure) = client.delete(&target(self.store, id, "")) {
+                are_gone = false;
+                let text = format!("layer `{id}` was made and stays: {}", failure.text());
+                printer.note(&text);
+            }
+        }
+        if are_gone && self.context.client.is_interrupted() {
+            let ids: Vec<_> = self.ids.iter().map(|id| words::safe(id)).collect();
+            printer.note(&format!("removed again: {}", ids.join(", ")));
         }
     }
 }

@@ -56,6 +56,7 @@ struct Copied {
 
 /// Copies a chain, the lowest layer first.
 pub(super) fn copy(context: &Context, arguments: &CopyArguments) -> Result<(), Failure> {
+    let context = &context.heeding()?;
     let CopyArguments {
         id, to, no_verify, ..
     } = arguments;

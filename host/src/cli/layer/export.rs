@@ -50,6 +50,7 @@ pub(crate) struct ExportArguments {
 
 /// Writes the archive.
 pub(super) fn export(context: &Context, arguments: &ExportArguments) -> Result<(), Failure> {
+    let context = &context.heeding()?;
     let config = arguments.config.as_deref().map(config).transpose()?;
     let config = config.unwrap_or_default();
     match &arguments.file {
@@ -119,7 +120,7 @@ fn take(
     bar: &ProgressBar,
 ) -> Result<(), Failure> {
     let mut watched = Watched::new(sink, bar);
-    context.client.get_stream(target, &mut watched).map(drop)
+    context.client.get_archive(target, &mut watched).map(drop)
 }
 
 /// Why a layer was not written.

@@ -60,6 +60,7 @@ struct Imported {
 
 /// Imports the layers of an image, the lowest first, and prints the id of the topmost.
 pub(super) fn import(context: &Context, arguments: &ImportArguments) -> Result<(), Failure> {
+    let context = &context.heeding()?;
     let image = open(arguments)?;
     let Image {
         names,

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{layers_target, target};
-use crate::api::types::{LayerKind, LayerList, LayerView, MetadataView, UsageView};
+use crate::api::types::{HolderView, LayerKind, LayerList, LayerView, MetadataView, UsageView};
 use crate::cli::context::Context;
-use mica_client::{Column, Failure, pairs, segment, table, words};
+use mica_client::{Column, Failure, pairs, table, words};
 
 /// Lists the layers of the store, or only their ids.
 pub(super) fn ls(context: &Context, is_quiet: bool) -> Result<(), Failure> {
@@ -56,20 +56,7 @@ pub(super) fn layers(context: &Context) -> Result<Vec<LayerView>, Failure> {
 
 /// Every layer of the store, in byte order of the ids.
 fn all(context: &Context) -> Result<Vec<Value>, Failure> {
-    let mut layers = Vec::new();
-    let mut query = String::new();
-    loop {
-        let mut page = context
-            .client
-            .get(&format!("{}{query}", layers_target(context)))?;
-        if let Some(Value::Array(items)) = page.get_mut("layers").map(Value::take) {
-            layers.extend(items);
-        }
-        match page.get("next").and_then(Value::as_str) {
-            Some(next) => query = format!("?after={}", segment(next)),
-            None => return Ok(layers),
-        }
-    }
+    context.all(&layers_target(context), "layers")
 }
 
 /// Tells what a layer occupies.
@@ -91,18 +78,32 @@ struct Inspected {
     layer: LayerView,
     #[serde(flatten)]
     told: MetadataView,
+    #[serde(default)]
+    holders: Vec<HolderView>,
 }
 
 /// Tells all about a layer.
 pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
     let mut document = context.client.get(&target(context, id, ""))?;
     let metadata = context.client.get(&target(context, id, "/metadata"))?;
+    let mount = match words::number(&document, "mounts") {
+        0 => Value::Null,
+        // It may have been unmounted since.
+        _ => (context.client.get(&target(context, id, "/mount"))).unwrap_or_default(),
+    };
     if let (Some(fields), Some(more)) = (document.as_object_mut(), metadata.get("metadata")) {
         fields.insert("metadata".to_owned(), more.clone());
+        if let Some(holders) = mount.get("holders") {
+            fields.insert("holders".to_owned(), holders.clone());
+        }
     }
-    context
-        .printer
-        .view(&document, |Inspected { layer, told }: &Inspected| {
+    context.printer.view(
+        &document,
+        |Inspected {
+             layer,
+             told,
+             holders,
+         }: &Inspected| {
             let text = pairs([
                 ("id", words::told(&layer.id)),
                 ("parent", words::told(&layer.parent)),
@@ -116,8 +117,25 @@ pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
                 ("driver", words::told(&layer.driver)),
             ]);
             let metadata = words::section("the driver says", &told.metadata.0);
-            format!("{text}{metadata}")
-        })
+            let holders = held(holders);
+            format!("{text}{holders}{metadata}")
+        },
+    )
+}
+
+/// Who holds the mount by a name.
+fn held(holders: &[HolderView]) -> String {
+    let lines = holders.iter().map(|holder| {
+        let process = |pid: Option<u32>| words::told(&pid);
+        let ended = if holder.has_ended { ", has ended" } else { "" };
+        let of = match holder.while_pid {
+            Some(_) => format!("while process {}{ended}", process(holder.while_pid)),
+            None => format!("asked by process {}{ended}", process(holder.pid)),
+        };
+        let since = words::seconds(&holder.since);
+        (holder.reference.clone(), format!("since {since}, {of}"))
+    });
+    words::section("held by", &lines.collect::<Vec<_>>())
 }
 
 /// Shows which layer lies on which.

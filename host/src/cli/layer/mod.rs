@@ -7,6 +7,7 @@ mod chain;
 mod change;
 mod copy;
 mod copy_out;
+mod exec;
 mod export;
 mod files;
 mod import;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::context::Context;
+use super::scrub;
 use super::store::key_value;
 use mica_client::{Failure, segment};
 
@@ -67,10 +69,15 @@ pub(crate) enum LayerCommand {
     Mount(MountArguments),
     /// Give a mount back; the last reference unmounts
     #[command(visible_alias = "unmount")]
-    Umount {
-        /// The layer
-        id: String,
-    },
+    Umount(UnmountArguments),
+    /// Run a program with the layer as its root
+    #[command(after_help = exec::EXAMPLES)]
+    Exec(exec::ExecArguments),
+    /// Run a shell with the layer as its root
+    #[command(after_help = exec::EXAMPLES)]
+    Shell(exec::ShellArguments),
+    /// List the mounts of the store, and who holds them
+    Mounts,
     /// Write what is different from the parent as a tar archive
     #[command(after_help = archive::DIFF_EXAMPLES)]
     Diff(DiffArguments),
@@ -86,6 +93,15 @@ pub(crate) enum LayerCommand {
     /// Make layers of an image archive, OCI or Docker
     #[command(after_help = import::EXAMPLES)]
     Import(import::ImportArguments),
+    /// Verify that the files of a layer are still what they were
+    #[command(after_help = scrub::VERIFY_EXAMPLES)]
+    Verify {
+        /// The layer
+        id: String,
+    },
+    /// Make a damaged layer of its archive again
+    #[command(after_help = scrub::REPAIR_EXAMPLES)]
+    Repair(scrub::RepairArguments),
     /// List what is different from the parent: A added, C changed, D deleted
     Changes(CompareArguments),
     /// Tell how many bytes the difference from the parent has
@@ -127,6 +143,25 @@ pub(crate) struct MountArguments {
     /// An SELinux context for all files of the mount
     #[arg(long, value_name = "CONTEXT")]
     mount_label: Option<String>,
+    /// A name for the reference: mounting again with it takes no second one
+    #[arg(long, value_name = "NAME")]
+    reference: Option<String>,
+    /// Give the reference back when this process ends
+    #[arg(long, value_name = "PID", requires = "reference", value_parser = clap::value_parser!(u32).range(1..))]
+    while_pid: Option<u32>,
+}
+
+/// Arguments of `mica layer umount`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct UnmountArguments {
+    /// The layer
+    id: String,
+    /// Give back the reference of this name; it is no error if it is not there
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    reference: Option<String>,
+    /// Give all references back, also those of others
+    #[arg(long)]
+    all: bool,
 }
 
 /// Arguments of `mica layer diff`.
@@ -193,12 +228,17 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Inspect { id } => list::inspect(context, &id),
         LayerCommand::Rm(arguments) => life::remove(context, &arguments),
         LayerCommand::Mount(arguments) => mount::mount(context, &arguments),
-        LayerCommand::Umount { id } => mount::unmount(context, &id),
+        LayerCommand::Umount(arguments) => mount::unmount(context, &arguments),
+        LayerCommand::Exec(arguments) => exec::run(context, &arguments),
+        LayerCommand::Shell(arguments) => exec::run(context, &arguments.into()),
+        LayerCommand::Mounts => mount::list(context),
         LayerCommand::Diff(arguments) => archive::diff(context, &arguments),
         LayerCommand::Apply(arguments) => archive::apply(context, &arguments),
         LayerCommand::Copy(arguments) => copy::copy(context, &arguments),
         LayerCommand::Export(arguments) => export::export(context, &arguments),
         LayerCommand::Import(arguments) => import::import(context, &arguments),
+        LayerCommand::Verify { id } => scrub::verify(context, &id),
+        LayerCommand::Repair(arguments) => scrub::repair(context, &arguments),
         LayerCommand::Changes(arguments) => change::changes(context, &arguments),
         LayerCommand::Size(arguments) => change::size(context, &arguments),
         LayerCommand::Usage { id } => list::usage(context, &id),

@@ -33,7 +33,7 @@ pub(super) fn relay(client: &Client, target: String) -> Result<(Relay, Source), 
     let named = thread::Builder::new().name("mica-relay".to_owned());
     let take = move || {
         let mut sink = Sink(to);
-        client.get_stream(&target, &mut sink)?;
+        client.get_archive(&target, &mut sink)?;
         // Nobody waits for the end any more: the other side has its own reason.
         let _gone = sink.0.send(Piece::End);
         Ok(())

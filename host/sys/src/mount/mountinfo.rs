@@ -3,6 +3,7 @@
 //! Invariant: no line, however long or broken, ends the reading of the others.
 
 use super::MountEntry;
+use super::roots::Shown;
 
 /// Reads all lines. A line that is no mount is left out.
 pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
@@ -31,6 +32,15 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
         fs_type,
         source,
     })
+}
+
+/// What a line shows, and where: `id parent major:minor root point …`.
+pub(super) fn tree_of(line: &[u8]) -> Option<(Vec<u8>, Shown)> {
+    let mut fields = line.split(|byte| *byte == b' ').skip(2);
+    let device = fields.next()?.to_vec();
+    let root = unescape(fields.next()?);
+    let mount_point = unescape(fields.next()?);
+    Some((mount_point, Shown { device, root }))
 }
 
 fn number(field: &[u8]) -> Option<u64> {

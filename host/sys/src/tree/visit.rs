@@ -12,7 +12,7 @@ use super::trail::{Level, Trail};
 use super::unless_gone;
 use crate::Name;
 use crate::node::{self, Attributes, Kind};
-use crate::raw::os_error;
+use crate::raw::{is, os_error};
 
 /// Bytes of names that one reading of a directory keeps: a directory with more names is read again for the rest, so a small
 /// number costs time there, and a large one memory on each level.
@@ -25,6 +25,8 @@ pub enum Depth {
     Entries,
     /// Everything below it.
     Everything,
+    /// Everything below it, but nothing that is mounted within.
+    OneMount,
 }
 
 /// A node that a walk has met.
@@ -32,6 +34,10 @@ pub enum Depth {
 pub struct Visited<'a> {
     /// The names that lead to it from the top, separated by slashes.
     pub path: &'a [u8],
+    /// The directory that it is in.
+    pub directory: BorrowedFd<'a>,
+    /// Its name there.
+    pub name: &'a Name,
     /// What the kernel knows of it.
     pub attributes: &'a Attributes,
     /// Where it leads, of a symbolic link.
@@ -42,7 +48,7 @@ pub struct Visited<'a> {
 /// what is in it. Ends early when `visitor` breaks.
 ///
 /// # Errors
-/// What reading says; EXDEV where something is mounted within.
+/// What reading says; EXDEV where something is mounted within, unless that is passed over.
 pub fn visit(
     top: BorrowedFd<'_>,
     depth: Depth,
@@ -74,6 +80,8 @@ pub fn visit(
         path.extend_from_slice(name.as_bytes());
         let shown = Visited {
             path: &path,
+            directory: dir,
+            name: &name,
             attributes: &found,
             target,
         };
@@ -81,7 +89,11 @@ pub fn visit(
             return Ok(());
         }
         let child = match (depth, found.kind) {
-            (Depth::Everything, Kind::Directory) => unless_gone(node::open_directory(dir, &name))?,
+            (Depth::Entries, _) => None,
+            (depth, Kind::Directory) => match node::open_directory(dir, &name) {
+                Err(error) if depth == Depth::OneMount && is(&error, libc::EXDEV) => None,
+                opened => unless_gone(opened)?,
+            },
             _ => None,
         };
         let Some(child) = child else {

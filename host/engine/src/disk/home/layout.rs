@@ -41,6 +41,9 @@ pub(crate) struct Layout {
     /// What a record is called until it is whole, and once its layer is given up.
     pub(super) new_record: Name,
     pub(super) given_up: Name,
+    /// The digests of a layer's files, and what they are called until they are whole.
+    pub(super) digests: Name,
+    pub(super) new_digests: Name,
 }
 
 impl Layout {
@@ -70,6 +73,8 @@ impl Layout {
             later_record: name(b"record-2.json")?,
             new_record: name(b"record.json.new")?,
             given_up: name(b"given-up.json")?,
+            digests: name(b"digests")?,
+            new_digests: name(b"digests.new")?,
         })
     }
 
@@ -124,6 +129,11 @@ impl Layout {
             }
             (opened, _) => opened,
         }
+    }
+
+    /// Opens the directory of a published layer, which has its record and its room.
+    pub(crate) fn open_layer(&self, number: u64) -> io::Result<OwnedFd> {
+        node::open_directory(self.layers.as_fd(), &Name::from_number(number))
     }
 
     /// Takes away the image that is attached in the room of what lies in an area, if one is.

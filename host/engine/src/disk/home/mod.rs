@@ -3,6 +3,7 @@
 //! ```text
 //! layers/<n>/record.json   what the host knows of a layer: see `record`
 //! layers/<n>/record-2.json what it knows since a snapshot is committed; of other layers, the same again
+//! layers/<n>/digests       what is in the room's files, once that was taken: see [`crate::scrub`]
 //! layers/<n>/d/            the driver's room
 //! staging/<random>/        layers that are being made, of the same shape
 //! trash/<random>/          layers that are being deleted
@@ -14,6 +15,7 @@
 //! read, or is described by a row; publishing and discarding are one rename each.
 
 mod described;
+mod digests;
 mod layout;
 mod numbers;
 mod publish;

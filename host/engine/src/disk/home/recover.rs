@@ -10,6 +10,7 @@
 //! | there | not readable | asked to be removed | a layer that nobody needs |
 //! | there | not readable, but the later one | any | a layer, as the later one says; reported |
 //! | there | not readable | the record that was read before | a layer, as the row says; reported |
+//! | there | not readable now, for the disk says so | any | reported, no layer until it can be read; its rows stay |
 //! | there | else not readable, or no room | any | quarantined: reported, never deleted, no layer |
 //! | missing | – | any | the row is dropped |
 //! | two with one id | readable | any | the higher revision is the layer, the other is deleted |
@@ -42,6 +43,8 @@ pub(crate) struct Recovered {
     fresh: Vec<(u64, Row)>,
     /// Numbers that a newer revision replaced.
     pub(crate) superseded: Vec<u64>,
+    /// Numbers of directories that cannot be read now: nobody knows whether they are layers.
+    pub(crate) unseen: HashSet<u64>,
     /// The highest number in use.
     pub(super) highest: u64,
 }
@@ -84,9 +87,13 @@ pub(crate) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Re
                     .superseded
                     .extend(older(&mut newest, number, record));
             }
-            Err(error) => recovered
-                .findings
-                .push(unknown(layout.layer_path(number), &error)),
+            Err(error) => {
+                let finding = unknown(layout.layer_path(number), &error);
+                if finding.kind == FindingKind::Unseen {
+                    recovered.unseen.insert(number);
+                }
+                recovered.findings.push(finding);
+            }
         }
     }
     recovered.layers = newest.into_values().collect();
@@ -253,7 +260,7 @@ impl Home {
     /// Makes the rest of the home agree with what was found.
     pub(super) fn catch_up(&self, described: &Described, recovered: &Recovered) -> io::Result<()> {
         let present: HashSet<u64> = recovered.layers.iter().map(|(number, _)| *number).collect();
-        let gone = |number: &&u64| !present.contains(number);
+        let gone = |number: &&u64| !present.contains(number) && !recovered.unseen.contains(number);
         for number in described.removals.keys().filter(gone) {
             self.rows.note(RowChange::DropRemoval(*number));
         }

@@ -34,8 +34,6 @@ use std::sync::{Arc, OnceLock};
 pub(super) const NAME: &str = "rows.sqlite";
 /// The name of its write-ahead log.
 const LOG: &[u8] = b"rows.sqlite-wal";
-/// Damaged files that are kept, each under a number of its own.
-const KEPT_COUNT: u32 = 100;
 
 impl Rows {
     /// Opens the rows of a store, and makes their file if it is missing.
@@ -235,21 +233,16 @@ fn explained(path: &Path, unusable: Unusable) -> Error {
 
 /// Renames the file and its write-ahead log.
 fn set_aside(path: &Path) -> io::Result<PathBuf> {
-    let named = |number: u32, ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".damaged-{number}{ending}"));
-        PathBuf::from(name)
-    };
-    let free = (1..KEPT_COUNT).find(|number| !named(*number, "").exists());
-    // With that many, the last one is replaced: a disk that damages each file must not be filled with them.
-    let number = free.unwrap_or(KEPT_COUNT);
-    fs::rename(path, named(number, ""))?;
+    let kept = files::keep_damaged(path)?;
     // The log goes with its file. Left here, it would be replayed into the new one.
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    match fs::rename(PathBuf::from(log), named(number, "-wal")) {
+    let beside = |path: &Path| {
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        PathBuf::from(log)
+    };
+    match fs::rename(beside(path), beside(&kept)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(named(number, "")),
+        _ => Ok(kept),
     }
 }
 

@@ -64,6 +64,28 @@ pub fn inspect(
     Ok(archive.err().map(ImageFault::Archive))
 }
 
+/// Where the archive of a sealed layer lies in its room.
+pub const ARCHIVE_PATH: &[u8] = b"sealed/layer.tar";
+
+/// The SHA-256 of the archive that the image in a room was made of, as its index tells it; `None` if there is no image.
+///
+/// # Errors
+/// What opening says; `InvalidData` for an index that is damaged or of more than `most_bytes`.
+pub fn archive_digest(room: BorrowedFd<'_>, most_bytes: usize) -> io::Result<Option<[u8; 32]>> {
+    let sealed = match node::open_directory(room, &named(SEALED)?) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let index = node::open_regular(sealed.as_fd(), &named(INDEX)?)?;
+    match read_and_check(index.as_fd(), most_bytes) {
+        Ok((facts, _)) => Ok(Some(facts.archive_sha256)),
+        Err(failure) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            failure.to_string(),
+        )),
+    }
+}
+
 /// Compares the digest of a file.
 fn compare(file: BorrowedFd<'_>, wanted: [u8; 32]) -> Result<(), Failure> {
     let (mut hasher, mut piece, mut at) = (Sha256::new(), vec![0; PIECE_BYTES], 0);

@@ -3,20 +3,21 @@
 //! Invariant: a chunk is handed on full, but for the last one, which is handed on only at the end of a complete stream
 //! that has the frame of an archive.
 
+mod whole;
+
 use super::super::HostError;
 use super::super::file::File;
 use super::CHUNK_BYTES;
 use super::channel::{Refusal, send};
 use super::framing::{Framing, Unframed};
-use super::hashing::Hashing;
 use super::wait::Wait;
 use crate::{Code, Failure};
 use bytes::Bytes;
 use mica_sys::content;
 use parking_lot::Mutex;
 use std::fmt;
-use std::io::{self, Write};
-use std::os::fd::BorrowedFd;
+use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -71,8 +72,13 @@ pub struct Sink {
     filled: usize,
     framing: Framing,
     whole: Whole,
+    /// Asks what of an archive that the host sends by itself is wanted.
+    ask: Option<Ask>,
     pub(super) wait: Wait,
 }
+
+/// Is told the size and the digest of an archive before its first byte, and answers which bytes of it are sent.
+type Ask = Box<dyn FnOnce(u64, [u8; 32]) -> Range<u64> + Send>;
 
 /// Whether a sink has an archive that the host sent by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +138,18 @@ impl Sink {
             filled: 0,
             framing: Framing::new(),
             whole: Whole::No,
+            ask: None,
             wait: Wait::default(),
+        }
+    }
+
+    /// A sink that asks which bytes are wanted of an archive that the host sends by itself: `ask` is told its size and its digest, before the
+    /// first byte goes out. Of any other archive all bytes go out, and nothing is asked.
+    #[must_use]
+    pub fn asking(self, ask: impl FnOnce(u64, [u8; 32]) -> Range<u64> + Send + 'static) -> Self {
+        Self {
+            ask: Some(Box::new(ask)),
+            ..self
         }
     }
 
@@ -264,72 +281,13 @@ impl Sink {
         Ok(())
     }
 
-    /// Appends all of a file as the whole archive. It must have this digest, if one is given.
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "what is filled lies within the buffer: the digest would be of less than what is sent"
-    )]
-    pub(in crate::capability) fn append_whole(
-        &mut self,
-        file: BorrowedFd<'_>,
-        sha256: Option<[u8; 32]>,
-    ) -> Result<(), HostError> {
-        self.check_open()?;
-        // Its own entries before it, or the archive twice, would be an archive that nobody checked.
-        if self.framing.bytes() > 0 {
-            let text = "an archive can be sent only as the whole stream, and something was written already";
-            return Err(Failure::new(Code::Invalid, text).into());
-        }
-        // Until the digest is right: a driver that goes on after an error must not end in an archive that looks whole.
-        self.whole = Whole::Part;
-        let failed = |error: io::Error| Failure::from_io("read the archive", &error);
-        let mut hashing = sha256.map(|sha256| (Hashing::new(), sha256));
-        let mut done = 0;
-        loop {
-            let room = &mut self.buffer[self.filled..];
-            if room.is_empty() {
-                self.hand_on_hashed(hashing.as_mut().map(|(hashing, _)| hashing))?;
-                continue;
-            }
-            let read = content::read_at(file, room, done).map_err(failed)?;
-            if read == 0 {
-                break;
-            }
-            self.filled += read;
-            done += read as u64;
-        }
-        // What is left is handed on at the end of the operation, if it was right.
-        if let Some((mut hashing, sha256)) = hashing {
-            let last = &self.buffer[..self.filled];
-            hashing.push(Bytes::copy_from_slice(last)).map_err(failed)?;
-            if hashing.finish().map_err(failed)? != sha256 {
-                let text = "the archive of the layer was changed on disk: it is not the one that its index was made for";
-                return Err(Failure::new(Code::Io, text).into());
-            }
-        }
-        self.whole = Whole::All(done);
-        Ok(())
-    }
-
     /// What was sent is not what it should be: it must not end in an archive that looks whole, whatever the driver does next.
     pub(in crate::capability) fn spoil(&mut self) {
         self.whole = Whole::Part;
     }
 
-    /// Hands on a full chunk, which is a part of what has a digest.
-    fn hand_on_hashed(&mut self, hashing: Option<&mut Hashing<Bytes>>) -> Result<(), HostError> {
-        let Some(chunk) = self.chunk() else {
-            return Ok(());
-        };
-        if let Some(hashing) = hashing {
-            let failed = |error: io::Error| Failure::from_io("read the archive", &error);
-            hashing.push(chunk.clone()).map_err(failed)?;
-        }
-        Ok(self.hand_on(chunk)?)
-    }
-
     /// Refuses more than a whole archive.
-    fn check_open(&self) -> Result<(), HostError> {
+    pub(super) fn check_open(&self) -> Result<(), HostError> {
         match self.whole {
             Whole::No => Ok(()),
             Whole::Part | Whole::All(_) => {

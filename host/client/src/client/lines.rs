@@ -1,0 +1,48 @@
+//! Answers that have one document a line.
+//!
+//! Invariant: a line is handed on whole, and once.
+
+use crate::failure::Failure;
+use serde_json::Value;
+use std::io::Write;
+
+/// Takes a stream apart into its lines.
+pub(super) struct Lines<'a> {
+    /// The beginning of a line that is not whole.
+    pub(super) begun: Vec<u8>,
+    pub(super) each: &'a mut dyn FnMut(Value) -> Result<(), Failure>,
+    /// Why no further line is wanted.
+    pub(super) failed: Option<Failure>,
+}
+
+impl Lines<'_> {
+    fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
+        let document = serde_json::from_slice(line).map_err(|error| Failure::Connection {
+            doing: "understand a line of the answer".to_owned(),
+            source: Box::new(error),
+        })?;
+        (self.each)(document)
+    }
+}
+
+impl Write for Lines<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut rest = bytes;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let (line, behind) = rest.split_at(end);
+            self.begun.extend_from_slice(line);
+            let whole = std::mem::take(&mut self.begun);
+            if let Err(failure) = self.line(&whole) {
+                self.failed = Some(failure);
+                return Err(std::io::Error::other("the reader of the lines has failed"));
+            }
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        self.begun.extend_from_slice(rest);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Whether the files of layers are still what they were when the layers settled.
+//!
+//! ```text
+//! digests   the list of a layer's files, in <store>/layers/<n>/digests
+//! walk      takes such a list, or compares a layer with it
+//! pace      how fast, and when not any further
+//! one       one layer: its locks, its list, what is told
+//! kept      <store>/scrub.json: how far a pass is, what is damaged
+//! worker    all of them, in the background
+//! store     what can be asked about it
+//! repair    makes a damaged layer of an archive again
+//! ```
+//!
+//! A layer has digests once nobody writes to it any more: when it was applied to, committed, or is only mounted read-only. They
+//! are taken in the background, never on the way of a call. Whoever changes a layer where it lies goes through
+//! [`crate::layers::LayerSet::unsettle`], which removes them first.
+//!
+//! Invariant: no lock is held while files are read, and nothing is told of a layer that was changed meanwhile.
+//!
+//! See docs/decisions/0063-digests-are-taken-after-a-layer-has-settled.md.
+
+mod digests;
+mod kept;
+mod one;
+mod pace;
+mod repair;
+mod store;
+mod walk;
+mod worker;
+
+pub(crate) use digests::Digests;
+pub(crate) use kept::{FILE, Scrub, look as look_at_kept};
+pub(crate) use one::{described, look_at_list};
+pub(crate) use worker::Scrubber;
+
+use crate::disk::home::Layout;
+use crate::view::{DamageView, ScrubMode};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// What is done about the content of layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScrubSettings {
+    /// Which layers get digests, in stores of which nothing else is said.
+    pub mode: ScrubMode,
+    /// The same, by store.
+    pub stores: BTreeMap<String, ScrubMode>,
+    /// Bytes that are read in a second, unless someone asked for it; `None` bounds nothing.
+    pub bytes_per_second: Option<u64>,
+    /// How long after the end of a pass the next one begins; `None` for when someone asks.
+    pub every: Option<Duration>,
+    /// Whether a layer that is known to be damaged is shown to anyone.
+    pub damaged: WhenDamaged,
+}
+
+/// What becomes of a layer that is known to be damaged, when it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenDamaged {
+    /// It is served, and the log says so.
+    #[default]
+    Serve,
+    /// It is refused.
+    Refuse,
+}
+
+impl Default for ScrubSettings {
+    fn default() -> Self {
+        Self {
+            mode: ScrubMode::default(),
+            stores: BTreeMap::new(),
+            bytes_per_second: Some(64 << 20),
+            every: Some(Duration::from_secs(7 * 24 * 60 * 60)),
+            damaged: WhenDamaged::default(),
+        }
+    }
+}
+
+impl ScrubSettings {
+    /// Which layers of a store get digests.
+    pub(crate) fn mode_of(&self, store: &str) -> ScrubMode {
+        self.stores.get(store).copied().unwrap_or(self.mode)
+    }
+}
+
+/// Compares a layer with its digests for whoever looks without a daemon.
+///
+/// # Errors
+/// What reading says.
+pub(crate) fn compare(
+    layout: &Layout,
+    number: u64,
+    id: &str,
+    digests: &Digests,
+) -> io::Result<Option<DamageView>> {
+    let (read, room) = (AtomicU64::new(0), layout.open_room(number)?);
+    let mut pace = pace::Pace::new(&|| false, &read);
+    let (found, _) = walk::compare(room.as_fd(), digests, &mut pace)?;
+    Ok((found.count > 0).then(|| DamageView {
+        layer: id.to_owned(),
+        number,
+        found: crate::Moment::now(),
+        files: found.named,
+        count: found.count,
+    }))
+}

@@ -1,0 +1,70 @@
+//! How fast a layer is read, and when not any further.
+//!
+//! Invariant: nobody waits longer for the end of a walk than for one piece of a file and one pause.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// The longest pause: whoever stops the walk waits for it.
+const MOST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The pace of a walk.
+pub(super) struct Pace<'a> {
+    stop: &'a dyn Fn() -> bool,
+    read: &'a AtomicU64,
+    bytes_per_second: Option<u64>,
+    began: Instant,
+    bytes: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Pace<'a> {
+    /// As fast as it goes, until `stop` says so; `read` counts the bytes.
+    pub(super) fn new(stop: &'a dyn Fn() -> bool, read: &'a AtomicU64) -> Self {
+        Self {
+            stop,
+            read,
+            bytes_per_second: None,
+            began: Instant::now(),
+            bytes: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// No faster than that.
+    pub(super) fn bounded(self, bytes_per_second: Option<u64>) -> Self {
+        Self {
+            bytes_per_second,
+            ..self
+        }
+    }
+
+    /// Memory for pieces of files.
+    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Notes that so many bytes were read, and waits if that was too fast.
+    ///
+    /// # Errors
+    /// `Interrupted` when the walk is to end.
+    pub(super) fn advance(&mut self, bytes: u64) -> io::Result<()> {
+        self.bytes += bytes;
+        self.read.fetch_add(bytes, Ordering::Relaxed);
+        loop {
+            if (self.stop)() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let Some(rate) = self.bytes_per_second else {
+                return Ok(());
+            };
+            let due = Duration::from_secs_f64(self.bytes as f64 / rate as f64);
+            let early = due.saturating_sub(self.began.elapsed());
+            if early.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(early.min(MOST_PAUSE));
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! A damaged layer is made of its archive again.
+//!
+//! The layer is made beside its place: the driver creates it on its parent, and applies the archive. Only if all that comes of
+//! that is what the digests of the layer say, it takes the layer's place, by one exchange of rooms.
+//!
+//! Invariant: a layer has its own files, damaged or not, or those that it had when its digests were taken.
+//!
+//! See docs/decisions/0062-a-damaged-layer-is-served-until-it-is-repaired.md.
+
+use super::digests::{Digest, Digests};
+use super::one::{INDEX_PATH, is_settled};
+use super::pace::Pace;
+use super::walk::{self, Amount};
+use crate::disk::home::StagedLayer;
+use crate::engine::Engine;
+use crate::layers::{Facts, Key, Mode};
+use crate::snapshots::{SnapshotKind, shown};
+use crate::store::{Call, Intent, OpenStore, Scope, Store};
+use crate::view::{FileDamage, RepairView};
+use crate::{Error, EventKind, LayerId, Result};
+use mica_runtime::{
+    ARCHIVE_PATH, ArchiveForm, CancelToken, CreateOptions, Error as DriverError, Source,
+    archive_digest,
+};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+
+impl OpenStore<'_> {
+    /// Makes a damaged layer of an archive again. Anything else than what the layer was is refused.
+    ///
+    /// # Errors
+    /// `unknown-layer`; `invalid-option` when the layer has no digests; `mounted` and `busy` while it or one that is built on it
+    /// is used; `invalid-archive` when something else comes of the archive; what the driver answers. The layer is then as it
+    /// was.
+    pub fn repair(&self, id: &str, source: Source, cancel: CancelToken) -> Result<RepairView> {
+        self.check()?;
+        let id = LayerId::parse(id)?;
+        self.repair_layer(&id, source, cancel, "the archive that was given")
+    }
+
+    /// Makes a damaged layer of an archive again that another store has.
+    ///
+    /// # Errors
+    /// As [`OpenStore::repair`]; `not-supported` when no store has its archive.
+    pub fn repair_from_stores(&self, id: &str, cancel: CancelToken) -> Result<RepairView> {
+        self.check()?;
+        let id = LayerId::parse(id)?;
+        let digests = self.digests(&id)?;
+        let found = digests
+            .archive
+            .and_then(|wanted| find_archive(self.engine, &self.store, &id, wanted));
+        let (archive, where_it_is) = found.ok_or_else(|| {
+            Error::NotSupported(format!(
+                "no store has the archive of layer `{id}`: give it with `mica layer repair {id} --from FILE`"
+            ))
+        })?;
+        let source = Source::from_reader(Box::new(archive));
+        self.repair_layer(&id, source, cancel, &where_it_is)
+    }
+
+    fn digests(&self, id: &LayerId) -> Result<Digests> {
+        let number = self.store.facts(id)?.number;
+        let read = super::look_at_list(self.store.layers.home().layout(), number);
+        let doing = || format!("read the digests of layer `{id}`");
+        let digests = read.map_err(|error| Error::io(doing(), error))?;
+        digests.ok_or_else(|| {
+            Error::Invalid(format!(
+                "layer `{id}` has no digests, so nothing tells whether an archive is the right one: remove the layer and make it again"
+            ))
+        })
+    }
+
+    fn repair_layer(
+        &self,
+        id: &LayerId,
+        source: Source,
+        cancel: CancelToken,
+        whence: &str,
+    ) -> Result<RepairView> {
+        let store = &*self.store;
+        let mut wanted = vec![
+            (Key::Mount(id.clone()), Mode::Exclusive),
+            (Key::Layer(id.clone()), Mode::Exclusive),
+        ];
+        let above = layers_above(store, id);
+        wanted.extend(
+            above
+                .iter()
+                .map(|id| (Key::Mount(id.clone()), Mode::Exclusive)),
+        );
+        let parent = store.facts(id)?.record.parent;
+        wanted.extend(parent.map(|parent| (Key::Layer(parent), Mode::Shared)));
+        let _held = store.lock(wanted)?;
+        let facts = store.facts(id)?;
+        let digests = self.digests(id)?;
+        self.clear_mount(id)?;
+        self.check_unused(id, &facts)?;
+        let staged = self.make_again(id, &facts, source, &cancel)?;
+        let (list, amount) = self.compare_copy(id, &staged, &digests, &cancel)?;
+        self.check_unused(id, &facts)?;
+        store.layers.exchange(staged, id, facts.number)?;
+        // The damage is over, also if the list cannot be written now: then it is taken again.
+        store.scrub.note(facts.number, None);
+        let home = store.layers.home();
+        let written = home.layout().open_layer(facts.number).and_then(|layer| {
+            let put = home.write_digests(layer.as_fd(), &list)?;
+            put()
+        });
+        if let Err(error) = written {
+            tracing::warn!(store = %store.name, layer = %id, %error, "a repaired layer has no digests yet");
+        }
+        let news = self.news(EventKind::LayerRepaired, id);
+        self.engine
+            .bus
+            .tell(news.detail(format!("made again of {whence}")));
+        Ok(RepairView {
+            layer: id.to_string(),
+            source: whence.to_owned(),
+            files: amount.files,
+            bytes: amount.bytes,
+        })
+    }
+
+    /// Refuses a layer whose files someone may be using, or changing: they would lie elsewhere from now on.
+    fn check_unused(&self, id: &LayerId, facts: &Facts) -> Result<()> {
+        let store = &*self.store;
+        let used: BTreeSet<LayerId> = layers_above(store, id).into_iter().collect();
+        for layer in used.iter().chain([id]) {
+            store.check_unmounted(layer)?;
+        }
+        if !is_settled(store, facts) {
+            let text = format!("layer `{id}` may still be changed: commit it first");
+            return Err(Error::Busy(text));
+        }
+        let Ok(snapshots) = store.snapshots() else {
+            return Ok(());
+        };
+        // Whoever mounts them by itself does not tell whether they are mounted.
+        let below = |key: Option<&str>| snapshots.layers_below(key).unwrap_or_default();
+        for snapshot in snapshots.table().all() {
+            let is_above = below(snapshot.parent.as_deref()).contains(id)
+                || snapshot.layer.as_ref() == Some(id);
+            if snapshot.kind != SnapshotKind::Committed && is_above {
+                let key = shown(&snapshot.key);
+                return Err(Error::Busy(format!(
+                    "snapshot `{key}` is built on layer `{id}` and may be mounted"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the driver make the layer beside its place.
+    fn make_again(
+        &self,
+        id: &LayerId,
+        facts: &Facts,
+        source: Source,
+        cancel: &CancelToken,
+    ) -> Result<StagedLayer> {
+        let layers = &self.store.layers;
+        let (parent, kind) = (&facts.record.parent, facts.record.kind);
+        let below = parent.as_ref().map(LayerId::as_str);
+        let scope = Scope::layer(layers, id, Intent::Create(parent.clone(), kind));
+        let call = Call::new("create", scope.clone()).with_cancel(cancel.clone());
+        let staged = self.call(call, |generation, operation| {
+            let options = CreateOptions::default();
+            generation.create(operation, id.as_str(), below, kind, &options, None)?;
+            let staged = scope.take_published();
+            staged.ok_or_else(|| DriverError::Trapped("it published no layer".into()))
+        })?;
+        let form = match self.store.snapshots() {
+            Ok(_) => ArchiveForm::Moby,
+            Err(_) => ArchiveForm::Faithful,
+        };
+        let scope = Scope::layer(layers, id, Intent::Apply(staged));
+        let call = Call::new("apply", scope.clone()).with_cancel(cancel.clone());
+        self.call_once(call, |generation, operation| {
+            generation.apply_diff(operation, id.as_str(), below, form, source)
+        })?;
+        let held = || Error::Sandbox(format!("repair layer `{id}`: the copy is still in use"));
+        scope.into_copy().ok_or_else(held)
+    }
+
+    /// Accepts a copy only if it is what the layer was; answers its list.
+    fn compare_copy(
+        &self,
+        id: &LayerId,
+        staged: &StagedLayer,
+        digests: &Digests,
+        cancel: &CancelToken,
+    ) -> Result<(Vec<u8>, Amount)> {
+        let stop = || cancel.is_cancelled();
+        let mut pace = Pace::new(&stop, &self.engine.scrubber.bytes);
+        let mut look = || {
+            let room = staged.open_room()?;
+            let (found, amount) = walk::compare(room.as_fd(), digests, &mut pace)?;
+            let (list, _) = walk::take(room.as_fd(), digests.archive, &mut pace)?;
+            Ok((found, list, amount))
+        };
+        let (found, list, amount) = look().map_err(|error: io::Error| match error.kind() {
+            io::ErrorKind::Interrupted => Error::Cancelled,
+            _ => Error::io(format!("compare what layer `{id}` is made of"), error),
+        })?;
+        // The index of the same archive is another one only in when the layer's top was made.
+        let is_index = |file: &&FileDamage| digests.archive.is_some() && file.path == INDEX_PATH;
+        match found.named.iter().find(|file| !is_index(file)) {
+            None => Ok((list, amount)),
+            Some(first) => Err(Error::InvalidArchive(format!(
+                "it does not make layer `{id}` what it was: {} files differ, for instance `{}` ({})",
+                found.count,
+                first.path,
+                first.what.word()
+            ))),
+        }
+    }
+}
+
+/// The layers that are built on one, directly or not.
+fn layers_above(store: &Store, id: &LayerId) -> Vec<LayerId> {
+    let table = store.layers.table();
+    let mut found: Vec<LayerId> = Vec::new();
+    let mut at = Some(id.clone());
+    let mut next = 0;
+    while let Some(id) = at {
+        let children = table.get(id.as_str()).map(|entry| &entry.children);
+        found.extend(children.into_iter().flatten().cloned());
+        at = found.get(next).cloned();
+        next += 1;
+    }
+    found
+}
+
+/// Finds an archive with a digest among the sealed layers of all stores; says where it is as well.
+fn find_archive(
+    engine: &Engine,
+    own: &Store,
+    id: &LayerId,
+    wanted: Digest,
+) -> Option<(File, String)> {
+    let most = engine.runtime.limits().index_bytes;
+    engine.stores().all().into_iter().find_map(|store| {
+        let layers: Vec<(u64, LayerId)> = {
+            let table = store.layers.table();
+            let page = table.page(None, usize::MAX);
+            page.map(|entry| (entry.number, entry.id().clone()))
+                .collect()
+        };
+        layers.into_iter().find_map(|(number, other)| {
+            if (&store.name, &other) == (&own.name, id) {
+                return None;
+            }
+            let room = store.layers.open_whole(number).ok()?;
+            let digest = archive_digest(room.as_fd(), most).ok().flatten()?;
+            if digest != wanted {
+                return None;
+            }
+            let archive = walk::open_along(room.as_fd(), ARCHIVE_PATH).ok()?;
+            let whence = format!("the archive of layer `{other}` in store `{}`", store.name);
+            Some((File::from(archive), whence))
+        })
+    })
+}

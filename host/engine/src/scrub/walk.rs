@@ -1,0 +1,314 @@
+//! Reads what lies in a layer's room, and compares it with what lay there.
+//!
+//! Invariant: reads only, by descriptors, follows no link and crosses no mount; of a layer that someone changes or removes
+//! meanwhile nothing is said, which the caller finds out.
+
+use super::digests::{Content, Digest, Digests, Node, Nodes, Writer};
+use super::pace::Pace;
+use crate::view::{Difference, FileDamage};
+use mica_runtime::{ARCHIVE_PATH, SafeText};
+use mica_sys::node::{self, Kind};
+use mica_sys::tree::{self, Depth, Visited};
+use mica_sys::{Name, content, errno};
+use sha2::{Digest as _, Sha256};
+use std::cmp::Ordering;
+use std::io;
+use std::iter::Peekable;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+/// Bytes that are read at once: a processor keeps them near while they are hashed.
+const PIECE_BYTES: usize = 256 << 10;
+/// Files of a damaged layer that are named.
+const MOST_NAMED: usize = 16;
+
+/// What a walk met.
+struct Met<'a> {
+    path: &'a [u8],
+    kind: Kind,
+    /// `None` for what has no content; the error for what cannot be read.
+    content: Result<Option<Content>, io::Error>,
+}
+
+/// How much was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Amount {
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+/// What differs from a list.
+#[derive(Debug, Default)]
+pub(super) struct Differences {
+    pub(super) named: Vec<FileDamage>,
+    pub(super) count: u64,
+}
+
+impl Differences {
+    pub(super) fn add(&mut self, path: &[u8], what: Difference, detail: impl Into<String>) {
+        self.count += 1;
+        if self.named.len() < MOST_NAMED {
+            let path = SafeText::within(&String::from_utf8_lossy(path), 1024).into();
+            let detail = detail.into();
+            self.named.push(FileDamage { path, what, detail });
+        }
+    }
+}
+
+/// Makes a list of all that lies in a room, but for the archive of a sealed layer, of which the digest is known.
+///
+/// # Errors
+/// `Interrupted` when the pace says so; what reading says.
+pub(super) fn take(
+    room: BorrowedFd<'_>,
+    archive: Option<Digest>,
+    pace: &mut Pace<'_>,
+) -> io::Result<(Vec<u8>, Amount)> {
+    let mut writer = Writer::new(archive);
+    let mut amount = Amount::default();
+    let skips_archive = archive.is_some();
+    walk(room, skips_archive, pace, &mut |met| {
+        let content = met.content?;
+        amount.files += 1;
+        amount.bytes += content.map_or(0, |content| content.size);
+        writer.push(&Node {
+            path: met.path.to_vec(),
+            kind: met.kind,
+            content,
+        });
+        Ok(())
+    })?;
+    Ok((writer.end(), amount))
+}
+
+/// Compares what lies in a room with a list.
+///
+/// # Errors
+/// `Interrupted` when the pace says so; what reading says, but for errors that tell of the file itself.
+pub(super) fn compare(
+    room: BorrowedFd<'_>,
+    digests: &Digests,
+    pace: &mut Pace<'_>,
+) -> io::Result<(Differences, Amount)> {
+    let mut comparison = Comparison {
+        recorded: digests.nodes().peekable(),
+        found: Differences::default(),
+    };
+    let mut amount = Amount::default();
+    let skips_archive = digests.archive.is_some();
+    walk(room, skips_archive, pace, &mut |met| {
+        amount.files += 1;
+        if let Ok(Some(content)) = &met.content {
+            amount.bytes += content.size;
+        }
+        comparison.meet(met)
+    })?;
+    let mut found = comparison.end();
+    if let Some(wanted) = digests.archive {
+        amount.files += 1;
+        compare_archive(room, wanted, &mut found, &mut amount, pace)?;
+    }
+    Ok((found, amount))
+}
+
+struct Comparison<'a> {
+    recorded: Peekable<Nodes<'a>>,
+    found: Differences,
+}
+
+impl Comparison<'_> {
+    /// Compares a node with its place in the list; those before it are missing.
+    fn meet(&mut self, met: Met<'_>) -> io::Result<()> {
+        let is_before = |node: &Node| Node::order(&node.path, met.path) == Ordering::Less;
+        while let Some(node) = self.recorded.next_if(is_before) {
+            self.found
+                .add(&node.path, Difference::Missing, "it is gone");
+        }
+        let Some(node) = self.recorded.next_if(|node| node.path == met.path) else {
+            let detail = "it was not there";
+            self.found.add(met.path, Difference::Extra, detail);
+            return Ok(());
+        };
+        if node.kind != met.kind {
+            let detail = "it is a node of another kind";
+            self.found.add(met.path, Difference::Kind, detail);
+            return Ok(());
+        }
+        let found = match met.content {
+            Ok(found) => found,
+            Err(error) if is_of_the_file(&error) => {
+                let detail = format!("it cannot be read: {error}");
+                self.found.add(met.path, Difference::Unreadable, detail);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if let (Some(was), Some(is)) = (node.content, found) {
+            self.compare(met.path, was, is);
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, path: &[u8], was: Content, is: Content) {
+        let by = match was.modified == is.modified {
+            true => "and its time of change is the same: no program wrote that",
+            false => "and so does its time of change: a program wrote to it",
+        };
+        if was.size != is.size {
+            let (was, is) = (was.size, is.size);
+            let detail = format!("it has {is} bytes and had {was}; its size differs, {by}");
+            self.found.add(path, Difference::Size, detail);
+        } else if was.digest != is.digest {
+            let detail = format!("its content differs, {by}");
+            self.found.add(path, Difference::Content, detail);
+        }
+    }
+
+    fn end(mut self) -> Differences {
+        for node in self.recorded {
+            self.found
+                .add(&node.path, Difference::Missing, "it is gone");
+        }
+        self.found
+    }
+}
+
+/// Compares the archive of a sealed layer with the digest that its index had.
+fn compare_archive(
+    room: BorrowedFd<'_>,
+    wanted: Digest,
+    found: &mut Differences,
+    amount: &mut Amount,
+    pace: &mut Pace<'_>,
+) -> io::Result<()> {
+    let hashed = open_along(room, ARCHIVE_PATH).and_then(|archive| {
+        let mut hasher = Sha256::new();
+        let size = read_all(archive.as_fd(), pace, &mut |piece| hasher.update(piece))?;
+        Ok((size, hasher.finalize()))
+    });
+    match hashed {
+        Ok((size, digest)) => {
+            amount.bytes += size;
+            if digest.as_slice() != wanted {
+                let detail = "its digest is not that of the archive that the layer was made of";
+                found.add(ARCHIVE_PATH, Difference::Content, detail);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            found.add(ARCHIVE_PATH, Difference::Missing, "it is gone");
+        }
+        Err(error) if is_of_the_file(&error) => {
+            let detail = format!("it cannot be read: {error}");
+            found.add(ARCHIVE_PATH, Difference::Unreadable, detail);
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Opens a regular file below a directory.
+pub(super) fn open_along(top: BorrowedFd<'_>, path: &[u8]) -> io::Result<std::os::fd::OwnedFd> {
+    let names: Result<Vec<Name>, _> = path.split(|byte| *byte == b'/').map(Name::new).collect();
+    let names = names.map_err(io::Error::other)?;
+    let (file, above) = names.split_last().ok_or(io::ErrorKind::InvalidInput)?;
+    let directory = node::open_directory_along(top, above)?;
+    node::open_regular(directory.as_fd(), file)
+}
+
+/// Whether an error tells that a file is damaged, rather than that the machine lacks something now.
+pub(super) fn is_of_the_file(error: &io::Error) -> bool {
+    let of_the_file = [errno::EIO, errno::EUCLEAN, errno::EBADMSG];
+    errno::of(error).is_some_and(|number| of_the_file.contains(&number))
+}
+
+type Each<'a> = &'a mut dyn FnMut(Met<'_>) -> io::Result<()>;
+
+/// Shows all that lies in a room, with the digests of content.
+fn walk(
+    room: BorrowedFd<'_>,
+    skips_archive: bool,
+    pace: &mut Pace<'_>,
+    each: Each<'_>,
+) -> io::Result<()> {
+    let mut failed = None;
+    tree::visit(room, Depth::OneMount, &mut |visited| {
+        if skips_archive && visited.path == ARCHIVE_PATH {
+            return ControlFlow::Continue(());
+        }
+        let met = pace.advance(0).and_then(|()| meet(&visited, pace));
+        match met.and_then(|met| met.map_or(Ok(()), &mut *each)) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
+
+/// What is known of a node; `None` if it has gone.
+fn meet<'a>(visited: &Visited<'a>, pace: &mut Pace<'_>) -> io::Result<Option<Met<'a>>> {
+    let content = match (visited.attributes.kind, &visited.target) {
+        (Kind::Regular, _) => read_file(visited, pace),
+        (Kind::Symlink, Some(target)) => {
+            let digest = *blake3::hash(target).as_bytes();
+            Ok(Some(content_of(visited, target.len() as u64, digest)))
+        }
+        _ => Ok(None),
+    };
+    match content {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+        content => Ok(Some(Met {
+            path: visited.path,
+            kind: visited.attributes.kind,
+            content,
+        })),
+    }
+}
+
+fn content_of(visited: &Visited<'_>, size: u64, digest: Digest) -> Content {
+    Content {
+        size,
+        modified: visited.attributes.modified,
+        digest,
+    }
+}
+
+fn read_file(visited: &Visited<'_>, pace: &mut Pace<'_>) -> io::Result<Option<Content>> {
+    let file = node::open_regular(visited.directory, visited.name)?;
+    let mut hasher = blake3::Hasher::new();
+    let size = read_all(file.as_fd(), pace, &mut |piece| {
+        hasher.update(piece);
+    })?;
+    let digest = *hasher.finalize().as_bytes();
+    Ok(Some(content_of(visited, size, digest)))
+}
+
+/// Reads a file from its beginning to its end, and says how long it is.
+fn read_all(
+    file: BorrowedFd<'_>,
+    pace: &mut Pace<'_>,
+    each: &mut dyn FnMut(&[u8]),
+) -> io::Result<u64> {
+    let mut at = 0;
+    let mut piece = std::mem::take(pace.buffer());
+    piece.resize(PIECE_BYTES, 0);
+    let read = loop {
+        let read = match content::read_passing_at(file, &mut piece, at) {
+            Ok(read) => read,
+            Err(error) => break Err(error),
+        };
+        if read == 0 {
+            break Ok(at);
+        }
+        each(piece.split_at(read).0);
+        at += read as u64;
+        if let Err(error) = pace.advance(read as u64) {
+            break Err(error);
+        }
+    };
+    *pace.buffer() = piece;
+    read
+}
