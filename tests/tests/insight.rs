@@ -414,6 +414,23 @@ fn a_driver_goes_only_when_no_store_has_it_and_then_for_good() {
 }
 
 #[test]
+fn a_driver_does_not_go_while_a_store_cannot_tell_whose_it_is() {
+    let bench = bench();
+    let home = bench.lab.root().join("stores/hostile");
+    let bench = bench.restart(|daemon| {
+        assert!(daemon.stop().success());
+        for name in ["store.json", "store-copy.json"] {
+            fs::write(home.join(name), "{").expect("write");
+        }
+    });
+    let socket = &bench.daemon.client.socket;
+    mica(socket, &["driver", "rm", "hostile"]).failed(4, "`hostile`, which could not be opened");
+    let text = mica(socket, &["driver", "explain", "hostile"]).worked();
+    assert!(text.contains("no, stores have it: hostile"), "{text}");
+    assert!(bench.lab.root().join("drivers/hostile").is_dir());
+}
+
+#[test]
 fn an_operator_is_told_what_a_driver_may_and_who_uses_it() {
     let bench = bench();
     bench.store.create("panic", None).expect_err("it panics");
