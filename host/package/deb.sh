@@ -5,6 +5,10 @@
 #                                     COMPRESSION=xz: what dpkg-deb knows
 set -eu
 
+command -v dpkg-shlibdeps >/dev/null || {
+    echo "dpkg-shlibdeps is needed, which is in the package dpkg-dev" >&2
+    exit 1
+}
 binary=$(realpath "$1")
 directory=$(mkdir -p "$2" && cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,8 +28,18 @@ done
 # What dpkg asks about before it replaces it, if an operator has changed it.
 echo /etc/mica/mica.toml >"$tree/DEBIAN/conffiles"
 size=$(du -sk --exclude=DEBIAN "$tree" | cut -f 1)
-libraries=$(cd "$tree" && mkdir debian && : >debian/control &&
-    dpkg-shlibdeps -O "$tree/usr/bin/mica" 2>/dev/null | sed -n 's/^shlibs:Depends=//p' && rm -r debian)
+mkdir "$tree/debian"
+: >"$tree/debian/control"
+libraries=$(cd "$tree" && dpkg-shlibdeps -O usr/bin/mica 2>debian/told) || {
+    cat "$tree/debian/told" >&2
+    exit 1
+}
+rm -r "$tree/debian"
+libraries=$(echo "$libraries" | sed -n 's/^shlibs:Depends=//p')
+[ -n "$libraries" ] || {
+    echo "dpkg-shlibdeps tells of no library that $binary needs" >&2
+    exit 1
+}
 cat >"$tree/DEBIAN/control" <<CONTROL
 Package: mica
 Version: $version

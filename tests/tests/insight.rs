@@ -400,7 +400,9 @@ fn a_driver_goes_only_when_no_store_has_it_and_then_for_good() {
     assert_eq!(cached(), before - 1);
     mica(socket, &["driver", "inspect", "hostile"]).failed(3, "hostile");
     mica(socket, &["store", "create", "again", "--driver", "hostile"]).failed(3, "hostile");
-    let bench = bench.restart(|daemon| drop(daemon.stop()));
+    let bench = bench.restart(|daemon| {
+        assert!(daemon.stop().success());
+    });
     let client = &bench.daemon.client;
     let list = client.get("/v1/drivers").expect("drivers");
     assert!(!list.to_string().contains("\"hostile\""), "{list}");
@@ -409,6 +411,23 @@ fn a_driver_goes_only_when_no_store_has_it_and_then_for_good() {
     client
         .load_driver(&hostile_driver("hostile", ""))
         .expect("it can come again");
+}
+
+#[test]
+fn a_driver_does_not_go_while_a_store_cannot_tell_whose_it_is() {
+    let bench = bench();
+    let home = bench.lab.root().join("stores/hostile");
+    let bench = bench.restart(|daemon| {
+        assert!(daemon.stop().success());
+        for name in ["store.json", "store-copy.json"] {
+            fs::write(home.join(name), "{").expect("write");
+        }
+    });
+    let socket = &bench.daemon.client.socket;
+    mica(socket, &["driver", "rm", "hostile"]).failed(4, "`hostile`, which could not be opened");
+    let text = mica(socket, &["driver", "explain", "hostile"]).worked();
+    assert!(text.contains("no, stores have it: hostile"), "{text}");
+    assert!(bench.lab.root().join("drivers/hostile").is_dir());
 }
 
 #[test]

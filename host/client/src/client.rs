@@ -25,7 +25,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::failure::{Failure, Problem};
 use crate::interrupt::{self, Interrupt};
 use body::Body;
-use marks::Marks;
+use marks::{Marks, Name};
 pub use place::Place;
 pub use receive::Received;
 use settle::Again;
@@ -40,8 +40,8 @@ pub struct Client {
     place: Place,
     runtime: Runtime,
     interrupt: Option<Interrupt>,
-    /// The id of its requests, if the client gives them one.
-    request: Option<String>,
+    /// What the ids of its requests begin with, if they are to be found by them.
+    name: Option<Name>,
 }
 
 impl Client {
@@ -55,7 +55,7 @@ impl Client {
             place,
             runtime: runtime.map_err(Failure::io("make an event loop"))?,
             interrupt: None,
-            request: None,
+            name: None,
         })
     }
 
@@ -64,12 +64,17 @@ impl Client {
         &self.place
     }
 
-    /// The same, whose requests have this id: 1 to 64 letters, digits, `-`, `_` and `.`. By it they are found in the daemon's log and in
-    /// what it records.
+    /// The same, whose requests have this id (1 to 40 letters, digits, `-`, `_` and `.`), or, if they change something, this id with a
+    /// number behind it. By [`Client::request_ids`] they are found in the daemon's log and in what it records.
     #[must_use]
     pub fn named(self, request: Option<&str>) -> Self {
-        let request = request.map(str::to_owned);
-        Self { request, ..self }
+        let name = request.map(Name::new);
+        Self { name, ..self }
+    }
+
+    /// The ids that requests of a named client have had, and those of clients that were made of it.
+    pub fn request_ids(&self) -> Vec<String> {
+        self.name.as_ref().map(Name::given).unwrap_or_default()
     }
 
     /// Another client of the same daemon, for another thread. What interrupts this one interrupts it too.
@@ -87,7 +92,11 @@ impl Client {
     /// # Errors
     /// As [`Client::new`].
     pub fn undisturbed(&self) -> Result<Self, Failure> {
-        Ok(Self::new(self.place.clone())?.named(self.request.as_deref()))
+        let name = self.name.clone();
+        Ok(Self {
+            name,
+            ..Self::new(self.place.clone())?
+        })
     }
 
     /// From now on SIGINT and SIGTERM end calls with [`Failure::Interrupted`] instead of the program, and the second one the program.
@@ -182,7 +191,7 @@ impl Client {
         source: impl Read + Send + 'static,
     ) -> Result<Value, Failure> {
         let (body, error) = Body::stream(source);
-        let marks = Marks::of_stream();
+        let marks = Marks::of_stream(self.name.as_ref());
         let answer = self.run(self.once(&Method::PUT, target, body, &marks));
         // The daemon sees only that the body broke off; the reason is known here.
         match (error.take(), answer) {
@@ -213,7 +222,7 @@ impl Client {
     ) -> Result<Value, Failure> {
         let mut marks = match *method {
             Method::GET => Marks::default(),
-            _ => Marks::of_change(),
+            _ => Marks::of_change(self.name.as_ref()),
         };
         let done = self.run(async {
             let send = async |marks: &Marks| self.once(method, target, body(), marks).await;
@@ -259,8 +268,9 @@ impl Client {
         for (name, value) in marks.headers() {
             request = request.header(name, value);
         }
-        if let Some(id) = &self.request {
-            request = request.header("x-request-id", id);
+        // One that has an id of its own has sent it.
+        if let Some(name) = self.name.as_ref().filter(|_| marks.id().is_none()) {
+            request = request.header(marks::REQUEST_ID, name.base());
         }
         if let Some(content_type) = body.content_type() {
             request = request.header(CONTENT_TYPE, content_type);

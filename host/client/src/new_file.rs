@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat};
@@ -27,6 +28,18 @@ impl NewFile {
     /// # Errors
     /// What making a file says.
     pub fn create(path: &Path) -> io::Result<Self> {
+        Self::of_mode(path, 0o666)
+    }
+
+    /// The same for what is its owner's alone.
+    ///
+    /// # Errors
+    /// As [`NewFile::create`].
+    pub fn create_private(path: &Path) -> io::Result<Self> {
+        Self::of_mode(path, 0o600)
+    }
+
+    fn of_mode(path: &Path, mode: u32) -> io::Result<Self> {
         // A link stays one, and leads where it led.
         if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
             let is_file = fs::metadata(path).is_ok_and(|found| found.is_file());
@@ -47,10 +60,14 @@ impl NewFile {
             None => Path::new("/"),
         };
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        let (file, has_name) = match openat(CWD, above, flags, Mode::from_raw_mode(0o666)) {
+        let (file, has_name) = match openat(CWD, above, flags, Mode::from_raw_mode(mode)) {
             Ok(unnamed) => (unnamed.into(), false),
             // The parent's own errors come again, with the name that was asked for.
-            Err(_) => (File::create(&partial)?, true),
+            Err(_) => {
+                let mut options = File::options();
+                options.write(true).create(true).truncate(true).mode(mode);
+                (options.open(&partial)?, true)
+            }
         };
         Ok(Self {
             file,

@@ -57,7 +57,8 @@ numbers! {
         /// Bytes of host calls, with their arguments and answers, that are recorded of one operation; 0 records nothing. Of one
         /// that makes more the first are kept, and it cannot be replayed.
         trace_bytes: usize = 256 << 10, 0 => 256 << 20;
-        /// Bytes of memory for the recorded operations of a driver: half for those that failed, half for the others.
+        /// Bytes of memory for the recorded operations of a driver: half for those that failed, half for the others. One takes a
+        /// quarter at most, and so `trace_bytes` is no more than that.
         driver_trace_bytes: usize = 4 << 20, 64 << 10 => 1 << 30;
         /// Stack of a guest.
         stack_bytes: usize = 512 << 10, 128 << 10 => 1 << 20;

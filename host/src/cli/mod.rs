@@ -89,7 +89,7 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
             arguments.token_file,
         ),
         Command::Store(command) => store::run(&context, command),
-        Command::Layer(layer) => trace::with(&context, traced.as_deref(), || {
+        Command::Layer(layer) => trace::with(&context, traced.is_some(), || {
             layer::run(&context, layer.command)
         }),
         Command::Snapshot(command) => snapshot::run(&context, command),

@@ -20,13 +20,11 @@ pub(super) fn request_id() -> String {
 /// Does a command's work, and then tells on standard error what drivers did for it.
 pub(super) fn with(
     context: &Context,
-    request: Option<&str>,
+    is_traced: bool,
     work: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let done = work();
-    if let Some(request) = request
-        && let Err(failure) = tell(context, request)
-    {
+    if is_traced && let Err(failure) = tell(context) {
         let text = format!(
             "the host calls cannot be told: {}",
             words::safe(&failure.text())
@@ -36,7 +34,7 @@ pub(super) fn with(
     done
 }
 
-fn tell(context: &Context, request: &str) -> Result<(), Failure> {
+fn tell(context: &Context) -> Result<(), Failure> {
     // Its own requests are none of the command's.
     let client = context.client.again()?.named(None);
     let store = client.get(&format!("/v1/stores/{}", segment(&context.store)))?;
@@ -44,14 +42,16 @@ fn tell(context: &Context, request: &str) -> Result<(), Failure> {
         "/v1/drivers/{}/traces",
         segment(&words::field(&store, "driver"))
     );
-    let query = query([("request", Some(request.to_owned()))]);
-    let list = client.get(&format!("{base}{query}"))?;
-    let Some(TraceList { traces }) = read(&list) else {
-        return Ok(());
-    };
-    for trace in traces.iter().rev() {
-        let number = trace.number;
-        let target = format!("{base}/{}?number={number}", segment(request));
+    let mut found = Vec::new();
+    for request in context.client.request_ids() {
+        let query = query([("request", Some(request.clone()))]);
+        let list = client.get(&format!("{base}{query}"))?;
+        let traces = read(&list).map_or_else(Vec::new, |list: TraceList| list.traces);
+        found.extend(traces.iter().map(|trace| (trace.number, request.clone())));
+    }
+    found.sort_unstable();
+    for (number, request) in found {
+        let target = format!("{base}/{}?number={number}", segment(&request));
         let document = client.get(&target)?;
         let text =
             read::<TraceDocument>(&document).map_or_else(String::new, |one| trace_calls(&one));

@@ -136,6 +136,10 @@ fn what_is_not_known_is_named() {
         ),
         ("[limits]\nlong_seconds = 0", "limits.long_seconds"),
         (
+            "[limits]\ntrace_bytes = 262144\ndriver_trace_bytes = 65536",
+            "line 2: setting `limits.trace_bytes`: 262144 is more than a quarter of `limits.driver_trace_bytes`",
+        ),
+        (
             "[limits]\nlong_second = 1",
             "line 2: unknown field `long_second`; did you mean `long_seconds`?",
         ),

@@ -78,6 +78,7 @@ impl Drivers<'_> {
 
     fn resume_bake(self, slot: &Slot) -> Result<()> {
         let _changing = slot.changing.lock();
+        self.engine.registry.check_there(slot)?;
         let new = slot.active()?;
         let is_meant = {
             let history = slot.history.lock();
@@ -102,10 +103,16 @@ impl Drivers<'_> {
         Ok(())
     }
 
+    /// Whether this bake is the slot's, and the driver is still there. The slot's lock for changes is held.
+    fn bakes(self, slot: &Slot, trial: &Arc<Trial>) -> bool {
+        let is_own = slot.trial().is_some_and(|other| Arc::ptr_eq(&other, trial));
+        is_own && self.engine.registry.check_there(slot).is_ok()
+    }
+
     /// Takes a slot back from a build that was worse than the one before.
     fn take_back(self, slot: &Slot, trial: &Arc<Trial>, evidence: &Evidence) {
         let _changing = slot.changing.lock();
-        if !slot.trial().is_some_and(|other| Arc::ptr_eq(&other, trial)) {
+        if !self.bakes(slot, trial) {
             return;
         }
         let (old, new) = (&trial.old, &trial.new);
@@ -148,7 +155,7 @@ impl Drivers<'_> {
     /// Ends the bake of a build that nothing speaks against; false if something does, which is one of the next jobs.
     fn is_over(self, slot: &Slot, trial: &Arc<Trial>) -> bool {
         let _changing = slot.changing.lock();
-        if !slot.trial().is_some_and(|other| Arc::ptr_eq(&other, trial)) {
+        if !self.bakes(slot, trial) {
             return true;
         }
         if trial.verdict().is_some() {

@@ -35,6 +35,10 @@ impl Drivers<'_> {
             source,
             follows_shipped: is_first || history.follows_shipped,
             ships: slot.shipped.is_some(),
+            needed_by: {
+                let users = self.users(name);
+                [users.certain, users.possible].concat()
+            },
             contract: active.generation.contract().to_owned(),
             builds: history.views(),
             unused_grants: unused.cloned().collect(),

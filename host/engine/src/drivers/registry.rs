@@ -45,6 +45,21 @@ impl Registry {
         })
     }
 
+    /// Refuses a slot that was taken away. Whoever holds its lock for changes knows then that it stays.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDriver`]; [`Error::Busy`] when another one has its name now.
+    pub(super) fn check_there(&self, slot: &Slot) -> Result<()> {
+        let found = self.get(&slot.name)?;
+        match std::ptr::eq(&*found, slot) {
+            true => Ok(()),
+            false => Err(Error::Busy(format!(
+                "driver `{}` was removed and loaded anew meanwhile; try again",
+                slot.name
+            ))),
+        }
+    }
+
     /// Takes a slot away.
     pub(super) fn remove(&self, name: &str) {
         self.slots.write().remove(name);
@@ -53,5 +68,32 @@ impl Registry {
     /// All slots by name.
     pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
         self.slots.read().values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slot::Gates;
+    use super::*;
+    use mica_runtime::{Grants, Limits};
+
+    fn slot() -> Arc<Slot> {
+        let limits = Limits::default();
+        let gates = Gates::new(&limits);
+        Arc::new(Slot::new("test", Grants::standard(), &limits, &gates))
+    }
+
+    #[test]
+    fn a_slot_that_was_taken_away_is_known_from_one_of_the_same_name() {
+        let registry = Registry::default();
+        let (first, second) = (slot(), slot());
+        registry.add(Arc::clone(&first)).unwrap();
+        registry.check_there(&first).unwrap();
+        registry.remove("test");
+        let gone = registry.check_there(&first);
+        assert!(matches!(gone, Err(Error::UnknownDriver { .. })), "{gone:?}");
+        registry.add(Arc::clone(&second)).unwrap();
+        assert!(matches!(registry.check_there(&first), Err(Error::Busy(_))));
+        registry.check_there(&second).unwrap();
     }
 }

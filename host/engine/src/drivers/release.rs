@@ -3,7 +3,6 @@
 //! Invariant: nothing but a person, another build, or a store's removal ends one.
 
 use super::Drivers;
-use super::swap::changing;
 use crate::event::News;
 use crate::view::QuarantineView;
 use crate::{Error, EventKind, Result};
@@ -31,7 +30,7 @@ impl Drivers<'_> {
         }
         if slot.history.lock().went_back.is_some() {
             // Whoever releases a driver has seen it.
-            let _changing = changing(&slot)?;
+            let _changing = self.changing(&slot)?;
             self.record(&slot, |history| history.went_back = None)?;
         }
         self.try_stores_again(name);

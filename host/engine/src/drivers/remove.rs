@@ -3,13 +3,23 @@
 //! Invariant: its directory goes in one rename, which is the moment of it; until then nothing has changed, and from then on no
 //! store can have the driver.
 
-use super::swap::changing;
+use super::swap::CHANGE_TIMEOUT;
 use super::{Drivers, Slot};
 use crate::event::News;
+use crate::settings::Durability;
 use crate::store::Description;
 use crate::{Error, EventKind, Result};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::path::Path;
+
+/// Stores that keep a driver from being removed.
+pub(super) struct Users {
+    /// Those that have it.
+    pub(super) certain: Vec<String>,
+    /// Those of which it cannot be told, because their description cannot be read.
+    pub(super) possible: Vec<String>,
+}
 
 impl Drivers<'_> {
     /// Removes a driver that was loaded.
@@ -18,8 +28,14 @@ impl Drivers<'_> {
         // In this order everywhere: names, the driver, then those that choose drivers for stores.
         let _loading = registry.loading.lock();
         let slot = registry.get(name)?;
-        let _changing = changing(&slot)?;
-        let _choosing = registry.choosing.write();
+        let _changing = self.changing(&slot)?;
+        // A store gets its driver within the times that its driver may take; nobody waits behind this longer than that.
+        let choosing = registry.choosing.try_write_for(CHANGE_TIMEOUT);
+        let _choosing = choosing.ok_or_else(|| {
+            Error::Busy(format!(
+                "a store gets its driver just now, which may be `{name}`; try again"
+            ))
+        })?;
         if slot.shipped.is_some() {
             return Err(Error::DriverShips(name.to_owned()));
         }
@@ -33,7 +49,9 @@ impl Drivers<'_> {
             }
             _gone => {}
         }
+        self.sync_removal(&directory, &scratch.path);
         registry.remove(name);
+        slot.insight.log.close();
         for component in components {
             self.engine.runtime.forget(&component);
         }
@@ -42,27 +60,60 @@ impl Drivers<'_> {
         Ok(())
     }
 
+    /// Has the disk know that a driver's directory has gone, which has happened whatever comes of this.
+    fn sync_removal(self, directory: &Path, scratch: &Path) {
+        if self.engine.settings.durability == Durability::None {
+            return;
+        }
+        for changed in [Some(scratch), directory.parent()].into_iter().flatten() {
+            let synced = File::open(changed).and_then(|opened| opened.sync_all());
+            if let Err(error) = synced {
+                let path = changed.display();
+                tracing::warn!(%path, %error, "a removed driver may be there again after a power failure");
+            }
+        }
+    }
+
     /// Refuses a driver that stores have.
     fn check_unused(self, slot: &Slot) -> Result<()> {
-        let stores = self.engine.stores();
-        let open = stores.of_driver(&slot.name);
-        let mut names: Vec<_> = open.map(|store| store.name.as_str().to_owned()).collect();
-        // One that could not be opened may be put right, and then needs its driver.
-        let unopened = stores.unopened().into_iter().map(|(store, _)| store);
-        names.extend(unopened.filter(|store| {
-            let home = self.engine.settings.root.join("stores").join(store);
-            let read = Description::read(&home);
-            read.is_ok_and(|(description, _)| description.driver == slot.name)
-        }));
-        if names.is_empty() {
-            return Ok(());
+        let Users { certain, possible } = self.users(&slot.name);
+        let told = |names: &[String]| {
+            let plural = if names.len() > 1 { "s" } else { "" };
+            format!("store{plural} `{}`", names.join("`, `"))
+        };
+        let name = &slot.name;
+        match (certain.is_empty(), possible.is_empty()) {
+            (true, true) => Ok(()),
+            (false, _) => Err(Error::Busy(format!(
+                "driver `{name}` is the driver of the {}",
+                told(&certain)
+            ))),
+            (true, false) => Err(Error::Busy(format!(
+                "driver `{name}` may be the driver of the {}, which could not be opened and whose description cannot be read",
+                told(&possible)
+            ))),
         }
-        Err(Error::Busy(format!(
-            "driver `{}` is the driver of the store{} `{}`",
-            slot.name,
-            if names.len() > 1 { "s" } else { "" },
-            names.join("`, `"),
-        )))
+    }
+
+    /// The stores that a driver cannot go for.
+    pub(super) fn users(self, name: &str) -> Users {
+        let stores = self.engine.stores();
+        let open = stores.of_driver(name);
+        let mut users = Users {
+            certain: open.map(|store| store.name.as_str().to_owned()).collect(),
+            possible: Vec::new(),
+        };
+        // One that could not be opened may be put right, and then needs its driver.
+        for (store, _) in stores.unopened() {
+            let home = self.engine.settings.root.join("stores").join(&store);
+            match Description::read(&home) {
+                Ok((description, _)) if description.driver == name => users.certain.push(store),
+                Ok(_) => {}
+                // Whose it is cannot be told, so it may be this one's.
+                Err(_) => users.possible.push(store),
+            }
+        }
+        users
     }
 
     /// The components of all builds that are kept.

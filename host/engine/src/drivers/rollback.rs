@@ -4,7 +4,7 @@
 
 use super::active::Active;
 use super::history::{History, Record};
-use super::swap::{Change, changing};
+use super::swap::Change;
 use super::{Agreement, Build, Drivers, Slot, Target};
 use crate::settings::Origin;
 use crate::view::{DriverHistory, SwapReport};
@@ -21,7 +21,7 @@ impl Drivers<'_> {
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
-        let _changing = changing(&slot)?;
+        let _changing = self.changing(&slot)?;
         let history = known(&slot, &*slot.active()?);
         let known = match target {
             Target::Shipped => None,

@@ -28,7 +28,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a change of a driver's build waits for another one to end.
-const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A component that is to take a driver's place.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Drivers<'_> {
         cancel: &CancelToken,
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
-        let _changing = changing(&slot)?;
+        let _changing = self.changing(&slot)?;
         let (bytes, origin) = match request.component {
             Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
             None => self.source_again(&slot.active()?.build)?,
@@ -66,6 +66,22 @@ impl Drivers<'_> {
             is_known: false,
         };
         self.change(&slot, change, cancel)
+    }
+
+    /// Takes the lock for changes of a driver's build.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when another change goes on: one that compares calls may take an hour; [`Error::UnknownDriver`] when the
+    /// driver was removed meanwhile.
+    pub(super) fn changing<'s>(self, slot: &'s Slot) -> Result<MutexGuard<'s, ()>> {
+        let changing = slot.changing.try_lock_for(CHANGE_TIMEOUT).ok_or_else(|| {
+            Error::Busy(format!(
+                "another build is about to take the place of driver `{}`; wait for that swap, or end it",
+                slot.name
+            ))
+        })?;
+        self.engine.registry.check_there(slot)?;
+        Ok(changing)
     }
 
     /// Puts a component in a driver's place. The slot's lock for changes is held.
@@ -263,19 +279,6 @@ impl Drivers<'_> {
         let read = files::read_component(path, most).map(Cow::Owned);
         read.map_err(|error| Error::path("read component", path, error))
     }
-}
-
-/// Takes the lock for changes of a driver's build.
-///
-/// # Errors
-/// [`Error::Busy`] when another change goes on: one that compares calls may take an hour.
-pub(super) fn changing(slot: &Slot) -> Result<MutexGuard<'_, ()>> {
-    slot.changing.try_lock_for(CHANGE_TIMEOUT).ok_or_else(|| {
-        Error::Busy(format!(
-            "another build is about to take the place of driver `{}`; wait for that swap, or end it",
-            slot.name
-        ))
-    })
 }
 
 /// Refuses the build that bakes in its own place, because it would come in as one that needs no bake.

@@ -19,8 +19,16 @@ const LINE_COST_BYTES: usize = 256;
 pub(crate) struct DriverLog {
     most_bytes: usize,
     kept: Mutex<Kept>,
+    said: watch::Sender<Said>,
+}
+
+/// What readers wait for.
+#[derive(Clone, Copy, Debug, Default)]
+struct Said {
     /// The number of the last line.
-    said: watch::Sender<u64>,
+    last: u64,
+    /// Whether the driver is gone, so that nothing will follow.
+    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +56,7 @@ pub struct LogReading {
     filter: LogFilter,
     since: Option<Moment>,
     after: u64,
-    said: watch::Receiver<u64>,
+    said: watch::Receiver<Said>,
 }
 
 impl DriverLog {
@@ -56,7 +64,7 @@ impl DriverLog {
         Self {
             most_bytes,
             kept: Mutex::default(),
-            said: watch::Sender::new(0),
+            said: watch::Sender::new(Said::default()),
         }
     }
 
@@ -85,7 +93,12 @@ impl DriverLog {
             kept.bytes -= cost(&first);
         }
         // In the order of the numbers, because the lock is held.
-        self.said.send_replace(kept.last);
+        self.said.send_modify(|said| said.last = kept.last);
+    }
+
+    /// Ends the waiting of readers, because the driver was removed.
+    pub(crate) fn close(&self) {
+        self.said.send_modify(|said| said.is_over = true);
     }
 
     /// How many lines are kept, and their bytes.
@@ -104,12 +117,16 @@ impl LogReading {
     /// Reads what was said since then.
     pub(crate) fn new(insight: &Arc<Insight>, filter: LogFilter, since: Option<Since>) -> Self {
         let said = insight.log.said.subscribe();
+        let last = said.borrow().last;
         let (since, after) = match since {
             None => (None, 0),
-            Some(Since::Now) => (None, *said.borrow()),
+            Some(Since::Now) => (None, last),
             Some(Since::Time(moment)) => (Some(moment), 0),
-            // A line of an earlier daemon is none of these: all of them came after it.
-            Some(Since::Event(id)) => (None, id.own_sequence().unwrap_or(0)),
+            // A line of an earlier daemon, or of a driver that had this name, is none of these: all of them came after it.
+            Some(Since::Event(id)) => {
+                let own = id.own_sequence().filter(|number| *number <= last);
+                (None, own.unwrap_or(0))
+            }
         };
         Self {
             insight: Arc::clone(insight),
@@ -137,7 +154,9 @@ impl LogReading {
 
     /// Waits until something is said; false when nothing will be said any more.
     pub async fn wait(&mut self) -> bool {
-        self.said.wait_for(|last| *last > self.after).await.is_ok()
+        let after = self.after;
+        let said = self.said.wait_for(|said| said.last > after || said.is_over);
+        said.await.is_ok_and(|said| said.last > after)
     }
 }
 
@@ -220,8 +239,23 @@ mod tests {
             texts(&mut LogReading::new(&insight, filter, None)),
             ["1", "3"]
         );
-        let after = Some("2".parse().unwrap());
-        assert_eq!(texts(&mut LogReading::new(&insight, all, after)), ["3"]);
+        let after = |number: &str| Some(number.parse().unwrap());
+        let mut reading = LogReading::new(&insight, all.clone(), after("2"));
+        assert_eq!(texts(&mut reading), ["3"]);
+        // A line that was not said yet is one of an earlier daemon's.
+        let mut reading = LogReading::new(&insight, all, after("4"));
+        assert_eq!(texts(&mut reading), ["1", "2", "3"]);
+    }
+
+    #[tokio::test]
+    async fn a_reader_waits_no_longer_for_a_driver_that_is_gone() {
+        let insight = insight();
+        let mut reading = LogReading::new(&insight, LogFilter::default(), None);
+        say(&insight, "a", "last words");
+        insight.log.close();
+        assert!(reading.wait().await);
+        assert_eq!(texts(&mut reading), ["last words"]);
+        assert!(!reading.wait().await);
     }
 
     #[test]

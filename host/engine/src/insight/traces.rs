@@ -6,12 +6,15 @@ use super::Origin;
 use crate::view::{HostCall, TraceDocument, TraceView};
 use crate::{Error, Moment, Result};
 use mica_runtime::{Trace, TraceFacts};
+use mica_text::SafeText;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Of an operation that succeeded and cannot be replayed, so many bytes are kept: such are large, and there may be many.
 const HEAD_BYTES: usize = 16 << 10;
+/// Bytes of what a client was told that are kept.
+const ERROR_BYTES: usize = 4 << 10;
 /// What an operation takes beside its trace and its texts.
 const COST_BYTES: usize = 512;
 
@@ -26,14 +29,37 @@ pub(crate) struct Traces {
 #[derive(Debug, Default)]
 struct Kept {
     last: u64,
-    passed: Queue,
-    failed: Queue,
+    passed: Queue<Arc<KeptTrace>>,
+    failed: Queue<Arc<KeptTrace>>,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
+#[derive(Debug)]
+struct Queue<T> {
     bytes: usize,
-    traces: VecDeque<Arc<KeptTrace>>,
+    kept: VecDeque<T>,
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self {
+            bytes: 0,
+            kept: VecDeque::new(),
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds one, for which the oldest make room; the newest stays whatever it takes.
+    fn push(&mut self, new: T, cost: impl Fn(&T) -> usize, most_bytes: usize) {
+        self.bytes += cost(&new);
+        self.kept.push_back(new);
+        while self.bytes > most_bytes && self.kept.len() > 1 {
+            let Some(first) = self.kept.pop_front() else {
+                break;
+            };
+            self.bytes -= cost(&first);
+        }
+    }
 }
 
 /// An operation that was recorded.
@@ -85,6 +111,9 @@ impl Traces {
         if error.is_none() && trace.obstacle().is_some() {
             trace.shorten(HEAD_BYTES);
         }
+        // One operation takes no more than half of its kind's memory.
+        trace.bound(self.most_bytes / 2);
+        let error = error.map(|(code, text)| (code, SafeText::within(&text, ERROR_BYTES).into()));
         let mut kept = self.kept.lock();
         kept.last += 1;
         let trace = KeptTrace {
@@ -98,14 +127,7 @@ impl Traces {
             Some(_) => &mut kept.failed,
             None => &mut kept.passed,
         };
-        queue.bytes += trace.cost();
-        queue.traces.push_back(Arc::new(trace));
-        while queue.bytes > self.most_bytes {
-            let Some(first) = queue.traces.pop_front() else {
-                break;
-            };
-            queue.bytes -= first.cost();
-        }
+        queue.push(Arc::new(trace), |trace| trace.cost(), self.most_bytes);
     }
 
     /// The operations that are wanted, the last first.
@@ -134,15 +156,15 @@ impl Traces {
         let found = failed.or_else(|| all.iter().find(is_of));
         found.cloned().ok_or_else(|| Error::UnknownTrace {
             driver: driver.to_owned(),
-            request: mica_text::SafeText::label(request).into(),
+            request: SafeText::label(request).into(),
         })
     }
 
     pub(crate) fn amount(&self) -> Amount {
         let kept = self.kept.lock();
         Amount {
-            passed: kept.passed.traces.len() as u64,
-            failed: kept.failed.traces.len() as u64,
+            passed: kept.passed.kept.len() as u64,
+            failed: kept.failed.kept.len() as u64,
             bytes: (kept.passed.bytes + kept.failed.bytes) as u64,
         }
     }
@@ -150,7 +172,7 @@ impl Traces {
     /// All of them, the last first.
     fn all(&self) -> Vec<Arc<KeptTrace>> {
         let kept = self.kept.lock();
-        let both = kept.passed.traces.iter().chain(&kept.failed.traces);
+        let both = kept.passed.kept.iter().chain(&kept.failed.kept);
         let mut all: Vec<_> = both.cloned().collect();
         drop(kept);
         all.sort_unstable_by_key(|trace| std::cmp::Reverse(trace.number));
@@ -161,7 +183,17 @@ impl Traces {
 impl KeptTrace {
     fn cost(&self) -> usize {
         let error = self.error.as_ref().map_or(0, |(_, text)| text.len());
-        COST_BYTES + error + self.trace.bytes()
+        let Origin {
+            store,
+            layer,
+            request,
+            digest,
+            ..
+        } = &self.origin;
+        let layer = layer.as_ref().map_or(0, String::len);
+        let request = request.as_ref().map_or(0, |request| request.len());
+        let texts = error + store.len() + layer + request + digest.len();
+        COST_BYTES + texts + self.trace.bytes()
     }
 
     fn has_request(&self, request: &str) -> bool {
@@ -243,5 +275,23 @@ impl TraceFilter {
             && fits(&self.layer, trace.origin.layer.as_deref())
             && request.is_none_or(|request| trace.has_request(request))
             && (!self.only_failed || trace.error.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_make_room_and_the_newest_stays() {
+        let mut queue = Queue::default();
+        for cost in [3, 4, 5] {
+            queue.push(cost, |cost| *cost, 10);
+        }
+        assert_eq!((queue.bytes, queue.kept.clone()), (9, [4, 5].into()));
+        queue.push(30, |cost| *cost, 10);
+        assert_eq!((queue.bytes, queue.kept.clone()), (30, [30].into()));
+        queue.push(1, |cost| *cost, 10);
+        assert_eq!((queue.bytes, queue.kept), (1, [1].into()));
     }
 }

@@ -17,6 +17,8 @@ pub struct DriverExplanation {
     pub follows_shipped: bool,
     /// Whether a driver of this name ships with the program or lies in the drivers directory: it cannot be removed.
     pub ships: bool,
+    /// Stores that keep it from being removed: those that have it, and those that could not be opened and whose driver cannot be told.
+    pub needed_by: Vec<String>,
     /// The interface that makes it a driver, with the version of the contract that it was built for.
     pub contract: String,
     /// The builds that it had, the last first.

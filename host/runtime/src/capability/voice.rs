@@ -60,7 +60,10 @@ impl Voice {
 
     /// Says why the sandbox ended the operation. This is never left out, for there is one of it.
     pub(crate) fn trap(&self, causes: &str) {
-        let said = self.0.lock();
+        let mut said = self.0.lock();
+        // What was begun was said before.
+        said.flush(LineSource::Stdout);
+        said.flush(LineSource::Stderr);
         for line in causes.lines().take(TRAP_LINES) {
             said.tell(LineSource::Trap, SafeText::line(line.trim_end()));
         }
@@ -310,5 +313,14 @@ mod tests {
                 "host: 992 lines left out: `log_bytes`"
             ]
         );
+    }
+
+    #[test]
+    fn what_was_begun_is_told_before_the_trap() {
+        let (voice, heard) = voice(256);
+        write(&voice, LineSource::Stderr, b"without end");
+        voice.trap("boom");
+        assert_eq!(voice.end(), 0);
+        assert_eq!(*heard.0.lock(), ["stderr: without end", "trap: boom"]);
     }
 }

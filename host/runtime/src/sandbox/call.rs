@@ -120,12 +120,21 @@ fn keep_trace(
                 recorded: recording.finish(),
                 end: end(state),
                 chance: state.chance.drawn(),
+                is_question_cut: false,
+                was_stopped: outcome.is_err_and(was_stopped),
             };
             if let Some(witness) = &state.operation.witness {
                 witness.trace(trace);
             }
         }
     }
+}
+
+/// Whether the host ended an instance at a moment that no call of it chose.
+fn was_stopped(end: &End) -> bool {
+    let (End::Begin(error) | End::Call(error)) = end;
+    let stop = error.downcast_ref::<Stop>();
+    matches!(stop, Some(Stop::Cancelled | Stop::Deadline(_)))
 }
 
 /// An operation that the sandbox stopped.

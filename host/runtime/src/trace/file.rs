@@ -68,6 +68,8 @@ struct Header {
     made: u64,
     kept: u64,
     drawn: Drawn,
+    is_question_cut: bool,
+    was_stopped: bool,
 }
 
 /// A trace that was read from a file, or that becomes one.
@@ -138,6 +140,8 @@ impl TraceFile {
             made: trace.recorded.made,
             kept: trace.recorded.kept,
             drawn: trace.chance.clone(),
+            is_question_cut: trace.is_question_cut,
+            was_stopped: trace.was_stopped,
         };
         let header = serde_json::to_vec(&header).map_err(|error| senseless(&error))?;
         let parts = [&header, &trace.recorded.bytes, &trace.end, component];
@@ -179,13 +183,18 @@ impl TraceFile {
             let text = "the functions of its contract are not those of this program's";
             return Err(BadTrace::Senseless(text.into()));
         }
-        let read = super::views(calls)?;
-        if read.len() as u64 != header.kept || header.kept > header.made {
-            let text = format!(
-                "it has {} host calls and tells of {}",
-                read.len(),
-                header.kept
-            );
+        if header.question == Question::Describe {
+            let text = "it asks a driver what it is, which is not recorded";
+            return Err(BadTrace::Senseless(text.into()));
+        }
+        // Their values are read one at a time, when they are asked for.
+        let mut count = 0;
+        for call in super::tape::calls(calls) {
+            call?;
+            count += 1;
+        }
+        if count != header.kept || header.kept > header.made {
+            let text = format!("it has {count} host calls and tells of {}", header.kept);
             return Err(BadTrace::Senseless(text.into()));
         }
         Ok(Self {
@@ -199,6 +208,8 @@ impl TraceFile {
                 },
                 end: end.to_vec(),
                 chance: header.drawn,
+                is_question_cut: header.is_question_cut,
+                was_stopped: header.was_stopped,
             },
             component: (!component.is_empty()).then(|| component.to_vec()),
         })
@@ -287,6 +298,8 @@ mod tests {
             recorded: recording.finish(),
             end: crate::trace::broke("boom"),
             chance: Drawn::default(),
+            is_question_cut: false,
+            was_stopped: false,
         };
         TraceFile::write(&facts(), &trace, b"component").unwrap()
     }

@@ -35,6 +35,10 @@ pub struct Trace {
     /// What the driver answered, or why it was ended.
     pub(crate) end: Vec<u8>,
     pub(crate) chance: chance::Drawn,
+    /// Whether a part of the question had no room.
+    pub(crate) is_question_cut: bool,
+    /// Whether the host ended the operation for no fault of the driver's calls: it was cancelled, or its time was over.
+    pub(crate) was_stopped: bool,
 }
 
 impl Trace {
@@ -53,8 +57,33 @@ impl Trace {
                 "of {made} host calls the first {kept} are kept: `trace_bytes`"
             ));
         }
+        if self.is_question_cut {
+            let text =
+                "the options that it was asked with are too long to be kept: `driver_trace_bytes`";
+            return Some(text.to_owned());
+        }
         let too_many = "the driver read its clock too often";
         self.chance.is_cut.then(|| too_many.to_owned())
+    }
+
+    /// Makes it take `most` bytes of memory at most, which are 16 KiB or more. What does not fit makes an obstacle.
+    pub fn bound(&mut self, most: usize) {
+        if self.bytes() <= most {
+            return;
+        }
+        let part = most / 4;
+        if self.question.bytes() > part {
+            self.question.shorten();
+            self.is_question_cut = true;
+        }
+        let readings = part / size_of::<u64>();
+        if self.chance.readings.len() > readings {
+            self.chance.readings.truncate(readings);
+            self.chance.readings.shrink_to_fit();
+            self.chance.is_cut = true;
+        }
+        let others = self.bytes() - self.recorded.bytes.len();
+        self.shorten(most.saturating_sub(others));
     }
 
     /// Keeps the first host calls only, of `most` bytes at most.
@@ -76,7 +105,8 @@ impl Trace {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let readings = self.chance.readings.len() * size_of::<u64>();
-        size_of::<Self>() + self.recorded.bytes.len() + self.end.len() + readings
+        let question = self.question.bytes();
+        size_of::<Self>() + question + self.recorded.bytes.len() + self.end.len() + readings
     }
 
     /// The host calls that are kept.
@@ -144,5 +174,54 @@ fn whole<T: codec::Taped>(bytes: &[u8]) -> Read<T> {
     match reader.is_over() {
         true => Ok(value),
         false => Err(Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tape::{Recording, Told};
+
+    const LEAST_BYTES: usize = 16 << 10;
+
+    fn trace(option_bytes: usize, calls: u32, readings: usize, end: &str) -> Trace {
+        let mut recording = Recording::new(8 << 20);
+        for number in 0..calls {
+            recording.ask(7, |to| codec::Taped::put(&number, to));
+            let answer: wasmtime::Result<Vec<u8>> = Ok(vec![0; 1000]);
+            recording.note(|to| Told::put(&answer, to));
+        }
+        Trace {
+            question: Question::Init {
+                options: vec![("o".to_owned(), "v".repeat(option_bytes)); 64],
+            },
+            recorded: recording.finish(),
+            end: broke(end),
+            chance: chance::Drawn {
+                readings: vec![7; readings],
+                ..chance::Drawn::default()
+            },
+            is_question_cut: false,
+            was_stopped: false,
+        }
+    }
+
+    #[test]
+    fn what_was_asked_and_how_it_ended_count_and_have_a_bound() {
+        let end = "e".repeat(3 << 20);
+        let mut large = trace(4096, 100, 4096, &end);
+        assert!(large.bytes() > 64 * 4096 + 100 * 1000 + 4096 * 8);
+        assert!(large.end.len() < 8192);
+        large.bound(LEAST_BYTES);
+        assert!(large.bytes() <= LEAST_BYTES, "{}", large.bytes());
+        assert!(large.obstacle().is_some());
+        assert!(large.answer().starts_with("eee"));
+        // What fits stays as it is, and what fits but for its host calls keeps the first of them.
+        let mut small = trace(1, 3, 3, "");
+        small.bound(LEAST_BYTES);
+        assert_eq!((small.obstacle(), small.recorded.kept), (None, 3));
+        let mut long = trace(1, 100, 3, "");
+        long.bound(LEAST_BYTES);
+        assert!(long.bytes() <= LEAST_BYTES && long.recorded.kept > 5);
     }
 }

@@ -12,6 +12,8 @@ use mica_text::SafeText;
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Resource;
 
+/// Bytes of memory of a pair beside its texts.
+const PAIR_BYTES: usize = size_of::<(String, String)>();
 /// Bytes of an answer that are shown.
 const SHOWN_BYTES: usize = 4096;
 
@@ -136,11 +138,56 @@ impl Question {
         }
     }
 
+    /// Bytes of memory of its texts.
+    pub(super) fn bytes(&self) -> usize {
+        let pair = |(key, value): &(String, String)| PAIR_BYTES + key.len() + value.len();
+        let pairs = |pairs: &[(String, String)]| pairs.iter().map(pair).sum::<usize>();
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match self {
+            Self::Describe | Self::Status | Self::Cleanup => 0,
+            Self::Init { options } => pairs(options),
+            Self::Create {
+                id,
+                parent,
+                mount_label,
+                storage_options,
+                ..
+            } => id.len() + text(parent) + text(mount_label) + pairs(storage_options),
+            Self::Get {
+                id, mount_label, ..
+            } => id.len() + text(mount_label),
+            Self::Remove { id }
+            | Self::Put { id }
+            | Self::Exists { id }
+            | Self::Metadata { id } => id.len(),
+            Self::Diff { id, parent, .. }
+            | Self::Changes { id, parent }
+            | Self::ApplyDiff { id, parent, .. }
+            | Self::DiffSize { id, parent } => id.len() + text(parent),
+        }
+    }
+
+    /// Leaves out what may be long: options and labels. Ids have few bytes.
+    pub(super) fn shorten(&mut self) {
+        match self {
+            Self::Init { options } => *options = Vec::new(),
+            Self::Create {
+                mount_label,
+                storage_options,
+                ..
+            } => (*mount_label, *storage_options) = (None, Vec::new()),
+            Self::Get { mount_label, .. } => *mount_label = None,
+            _ => {}
+        }
+    }
+
     /// What came of it, for people.
     pub(crate) fn show_end(&self, end: &[u8]) -> SafeText {
         let shown = match end.split_first() {
             Some((&BROKE, rest)) => whole::<String>(rest),
             Some((&ANSWERED, rest)) => self.show_answer(rest),
+            Some((&LONG, rest)) => whole::<(u64, u32)>(rest)
+                .map(|(length, _)| format!("an answer of {length} bytes, which is not kept")),
             _ => Err(Malformed),
         };
         let text = shown.unwrap_or_else(|Malformed| "an answer that makes no sense".to_owned());
@@ -184,6 +231,30 @@ impl Question {
 /// The end of an operation begins with one of these.
 const ANSWERED: u8 = 0;
 const BROKE: u8 = 1;
+const LONG: u8 = 2;
+
+/// Bytes of an end that are written down: one with long texts has their beginnings, and of one with many values there is but what tells it
+/// from others.
+const END_BYTES: usize = 4 << 10;
+
+/// The same value makes the same bytes, so that ends can be compared.
+fn end(kind: u8, put: impl Fn(&mut Writer)) -> Vec<u8> {
+    let mut whole = Vec::new();
+    for mut writer in [Writer::default(), Writer::brief()] {
+        writer.byte(kind);
+        put(&mut writer);
+        whole = writer.bytes;
+        if whole.len() <= END_BYTES {
+            whole.shrink_to_fit();
+            return whole;
+        }
+    }
+    let mut writer = Writer::default();
+    writer.byte(LONG);
+    writer.number(whole.len() as u64);
+    writer.number(crc32fast::hash(&whole).into());
+    writer.bytes
+}
 
 /// What exports return.
 pub(crate) trait Outcome {
@@ -192,19 +263,14 @@ pub(crate) trait Outcome {
 
     /// The same behind the byte that says that it answered.
     fn end(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.byte(ANSWERED);
-        self.put(&mut writer);
-        writer.bytes
+        end(ANSWERED, |to| self.put(to))
     }
 }
 
 /// That the sandbox ended the operation, and why.
 pub(crate) fn broke(why: &str) -> Vec<u8> {
-    let mut writer = Writer::default();
-    writer.byte(BROKE);
-    why.to_owned().put(&mut writer);
-    writer.bytes
+    let why = why.to_owned();
+    end(BROKE, |to| why.put(to))
 }
 
 impl<T: Taped> Outcome for Result<T, Error> {

@@ -243,6 +243,11 @@ impl Playing {
         self.ended
     }
 
+    /// Whether the guest has made all calls that were written down.
+    pub(crate) fn is_played(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
     /// The call that the guest did not come to.
     pub(crate) fn next_call(&self) -> Option<(u8, Vec<u8>)> {
         let rest = self.bytes.get(self.at..).filter(|rest| !rest.is_empty())?;

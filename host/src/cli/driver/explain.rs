@@ -50,9 +50,9 @@ pub(super) fn render(told: &DriverExplanation) -> String {
 }
 
 fn removable(told: &DriverExplanation) -> String {
-    match (told.ships, told.driver.stores.is_empty()) {
+    match (told.ships, told.needed_by.is_empty()) {
         (true, _) => "no, it ships with the program or lies in the drivers directory".to_owned(),
-        (false, false) => "no, stores have it".to_owned(),
+        (false, false) => format!("no, stores have it: {}", words::told(&told.needed_by)),
         (false, true) => "yes".to_owned(),
     }
 }

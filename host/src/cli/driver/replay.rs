@@ -4,10 +4,15 @@
 
 use super::read;
 use crate::daemon;
-use mica_client::{Failure, Printer, pairs};
+use mica_client::{Failure, Printer, pairs, words};
 use mica_runtime::{BadTrace, Error, ReplayReport, ReplayVerdict, TraceFile, digest_of};
 use serde_json::json;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// Bytes of a file: more than the largest `trace_bytes` and a component of the largest size that the default limits let in.
+const MOST_BYTES: u64 = 512 << 20;
 
 pub(super) const EXAMPLES: &str = "\
 The component runs as it runs in a daemon with the default limits, but that each host call is answered from the trace, so it
@@ -37,14 +42,11 @@ pub(super) fn run(printer: &Printer, arguments: &ReplayArguments) -> Result<(), 
         what: format!("`{}`: {error}", file.display()),
         remedy: Some("export it again, with `mica driver trace NAME REQUEST -o FILE`".to_owned()),
     };
-    let trace = TraceFile::read(&read(file)?).map_err(|error| bad(&error))?;
+    let trace = TraceFile::read(&read_trace(file)?).map_err(|error| bad(&error))?;
     if let Some(obstacle) = trace.trace.obstacle() {
         return Err(Failure::Archive {
             what: format!("`{}` cannot be replayed: {obstacle}", file.display()),
-            remedy: Some(
-                "raise `trace_bytes` below `limits` in the configuration, and record it again"
-                    .to_owned(),
-            ),
+            remedy: remedy_of(&obstacle),
         });
     }
     let bytes = component_of(file, component.as_deref(), &trace)?;
@@ -74,14 +76,44 @@ pub(super) fn run(printer: &Printer, arguments: &ReplayArguments) -> Result<(), 
     }
 }
 
+/// What helps a trace that does not have all of an operation. Nothing makes more of a clock.
+fn remedy_of(obstacle: &str) -> Option<String> {
+    let limits = ["driver_trace_bytes", "trace_bytes"];
+    let limit = limits
+        .into_iter()
+        .find(|limit| obstacle.contains(&format!("`{limit}`")))?;
+    Some(format!(
+        "raise `{limit}` below `limits` in the configuration, and record it again"
+    ))
+}
+
+/// The file of a trace, which may be a stranger's: no more of it is read than a trace can have.
+fn read_trace(path: &Path) -> Result<Vec<u8>, Failure> {
+    let doing = || Failure::io(format!("read `{}`", path.display()));
+    let file = File::open(path).map_err(doing())?;
+    let mut bytes = Vec::new();
+    let read = file.take(MOST_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(doing())?;
+    match bytes.len() as u64 <= MOST_BYTES {
+        true => Ok(bytes),
+        false => Err(Failure::Archive {
+            what: format!(
+                "`{}`: it has more than {MOST_BYTES} bytes, and no trace has",
+                path.display()
+            ),
+            remedy: None,
+        }),
+    }
+}
+
 /// The component that is to run.
 fn component_of(file: &Path, other: Option<&Path>, trace: &TraceFile) -> Result<Vec<u8>, Failure> {
     if let Some(other) = other {
         return read(other);
     }
-    let told = &trace.facts.digest;
+    let told = words::safe(&trace.facts.digest);
     match &trace.component {
-        Some(component) if digest_of(component) == *told => Ok(component.clone()),
+        Some(component) if digest_of(component) == told => Ok(component.clone()),
         Some(component) => Err(Failure::Archive {
             what: format!(
                 "`{}` tells of the component {told}, and has {}",
@@ -115,7 +147,10 @@ fn render(report: &ReplayReport, trace: &TraceFile, digest: &str, said: &[String
     let (recorded, replayed) = (report.recorded.to_string(), report.replayed.to_string());
     let mut lines = vec![
         ("function", trace.trace.question.function().to_owned()),
-        ("recorded", format!("{} {}", facts.driver, facts.digest)),
+        (
+            "recorded",
+            words::safe(&format!("{} {}", facts.driver, facts.digest)),
+        ),
     ];
     if digest != facts.digest {
         lines.push(("replayed", digest.to_owned()));

@@ -152,7 +152,8 @@ fn export(context: &Context, target: &str, file: &Path) -> Result<(), Failure> {
     let doing = || format!("write `{}`", file.display());
     let mut bytes = Vec::new();
     context.client.get_stream(target, &mut bytes)?;
-    let new = NewFile::create(file).map_err(Failure::io(doing()))?;
+    // It holds names from layers, and what the driver read.
+    let new = NewFile::create_private(file).map_err(Failure::io(doing()))?;
     let written = new.file().write_all(&bytes);
     written.map_err(Failure::io(doing()))?;
     new.complete(file).map_err(Failure::io(doing()))?;
