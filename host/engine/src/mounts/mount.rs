@@ -44,6 +44,7 @@ impl OpenStore<'_> {
         };
         self.check_undamaged(id)?;
         if access == Access::ReadWrite {
+            self.check_changeable(&facts)?;
             store.layers.unsettle(id, facts.number)?;
         }
         if let Some(holder) = &holder {
@@ -53,6 +54,10 @@ impl OpenStore<'_> {
         let attached = self.attach(facts.number, id, access, (request.mount_label, holder));
         if let (Err(_), Some(reference)) = (&attached, &reference) {
             self.unwatch(id, reference);
+        }
+        if attached.is_err() && access == Access::ReadWrite {
+            // Nobody changed it, and its digests are gone.
+            self.engine.scrubber.settled(store.name.as_str(), id);
         }
         let state = attached?;
         let view = view(store, &state);
