@@ -147,6 +147,8 @@ impl Engine {
 
 fn figures_of_store(store: &Store) -> StoreFigures {
     let snapshots = store.snapshots().ok();
+    // Before the looks at the table below, which it takes as well.
+    let damaged = damaged_count(store);
     StoreFigures {
         name: store.name.as_str().to_owned(),
         driver: store.description.driver.clone(),
@@ -155,7 +157,7 @@ fn figures_of_store(store: &Store) -> StoreFigures {
         references: store.mounts.all_references(),
         snapshots: snapshots.map(|snapshots| snapshots.table().len() as u64),
         is_ready: store.why_unready().is_none(),
-        damaged: damaged_count(store),
+        damaged,
         verified: store.scrub.last_verified(),
     }
 }

@@ -20,8 +20,8 @@ pub(super) const EXAMPLES: &str = "\
 Layers get digests of their files in the background, some time after they were applied or
 committed, and all layers of a store are compared with them once a week: `scrub` in the
 configuration says which and how often. This command asks for it now. What is damaged is an event
-(`layer.damaged`), stands in `mica status`, and is told here. Ends with 9 if a layer is damaged, with --wait also with 1 if one could not be
-verified.
+(`layer.damaged`), stands in `mica status`, and is told here. Ends with 9 if a layer is damaged,
+with --wait also with 1 if one could not be verified.
 
 Examples:
   mica scrub                        begin to verify all layers of all stores

@@ -348,7 +348,7 @@ fn damaged_image(
 /// children that make it one that is not written to from now on.
 pub(super) fn is_settled(store: &Store, facts: &Facts) -> bool {
     let id = &facts.record.id;
-    if store.mounts.is_writable(id) {
+    if store.mounts.is_writable(id) || store.mounts.is_stuck(facts.number) {
         return false;
     }
     let Ok(snapshots) = store.snapshots() else {

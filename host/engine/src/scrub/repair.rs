@@ -245,7 +245,7 @@ impl OpenStore<'_> {
         digests: &Digests,
         cancel: &CancelToken,
     ) -> Result<(Vec<u8>, Amount)> {
-        let stop = || cancel.is_cancelled();
+        let stop = || cancel.is_cancelled() || self.engine.check_open().is_err();
         let mut pace = Pace::new(&stop, &self.engine.scrubber.bytes);
         let mut look = || {
             let room = staged.open_room()?;
