@@ -268,19 +268,15 @@ mod tests {
     fn holes_are_zeros_and_not_read() {
         let length = 40 * PIECE + 17;
         let zeros = vec![0; usize::try_from(length).unwrap()];
-        let ends = [
-            (3, b"a".as_slice()),
-            (20 * PIECE - 1, b"bb"),
-            (length - 1, b"c"),
-        ];
-        let (sparse, dense) = (file(&ends, length), file(&[(0, &zeros)], length));
+        let ends: [(u64, &[u8]); 3] = [(3, b"a"), (20 * PIECE - 1, b"bb"), (length - 1, b"c")];
+        let (sparse, dense) = (file(&ends, length), file(&[(0, zeros.as_slice())], length));
         for (at, bytes) in ends {
             dense.write_all_at(bytes, at).unwrap();
         }
         let (size, is, read) = digest(&sparse);
         assert_eq!((size, is), (length, digest(&dense).1));
         assert!(read < 8 * PIECE, "{read}");
-        let huge = file(&[(1 << 39, b"x")], 1 << 40);
+        let huge = file(&[(1 << 39, b"x".as_slice())], 1 << 40);
         let (size, _, read) = digest(&huge);
         assert_eq!(size, 1 << 40);
         assert!(read < 8 * PIECE, "{read}");
