@@ -412,6 +412,83 @@ fn damaged_layers_are_refused_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_damaged_layer_is_not_changed_and_gets_no_new_digests() {
+    let bench = start(&setup::OVERLAY_EXT4);
+    let store = &bench.store;
+    assert_eq!(verdict(store, "base"), "taken");
+    flip(&victim(&bench));
+    assert_eq!(verdict(store, "base"), "damaged");
+    let refused = store.mount("base").unwrap_err();
+    refused.is(500, "layer-damaged", "base");
+    let refused = store.apply("base", &archive("f more data=1")).unwrap_err();
+    refused.is(500, "layer-damaged", "base");
+    store.view("base").expect("mount to read");
+    store.unmount("base").expect("unmount");
+    let number = store.inspect("base").expect("inspect")["number"].to_string();
+    let layers = bench.lab.home("default").join("layers");
+    let list = layers.join(number).join("digests");
+    let whole = fs::read(&list).expect("the list is there");
+    fs::remove_file(&list).expect("remove");
+    assert_eq!(verdict(store, "base"), "damaged");
+    assert!(!list.exists());
+    fs::write(&list, whole).expect("bring it back");
+    let archive = file(&bench.lab, "whole.tar", CONTENT);
+    run(&bench, &["layer", "repair", "base", "--from", &archive]).worked();
+    assert_eq!(verdict(store, "base"), "whole");
+    store.mount("base").expect("mount");
+}
+
+#[test]
+fn a_layer_with_whiteouts_is_made_of_its_archive_again() {
+    let bench = start(&setup::OVERLAY_EXT4);
+    let store = &bench.store;
+    let content = "f dir/.wh.file\nf dir/more data=more\nf big fill=5000";
+    store.create("child", Some("base")).expect("create");
+    // Twice, so that the kernel has left something in its own directory.
+    store
+        .apply("child", &archive("f big fill=7"))
+        .expect("apply");
+    store.apply("child", &archive(content)).expect("apply");
+    let view = store.view("child").expect("mount");
+    let before = dump(&view);
+    store.unmount("child").expect("unmount");
+    assert_eq!(verdict(store, "child"), "taken");
+    let work = file_of(&bench.lab, &bench.store, "child", "big");
+    let work = work.parent().expect("above").with_file_name("work");
+    assert!(work.is_dir(), "the kernel's own directory");
+    fs::write(work.join("stranger"), "the kernel's").expect("write");
+    assert_eq!(
+        verdict(store, "child"),
+        "whole",
+        "what is the kernel's is left out"
+    );
+    flip(&file_of(&bench.lab, &bench.store, "child", "big"));
+    assert_eq!(verdict(store, "child"), "damaged");
+    let mode = content.replace("data=more", "data=more mode=4755");
+    let wrong = file(&bench.lab, "mode.tar", &mode);
+    let repair = |file: &str| run(&bench, &["layer", "repair", "child", "--from", file]);
+    repair(&wrong).failed(6, "attributes");
+    repair(&file(&bench.lab, "whole.tar", content)).worked();
+    assert_eq!(verdict(store, "child"), "whole");
+    assert_eq!(dump(&store.view("child").expect("mount")), before);
+}
+
+#[test]
+fn a_hole_is_not_read() {
+    let bench = start(&setup::OVERLAY_EXT4);
+    let store = &bench.store;
+    let at = store.mount("base").expect("mount");
+    let sparse = File::create(at.join("sparse")).expect("create");
+    sparse.write_all_at(b"end", 1 << 40).expect("write");
+    drop(sparse);
+    store.unmount("base").expect("unmount");
+    let view = verify(store, "base");
+    assert_eq!(view["verdict"], "taken");
+    assert!(view["bytes"].as_u64().expect("bytes") < 10 << 20, "{view}");
+    assert_eq!(verdict(store, "base"), "whole");
+}
+
+#[test]
 fn a_damaged_list_is_told_and_made_anew() {
     let bench = start(&setup::OVERLAY_EXT4);
     let store = &bench.store;

@@ -147,6 +147,8 @@ impl Engine {
 
 fn figures_of_store(store: &Store) -> StoreFigures {
     let snapshots = store.snapshots().ok();
+    // Before the looks at the table below, which it takes as well.
+    let damaged = damaged_count(store);
     StoreFigures {
         name: store.name.as_str().to_owned(),
         driver: store.description.driver.clone(),
@@ -155,9 +157,22 @@ fn figures_of_store(store: &Store) -> StoreFigures {
         references: store.mounts.all_references(),
         snapshots: snapshots.map(|snapshots| snapshots.table().len() as u64),
         is_ready: store.why_unready().is_none(),
-        damaged: store.scrub.damaged_count(),
+        damaged,
         verified: store.scrub.last_verified(),
     }
+}
+
+/// Layers that are there and known to be damaged.
+fn damaged_count(store: &Store) -> u64 {
+    // Nearly always none, and then the layers are not counted.
+    if store.scrub.damaged_count() == 0 {
+        return 0;
+    }
+    let numbers = store.layers.numbers();
+    let damaged = store
+        .scrub
+        .damaged(&|damage| numbers.contains(&damage.number));
+    damaged.len() as u64
 }
 
 fn figures_of_driver(slot: &Slot) -> DriverFigures {

@@ -20,7 +20,8 @@ pub(super) const EXAMPLES: &str = "\
 Layers get digests of their files in the background, some time after they were applied or
 committed, and all layers of a store are compared with them once a week: `scrub` in the
 configuration says which and how often. This command asks for it now. What is damaged is an event
-(`layer.damaged`), stands in `mica status`, and is told here. Ends with 9 if a layer is damaged.
+(`layer.damaged`), stands in `mica status`, and is told here. Ends with 9 if a layer is damaged,
+with --wait also with 1 if one could not be verified.
 
 Examples:
   mica scrub                        begin to verify all layers of all stores
@@ -129,7 +130,9 @@ pub(crate) fn run(
         .flat_map(|view| &view.damaged)
         .filter(asked)
         .count();
+    let skipped: u64 = views.iter().map(|view| view.skipped).sum();
     match damaged {
+        0 if arguments.wait && skipped > 0 => Err(not_verified(skipped)),
         0 => Ok(()),
         _ if arguments.pause || arguments.resume => Ok(()),
         damaged => Err(found(damaged)),
@@ -159,6 +162,18 @@ fn wait(context: &Context, begun: &Value) -> Result<Value, Failure> {
             });
         }
         thread::sleep(PAUSE);
+    }
+}
+
+fn not_verified(skipped: u64) -> Failure {
+    Failure::Told {
+        what: match skipped {
+            1 => "1 layer could not be verified".to_owned(),
+            skipped => format!("{skipped} layers could not be verified"),
+        },
+        remedy: Some("the daemon's log says why; ask again when nobody works on them".to_owned()),
+        exit: Exit::Failed,
+        code: None,
     }
 }
 
@@ -235,7 +250,10 @@ fn described(view: &ScrubView) -> String {
         pass.as_ref().map_or("-".to_owned(), |pass| {
             let since = words::seconds(&pass.ended.unwrap_or(pass.began));
             let (layers, taken, bytes) = (pass.layers, pass.taken, words::bytes(pass.bytes));
-            format!("{since}, {layers} verified, {taken} got digests, {bytes}")
+            format!(
+                "{since}, {layers} verified, {taken} got digests, {} skipped, {bytes}",
+                pass.skipped
+            )
         })
     };
     let state = match (&view.layer, view.paused) {

@@ -4,6 +4,7 @@
 //! matter, so that it can be shared.
 
 use std::io::{self, IoSliceMut};
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
@@ -131,6 +132,23 @@ pub fn write_all_at(fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> io::Result
     Ok(())
 }
 
+/// Where the next bytes that are no hole lie, from `offset` to `size`: all of it where the file system cannot tell, and an empty
+/// range at `size` if nothing follows but a hole. Moves the offset of the descriptor.
+///
+/// # Errors
+/// What the kernel says.
+pub fn next_data(fd: BorrowedFd<'_>, offset: u64, size: u64) -> io::Result<Range<u64>> {
+    let start = match seek(fd, SeekFrom::Data(offset)) {
+        Ok(start) => start.min(size),
+        // Nothing but a hole up to the end.
+        Err(Errno::NXIO) => return Ok(size..size),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => return Ok(offset..size),
+        Err(error) => return Err(error.into()),
+    };
+    let end = seek(fd, SeekFrom::Hole(start)).map_or(size, |end| end.min(size));
+    Ok(start..end)
+}
+
 /// Cuts or extends a file to `length` bytes; what is added is a hole.
 pub fn set_length(fd: BorrowedFd<'_>, length: u64) -> io::Result<()> {
     Ok(ftruncate(fd, length)?)
@@ -179,18 +197,7 @@ fn copy_sparse(from: BorrowedFd<'_>, to: BorrowedFd<'_>, size: u64) -> io::Resul
     ftruncate(to, size)?;
     let mut position = 0;
     while position < size {
-        let start = match seek(from, SeekFrom::Data(position)) {
-            Ok(start) => start.min(size),
-            // Nothing but a hole up to the end.
-            Err(Errno::NXIO) => break,
-            // The file system cannot tell holes from data.
-            Err(Errno::INVAL | Errno::OPNOTSUPP) => position,
-            Err(error) => return Err(error.into()),
-        };
-        let end = match seek(from, SeekFrom::Hole(start)) {
-            Ok(end) => end.min(size),
-            Err(_no_hole_known) => size,
-        };
+        let Range { start, end } = next_data(from, position, size)?;
         copy_range(from, to, start, end)?;
         position = end.max(start.saturating_add(1));
     }

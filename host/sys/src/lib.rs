@@ -44,7 +44,7 @@ pub use privilege::{
     privileges, raise_open_files,
 };
 pub use process::{
-    ChildProcess, Ending, IdleThread, ProcessLimits, ProcessWatch, Program, close_extra_fds,
-    ending, limit_process, open_process, peak_and_current_rss, process_of, process_start,
-    thread_cpu_time, wait_for_input, widen_pipe,
+    ChildProcess, Ending, IdleReads, ProcessLimits, ProcessWatch, Program, close_extra_fds, ending,
+    limit_process, open_process, peak_and_current_rss, process_of, process_start, thread_cpu_time,
+    wait_for_input, widen_pipe,
 };

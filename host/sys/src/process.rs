@@ -7,7 +7,7 @@ mod idle;
 mod watch;
 
 pub use child::{ChildProcess, Program};
-pub use idle::IdleThread;
+pub use idle::IdleReads;
 pub use watch::{ProcessWatch, open_process, process_of, process_start};
 
 use std::io;

@@ -21,6 +21,8 @@ impl OpenStore<'_> {
     ) -> Result<ApplyReport> {
         let store = &self.store;
         let (_held, facts) = self.lock_unused(id, expected)?;
+        self.check_undamaged(id)?;
+        self.check_changeable(&facts)?;
         let copy = store.layers.copy(id, facts.number)?;
         let scope = Scope::layer(&store.layers, id, Intent::Apply(copy));
         let parent = facts.record.parent.as_ref().map(LayerId::as_str);

@@ -188,6 +188,19 @@ impl LayerSet {
             .map_err(|error| self.explain("change", id, error))
     }
 
+    /// Gives a layer the files of a copy that is on the device with its own digests.
+    pub(crate) fn exchange_made(
+        &self,
+        staged: StagedLayer,
+        id: &LayerId,
+        number: u64,
+    ) -> Result<()> {
+        self.unsettle(id, number)?;
+        self.home
+            .exchange_made(staged, number)
+            .map_err(|error| self.explain("repair", id, error))
+    }
+
     /// Has a layer lose its digests, because it is about to be changed where it lies. The one place where that is known: whoever
     /// mounts it to be changed, or gives it another room, comes by here; what replaces it has another number.
     ///
@@ -202,6 +215,11 @@ impl LayerSet {
                 forgotten.map_err(|error| self.explain("forget the digests of", id, error))
             }
         }
+    }
+
+    /// Has those who read a layer without its lock stop, and count nothing of what they read.
+    pub(crate) fn interrupt(&self, number: u64) {
+        self.watched.tell(number);
     }
 
     /// Learns whether a layer, whose lock is held now, is changed from now on.

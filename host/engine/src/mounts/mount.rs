@@ -44,10 +44,16 @@ impl OpenStore<'_> {
         };
         self.check_undamaged(id)?;
         if access == Access::ReadWrite {
+            self.check_changeable(&facts)?;
             store.layers.unsettle(id, facts.number)?;
         }
         let ready = self.ready(holder.as_ref())?;
-        let state = self.attach(facts.number, id, access, (request.mount_label, holder))?;
+        let attached = self.attach(facts.number, id, access, (request.mount_label, holder));
+        if attached.is_err() && access == Access::ReadWrite {
+            // Nobody changed it, and its digests are gone.
+            self.engine.scrubber.settled(store.name.as_str(), id);
+        }
+        let state = attached?;
         self.watch(id, request.reference.as_deref(), ready);
         let view = answer(store, &state, request.reference.as_deref());
         store.mounts.put(state);

@@ -26,6 +26,8 @@ use std::path::{Path, PathBuf};
 pub(crate) struct Adopted {
     /// Mounts that go on.
     pub(crate) mounts: Vec<State>,
+    /// Numbers whose mount points have mounts that nobody knows and that cannot be unmounted.
+    pub(crate) stuck: Vec<u64>,
     /// What needs a person.
     pub(crate) findings: Vec<Finding>,
 }
@@ -59,11 +61,17 @@ impl Place {
                 self.remember(state)?;
             }
         }
-        let mut findings: Vec<Finding> = unknown
-            .filter_map(|(number, mounts)| self.clear(number, mounts))
-            .collect();
+        let left = unknown.filter_map(|(number, mounts)| {
+            let finding = self.clear(number, mounts)?;
+            Some((number, finding))
+        });
+        let (stuck, mut findings): (Vec<u64>, Vec<Finding>) = left.unzip();
         findings.extend(self.sweep(compared.stale));
-        Ok(Adopted { mounts, findings })
+        Ok(Adopted {
+            mounts,
+            stuck,
+            findings,
+        })
     }
 
     /// What [`Place::adopt`] would put right.

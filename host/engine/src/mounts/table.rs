@@ -6,25 +6,34 @@ use super::State;
 use crate::LayerId;
 use mica_runtime::Access;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The mounts of a store.
 #[derive(Debug, Default)]
-pub(crate) struct Mounts(Mutex<HashMap<LayerId, State>>);
+pub(crate) struct Mounts {
+    known: Mutex<HashMap<LayerId, State>>,
+    /// Numbers of layers that an earlier daemon had mounted, nobody knows how, and that no start could unmount.
+    stuck: HashSet<u64>,
+}
 
 impl Mounts {
-    /// Takes mounts that were adopted.
-    pub(crate) fn new(adopted: Vec<State>) -> Self {
-        Self(Mutex::new(
-            adopted
-                .into_iter()
-                .map(|state| (state.layer.clone(), state))
-                .collect(),
-        ))
+    /// Takes mounts that were adopted, and the numbers of those that are stuck.
+    pub(crate) fn new(adopted: Vec<State>, stuck: Vec<u64>) -> Self {
+        let adopted = adopted.into_iter();
+        let known = adopted.map(|state| (state.layer.clone(), state));
+        Self {
+            known: Mutex::new(known.collect()),
+            stuck: stuck.into_iter().collect(),
+        }
+    }
+
+    /// Whether processes may be using the layer of a number through a mount that nobody knows; they may change it as well.
+    pub(crate) fn is_stuck(&self, number: u64) -> bool {
+        self.stuck.contains(&number)
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<LayerId, State>> {
-        self.0.lock()
+        self.known.lock()
     }
 
     /// How a layer is mounted.
@@ -58,7 +67,7 @@ impl Mounts {
 
     /// References to all of them.
     pub(crate) fn all_references(&self) -> u64 {
-        self.0.lock().values().map(|state| state.references).sum()
+        self.entries().values().map(|state| state.references).sum()
     }
 
     pub(crate) fn put(&self, state: State) {

@@ -115,6 +115,17 @@ fn a_mount_in_use_stays_as_it_is() {
 }
 
 #[test]
+fn a_mount_that_no_start_can_unmount_is_told_with_its_number() {
+    let Some(rig) = Rig::new() else { return };
+    let _state = rig.mount(7);
+    let user = fs::File::open(rig.place.point(7).join("file")).unwrap();
+    let adopted = rig.place.adopt(|_| false).unwrap();
+    assert_eq!((adopted.stuck, adopted.findings.len()), (vec![7], 1));
+    drop(user);
+    assert!(rig.place.adopt(|_| false).unwrap().stuck.is_empty());
+}
+
+#[test]
 fn what_someone_mounted_on_top_is_not_unmounted() {
     let Some(rig) = Rig::new() else { return };
     let state = rig.mount(7);

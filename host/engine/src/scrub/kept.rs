@@ -35,6 +35,9 @@ pub(super) struct Kept {
     pub(super) pass: Option<PassView>,
     #[serde(default)]
     pub(super) last: Option<PassView>,
+    /// When a pass has ended that has verified all.
+    #[serde(default)]
+    pub(super) verified: Option<Moment>,
     #[serde(default)]
     pub(super) lists_lost: u64,
     #[serde(default)]
@@ -50,6 +53,7 @@ impl Kept {
             after: None,
             pass: None,
             last: None,
+            verified: None,
             lists_lost: 0,
             damaged: Vec::new(),
         }
@@ -74,6 +78,8 @@ pub(super) struct Now {
     pub(super) asked: BTreeSet<Option<LayerId>>,
     pub(super) asked_count: u64,
     pub(super) answered_count: u64,
+    /// Layers of what was answered last that could not be verified.
+    pub(super) skipped_count: u64,
     /// The layer that is being read.
     pub(super) layer: Option<LayerId>,
 }
@@ -161,6 +167,13 @@ impl Scrub {
         damaged.filter(|damage| is_there(damage)).cloned().collect()
     }
 
+    /// What is known to be damaged of the layer with a number.
+    pub(super) fn known(&self, number: u64) -> Option<DamageView> {
+        let kept = self.kept.lock();
+        let mut damaged = kept.damaged.iter();
+        damaged.find(|damage| damage.number == number).cloned()
+    }
+
     /// Writes down what was found of a layer. Says whether that is new.
     pub(super) fn note(&self, number: u64, damage: Option<DamageView>) -> bool {
         self.change_with(self.durability, |kept| {
@@ -175,14 +188,14 @@ impl Scrub {
         })
     }
 
-    /// How many layers are known to be damaged.
+    /// How many layers are known to be damaged, also of those that are gone.
     pub(crate) fn damaged_count(&self) -> u64 {
         self.kept.lock().damaged.len() as u64
     }
 
-    /// When the last pass ended, in seconds since 1970.
+    /// When a pass ended that has verified all layers, in seconds since 1970.
     pub(crate) fn last_verified(&self) -> Option<u64> {
-        Some(self.kept.lock().last?.ended?.seconds)
+        Some(self.kept.lock().verified?.seconds)
     }
 
     /// Forgets damage of layers that are gone.

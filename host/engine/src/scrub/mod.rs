@@ -3,9 +3,11 @@
 //! ```text
 //! digests   the list of a layer's files, in <store>/layers/<n>/digests
 //! walk      takes such a list, or compares a layer with it
+//! contents  what is in one node of it
 //! pace      how fast, and when not any further
 //! one       one layer: its locks, its list, what is told
 //! kept      <store>/scrub.json: how far a pass is, what is damaged
+//! settled   which layers wait for their digests
 //! worker    all of them, in the background
 //! store     what can be asked about it
 //! repair    makes a damaged layer of an archive again
@@ -19,11 +21,13 @@
 //!
 //! See docs/decisions/0063-digests-are-taken-after-a-layer-has-settled.md.
 
+mod contents;
 mod digests;
 mod kept;
 mod one;
 mod pace;
 mod repair;
+mod settled;
 mod store;
 mod walk;
 mod worker;
@@ -98,7 +102,7 @@ pub(crate) fn compare(
 ) -> io::Result<Option<DamageView>> {
     let (read, room) = (AtomicU64::new(0), layout.open_room(number)?);
     let mut pace = pace::Pace::new(&|| false, &read);
-    let (found, _) = walk::compare(room.as_fd(), digests, &mut pace)?;
+    let (found, _) = walk::compare(room.as_fd(), digests, walk::Rigor::Content, &mut pace)?;
     Ok((found.count > 0).then(|| DamageView {
         layer: id.to_owned(),
         number,

@@ -5,7 +5,7 @@
 
 use super::digests::Digests;
 use super::pace::Pace;
-use super::walk::{self, Amount, Differences};
+use super::walk::{self, Amount, Differences, Rigor};
 use crate::engine::Engine;
 use crate::event::News;
 use crate::layers::{Facts, Held, Key, Mode, Watch};
@@ -13,8 +13,11 @@ use crate::snapshots::SnapshotKind;
 use crate::store::Store;
 use crate::view::{DamageView, Difference, FileDamage, ScrubMode, Verdict, VerifyView};
 use crate::{Error, EventKind, LayerId, Moment, Result};
-use mica_runtime::{ImageFault, LayerKind, Thoroughness, archive_digest, inspect_image};
-use mica_sys::IdleThread;
+use mica_runtime::{
+    ImageFault, LayerKind, OwnContent, Thoroughness, archive_digest, inspect_image,
+};
+use mica_sys::{IdleReads, Name};
+use mica_text::with_causes;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
@@ -52,6 +55,10 @@ struct Begun {
     room: OwnedFd,
     layer: OwnedFd,
     watch: Watch,
+    /// The directory of the room that is the kernel's own.
+    left_out: Result<Option<Name>>,
+    /// What is known to be damaged of it.
+    damage: Option<DamageView>,
 }
 
 /// Looks at layers of a store.
@@ -79,12 +86,12 @@ impl Look<'_> {
         }
         let begun = self.begin(facts).map_err(|error| self.failed(id, error))?;
         drop(held);
-        // Asked now: nobody may hold a lock while it is idle.
+        // Asked now: nobody may hold a lock while its reads are idle.
         let wants = self.wants(&begun.facts);
         let looked = {
             let _idle = match self.whom {
-                // Without it the worker takes its share of the processor, and nothing else.
-                For::Background => IdleThread::begin().ok(),
+                // Without it the worker has its share of the disk, and nothing else.
+                For::Background => IdleReads::begin().ok(),
                 For::Client => None,
             };
             self.read(&begun, wants)
@@ -106,6 +113,10 @@ impl Look<'_> {
                 self.keep(&begun, &bytes, amount)
             }
             Ok(Read::Compared(differences, amount)) => Ok(self.told(&begun, differences, amount)),
+            Ok(Read::Known(damage)) => Ok(Looked::Done(VerifyView {
+                damage: Some(damage),
+                ..self.verdict(&begun.facts, Verdict::Damaged)
+            })),
         }
     }
 
@@ -127,7 +138,20 @@ impl Look<'_> {
             watch: layers.watch(facts.number),
             room: layers.open_whole(facts.number)?,
             layer: layers.home().layout().open_layer(facts.number)?,
+            left_out: self.left_out(),
+            damage: self.store.scrub.known(facts.number),
             facts,
+        })
+    }
+
+    /// The directory of the store's layers that is the kernel's own: what lies there comes of how a layer was made, and of when
+    /// it was mounted.
+    fn left_out(&self) -> Result<Option<Name>> {
+        let slot = self.engine.registry.get(&self.store.layers.driver)?;
+        let content = slot.active()?.generation.description().content.clone();
+        Ok(match content {
+            OwnContent::Stacked(stack) => Some(stack.work),
+            OwnContent::Room | OwnContent::Complete(_) => None,
         })
     }
 
@@ -142,15 +166,21 @@ impl Look<'_> {
             return Ok(Read::Compared(differences, Amount::default()));
         }
         let read = match self.digests(begun)? {
-            List::Whole(digests) => walk::compare(room, &digests, &mut pace)
+            List::Whole(digests) => walk::compare(room, &digests, Rigor::Content, &mut pace)
                 .map(|(differences, amount)| Read::Compared(differences, amount)),
             list => {
+                // Digests of what is there now would make it whole.
+                if let Some(damage) = &begun.damage {
+                    return Ok(Read::Known(damage.clone()));
+                }
                 let archive = archive_digest(room, most)?;
                 let is_list_lost = matches!(list, List::Damaged);
-                if !is_list_lost && archive.is_none() && !wants {
+                if matches!(list, List::None) && archive.is_none() && !wants {
                     return Ok(Read::Without);
                 }
-                let taken = walk::take(room, archive, &mut pace);
+                let left_out = begun.left_out.as_ref().map_err(as_io)?;
+                let left_out = left_out.as_ref().map(Name::as_bytes);
+                let taken = walk::take(room, archive, left_out, &mut pace);
                 taken.map(|(bytes, amount)| Read::Taken {
                     bytes,
                     amount,
@@ -168,9 +198,10 @@ impl Look<'_> {
         let layout = self.store.layers.home().layout();
         match layout.read_digests(begun.layer.as_fd()) {
             Ok(None) => Ok(List::None),
+            Ok(Some(bytes)) if Digests::is_earlier(&bytes) => Ok(List::Earlier),
             Ok(Some(bytes)) => Ok(Digests::parse(bytes).map_or(List::Damaged, List::Whole)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(List::Damaged),
-            Err(error) if walk::is_of_the_file(&error) => Ok(List::Damaged),
+            // What cannot be read now may be whole, so nothing takes its place.
             Err(error) => Err(error),
         }
     }
@@ -269,6 +300,8 @@ impl Look<'_> {
 enum List {
     None,
     Damaged,
+    /// Of the version before: nobody needs it.
+    Earlier,
     Whole(Digests),
 }
 
@@ -280,7 +313,13 @@ enum Read {
         is_list_lost: bool,
     },
     Compared(Differences, Amount),
+    /// Nothing tells more than what is known already.
+    Known(DamageView),
     Without,
+}
+
+fn as_io(error: &Error) -> io::Error {
+    io::Error::other(with_causes(error))
 }
 
 fn unreadable(error: &io::Error) -> Read {
@@ -309,7 +348,7 @@ fn damaged_image(
 /// children that make it one that is not written to from now on.
 pub(super) fn is_settled(store: &Store, facts: &Facts) -> bool {
     let id = &facts.record.id;
-    if store.mounts.is_writable(id) {
+    if store.mounts.is_writable(id) || store.mounts.is_stuck(facts.number) {
         return false;
     }
     let Ok(snapshots) = store.snapshots() else {

@@ -6,6 +6,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Bytes that a node counts as, whatever is in it: to find and open it takes a disk as long as to read them.
+const NODE_BYTES: u64 = 4 << 10;
 /// The longest pause: whoever stops the walk waits for it.
 const MOST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -15,7 +17,9 @@ pub(super) struct Pace<'a> {
     read: &'a AtomicU64,
     bytes_per_second: Option<u64>,
     began: Instant,
+    /// What the pace is counted by.
     bytes: u64,
+    read_bytes: u64,
     buffer: Vec<u8>,
 }
 
@@ -28,6 +32,7 @@ impl<'a> Pace<'a> {
             bytes_per_second: None,
             began: Instant::now(),
             bytes: 0,
+            read_bytes: 0,
             buffer: Vec::new(),
         }
     }
@@ -45,12 +50,27 @@ impl<'a> Pace<'a> {
         &mut self.buffer
     }
 
+    /// Bytes that were read.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes
+    }
+
+    /// Notes that a node was met, and waits as [`Pace::advance`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn meet(&mut self) -> io::Result<()> {
+        self.bytes += NODE_BYTES;
+        self.advance(0)
+    }
+
     /// Notes that so many bytes were read, and waits if that was too fast.
     ///
     /// # Errors
     /// `Interrupted` when the walk is to end.
     pub(super) fn advance(&mut self, bytes: u64) -> io::Result<()> {
         self.bytes += bytes;
+        self.read_bytes += bytes;
         self.read.fetch_add(bytes, Ordering::Relaxed);
         loop {
             if (self.stop)() {

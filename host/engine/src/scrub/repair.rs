@@ -3,6 +3,11 @@
 //! The layer is made beside its place: the driver creates it on its parent, and applies the archive. Only if all that comes of
 //! that is what the digests of the layer say, it takes the layer's place, by one exchange of rooms.
 //!
+//! | step | held |
+//! |---|---|
+//! | make, compare, write to the device | the layer, to be read |
+//! | look who uses it, exchange | the layer and all that is built on it by then, alone |
+//!
 //! Invariant: a layer has its own files, damaged or not, or those that it had when its digests were taken.
 //!
 //! See docs/decisions/0062-a-damaged-layer-is-served-until-it-is-repaired.md.
@@ -10,10 +15,11 @@
 use super::digests::{Digest, Digests};
 use super::one::{INDEX_PATH, is_settled};
 use super::pace::Pace;
-use super::walk::{self, Amount};
+use super::walk::{self, Amount, Rigor};
 use crate::disk::home::StagedLayer;
 use crate::engine::Engine;
-use crate::layers::{Facts, Key, Mode};
+use crate::layers::{Facts, Held, Key, Mode};
+use crate::settings::Durability;
 use crate::snapshots::{SnapshotKind, shown};
 use crate::store::{Call, Intent, OpenStore, Scope, Store, Verb};
 use crate::view::{FileDamage, RepairView};
@@ -26,13 +32,17 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::sync::Arc;
+
+/// How often the layers above one are locked anew, because there are more by then.
+const LOCK_TRIES: usize = 8;
 
 impl OpenStore<'_> {
     /// Makes a damaged layer of an archive again. Anything else than what the layer was is refused.
     ///
     /// # Errors
     /// `unknown-layer`; `invalid-option` when the layer has no digests; `mounted` and `busy` while it or one that is built on it
-    /// is used; `invalid-archive` when something else comes of the archive; what the driver answers. The layer is then as it
+    /// is used; `layer-changed` when it was changed while the archive came; `invalid-archive` when something else comes of the archive; what the driver answers. The layer is then as it
     /// was.
     pub fn repair(&self, id: &str, source: Source, cancel: CancelToken) -> Result<RepairView> {
         self.check()?;
@@ -43,21 +53,29 @@ impl OpenStore<'_> {
     /// Makes a damaged layer of an archive again that another store has.
     ///
     /// # Errors
-    /// As [`OpenStore::repair`]; `not-supported` when no store has its archive.
+    /// As [`OpenStore::repair`], of the last archive that was found; `not-supported` when no store has its archive.
     pub fn repair_from_stores(&self, id: &str, cancel: CancelToken) -> Result<RepairView> {
         self.check()?;
         let id = LayerId::parse(id)?;
-        let digests = self.digests(&id)?;
-        let found = digests
-            .archive
-            .and_then(|wanted| find_archive(self.engine, &self.store, &id, wanted));
-        let (archive, where_it_is) = found.ok_or_else(|| {
+        let none = || {
             Error::NotSupported(format!(
                 "no store has the archive of layer `{id}`: give it with `mica layer repair {id} --from FILE`"
             ))
-        })?;
-        let source = Source::from_reader(Box::new(archive));
-        self.repair_layer(&id, source, cancel, &where_it_is)
+        };
+        let wanted = self.digests(&id)?.archive.ok_or_else(none)?;
+        let mut refused = None;
+        for found in find_archives(self.engine, &self.store, &id, wanted) {
+            let Some(archive) = found.open() else {
+                continue;
+            };
+            let source = Source::from_reader(Box::new(archive));
+            match self.repair_layer(&id, source, cancel.clone(), &found.whence) {
+                // It is damaged as well, and another may not be.
+                Err(error @ (Error::InvalidArchive(_) | Error::Io { .. })) => refused = Some(error),
+                repaired => return repaired,
+            }
+        }
+        Err(refused.unwrap_or_else(none))
     }
 
     fn digests(&self, id: &LayerId) -> Result<Digests> {
@@ -80,37 +98,29 @@ impl OpenStore<'_> {
         whence: &str,
     ) -> Result<RepairView> {
         let store = &*self.store;
-        let mut wanted = vec![
-            (Key::Mount(id.clone()), Mode::Exclusive),
-            (Key::Layer(id.clone()), Mode::Exclusive),
-        ];
-        let above = layers_above(store, id);
-        wanted.extend(
-            above
-                .iter()
-                .map(|id| (Key::Mount(id.clone()), Mode::Exclusive)),
-        );
         let parent = store.facts(id)?.record.parent;
+        let mut wanted = vec![(Key::Layer(id.clone()), Mode::Shared)];
         wanted.extend(parent.map(|parent| (Key::Layer(parent), Mode::Shared)));
-        let _held = store.lock(wanted)?;
+        // The archive may come slowly: nobody who only reads the layer, or what is built on it, waits for it.
+        let reading = store.lock(wanted)?;
         let facts = store.facts(id)?;
+        let watch = store.layers.watch(facts.number);
         let digests = self.digests(id)?;
-        self.clear_mount(id)?;
+        // Sooner than the archive; it is looked at again when it counts.
         self.check_unused(id, &facts)?;
         let staged = self.make_again(id, &facts, source, &cancel)?;
-        let (list, amount) = self.compare_copy(id, &staged, &digests, &cancel)?;
-        self.check_unused(id, &facts)?;
-        store.layers.exchange(staged, id, facts.number)?;
-        // The damage is over, also if the list cannot be written now: then it is taken again.
-        store.scrub.note(facts.number, None);
-        let home = store.layers.home();
-        let written = home.layout().open_layer(facts.number).and_then(|layer| {
-            let put = home.write_digests(layer.as_fd(), &list)?;
-            put()
-        });
-        if let Err(error) = written {
-            tracing::warn!(store = %store.name, layer = %id, %error, "a repaired layer has no digests yet");
+        let amount = self.accept_copy(id, &staged, &digests, &cancel)?;
+        drop(reading);
+        let held = self.lock_above(id)?;
+        if watch.has_changed() {
+            let layer = id.as_str().to_owned();
+            return Err(Error::LayerChanged { layer });
         }
+        self.clear_mount(id)?;
+        self.check_unused(id, &facts)?;
+        store.layers.exchange_made(staged, id, facts.number)?;
+        store.scrub.note(facts.number, None);
+        drop(held);
         let news = self.news(EventKind::LayerRepaired, id);
         self.engine
             .bus
@@ -121,6 +131,27 @@ impl OpenStore<'_> {
             files: amount.files,
             bytes: amount.bytes,
         })
+    }
+
+    /// Keeps everyone from using a layer and all that is built on it, and from building more on them.
+    ///
+    /// # Errors
+    /// [`Error::Busy`], also when it never becomes quiet above the layer.
+    fn lock_above(&self, id: &LayerId) -> Result<Held<'_>> {
+        let store = &*self.store;
+        for _ in 0..LOCK_TRIES {
+            let keys = keys_above(store, id);
+            let wanted = keys.iter().map(|key| (key.clone(), Mode::Exclusive));
+            let held = store.lock(wanted.collect())?;
+            // What came while others were waited for is not locked.
+            if keys_above(store, id).is_subset(&keys) {
+                return Ok(held);
+            }
+        }
+        Err(Error::Busy(format!(
+            "others go on building on layer `{id}` of store `{}`",
+            store.name
+        )))
     }
 
     /// Refuses a layer whose files someone may be using, or changing: they would lie elsewhere from now on.
@@ -184,7 +215,29 @@ impl OpenStore<'_> {
         scope.into_copy().ok_or_else(held)
     }
 
-    /// Accepts a copy only if it is what the layer was; answers its list.
+    /// Accepts a copy only if it is what the layer was, and brings it to the device with its list.
+    fn accept_copy(
+        &self,
+        id: &LayerId,
+        staged: &StagedLayer,
+        digests: &Digests,
+        cancel: &CancelToken,
+    ) -> Result<Amount> {
+        let (list, amount) = self.compare_copy(id, staged, digests, cancel)?;
+        let home = self.store.layers.home();
+        let keep = || -> io::Result<()> {
+            home.write_digests(staged.directory(), &list)?()?;
+            match self.engine.settings.durability {
+                Durability::Commit => home.sync(),
+                Durability::None => Ok(()),
+            }
+        };
+        let doing = || format!("keep what layer `{id}` is made of");
+        keep().map_err(|error| Error::io(doing(), error))?;
+        Ok(amount)
+    }
+
+    /// Compares a copy with what the layer was; answers the copy's list.
     fn compare_copy(
         &self,
         id: &LayerId,
@@ -192,12 +245,14 @@ impl OpenStore<'_> {
         digests: &Digests,
         cancel: &CancelToken,
     ) -> Result<(Vec<u8>, Amount)> {
-        let stop = || cancel.is_cancelled();
+        let stop = || cancel.is_cancelled() || self.engine.check_open().is_err();
         let mut pace = Pace::new(&stop, &self.engine.scrubber.bytes);
         let mut look = || {
             let room = staged.open_room()?;
-            let (found, amount) = walk::compare(room.as_fd(), digests, &mut pace)?;
-            let (list, _) = walk::take(room.as_fd(), digests.archive, &mut pace)?;
+            let (found, amount) =
+                walk::compare(room.as_fd(), digests, Rigor::Everything, &mut pace)?;
+            let left_out = digests.left_out.as_deref();
+            let (list, _) = walk::take(room.as_fd(), digests.archive, left_out, &mut pace)?;
             Ok((found, list, amount))
         };
         let (found, list, amount) = look().map_err(|error: io::Error| match error.kind() {
@@ -233,33 +288,72 @@ fn layers_above(store: &Store, id: &LayerId) -> Vec<LayerId> {
     found
 }
 
-/// Finds an archive with a digest among the sealed layers of all stores; says where it is as well.
-fn find_archive(
-    engine: &Engine,
-    own: &Store,
-    id: &LayerId,
-    wanted: Digest,
-) -> Option<(File, String)> {
+/// All that stands for a layer and for those that are built on it: their mounts, themselves, and the snapshots that they are of.
+fn keys_above(store: &Store, id: &LayerId) -> BTreeSet<Key> {
+    let layers: BTreeSet<LayerId> = layers_above(store, id)
+        .into_iter()
+        .chain([id.clone()])
+        .collect();
+    let mut keys = BTreeSet::new();
+    if let Ok(snapshots) = store.snapshots() {
+        for snapshot in snapshots.table().all() {
+            if snapshot
+                .layer
+                .as_ref()
+                .is_some_and(|layer| layers.contains(layer))
+            {
+                keys.insert(Key::Snapshot(snapshot.key.as_str().into()));
+            }
+        }
+    }
+    for layer in layers {
+        keys.insert(Key::Mount(layer.clone()));
+        keys.insert(Key::Layer(layer));
+    }
+    keys
+}
+
+/// Where the archive lies that a layer was made of.
+struct FoundArchive {
+    store: Arc<Store>,
+    number: u64,
+    whence: String,
+}
+
+impl FoundArchive {
+    fn open(&self) -> Option<File> {
+        let room = self.store.layers.open_whole(self.number).ok()?;
+        walk::open_along(room.as_fd(), ARCHIVE_PATH)
+            .ok()
+            .map(File::from)
+    }
+}
+
+/// Finds archives with a digest among the sealed layers of all stores.
+fn find_archives(engine: &Engine, own: &Store, id: &LayerId, wanted: Digest) -> Vec<FoundArchive> {
     let most = engine.runtime.limits().index_bytes;
-    engine.stores().all().into_iter().find_map(|store| {
+    let mut found = Vec::new();
+    for store in engine.stores().all() {
         let layers: Vec<(u64, LayerId)> = {
             let table = store.layers.table();
             let page = table.page(None, usize::MAX);
             page.map(|entry| (entry.number, entry.id().clone()))
                 .collect()
         };
-        layers.into_iter().find_map(|(number, other)| {
+        for (number, other) in layers {
             if (&store.name, &other) == (&own.name, id) {
-                return None;
+                continue;
             }
-            let room = store.layers.open_whole(number).ok()?;
-            let digest = archive_digest(room.as_fd(), most).ok().flatten()?;
-            if digest != wanted {
-                return None;
+            let room = store.layers.open_whole(number);
+            let digest = room.and_then(|room| archive_digest(room.as_fd(), most));
+            if digest.is_ok_and(|digest| digest == Some(wanted)) {
+                found.push(FoundArchive {
+                    whence: format!("the archive of layer `{other}` in store `{}`", store.name),
+                    store: Arc::clone(&store),
+                    number,
+                });
             }
-            let archive = walk::open_along(room.as_fd(), ARCHIVE_PATH).ok()?;
-            let whence = format!("the archive of layer `{other}` in store `{}`", store.name);
-            Some((File::from(archive), whence))
-        })
-    })
+        }
+    }
+    found
 }

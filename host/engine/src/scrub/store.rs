@@ -5,7 +5,7 @@
 use super::WhenDamaged;
 use super::one::{For, Look, Looked, described};
 use super::worker::forget_gone;
-use crate::layers::Entry;
+use crate::layers::{Entry, Facts};
 use crate::store::{OpenStore, Store};
 use crate::view::{DamageView, ScrubView, VerifyView};
 use crate::{Error, LayerId, Result};
@@ -27,6 +27,7 @@ impl OpenStore<'_> {
             layer: now.layer.clone().map(String::from),
             asked: now.asked_count,
             answered: now.answered_count,
+            skipped: now.skipped_count,
             pass: kept.pass,
             last: kept.last,
             lists_lost: kept.lists_lost,
@@ -75,7 +76,7 @@ impl OpenStore<'_> {
             engine: self.engine,
             store: &self.store,
             whom: For::Client,
-            stop: &|| cancel.is_cancelled(),
+            stop: &|| cancel.is_cancelled() || self.engine.check_open().is_err(),
             bytes_per_second: None,
         };
         match look.at(&id)? {
@@ -108,6 +109,27 @@ impl OpenStore<'_> {
             WhenDamaged::Refuse => Err(Error::LayerDamaged {
                 layer: damage.layer.clone(),
                 what,
+            }),
+        }
+    }
+}
+
+impl OpenStore<'_> {
+    /// Makes sure that a layer, whose lock is held and which is about to be changed, is not known to be damaged: the damage would
+    /// be what the layer is from then on, and no archive could mend it. Whoever verifies it now finds nothing more.
+    ///
+    /// # Errors
+    /// [`Error::LayerDamaged`].
+    pub(crate) fn check_changeable(&self, facts: &Facts) -> Result<()> {
+        self.store.layers.interrupt(facts.number);
+        match self.store.scrub.known(facts.number) {
+            None => Ok(()),
+            Some(damage) => Err(Error::LayerDamaged {
+                what: format!(
+                    "{}; until it is repaired it is only read",
+                    described(&damage)
+                ),
+                layer: damage.layer,
             }),
         }
     }

@@ -3,13 +3,14 @@
 //! Invariant: reads only, by descriptors, follows no link and crosses no mount; of a layer that someone changes or removes
 //! meanwhile nothing is said, which the caller finds out.
 
-use super::digests::{Content, Digest, Digests, Node, Nodes, Writer};
+use super::contents::{self, Links, read_all};
+use super::digests::{Content, Digest, Digests, Metadata, Node, Nodes, Writer};
 use super::pace::Pace;
 use crate::view::{Difference, FileDamage};
 use mica_runtime::{ARCHIVE_PATH, SafeText};
 use mica_sys::node::{self, Kind};
 use mica_sys::tree::{self, Depth, Visited};
-use mica_sys::{Name, content, errno};
+use mica_sys::{Name, errno};
 use sha2::{Digest as _, Sha256};
 use std::cmp::Ordering;
 use std::io;
@@ -17,8 +18,6 @@ use std::iter::Peekable;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-/// Bytes that are read at once: a processor keeps them near while they are hashed.
-const PIECE_BYTES: usize = 256 << 10;
 /// Files of a damaged layer that are named.
 const MOST_NAMED: usize = 16;
 
@@ -26,8 +25,8 @@ const MOST_NAMED: usize = 16;
 struct Met<'a> {
     path: &'a [u8],
     kind: Kind,
-    /// `None` for what has no content; the error for what cannot be read.
-    content: Result<Option<Content>, io::Error>,
+    /// `None` for what has no content, and where nobody wants to know more; the error for what cannot be read.
+    known: Result<(Option<Content>, Option<Metadata>), io::Error>,
 }
 
 /// How much was read.
@@ -55,30 +54,46 @@ impl Differences {
     }
 }
 
-/// Makes a list of all that lies in a room, but for the archive of a sealed layer, of which the digest is known.
+/// How much of the nodes is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rigor {
+    /// Names, kinds and content: what a disk changes without a word.
+    Content,
+    /// Modes, owners, device numbers, hard links and extended attributes as well.
+    Everything,
+}
+
+/// Makes a list of all that lies in a room, but for the archive of a sealed layer, of which the digest is known, and for one
+/// directory, which is the kernel's own.
 ///
 /// # Errors
 /// `Interrupted` when the pace says so; what reading says.
 pub(super) fn take(
     room: BorrowedFd<'_>,
     archive: Option<Digest>,
+    left_out: Option<&[u8]>,
     pace: &mut Pace<'_>,
 ) -> io::Result<(Vec<u8>, Amount)> {
-    let mut writer = Writer::new(archive);
-    let mut amount = Amount::default();
-    let skips_archive = archive.is_some();
-    walk(room, skips_archive, pace, &mut |met| {
-        let content = met.content?;
-        amount.files += 1;
-        amount.bytes += content.map_or(0, |content| content.size);
+    let mut writer = Writer::new(archive, left_out);
+    let mut files = 0;
+    let before = pace.read_bytes();
+    let skips = Skips {
+        archive: archive.is_some(),
+        left_out,
+    };
+    walk(room, skips, Rigor::Everything, pace, &mut |met| {
+        let (content, metadata) = met.known?;
+        files += 1;
         writer.push(&Node {
             path: met.path.to_vec(),
             kind: met.kind,
+            metadata,
             content,
         });
         Ok(())
     })?;
-    Ok((writer.end(), amount))
+    let bytes = pace.read_bytes() - before;
+    Ok((writer.end(), Amount { files, bytes }))
 }
 
 /// Compares what lies in a room with a list.
@@ -88,27 +103,30 @@ pub(super) fn take(
 pub(super) fn compare(
     room: BorrowedFd<'_>,
     digests: &Digests,
+    rigor: Rigor,
     pace: &mut Pace<'_>,
 ) -> io::Result<(Differences, Amount)> {
     let mut comparison = Comparison {
         recorded: digests.nodes().peekable(),
         found: Differences::default(),
     };
-    let mut amount = Amount::default();
-    let skips_archive = digests.archive.is_some();
-    walk(room, skips_archive, pace, &mut |met| {
-        amount.files += 1;
-        if let Ok(Some(content)) = &met.content {
-            amount.bytes += content.size;
-        }
+    let mut files = 0;
+    let before = pace.read_bytes();
+    let skips = Skips {
+        archive: digests.archive.is_some(),
+        left_out: digests.left_out.as_deref(),
+    };
+    walk(room, skips, rigor, pace, &mut |met| {
+        files += 1;
         comparison.meet(met)
     })?;
     let mut found = comparison.end();
     if let Some(wanted) = digests.archive {
-        amount.files += 1;
-        compare_archive(room, wanted, &mut found, &mut amount, pace)?;
+        files += 1;
+        compare_archive(room, wanted, &mut found, pace)?;
     }
-    Ok((found, amount))
+    let bytes = pace.read_bytes() - before;
+    Ok((found, Amount { files, bytes }))
 }
 
 struct Comparison<'a> {
@@ -134,8 +152,8 @@ impl Comparison<'_> {
             self.found.add(met.path, Difference::Kind, detail);
             return Ok(());
         }
-        let found = match met.content {
-            Ok(found) => found,
+        let (found, metadata) = match met.known {
+            Ok(known) => known,
             Err(error) if is_of_the_file(&error) => {
                 let detail = format!("it cannot be read: {error}");
                 self.found.add(met.path, Difference::Unreadable, detail);
@@ -145,6 +163,12 @@ impl Comparison<'_> {
         };
         if let (Some(was), Some(is)) = (node.content, found) {
             self.compare(met.path, was, is);
+        }
+        if let (Some(was), Some(is)) = (node.metadata, metadata)
+            && was != is
+        {
+            let detail = "its mode, owner, device number, hard links or extended attributes differ";
+            self.found.add(met.path, Difference::Attributes, detail);
         }
         Ok(())
     }
@@ -178,17 +202,15 @@ fn compare_archive(
     room: BorrowedFd<'_>,
     wanted: Digest,
     found: &mut Differences,
-    amount: &mut Amount,
     pace: &mut Pace<'_>,
 ) -> io::Result<()> {
     let hashed = open_along(room, ARCHIVE_PATH).and_then(|archive| {
         let mut hasher = Sha256::new();
-        let size = read_all(archive.as_fd(), pace, &mut |piece| hasher.update(piece))?;
-        Ok((size, hasher.finalize()))
+        read_all(archive.as_fd(), pace, &mut |piece| hasher.update(piece))?;
+        Ok(hasher.finalize())
     });
     match hashed {
-        Ok((size, digest)) => {
-            amount.bytes += size;
+        Ok(digest) => {
             if digest.as_slice() != wanted {
                 let detail = "its digest is not that of the archive that the layer was made of";
                 found.add(ARCHIVE_PATH, Difference::Content, detail);
@@ -223,19 +245,39 @@ pub(super) fn is_of_the_file(error: &io::Error) -> bool {
 
 type Each<'a> = &'a mut dyn FnMut(Met<'_>) -> io::Result<()>;
 
+/// What a walk passes over.
+#[derive(Clone, Copy)]
+struct Skips<'a> {
+    archive: bool,
+    left_out: Option<&'a [u8]>,
+}
+
+impl Skips<'_> {
+    fn has(self, path: &[u8]) -> bool {
+        let is_left_out = self.left_out.is_some_and(|name| {
+            let below = path.strip_prefix(name);
+            below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        });
+        is_left_out || (self.archive && path == ARCHIVE_PATH)
+    }
+}
+
 /// Shows all that lies in a room, with the digests of content.
 fn walk(
     room: BorrowedFd<'_>,
-    skips_archive: bool,
+    skips: Skips<'_>,
+    rigor: Rigor,
     pace: &mut Pace<'_>,
     each: Each<'_>,
 ) -> io::Result<()> {
     let mut failed = None;
+    let mut links = (rigor == Rigor::Everything).then(Links::default);
     tree::visit(room, Depth::OneMount, &mut |visited| {
-        if skips_archive && visited.path == ARCHIVE_PATH {
+        if skips.has(visited.path) {
             return ControlFlow::Continue(());
         }
-        let met = pace.advance(0).and_then(|()| meet(&visited, pace));
+        let met = pace.meet();
+        let met = met.and_then(|()| meet(&visited, links.as_mut(), pace));
         match met.and_then(|met| met.map_or(Ok(()), &mut *each)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
@@ -248,67 +290,29 @@ fn walk(
 }
 
 /// What is known of a node; `None` if it has gone.
-fn meet<'a>(visited: &Visited<'a>, pace: &mut Pace<'_>) -> io::Result<Option<Met<'a>>> {
-    let content = match (visited.attributes.kind, &visited.target) {
-        (Kind::Regular, _) => read_file(visited, pace),
-        (Kind::Symlink, Some(target)) => {
-            let digest = *blake3::hash(target).as_bytes();
-            Ok(Some(content_of(visited, target.len() as u64, digest)))
-        }
+fn meet<'a>(
+    visited: &Visited<'a>,
+    links: Option<&mut Links>,
+    pace: &mut Pace<'_>,
+) -> io::Result<Option<Met<'a>>> {
+    let (attributes, modified) = (visited.attributes, visited.attributes.modified);
+    let content = match (attributes.kind, &visited.target) {
+        (Kind::Regular, _) => contents::read_file(visited, pace).map(Some),
+        (Kind::Symlink, Some(target)) => Ok(Some(Content {
+            size: target.len() as u64,
+            modified,
+            digest: *blake3::hash(target).as_bytes(),
+        })),
         _ => Ok(None),
     };
-    match content {
+    let metadata = links.map_or(Ok(None), |links| links.metadata(visited));
+    match content.and_then(|content| Ok((content, metadata?))) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-        content => Ok(Some(Met {
+        known => Ok(Some(Met {
             path: visited.path,
-            kind: visited.attributes.kind,
-            content,
+            kind: attributes.kind,
+            known,
         })),
     }
-}
-
-fn content_of(visited: &Visited<'_>, size: u64, digest: Digest) -> Content {
-    Content {
-        size,
-        modified: visited.attributes.modified,
-        digest,
-    }
-}
-
-fn read_file(visited: &Visited<'_>, pace: &mut Pace<'_>) -> io::Result<Option<Content>> {
-    let file = node::open_regular(visited.directory, visited.name)?;
-    let mut hasher = blake3::Hasher::new();
-    let size = read_all(file.as_fd(), pace, &mut |piece| {
-        hasher.update(piece);
-    })?;
-    let digest = *hasher.finalize().as_bytes();
-    Ok(Some(content_of(visited, size, digest)))
-}
-
-/// Reads a file from its beginning to its end, and says how long it is.
-fn read_all(
-    file: BorrowedFd<'_>,
-    pace: &mut Pace<'_>,
-    each: &mut dyn FnMut(&[u8]),
-) -> io::Result<u64> {
-    let mut at = 0;
-    let mut piece = std::mem::take(pace.buffer());
-    piece.resize(PIECE_BYTES, 0);
-    let read = loop {
-        let read = match content::read_passing_at(file, &mut piece, at) {
-            Ok(read) => read,
-            Err(error) => break Err(error),
-        };
-        if read == 0 {
-            break Ok(at);
-        }
-        each(piece.split_at(read).0);
-        at += read as u64;
-        if let Err(error) = pace.advance(read as u64) {
-            break Err(error);
-        }
-    };
-    *pace.buffer() = piece;
-    read
 }

@@ -3,32 +3,27 @@
 //! | what | when | how fast |
 //! |---|---|---|
 //! | what someone asks for | at once | as fast as it goes |
-//! | layers that have settled | once none has for a while | bounded |
+//! | a layer that has settled | once it has not for a while | bounded |
 //! | a pass over a store | when it is due, layer by layer in the order of their ids | bounded |
 //!
 //! Invariant: one layer at a time; what is not done when the daemon ends, the next one does.
 
 use super::one::{For, Look, Looked};
+use super::settled::Settled;
 use crate::engine::Engine;
 use crate::store::Store;
 use crate::view::{PassView, ScrubMode, Verdict, VerifyView};
 use crate::{LayerId, Moment};
 use mica_text::with_causes;
 use parking_lot::{Condvar, Mutex};
-use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long no layer has settled before digests are taken: a build or a pull that makes many is not to be slowed down.
-const QUIET: Duration = Duration::from_secs(30);
 /// How often it is looked whether a pass is due.
 const PERIOD: Duration = Duration::from_secs(60);
-/// Layers that wait for their digests; a pass takes those of others.
-const MOST_WAITING: usize = 10_000;
-
 /// Takes digests and verifies them.
 #[derive(Debug, Default)]
 pub(crate) struct Scrubber {
@@ -44,9 +39,7 @@ pub(crate) struct Scrubber {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Stores and layers that have settled, in their order.
-    settled: VecDeque<(String, LayerId)>,
-    last_settled: Option<Instant>,
+    settled: Settled,
     is_asked: bool,
 }
 
@@ -67,8 +60,6 @@ impl Scrubber {
     /// The kernel's, when there is no thread.
     pub(crate) fn start(self: &Arc<Self>, engine: Weak<Engine>) -> io::Result<()> {
         let own = Arc::clone(self);
-        // A start is busy enough: what was left waits until it is quiet.
-        self.state.lock().last_settled = Some(Instant::now());
         let run = move || own.run(&engine);
         let thread = thread::Builder::new()
             .name("mica-scrub".to_owned())
@@ -94,10 +85,7 @@ impl Scrubber {
     /// A layer is as it will be for a while: it gets digests once it is quiet.
     pub(crate) fn settled(&self, store: &str, layer: &LayerId) {
         let mut state = self.state.lock();
-        state.last_settled = Some(Instant::now());
-        if state.settled.len() < MOST_WAITING {
-            state.settled.push_back((store.to_owned(), layer.clone()));
-        }
+        state.settled.add(store, layer, Instant::now());
     }
 
     /// Somebody has asked for something.
@@ -148,18 +136,13 @@ impl Scrubber {
         if std::mem::take(&mut state.is_asked) {
             return Step::Asked;
         }
-        let loud = state
-            .last_settled
-            .map_or(Duration::ZERO, |last| QUIET.saturating_sub(last.elapsed()));
-        if !loud.is_zero() {
-            return Step::Wait(loud);
-        }
-        if let Some((store, layer)) = state.settled.pop_front() {
-            return Step::Take(store, layer);
-        }
+        let waits = match state.settled.take(Instant::now()) {
+            Ok((store, layer)) => return Step::Take(store, layer),
+            Err(left) => left.unwrap_or(PERIOD),
+        };
         match PERIOD.saturating_sub(looked.elapsed()) {
             Duration::ZERO => Step::Passes,
-            left => Step::Wait(left),
+            left => Step::Wait(left.min(waits)),
         }
     }
 
@@ -179,18 +162,22 @@ impl Scrubber {
     }
 
     /// Looks at one layer; what cannot be done now, the next pass does.
-    fn at(&self, look: &Look<'_>, layer: &LayerId) -> Option<VerifyView> {
+    fn at(&self, look: &Look<'_>, layer: &LayerId) -> Seen {
         look.store.scrub.now().layer = Some(layer.clone());
         let looked = look.at(layer);
         look.store.scrub.now().layer = None;
         match looked {
-            Ok(Looked::Done(view)) => Some(view),
-            Ok(Looked::Without | Looked::Later | Looked::Stopped)
-            | Err(crate::Error::UnknownLayer { .. }) => None,
+            Ok(Looked::Done(view)) => Seen::Done(view),
+            Ok(Looked::Without) | Err(crate::Error::UnknownLayer { .. }) => Seen::Nothing,
+            Ok(Looked::Later) => {
+                self.settled(look.store.name.as_str(), layer);
+                Seen::Skipped
+            }
+            Ok(Looked::Stopped) => Seen::Skipped,
             Err(error) => {
                 let error = with_causes(&error);
                 tracing::warn!(store = %look.store.name, %layer, error, "a layer is not verified now");
-                None
+                Seen::Skipped
             }
         }
     }
@@ -222,20 +209,24 @@ impl Scrubber {
                 let mut now = store.scrub.now();
                 (std::mem::take(&mut now.asked), now.asked_count)
             };
-            let stop = || self.is_stopped();
+            let stop = || self.is_stopped() || store.scrub.is_paused();
             let look = self.look(engine, &store, &stop);
-            match asked.contains(&None) {
+            let skipped = match asked.contains(&None) {
                 true => {
                     begin_pass(&store);
-                    while !self.is_stopped() && self.go_on(&look) {}
+                    while !stop() && self.go_on(&look) {}
+                    skipped_of_pass(&store)
                 }
                 false => {
-                    for layer in asked.iter().flatten() {
-                        self.at(&look, layer);
-                    }
+                    let seen = asked.iter().flatten().map(|layer| self.at(&look, layer));
+                    seen.filter(|seen| matches!(seen, Seen::Skipped)).count() as u64
                 }
+            };
+            let mut now = store.scrub.now();
+            if now.answered_count < count {
+                now.skipped_count = skipped;
             }
-            store.scrub.now().answered_count = count;
+            now.answered_count = count;
         }
     }
 
@@ -281,27 +272,62 @@ impl Scrubber {
             end_pass(store);
             return false;
         };
-        let looked = self.at(look, &layer);
+        let seen = self.at(look, &layer);
         if self.is_stopped() || store.scrub.is_paused() {
             // It was not done.
             return false;
         }
         store.scrub.change(|kept| {
             kept.after = Some(layer);
-            if let (Some(pass), Some(view)) = (&mut kept.pass, looked) {
-                pass.bytes += view.bytes;
-                match view.verdict {
-                    Verdict::Whole => pass.layers += 1,
-                    Verdict::Damaged => {
-                        pass.layers += 1;
-                        pass.damaged += 1;
-                    }
-                    Verdict::Taken => pass.taken += 1,
-                    Verdict::Unsettled => {}
-                }
+            if let Some(pass) = &mut kept.pass {
+                count(pass, &seen);
             }
         });
         true
+    }
+}
+
+/// What came of a layer.
+enum Seen {
+    Done(VerifyView),
+    /// It is gone, or has no digests and is to have none.
+    Nothing,
+    /// Others work on it, or it cannot be read.
+    Skipped,
+}
+
+fn count(pass: &mut PassView, seen: &Seen) {
+    let view = match seen {
+        Seen::Done(view) => view,
+        Seen::Nothing => return,
+        Seen::Skipped => {
+            pass.skipped += 1;
+            return;
+        }
+    };
+    pass.bytes += view.bytes;
+    match view.verdict {
+        Verdict::Whole => pass.layers += 1,
+        Verdict::Damaged => {
+            pass.layers += 1;
+            pass.damaged += 1;
+        }
+        Verdict::Taken => pass.taken += 1,
+        Verdict::Unsettled => {}
+    }
+}
+
+/// How many layers the pass did not verify that has just ended; of one that was stopped also those that it has not come to.
+fn skipped_of_pass(store: &Store) -> u64 {
+    let kept = store.scrub.kept();
+    match (kept.pass, kept.last) {
+        (None, Some(last)) => last.skipped,
+        (Some(pass), _) => {
+            let done = pass.layers + pass.taken;
+            drop(kept);
+            store.layers.table().len().saturating_sub(done).max(1)
+        }
+        (None, None) => 0,
     }
 }
 
@@ -315,6 +341,7 @@ fn begin_pass(store: &Store) {
             bytes: 0,
             taken: 0,
             damaged: 0,
+            skipped: 0,
         });
     });
 }
@@ -327,8 +354,15 @@ fn end_pass(store: &Store) {
             ended: Some(Moment::now()),
             ..pass
         });
+        if let Some(PassView {
+            skipped: 0, ended, ..
+        }) = kept.last
+        {
+            kept.verified = ended;
+        }
+        let skipped = kept.last.map_or(0, |pass| pass.skipped);
+        tracing::info!(store = %store.name, skipped, "a pass over all layers has ended");
     });
-    tracing::info!(store = %store.name, "all layers were verified");
 }
 
 /// Forgets damage of layers that are not there any more.

@@ -123,7 +123,7 @@ impl Store {
             path: path.to_owned(),
             description,
             layers,
-            mounts: Mounts::new(adopted.mounts),
+            mounts: Mounts::new(adopted.mounts, adopted.stuck),
             place,
             scrub: Scrub::open(path, durability),
             snapshots: OnceLock::new(),
@@ -226,7 +226,19 @@ impl Store {
                 path: self.place.point(state.number),
                 references: state.references,
             }),
+            None => self.check_not_stuck(id),
+        }
+    }
+
+    /// Refuses a layer that may be used through a mount that nobody knows.
+    fn check_not_stuck(&self, id: &LayerId) -> Result<()> {
+        let number = self.number_of(id);
+        match number.filter(|number| self.mounts.is_stuck(*number)) {
             None => Ok(()),
+            Some(number) => Err(Error::Busy(format!(
+                "layer `{id}` is mounted at `{}`, and a start could not unmount that: end what uses it, and start the daemon anew",
+                self.place.point(number).display()
+            ))),
         }
     }
 

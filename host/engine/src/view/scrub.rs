@@ -33,6 +33,8 @@ pub enum Difference {
     Extra,
     /// It is a node of another kind.
     Kind,
+    /// Its mode, owner, device number, hard links or extended attributes.
+    Attributes,
     /// The disk does not give it back.
     Unreadable,
 }
@@ -47,6 +49,7 @@ impl Difference {
             Self::Missing => "missing",
             Self::Extra => "extra",
             Self::Kind => "kind",
+            Self::Attributes => "attributes",
             Self::Unreadable => "unreadable",
         }
     }
@@ -57,7 +60,7 @@ impl Difference {
 pub struct FileDamage {
     /// Its path in the layer's room, printable.
     pub path: String,
-    /// What differs: `content`, `size`, `missing`, `extra`, `kind` or `unreadable`.
+    /// What differs: `content`, `size`, `missing`, `extra`, `kind`, `attributes` or `unreadable`.
     #[schema(value_type = String)]
     pub what: Difference,
     /// More about it, for people.
@@ -98,6 +101,9 @@ pub struct PassView {
     pub taken: u64,
     /// Layers that were found damaged.
     pub damaged: u64,
+    /// Layers that could not be verified, because others worked on them or they could not be read.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// What is known of the content of a store's layers.
@@ -120,6 +126,9 @@ pub struct ScrubView {
     pub asked: u64,
     /// See `asked`.
     pub answered: u64,
+    /// Layers of what was answered last that could not be verified.
+    #[serde(default)]
+    pub skipped: u64,
     /// The pass that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pass: Option<PassView>,

@@ -1,6 +1,9 @@
-//! A thread that runs and reads only when nobody else wants to.
+//! A thread whose reads of a disk wait for everyone else's.
 //!
-//! Invariant: a thread that is idle holds no lock that another waits for: it may stand still for as long as others work.
+//! The processor is not given up as well: a thread that was `SCHED_IDLE` may leave that only with `CAP_SYS_NICE`, which the daemon
+//! does not keep, and would hold locks as one that everybody outranks.
+//!
+//! Invariant: ends with what the thread had before, whatever its capabilities.
 
 use std::io;
 use std::marker::PhantomData;
@@ -13,42 +16,26 @@ const WHO_PROCESS: libc::c_int = 1;
 const IO_IDLE: libc::c_int = 3 << 13;
 const IO_NONE: libc::c_int = 0;
 
-/// This thread is idle until this goes.
+/// The reads of this thread are idle until this goes.
 #[derive(Debug)]
-pub struct IdleThread(PhantomData<*const ()>);
+pub struct IdleReads(PhantomData<*const ()>);
 
-impl IdleThread {
-    /// Makes this thread idle: `SCHED_IDLE`, and the idle class of reads, which only some schedulers of disks obey. Needs no
-    /// privilege.
+impl IdleReads {
+    /// Gives this thread the idle class of reads, which only some schedulers of disks obey. Needs no privilege.
     ///
     /// # Errors
     /// The kernel's answer; the thread is then as it was.
     pub fn begin() -> io::Result<Self> {
-        schedule(libc::SCHED_IDLE)?;
-        // Made first, so that it is put right if the second call fails.
-        let idle = Self(PhantomData);
         set_io(IO_IDLE)?;
-        Ok(idle)
+        Ok(Self(PhantomData))
     }
 }
 
-impl Drop for IdleThread {
+impl Drop for IdleReads {
     fn drop(&mut self) {
-        // What a thread could take, it can give back; an error leaves it slow, and nothing else.
-        let _scheduled = schedule(libc::SCHED_OTHER);
+        // The kernel wants a privilege for the real-time class only.
         let _set = set_io(IO_NONE);
     }
-}
-
-#[expect(
-    unsafe_code,
-    reason = "neither rustix nor nix wraps sched_setscheduler"
-)]
-fn schedule(policy: libc::c_int) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the structure outlives the call, which only reads it; 0 is this thread.
-    let returned = unsafe { libc::sched_setscheduler(0, policy, &raw const parameters) };
-    check(libc::c_long::from(returned)).map(drop)
 }
 
 #[expect(unsafe_code, reason = "neither rustix nor nix wraps ioprio_set")]
@@ -72,12 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_idle_for_as_long_as_it_says() {
+    fn the_reads_of_a_thread_are_idle_for_as_long_as_it_says() {
         let before = now();
-        let idle = IdleThread::begin().unwrap();
-        assert_eq!(now(), (libc::SCHED_IDLE, libc::c_long::from(IO_IDLE)));
+        let idle = IdleReads::begin().unwrap();
+        assert_eq!(now(), (before.0, libc::c_long::from(IO_IDLE)));
         drop(idle);
-        assert_eq!(now().0, before.0);
         assert_ne!(now().1, libc::c_long::from(IO_IDLE));
+        assert_eq!(now().0, before.0);
     }
 }

@@ -12,7 +12,7 @@ use crate::disk::rows::RowChange;
 use crate::settings::Durability;
 use mica_sys::{Name, filesystem, node};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// When a change of a home has to be on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,17 +101,33 @@ impl Home {
 
     /// Gives a published layer the room of a staged one, whose files are on the device by then; what the layer had goes.
     pub(crate) fn exchange(&self, staged: StagedLayer, number: u64) -> io::Result<()> {
-        let number = Name::from_number(number);
-        let layer = node::open_directory(self.layout.area(Area::Layers), &number)?;
         if self.durability == Durability::Commit {
             filesystem::sync(self.layout.top())?;
         }
+        let layer = self.layout.open_layer(number)?;
+        self.exchange_rooms(&staged, layer.as_fd())
+    }
+
+    /// Gives a published layer the room of a staged one, whose files are on the device already, and its digests.
+    pub(crate) fn exchange_made(&self, staged: StagedLayer, number: u64) -> io::Result<()> {
+        let layer = self.layout.open_layer(number)?;
+        self.exchange_rooms(&staged, layer.as_fd())?;
+        let digests = &self.layout.digests;
+        let moved = node::rename(staged.directory.as_fd(), digests, layer.as_fd(), digests);
+        if let Err(error) = moved {
+            // The layer is whole all the same, and gets others.
+            tracing::warn!(number, %error, "a layer that was made again has no digests yet");
+        }
+        Ok(())
+    }
+
+    fn exchange_rooms(&self, staged: &StagedLayer, layer: BorrowedFd<'_>) -> io::Result<()> {
         let (staging, room) = (staged.directory.as_fd(), &self.layout.room);
         // RENAME_EXCHANGE: there is never a moment without a room, as there would be between two renames.
-        let exchange = || node::exchange(staging, room, layer.as_fd(), room);
+        let exchange = || node::exchange(staging, room, layer, room);
         exchange()?;
         if self.durability == Durability::Commit
-            && let Err(error) = filesystem::sync_file(layer.as_fd())
+            && let Err(error) = filesystem::sync_file(layer)
         {
             // No one was told of it, so it is undone; if even that fails, the layer is whole all the same.
             let _undone = exchange();

@@ -9,7 +9,7 @@ use mica_sys::tree::SharedFiles;
 use mica_sys::{Name, node, tree};
 use std::any::Any;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// A layer that is being made: a directory in staging with a room.
@@ -58,6 +58,11 @@ impl StagedLayer {
     /// Opens its room.
     pub(crate) fn open_room(&self) -> io::Result<OwnedFd> {
         node::open_directory(self.directory.as_fd(), &self.layout.room)
+    }
+
+    /// What is beside its room.
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
     }
 
     /// What its room shares with that of a published layer.
