@@ -45,9 +45,11 @@ impl OpenStore<'_> {
         self.check_undamaged(id)?;
         if access == Access::ReadWrite {
             self.check_changeable(&facts)?;
-            store.layers.unsettle(id, facts.number)?;
         }
         let ready = self.ready(holder.as_ref())?;
+        if access == Access::ReadWrite {
+            store.layers.unsettle(id, facts.number)?;
+        }
         let attached = self.attach(facts.number, id, access, (request.mount_label, holder));
         if attached.is_err() && access == Access::ReadWrite {
             // Nobody changed it, and its digests are gone.
