@@ -104,10 +104,8 @@ fn a_program_runs_with_a_layer_as_its_root() {
     let refused = exec(&["--read-only", "box", "sh", "-c", "echo x > /made || exit 3"]);
     assert_eq!((refused.code, references()), (3, json!(0)));
     exec(&["none", "sh"]).failed(3, "none");
-    assert_eq!(
-        mica_with_input(socket, &["layer", "shell", "box"], b"exit 5\n").code,
-        5
-    );
+    let shell = mica_with_input(socket, &["layer", "shell", "box"], b"exit 5\n");
+    assert_eq!(shell.code, 5);
 
     // Who is killed holds nothing.
     let mut command = bare();
