@@ -81,8 +81,7 @@ pub(super) fn complete(document: &mut Value) {
         "schema": {"type": "string"},
     });
     below(components, "parameters")["Start"] = json!({
-        "name": "Mica-Start",
-        "in": "header",
+        "name": "Mica-Start", "in": "header",
         "description": "The start of the daemon that a request with an `Idempotency-Key` is meant for, because it was sent there before. Any other refuses it: \
             412, `daemon-started-anew`.",
         "schema": {"type": "string"},
@@ -92,8 +91,7 @@ pub(super) fn complete(document: &mut Value) {
         "schema": {"type": "string"},
     });
     below(components, "headers")["Uptime"] = json!({
-        "description": "Milliseconds since the daemon was started.",
-        "schema": {"type": "integer", "minimum": 0},
+        "description": "Milliseconds since the daemon was started.", "schema": {"type": "integer", "minimum": 0},
     });
     for (status, description) in REFUSALS {
         below(components, "responses")[name_of(status)] = json!({

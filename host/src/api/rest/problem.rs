@@ -69,12 +69,8 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
             "the request is meant for another host",
         ),
         RequestError::Unauthorized => (Code::UNAUTHORIZED, "unauthorized", "a secret is needed"),
-        RequestError::Range(_) => (
-            Code::RANGE_NOT_SATISFIABLE,
-            "invalid-range",
-            "no such range",
-        ),
-        RequestError::KeyReused(_)
+        RequestError::Range(_)
+        | RequestError::KeyReused(_)
         | RequestError::KeyRunning(_)
         | RequestError::AnswerNotKept { .. }
         | RequestError::StartedAnew => key_row(error),
@@ -92,9 +88,14 @@ fn request_row(error: &RequestError) -> (StatusCode, &'static str, &'static str)
     }
 }
 
-/// The same, of what can be wrong with a request that may have come before.
+/// The same, of what can be wrong with a request that may have come before, or asks for a part.
 fn key_row(error: &RequestError) -> (StatusCode, &'static str, &'static str) {
     match error {
+        RequestError::Range(_) => (
+            Code::RANGE_NOT_SATISFIABLE,
+            "invalid-range",
+            "no such range",
+        ),
         RequestError::KeyReused(_) => (Code::UNPROCESSABLE_ENTITY, "key-reused", "the key is used"),
         RequestError::KeyRunning(_) => (Code::CONFLICT, "request-running", "the request runs"),
         RequestError::AnswerNotKept { .. } => (
