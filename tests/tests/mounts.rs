@@ -90,7 +90,6 @@ fn a_program_runs_with_a_layer_as_its_root() {
     let socket = &*daemon.client.socket;
     let references = || store.inspect("box").expect("inspect")["mounts"].clone();
     let exec = |arguments: &[&str]| mica(socket, &[&["layer", "exec"], arguments].concat());
-
     let said = exec(&["box", "--", "sh", "-c", "echo new > /made; echo $((6*7))"]).worked();
     assert_eq!(said, "42\n");
     let made = mica(socket, &["layer", "cat", "box", "made"]).worked();

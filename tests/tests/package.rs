@@ -148,6 +148,17 @@ impl Machine {
         self.dpkg(&["--install", &self.package]);
     }
 
+    /// From now on the package's scripts find systemd.
+    fn has_systemd(&self) {
+        let systemctl = self.at("usr/bin/systemctl");
+        if systemctl.exists() {
+            fs::remove_file(&systemctl).expect("remove the machine's own");
+        }
+        fs::write(&systemctl, SYSTEMCTL).expect("write");
+        said(Command::new("chmod").arg("755").arg(&systemctl));
+        fs::create_dir_all(self.at("run/systemd/system")).expect("make a directory");
+    }
+
     #[track_caller]
     fn within(&self, arguments: &[&str]) -> String {
         said(Command::new("chroot").arg(&self.root).args(arguments))
@@ -212,13 +223,7 @@ esac
 fn the_package_enables_what_the_operator_has_not_disabled() {
     let machine = Machine::new();
     let at = |path: &str| machine.at(path);
-    let systemctl = at("usr/bin/systemctl");
-    if systemctl.exists() {
-        fs::remove_file(&systemctl).expect("remove the machine's own");
-    }
-    fs::write(&systemctl, SYSTEMCTL).expect("write");
-    said(Command::new("chmod").arg("755").arg(&systemctl));
-    fs::create_dir_all(at("run/systemd/system")).expect("make a directory");
+    machine.has_systemd();
     let enable = |units: &str| fs::write(at("enabled"), units).expect("write");
     let enabled = || fs::read_to_string(at("enabled")).expect("read");
     let asked = || {
