@@ -206,10 +206,7 @@ impl Client {
 
     /// Why a stream broke off, if the daemon knows.
     async fn reason(&self, operation: Option<String>) -> Option<Failure> {
-        match self.outcome(&operation?).await? {
-            Err(failure) => Some(failure),
-            Ok(_) => None,
-        }
+        self.outcome(&operation?).await?.err()
     }
 
     /// Sends a request until it is answered, and gets a document.

@@ -58,7 +58,7 @@ numbers! {
         /// that makes more the first are kept, and it cannot be replayed.
         trace_bytes: usize = 256 << 10, 0 => 256 << 20;
         /// Bytes of memory for the recorded operations of a driver: half for those that failed, half for the others. One takes a
-        /// quarter at most, and so `trace_bytes` is no more than that.
+        /// quarter at most, whatever `trace_bytes` says.
         driver_trace_bytes: usize = 4 << 20, 64 << 10 => 1 << 30;
         /// Stack of a guest.
         stack_bytes: usize = 512 << 10, 128 << 10 => 1 << 20;
@@ -114,7 +114,17 @@ numbers! {
     }
 }
 
+/// Operations that the recorder of a driver has room for at least, those that failed and the others together.
+const RECORDED_AT_LEAST: usize = 4;
+
 impl Limits {
+    /// Bytes of host calls that are recorded of one operation.
+    #[must_use]
+    pub fn recorded_bytes(&self) -> usize {
+        self.trace_bytes
+            .min(self.driver_trace_bytes / RECORDED_AT_LEAST)
+    }
+
     /// How long a stream may stand still.
     #[must_use]
     pub fn stream_idle(&self) -> Duration {

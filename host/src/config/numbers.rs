@@ -4,7 +4,7 @@
 
 use super::file::File;
 use super::{Error, invalid};
-use mica_runtime::{Limits, Number};
+use mica_runtime::Number;
 
 /// A number, and the section that it is set in; empty outside of sections.
 #[derive(Clone, Debug)]
@@ -42,41 +42,21 @@ pub(crate) fn defaults() -> Vec<Setting> {
     settings(&File::default())
 }
 
-/// The part of what is recorded of a driver that one operation may take: half of the half that is its kind's.
-const TRACES: usize = 4;
-
 /// Refuses a number that would refuse everything, or that nothing can hold.
 pub(super) fn check(file: &File) -> Result<(), Error> {
     let settings = settings(file);
     let wrong = settings
         .iter()
         .find(|setting| !setting.number.is_in_range());
-    wrong.map_or_else(
-        || check_traces(&file.limits),
-        |setting| {
-            let Number {
-                value,
-                least,
-                most,
-                default,
-                ..
-            } = setting.number;
-            let reason = format!("{value} is not from {least} to {most}; the default is {default}");
-            Err(invalid(&setting.name(), reason))
-        },
-    )
-}
-
-/// Refuses an operation's share of what is recorded that is more than one may take of its driver's.
-fn check_traces(limits: &Limits) -> Result<(), Error> {
-    let (one, all) = (limits.trace_bytes, limits.driver_trace_bytes);
-    match one <= all / TRACES {
-        true => Ok(()),
-        false => Err(invalid(
-            "limits.trace_bytes",
-            format!(
-                "{one} is more than a quarter of `limits.driver_trace_bytes`, which is {all}: no operation takes more of that"
-            ),
-        )),
-    }
+    wrong.map_or(Ok(()), |setting| {
+        let Number {
+            value,
+            least,
+            most,
+            default,
+            ..
+        } = setting.number;
+        let reason = format!("{value} is not from {least} to {most}; the default is {default}");
+        Err(invalid(&setting.name(), reason))
+    })
 }

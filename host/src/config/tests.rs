@@ -166,14 +166,6 @@ fn what_is_not_known_is_named() {
 }
 
 #[test]
-fn what_is_recorded_of_one_operation_is_a_part_of_what_its_driver_has() {
-    let told = refusal("[limits]\ntrace_bytes = 262144\ndriver_trace_bytes = 65536");
-    let expected = "line 2: setting `limits.trace_bytes`: 262144 is more than a quarter of `limits.driver_trace_bytes`";
-    assert!(told.contains(expected), "{told}");
-    refusal("[limits]\ndriver_trace_bytes = 65536");
-}
-
-#[test]
 fn a_file_that_is_missing_is_named() {
     let flags = Flags {
         config: Some("/nonexistent/mica.toml".into()),

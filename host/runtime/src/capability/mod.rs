@@ -119,8 +119,8 @@ impl State {
             Some(Replay { playing, chance }) => {
                 (Tape::Playing(Arc::clone(playing)), chance.clone())
             }
-            None if operation.witness.is_some() && limits.trace_bytes > 0 => {
-                let recording = Recording::new(limits.trace_bytes);
+            None if operation.witness.is_some() && limits.recorded_bytes() > 0 => {
+                let recording = Recording::new(limits.recorded_bytes());
                 (Tape::Recording(recording), Chance::new())
             }
             None => (Tape::Off, Chance::new()),

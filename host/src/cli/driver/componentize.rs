@@ -112,7 +112,7 @@ fn encode(module: &[u8], shown: &str) -> Result<Vec<u8>, Failure> {
     let damaged = |error: &dyn Error| {
         let what = format!(
             "`{shown}` cannot become a component: {}",
-            with_causes(&*error)
+            with_causes(error)
         );
         untrue(
             what,
