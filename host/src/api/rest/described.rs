@@ -3,6 +3,7 @@
 //!
 //! Invariant: adds to what the handlers say of themselves, and changes none of their words.
 
+use super::retry;
 use serde_json::{Map, Value, json};
 
 /// Types of bodies that are bytes; a derived schema calls them a list of numbers.
@@ -136,7 +137,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
     for (_, response) in fields(Some(responses)) {
         if response.get("$ref").is_none() {
             extend(below(response, "headers"), every_answers_headers());
-            if method != "get" {
+            if retry::may_change(path, method) {
                 below(response, "headers")["Idempotent-Replayed"] =
                     json!({"$ref": "#/components/headers/Replayed"});
             }
@@ -158,7 +159,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Value) {
         }
     }
     parameters.push(json!({"$ref": "#/components/parameters/RequestId"}));
-    if method != "get" {
+    if retry::may_change(path, method) {
         parameters.push(json!({"$ref": "#/components/parameters/IdempotencyKey"}));
         parameters.push(json!({"$ref": "#/components/parameters/Start"}));
     }

@@ -22,7 +22,7 @@ use crate::api::refusal::{Refusal, RequestError};
 use crate::api::share::{Share, Visitor};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http_body::{Frame, SizeHint};
@@ -63,11 +63,19 @@ pub(super) async fn once(State(shared): State<Shared>, request: Request, next: N
     answer
 }
 
+/// Whether a request may change something: keys count for no other. The method is meant in any case of its letters.
+pub(super) fn may_change(path: &str, method: &str) -> bool {
+    let is_look_up = path.ends_with("/layers:lookup");
+    !is_look_up
+        && !["get", "head"]
+            .iter()
+            .any(|plain| method.eq_ignore_ascii_case(plain))
+}
+
 async fn answered(shared: &Shared, request: Request, next: Next) -> Response {
-    let is_look_up = request.uri().path().ends_with("/layers:lookup");
-    let is_plain = is_look_up || matches!(*request.method(), Method::GET | Method::HEAD);
+    let changes = may_change(request.uri().path(), request.method().as_str());
     // What the path does not take is the router's to refuse.
-    if is_plain || !request.headers().contains_key(KEY) || !queries::takes(&request) {
+    if !changes || !request.headers().contains_key(KEY) || !queries::takes(&request) {
         return next.run(request).await;
     }
     let key = match key(request.headers()) {
