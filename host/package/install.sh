@@ -11,6 +11,8 @@ prefix=${PREFIX:-/usr/local}
 to=${DESTDIR:-}$prefix
 configuration=${DESTDIR:-}/etc/mica/mica.toml
 here=$(cd "$(dirname "$0")" && pwd)
+# Debian's zsh looks for what packages bring elsewhere than for what an operator installs.
+case $prefix in /usr) zsh=vendor-completions ;; *) zsh=site-functions ;; esac
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
@@ -26,7 +28,7 @@ install -D -m 755 "$binary" "$to/bin/mica"
 install -d "$to/share/man/man1"
 install -m 644 "$work"/*.1.gz "$to/share/man/man1/"
 install -D -m 644 "$work/bash" "$to/share/bash-completion/completions/mica"
-install -D -m 644 "$work/zsh" "$to/share/zsh/vendor-completions/_mica"
+install -D -m 644 "$work/zsh" "$to/share/zsh/$zsh/_mica"
 install -D -m 644 "$work/fish" "$to/share/fish/vendor_completions.d/mica.fish"
 install -D -m 644 "$work/mica.service" "$to/lib/systemd/system/mica.service"
 install -D -m 644 "$here/mica.socket" "$to/lib/systemd/system/mica.socket"

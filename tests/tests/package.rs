@@ -72,6 +72,7 @@ fn an_installation_is_whole_and_goes_without_a_trace_but_the_configuration() {
         "opt/mica/lib/systemd/system/mica.socket",
         "opt/mica/share/bash-completion/completions/mica",
         "opt/mica/share/man/man1/mica-layer-apply.1.gz",
+        "opt/mica/share/zsh/site-functions/_mica",
     ] {
         assert!(
             installed.iter().any(|found| found == file),

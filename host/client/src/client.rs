@@ -153,20 +153,11 @@ impl Client {
         self.document(&Method::POST, target, again, body)
     }
 
-    /// Removes a thing, as [`Client::post`].
+    /// Removes a thing, or ends an operation, as [`Client::post`].
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn delete(&self, target: &str) -> Result<(), Failure> {
-        self.document(&Method::DELETE, target, Again::Anywhere, Body::empty)
-            .map(drop)
-    }
-
-    /// Asks for the end of an operation, and gets how it stands.
-    ///
-    /// # Errors
-    /// [`Failure`].
-    pub fn cancel(&self, target: &str) -> Result<Value, Failure> {
+    pub fn delete(&self, target: &str) -> Result<Value, Failure> {
         self.document(&Method::DELETE, target, Again::Anywhere, Body::empty)
     }
 

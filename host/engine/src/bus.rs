@@ -145,6 +145,11 @@ impl Default for Bus {
 }
 
 impl Bus {
+    /// Tells this start of the daemon from all others, as the ids of its events do.
+    pub(crate) fn start(&self) -> String {
+        format!("{:x}", self.start)
+    }
+
     pub(crate) fn listen(&self, since: Since) -> Hearing {
         let kept = self.kept.lock();
         let is_wanted = |event: &&Arc<Event>| match since {

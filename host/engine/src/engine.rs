@@ -225,6 +225,12 @@ impl Engine {
         &self.calls
     }
 
+    /// Tells this start of the daemon from all others: what stands before the dash in the ids of its events.
+    #[must_use]
+    pub fn start_id(&self) -> String {
+        self.bus.start()
+    }
+
     /// Tells what happens, and of what has happened the last 4096 events. A listener that is more than 1024 events behind
     /// misses some.
     pub fn events(&self, since: Since) -> Hearing {

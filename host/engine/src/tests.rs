@@ -601,3 +601,25 @@ fn a_panic_in_the_middle_of_an_operation_leaves_nothing_locked() {
         }
     });
 }
+
+#[test]
+fn a_layer_that_has_no_digests_yet_gets_them_from_the_next_daemon() {
+    let waiting = |rig: &Rig| {
+        let engine = rig.engine();
+        let store = engine.stores().find(STORE).unwrap();
+        engine.scrubber.begin_store(&store);
+        engine.scrubber.waiting()
+    };
+    each(|mut rig| {
+        rig.fill("a", None, "one");
+        rig.restart();
+        assert_eq!(rig.engine().scrubber.waiting(), 0);
+        assert_eq!(waiting(&rig), 1);
+        // What has them does not wait.
+        let token = CancelToken::default();
+        let verified = rig.engine().store(STORE).unwrap().verify("a", &token);
+        verified.unwrap();
+        rig.restart();
+        assert_eq!(waiting(&rig), 0);
+    });
+}

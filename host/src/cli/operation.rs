@@ -36,7 +36,7 @@ pub(crate) fn run(context: &Context, command: &OperationCommand) -> Result<(), F
     let target = |id: &str| format!("/v1/operations/{}", segment(id));
     let document = match command {
         OperationCommand::Inspect { id } => context.client.get(&target(id))?,
-        OperationCommand::Cancel { id } => context.client.cancel(&target(id))?,
+        OperationCommand::Cancel { id } => context.client.delete(&target(id))?,
     };
     context.printer.view(&document, describe)
 }

@@ -17,8 +17,10 @@
 //!
 //! Invariant: a list is read only after its own digest was compared, so nothing in it is what a disk made of it.
 
+use crate::disk::home::MOST_DIGEST_BYTES;
 use mica_sys::node::{Kind, Timestamp};
 use std::cmp::Ordering;
+use std::io;
 
 const MAGIC: &[u8] = b"mica-digests-2\n";
 /// Of lists of the version before.
@@ -79,6 +81,7 @@ pub(super) struct Writer {
     bytes: Vec<u8>,
     last: Vec<u8>,
     count: u64,
+    most_bytes: usize,
 }
 
 impl Writer {
@@ -91,6 +94,7 @@ impl Writer {
             bytes,
             last: Vec::new(),
             count: 0,
+            most_bytes: MOST_DIGEST_BYTES,
         };
         let left_out = left_out.unwrap_or_default();
         writer.number(left_out.len() as u64);
@@ -98,7 +102,11 @@ impl Writer {
         writer
     }
 
-    pub(super) fn push(&mut self, node: &Node) {
+    /// Writes a node behind the others.
+    ///
+    /// # Errors
+    /// `FileTooLarge` when the list has more bytes than it may have.
+    pub(super) fn push(&mut self, node: &Node) -> io::Result<()> {
         let shared = self.last.iter().zip(&node.path);
         let shared = shared.take_while(|(one, other)| one == other).count();
         let rest = node.path.get(shared..).unwrap_or_default();
@@ -119,6 +127,10 @@ impl Writer {
         }
         self.last.clone_from(&node.path);
         self.count += 1;
+        match self.bytes.len() <= self.most_bytes {
+            true => Ok(()),
+            false => Err(io::ErrorKind::FileTooLarge.into()),
+        }
     }
 
     fn metadata(&mut self, metadata: &Metadata) {
@@ -164,8 +176,9 @@ pub(crate) struct Digests {
     pub(super) archive: Option<Digest>,
     /// The directory of the room that is left out.
     pub(super) left_out: Option<Vec<u8>>,
-    /// The nodes and what follows them.
-    nodes: Vec<u8>,
+    bytes: Vec<u8>,
+    /// Where the nodes begin.
+    nodes: usize,
 }
 
 impl Digests {
@@ -188,10 +201,11 @@ impl Digests {
         let length = usize::try_from(rest.number()?).ok()?;
         let left_out = rest.take(length)?.to_vec();
         let left_out = (!left_out.is_empty()).then_some(left_out);
-        let nodes = rest.0.to_vec();
+        let nodes = bytes.len() - rest.0.len();
         Some(Self {
             archive,
             left_out,
+            bytes,
             nodes,
         })
     }
@@ -199,7 +213,7 @@ impl Digests {
     /// The nodes in their order.
     pub(super) fn nodes(&self) -> Nodes<'_> {
         Nodes {
-            rest: Rest(&self.nodes),
+            rest: Rest(self.bytes.get(self.nodes..).unwrap_or_default()),
             path: Vec::new(),
         }
     }
@@ -320,77 +334,4 @@ fn kind(code: u8) -> Option<Kind> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn node(path: &str, kind: Kind) -> Node {
-        let content = matches!(kind, Kind::Regular | Kind::Symlink).then(|| Content {
-            size: 70_000,
-            modified: Timestamp {
-                seconds: -1,
-                nanoseconds: 999_999_999,
-            },
-            digest: *blake3::hash(path.as_bytes()).as_bytes(),
-        });
-        let metadata = (kind != Kind::Directory).then(|| Metadata {
-            mode: 0o4755,
-            uid: u32::MAX,
-            gid: 1000,
-            major: 8,
-            minor: 1,
-            same_as: 300,
-            attributes: content.map(|content| content.digest),
-        });
-        let path = path.as_bytes().to_vec();
-        Node {
-            path,
-            kind,
-            metadata,
-            content,
-        }
-    }
-
-    fn nodes() -> Vec<Node> {
-        vec![
-            node("diff", Kind::Directory),
-            node("diff/a", Kind::Directory),
-            node("diff/a/b", Kind::Regular),
-            node("diff/a-b", Kind::Symlink),
-            node("diff/gone", Kind::CharacterDevice),
-        ]
-    }
-
-    fn written(archive: Option<Digest>) -> Vec<u8> {
-        let mut writer = Writer::new(archive, archive.is_some().then_some(b"work"));
-        nodes().iter().for_each(|node| writer.push(node));
-        writer.end()
-    }
-
-    #[test]
-    fn a_list_reads_back_as_it_was_written() {
-        for archive in [None, Some([7; DIGEST])] {
-            let read = Digests::parse(written(archive)).unwrap();
-            assert_eq!(read.archive, archive);
-            let left_out = archive.is_some().then(|| b"work".to_vec());
-            assert_eq!(read.left_out, left_out);
-            assert_eq!(read.nodes().collect::<Vec<_>>(), nodes());
-        }
-        let ordered = nodes();
-        let ordered = ordered.windows(2);
-        for pair in ordered {
-            let (one, other) = (&pair[0].path, &pair[1].path);
-            assert_eq!(Node::order(one, other), Ordering::Less);
-        }
-    }
-
-    #[test]
-    fn a_list_with_any_other_byte_or_length_is_none() {
-        let whole = written(Some([7; DIGEST]));
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1;
-            assert!(Digests::parse(bytes).is_none(), "{at}");
-            assert!(Digests::parse(whole[..at].to_vec()).is_none(), "{at}");
-        }
-    }
-}
+mod tests;

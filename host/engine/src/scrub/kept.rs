@@ -82,6 +82,8 @@ pub(super) struct Now {
     pub(super) skipped_count: u64,
     /// The layer that is being read.
     pub(super) layer: Option<LayerId>,
+    /// Whether the background has begun with the store.
+    pub(super) is_begun: bool,
 }
 
 impl Scrub {

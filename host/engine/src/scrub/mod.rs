@@ -26,6 +26,7 @@ mod digests;
 mod kept;
 mod one;
 mod pace;
+mod pass;
 mod repair;
 mod settled;
 mod store;

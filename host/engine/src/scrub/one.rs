@@ -292,7 +292,12 @@ impl Look<'_> {
 
     fn failed(&self, id: &LayerId, error: io::Error) -> Error {
         let store = &self.store.name;
-        Error::io(format!("verify layer `{id}` of store `{store}`"), error)
+        match error.kind() {
+            io::ErrorKind::FileTooLarge => Error::LimitReached(format!(
+                "layer `{id}` of store `{store}` has more files than a list of digests may have"
+            )),
+            _ => Error::io(format!("verify layer `{id}` of store `{store}`"), error),
+        }
     }
 }
 

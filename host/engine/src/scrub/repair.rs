@@ -42,8 +42,8 @@ impl OpenStore<'_> {
     ///
     /// # Errors
     /// `unknown-layer`; `invalid-option` when the layer has no digests; `mounted` and `busy` while it or one that is built on it
-    /// is used; `layer-changed` when it was changed while the archive came; `invalid-archive` when something else comes of the archive; what the driver answers. The layer is then as it
-    /// was.
+    /// is used; `layer-changed` when it was changed while the archive came; `invalid-archive` when something else comes of the
+    /// archive; what the driver answers. The layer is then as it was.
     pub fn repair(&self, id: &str, source: Source, cancel: CancelToken) -> Result<RepairView> {
         self.check()?;
         let id = LayerId::parse(id)?;

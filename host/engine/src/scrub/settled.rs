@@ -39,6 +39,11 @@ impl Settled {
         waiting.due = (now + QUIET).min(waiting.first + MOST_QUIET).max(now);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Takes a layer that has waited long enough; else how long the next one has to wait.
     pub(super) fn take(&mut self, now: Instant) -> Result<(String, LayerId), Option<Duration>> {
         let next = self.0.iter().min_by_key(|(_, waiting)| waiting.due);

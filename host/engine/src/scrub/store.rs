@@ -4,7 +4,7 @@
 
 use super::WhenDamaged;
 use super::one::{For, Look, Looked, described};
-use super::worker::forget_gone;
+use super::pass::forget_gone;
 use crate::layers::{Entry, Facts};
 use crate::store::{OpenStore, Store};
 use crate::view::{DamageView, ScrubView, VerifyView};

@@ -67,7 +67,7 @@ pub(super) enum Rigor {
 /// directory, which is the kernel's own.
 ///
 /// # Errors
-/// `Interrupted` when the pace says so; what reading says.
+/// `Interrupted` when the pace says so; `FileTooLarge` when there are more nodes than a list may have; what reading says.
 pub(super) fn take(
     room: BorrowedFd<'_>,
     archive: Option<Digest>,
@@ -89,8 +89,7 @@ pub(super) fn take(
             kind: met.kind,
             metadata,
             content,
-        });
-        Ok(())
+        })
     })?;
     let bytes = pace.read_bytes() - before;
     Ok((writer.end(), Amount { files, bytes }))

@@ -6,14 +6,15 @@
 //! | a layer that has settled | once it has not for a while | bounded |
 //! | a pass over a store | when it is due, layer by layer in the order of their ids | bounded |
 //!
-//! Invariant: one layer at a time; what is not done when the daemon ends, the next one does.
+//! Invariant: one layer at a time; layers that have settled and got no digests before the daemon ended get them by the next one.
 
 use super::one::{For, Look, Looked};
+use super::pass::{Seen, begin_pass, count, end_pass, is_due, skipped_of_pass};
 use super::settled::Settled;
+use crate::LayerId;
 use crate::engine::Engine;
 use crate::store::Store;
-use crate::view::{PassView, ScrubMode, Verdict, VerifyView};
-use crate::{LayerId, Moment};
+use crate::view::ScrubMode;
 use mica_text::with_causes;
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 
 /// How often it is looked whether a pass is due.
 const PERIOD: Duration = Duration::from_secs(60);
+
 /// Takes digests and verifies them.
 #[derive(Debug, Default)]
 pub(crate) struct Scrubber {
@@ -92,6 +94,12 @@ impl Scrubber {
     pub(super) fn ask(&self) {
         self.state.lock().is_asked = true;
         self.wake();
+    }
+
+    /// Layers that wait for their digests.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.lock().settled.len()
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -237,10 +245,8 @@ impl Scrubber {
             if self.is_stopped() || self.state.lock().is_asked {
                 return true;
             }
-            if engine.settings.scrub.mode_of(store.name.as_str()) != ScrubMode::Off
-                && let Err(error) = store.scrub.make()
-            {
-                tracing::debug!(store = %store.name, %error, "since when layers are new is not written down");
+            if engine.settings.scrub.mode_of(store.name.as_str()) != ScrubMode::Off {
+                self.begin_store(&store);
             }
             if !is_due(engine, &store) {
                 continue;
@@ -257,6 +263,32 @@ impl Scrubber {
             });
         }
         is_any
+    }
+
+    /// Does what a store needs once in the life of a daemon: writes down since when layers are new, and goes on with those that are
+    /// and that the daemon before did not come to.
+    pub(crate) fn begin_store(&self, store: &Store) {
+        if std::mem::replace(&mut store.scrub.now().is_begun, true) {
+            return;
+        }
+        if let Err(error) = store.scrub.make() {
+            tracing::debug!(store = %store.name, %error, "since when layers are new is not written down");
+        }
+        let since = store.scrub.kept().since;
+        let new: Vec<(u64, LayerId)> = {
+            let table = store.layers.table();
+            let page = table.page(None, usize::MAX);
+            let new = page.filter(|entry| entry.record.created >= since);
+            new.map(|entry| (entry.number, entry.id().clone()))
+                .collect()
+        };
+        let layout = store.layers.home().layout();
+        for (number, layer) in new {
+            // Of one that cannot be looked at a pass tells.
+            if layout.has_digests(number).is_ok_and(|has| !has) {
+                self.settled(store.name.as_str(), &layer);
+            }
+        }
     }
 
     /// Verifies the next layer of a pass, or ends it. Says whether there was one.
@@ -284,116 +316,5 @@ impl Scrubber {
             }
         });
         true
-    }
-}
-
-/// What came of a layer.
-enum Seen {
-    Done(VerifyView),
-    /// It is gone, or has no digests and is to have none.
-    Nothing,
-    /// Others work on it, or it cannot be read.
-    Skipped,
-}
-
-fn count(pass: &mut PassView, seen: &Seen) {
-    let view = match seen {
-        Seen::Done(view) => view,
-        Seen::Nothing => return,
-        Seen::Skipped => {
-            pass.skipped += 1;
-            return;
-        }
-    };
-    pass.bytes += view.bytes;
-    match view.verdict {
-        Verdict::Whole => pass.layers += 1,
-        Verdict::Damaged => {
-            pass.layers += 1;
-            pass.damaged += 1;
-        }
-        Verdict::Taken => pass.taken += 1,
-        Verdict::Unsettled => {}
-    }
-}
-
-/// How many layers the pass did not verify that has just ended; of one that was stopped also those that it has not come to.
-fn skipped_of_pass(store: &Store) -> u64 {
-    let kept = store.scrub.kept();
-    match (kept.pass, kept.last) {
-        (None, Some(last)) => last.skipped,
-        (Some(pass), _) => {
-            let done = pass.layers + pass.taken;
-            drop(kept);
-            store.layers.table().len().saturating_sub(done).max(1)
-        }
-        (None, None) => 0,
-    }
-}
-
-fn begin_pass(store: &Store) {
-    store.scrub.change(|kept| {
-        kept.after = None;
-        kept.pass = Some(PassView {
-            began: Moment::now(),
-            ended: None,
-            layers: 0,
-            bytes: 0,
-            taken: 0,
-            damaged: 0,
-            skipped: 0,
-        });
-    });
-}
-
-fn end_pass(store: &Store) {
-    forget_gone(store);
-    store.scrub.change(|kept| {
-        kept.after = None;
-        kept.last = kept.pass.take().map(|pass| PassView {
-            ended: Some(Moment::now()),
-            ..pass
-        });
-        if let Some(PassView {
-            skipped: 0, ended, ..
-        }) = kept.last
-        {
-            kept.verified = ended;
-        }
-        let skipped = kept.last.map_or(0, |pass| pass.skipped);
-        tracing::info!(store = %store.name, skipped, "a pass over all layers has ended");
-    });
-}
-
-/// Forgets damage of layers that are not there any more.
-pub(super) fn forget_gone(store: &Store) {
-    let numbers = store.layers.numbers();
-    store
-        .scrub
-        .forget_gone(&|damage| numbers.contains(&damage.number));
-}
-
-/// Whether a pass over a store is under way, or is to begin.
-fn is_due(engine: &Engine, store: &Store) -> bool {
-    let settings = &engine.settings.scrub;
-    let mode = settings.mode_of(store.name.as_str());
-    let kept = store.scrub.kept();
-    if mode == ScrubMode::Off || kept.paused || store.layers.table().len() == 0 {
-        return false;
-    }
-    if kept.pass.is_some() {
-        return true;
-    }
-    let Some(every) = settings.every else {
-        return false;
-    };
-    let last = kept.last.map(|pass| pass.ended.unwrap_or(pass.began));
-    match (last, mode) {
-        // Layers that were there before get their digests by the first pass.
-        (None, ScrubMode::All) => true,
-        (last, _) => {
-            let since = last.unwrap_or(kept.since).seconds;
-            Moment::now().seconds.saturating_sub(since) >= every.as_secs()
-        }
     }
 }

@@ -15,7 +15,6 @@ use axum::http::{HeaderMap, StatusCode};
 use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,9 +31,6 @@ pub(crate) struct Answers {
     table: Mutex<Table>,
     most: usize,
     keep: Duration,
-    /// Tells this memory from that of a daemon before or after.
-    start: String,
-    began: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -116,20 +112,7 @@ impl Answers {
             table: Mutex::default(),
             most,
             keep,
-            // The keys of a hasher are random; what is hashed need not be.
-            start: format!("{:016x}", RandomState::new().hash_one("start")),
-            began: Instant::now(),
         })
-    }
-
-    /// The start of the daemon that has this memory.
-    pub(super) fn start(&self) -> &str {
-        &self.start
-    }
-
-    /// For how long keys are remembered by now.
-    pub(super) fn age(&self) -> Duration {
-        self.began.elapsed()
     }
 
     /// Looks for a key that comes from a client with a request whose head has this digest.

@@ -54,10 +54,10 @@ const TELLING: [HeaderName; 3] = [
 /// Carries a request out, or answers as it was answered before. Every answer tells of which daemon it is.
 pub(super) async fn once(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let mut answer = answered(&shared, request, next).await;
-    let age = u64::try_from(shared.answers.age().as_millis()).unwrap_or(u64::MAX);
+    let uptime = u64::try_from(shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let headers = answer.headers_mut();
-    headers.insert(UPTIME, HeaderValue::from(age));
-    if let Ok(start) = HeaderValue::from_str(shared.answers.start()) {
+    headers.insert(UPTIME, HeaderValue::from(uptime));
+    if let Ok(start) = HeaderValue::from_str(&shared.engine.start_id()) {
         headers.insert(START, start);
     }
     answer
@@ -87,7 +87,7 @@ async fn answered(shared: &Shared, request: Request, next: Next) -> Response {
         return Refusal::defect().into_response();
     };
     let start = request.headers().get(START);
-    if start.is_some_and(|start| start != shared.answers.start()) {
+    if start.is_some_and(|start| start != shared.engine.start_id().as_str()) {
         return Refusal::from(RequestError::StartedAnew).into_response();
     }
     let found = shared.answers.find(visitor.client, &key, head(&request));

@@ -14,14 +14,12 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use mica_client::Token;
-use serde_json::json;
 
-use super::is_page;
+use super::answers::{Refused, denied, foreign, lead_on};
 
 /// The cookie's name.
 const COOKIE: &str = "mica-dashboard";
@@ -31,10 +29,6 @@ const ENTRY: &str = "/enter/";
 const NAME_DIGITS: usize = 16;
 /// What a browser says of where a request comes from, in relation to where it goes.
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// What a page of this file may do: nothing.
-const POLICY: &str =
-    "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
-
 /// What becomes of a request.
 #[derive(Debug)]
 pub(super) enum Visit {
@@ -56,15 +50,6 @@ pub(super) struct Door {
     is_spent: AtomicBool,
     /// What the cookie has.
     session: Token,
-}
-
-/// Why a request is refused.
-struct Refused {
-    status: StatusCode,
-    code: &'static str,
-    title: &'static str,
-    detail: String,
-    remedy: &'static str,
 }
 
 impl Door {
@@ -200,88 +185,10 @@ impl Door {
     }
 }
 
-fn denied(status: StatusCode, detail: &str) -> Refused {
-    Refused {
-        status,
-        code: "unauthorized",
-        title: "a secret is needed",
-        detail: detail.to_owned(),
-        remedy: "open the address that `mica dashboard` printed; if it was used already, run `mica dashboard` again",
-    }
-}
-
-fn foreign(detail: &str) -> Refused {
-    Refused {
-        status: StatusCode::FORBIDDEN,
-        code: "foreign-host",
-        title: "the request is meant for another host",
-        detail: detail.to_owned(),
-        remedy: "open the address that `mica dashboard` printed, as it is",
-    }
-}
-
-impl Refused {
-    fn answer(self, path: &str) -> Response {
-        if is_page(path) {
-            let text = format!(
-                "<!doctype html><html lang=en><meta charset=utf-8><title>Mica</title><h1>Mica: {}</h1><p>{}.</p><p>Try: {}.</p></html>\n",
-                self.title, self.detail, self.remedy
-            );
-            return page(self.status, text);
-        }
-        problem(
-            self.status,
-            (self.code, "denied"),
-            self.title,
-            &self.detail,
-            self.remedy,
-        )
-    }
-}
-
-/// Goes on to the page. A redirect would not do: a browser that was led here by a file keeps the cookie from requests that
-/// it is redirected to, for the first of them did not come from here.
-fn lead_on() -> Response {
-    let text = "<!doctype html><html lang=en><meta charset=utf-8><title>Mica</title>\
-        <meta http-equiv=refresh content=\"0;url=/dashboard/\"><p><a href=\"/dashboard/\">Go on to the dashboard</a></p></html>\n";
-    page(StatusCode::OK, text.to_owned())
-}
-
-fn page(status: StatusCode, text: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, Body::from(text)).into_response()
-}
-
-/// A problem document as the daemon's.
-pub(super) fn problem(
-    status: StatusCode,
-    (code, class): (&str, &str),
-    title: &str,
-    detail: &str,
-    remedy: &str,
-) -> Response {
-    let document = json!({
-        "type": format!("urn:mica:problem:{code}"),
-        "title": title,
-        "status": status.as_u16(),
-        "code": code,
-        "class": class,
-        "detail": detail,
-        "remedy": remedy,
-    });
-    let headers = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, headers, Body::from(document.to_string())).into_response()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::body::Body;
 
     fn door() -> Door {
         Door::new(7788).unwrap()

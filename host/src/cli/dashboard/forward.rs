@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
 use mica_client::{Failure, Place};
 
-use super::door::problem;
+use super::answers::problem;
 
 /// Headers that are about one connection (RFC 9110, 7.6.1), beside those that `Connection` names.
 const OF_CONNECTION: [HeaderName; 6] = [

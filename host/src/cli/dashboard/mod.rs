@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing is kept on disk but, until the browser has come, the file that leads it here; and that only its owner can read.
 
+mod answers;
 mod browser;
 mod door;
 mod forward;

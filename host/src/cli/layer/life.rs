@@ -151,7 +151,7 @@ fn remove_all(context: &Context, ids: &[String]) -> Result<(), Failure> {
     let mut first = None;
     for id in ids {
         match context.client.delete(&target(context, id, "")) {
-            Ok(()) => context
+            Ok(_) => context
                 .printer
                 .result(&json!({ "removed": id }), || id.clone())?,
             Err(failure) if first.is_none() => first = Some(failure),

@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-/// Bytes of a list that is read: of some millions of files.
-const MOST_BYTES: u64 = 512 << 20;
+/// Bytes of a list, which is in memory as a whole: of about a million files.
+pub(crate) const MOST_DIGEST_BYTES: usize = 64 << 20;
 
 impl Layout {
     /// Reads the digests in a layer's open directory; `None` if it has none.
@@ -22,7 +22,20 @@ impl Layout {
     pub(crate) fn read_digests(&self, layer: BorrowedFd<'_>) -> io::Result<Option<Vec<u8>>> {
         match node::open_regular(layer, &self.digests) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            opened => files::read_bounded(File::from(opened?), MOST_BYTES).map(Some),
+            opened => files::read_bounded(File::from(opened?), MOST_DIGEST_BYTES as u64).map(Some),
+        }
+    }
+
+    /// Whether a layer has digests.
+    ///
+    /// # Errors
+    /// What looking says.
+    pub(crate) fn has_digests(&self, number: u64) -> io::Result<bool> {
+        let layer = self.open_layer(number)?;
+        match node::stat(layer.as_fd(), &self.digests) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }

@@ -27,6 +27,7 @@ mod stage;
 mod tests;
 
 pub(crate) use described::Described;
+pub(crate) use digests::MOST_DIGEST_BYTES;
 pub(crate) use layout::{AREAS, Layout};
 pub(crate) use numbers::look as look_at_numbers;
 pub(crate) use publish::Syncing;
