@@ -135,12 +135,7 @@ pub(super) async fn tracked<T: Serialize + Send + 'static>(
     work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     let ticket = shared.engine.begin(kind, store, layer);
-    let token = ticket.token();
-    call(shared, move |engine| {
-        let done = work(engine, &token);
-        ticket.end(done, |done| Report::document(done))
-    })
-    .await
+    done(shared, ticket, work).await
 }
 
 /// As [`tracked`], for what ends when its client goes away; one with a key ends only when it is cancelled.
@@ -151,13 +146,20 @@ pub(super) async fn attended<T: Serialize + Send + 'static>(
     work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     let ticket = shared.engine.begin(kind, store, object);
-    let cancel = CancelOnDrop::of(&ticket);
-    let token = cancel.token();
-    let done = call(shared, move |engine| {
+    let _cancel = CancelOnDrop::of(&ticket);
+    done(shared, ticket, work).await
+}
+
+/// Has the engine do it, and notes what came of it.
+async fn done<T: Serialize + Send + 'static>(
+    shared: Shared,
+    ticket: OperationTicket,
+    work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    let token = ticket.token();
+    call(shared, move |engine| {
         let done = work(engine, &token);
         ticket.end(done, |done| Report::document(done))
     })
-    .await;
-    drop(cancel);
-    done
+    .await
 }
