@@ -2,9 +2,10 @@
 # A real containerd with Mica as its snapshotter, and from 1.7.4 on as its differ: two images, containers, restarts of both
 # daemons, and nothing left.
 #
-# usage: run.sh [overlay|erofs|btrfs|vfs] [DIRECTORY]
+# usage: run.sh [overlay|erofs|btrfs|vfs] [DIRECTORY ...]
 #
-# DIRECTORY holds an unpacked package of another containerd (dpkg-deb --extract); without it the machine's own runs.
+# Each DIRECTORY holds an unpacked package (dpkg-deb --extract) of another containerd, or of docker-registry; without it the
+# machine's own runs. Without a registry nothing is pushed and pulled.
 #
 # Needs root, and containerd, ctr, runc, busybox (static), setcap, getfattr, jq; for btrfs also mkfs.btrfs. The program
 # is $MICA, or `mica` of target/ or of the path. Everything happens in mount and process namespaces of their own and in
@@ -12,7 +13,7 @@
 set -euo pipefail
 
 driver=${1:-overlay}
-[[ -z ${2-} ]] || PATH=$(realpath "$2")/usr/bin:$PATH
+for directory in "${@:2}"; do PATH=$(realpath "$directory")/usr/bin:$PATH; done
 here=$(cd "$(dirname "$0")" && pwd)
 
 if [[ ${MICA_EXAMPLE_INSIDE-} != yes ]]; then
@@ -30,7 +31,7 @@ if [[ ${MICA_EXAMPLE_INSIDE-} != yes ]]; then
     work=$(mktemp -d "${TMPDIR:-/var/tmp}/mica-containerd.XXXXXX")
     export MICA MICA_EXAMPLE_INSIDE=yes MICA_EXAMPLE_WORK=$work
     status=0
-    unshare --mount --propagation private --pid --fork --kill-child --mount-proc "$0" "$driver" "${2-}" || status=$?
+    unshare --mount --propagation private --net --pid --fork --kill-child --mount-proc "$0" "$driver" || status=$?
     # What was mounted in there has ended with it; a loop device goes with its last mount.
     find /sys/fs/cgroup -depth -type d -path "*/${work##*/}*" -exec rmdir {} + 2>/dev/null || true
     rm -rf --one-file-system "$work"
@@ -53,6 +54,8 @@ eventually() { # a command that becomes true within 20 s
 
 # containerd's shims keep sockets below /run, whatever its configuration says: this one is ours alone.
 mount -t tmpfs tmpfs /run
+# For a registry, on an address that nobody else sees.
+busybox ip link set lo up
 mkdir -p fs
 if [[ $driver == btrfs ]]; then
     truncate -s 2G disk
@@ -75,12 +78,16 @@ case $version in
     2.*) example=containerd-2.toml cni=cri.v1.runtime differ=listed ;;
     *) fail "this example knows containerd 1.6, 1.7 and 2.x, not $version" ;;
 esac
-# `rebase` is for drivers that stack directories.
-sed_rebase=()
-[[ $driver == overlay ]] || sed_rebase=(-e 's/, "rebase"//')
+# `rebase` is for drivers that stack directories, `remap-ids` for those whose directories are no mounts of their own.
+sed_capabilities=()
+case $driver in
+    overlay) ;;
+    erofs) sed_capabilities=(-e 's/"remap-ids", "rebase"//') ;;
+    *) sed_capabilities=(-e 's/, "rebase"//') ;;
+esac
 # The second would make directories in /opt, the third in /etc.
 {
-    sed "${sed_rebase[@]}" -e '/^root = /d' -e '/^state = /d' -e '/^\[grpc\]/,/^$/d' \
+    sed "${sed_capabilities[@]}" -e '/^root = /d' -e '/^state = /d' -e '/^\[grpc\]/,/^$/d' \
         -e "/^version/a root = \"$work/containerd\"\nstate = \"/run/containerd-example\"" "$here/$example"
     cat <<END
 [grpc]
@@ -210,6 +217,31 @@ if [[ $differ != no && $driver == erofs ]]; then
     same "$(grep -c 'wrote the archive of a layer' mica.log)" 4 "archives that mica has written"
 fi
 
+if command -v docker-registry >/dev/null; then
+    step "push, remove, pull: the same image"
+    cat >registry.yml <<END
+version: 0.1
+log: { level: error, accesslog: { disabled: true } }
+storage: { filesystem: { rootdirectory: "$work/registry" } }
+http: { addr: "127.0.0.1:5000" }
+END
+    docker-registry serve registry.yml >registry.log 2>&1 &
+    eventually busybox wget -q -O /dev/null http://127.0.0.1:5000/v2/
+    pushed=127.0.0.1:5000/example/three:1
+    ctr images tag docker.io/example/three:latest "$pushed" >/dev/null
+    ctr images push --plain-http "$pushed" >/dev/null
+    ctr images rm --sync "$pushed" docker.io/example/three:latest >/dev/null
+    before=$(grep -c 'unpacked a layer' mica.log || true)
+    ctr images pull --plain-http --snapshotter mica "$pushed" >/dev/null
+    [[ $differ == no ]] || same "$(($(grep -c 'unpacked a layer' mica.log) - before))" 3 "layers that mica's driver has unpacked"
+    same "$(ctr "${run[@]}" --rm --cgroup "$(cgroup pulled)" "$pushed" pulled /bin/sh -c \
+        'cat /opaque/new /kept/third && test ! -e /gone' | tr '\n' ' ')" "new third " "a container of what was pulled"
+    ctr images tag "$pushed" docker.io/example/three:latest >/dev/null
+    ctr images rm --sync "$pushed" >/dev/null
+else
+    echo "there is no docker-registry: push and pull are left out"
+fi
+
 step "run a container that ends, and one that stays"
 same "$(ctr "${run[@]}" --rm --cgroup "$(cgroup 1)" docker.io/example/three:latest once /bin/sh -c \
     'echo ok >/new && cat /new /opaque/new /kept/third && test ! -e /gone' | tr '\n' ' ')" "ok new third " "a container"
@@ -248,6 +280,22 @@ runs() {
 }
 eventually runs
 same "$(in_container 'cat /written')" written "exec after a restart of mica"
+
+if [[ $differ == listed ]]; then
+    step "run a container with users of its own"
+    # Files keep their owners on the disk, and the kernel maps them in the container's mounts. With erofs containerd makes a copy.
+    labels=(--remap-labels)
+    [[ $driver != erofs ]] || labels=()
+    # ctr ends when the container has, and may not have printed all of its output by then.
+    are_mapped() {
+        local name=mapped$RANDOM
+        ctr "${run[@]}" --rm --cgroup "$(cgroup "$name")" --uidmap 0:100000:65536 --gidmap 0:100000:65536 "${labels[@]}" \
+            docker.io/example/three:latest "$name" /bin/sh -c \
+            'cat /proc/self/uid_map && stat -c %u:%g /kept/file /bin && touch /new && stat -c %u:%g /new' >mapped 2>>ctr.log
+        [[ $(tr -s ' \n' ' ' <mapped) == " 0 100000 65536 12:34 0:0 0:0 " ]]
+    }
+    eventually are_mapped
+fi
 
 step "kill it, commit what it wrote, and build on that"
 ctr tasks kill --signal KILL stays

@@ -20,8 +20,8 @@ mod table;
 
 /// The component that is no driver, but half of one.
 const NAIVE_DIFF: (&str, &str) = ("naive-diff", "mica-driver-naive-diff");
-/// The folder of `guest-drivers` that no component is made of.
-const OWN_FOLDER: &str = "artifacts";
+/// The folders of `guest-drivers` that no component is made of.
+const NO_GUESTS: [&str; 2] = ["artifacts", "native"];
 
 const TARGET: &str = "wasm32-wasip2";
 
@@ -48,7 +48,13 @@ fn main() {
     for (name, package) in guests() {
         let built = format!("{}.wasm", package.replace('-', "_"));
         let from = target_dir.join(TARGET).join("release").join(built);
-        fs::copy(&from, out.join(format!("{name}.wasm"))).expect("the component was built");
+        let mut component = fs::read(&from).expect("the component was built");
+        // naive-diff is no driver, and has none.
+        let manifest = root.join("guest-drivers").join(name).join("manifest.json");
+        if let Ok(manifest) = fs::read_to_string(manifest) {
+            component.extend(manifest_section(&manifest));
+        }
+        fs::write(out.join(format!("{name}.wasm")), component).expect("it can be written");
     }
     let component = |driver: &table::Driver| {
         let name = driver.name;
@@ -57,6 +63,29 @@ fn main() {
     let components: String = table::DRIVERS.iter().map(component).collect();
     let list = format!("const COMPONENTS: &[&[u8]] = &[\n{components}];\n");
     fs::write(out.join("components.rs"), list).expect("the list can be written");
+}
+
+/// The custom section of a manifest that has the version of this build. The host's tests read it as those of strangers are read.
+fn manifest_section(manifest: &str) -> Vec<u8> {
+    let version = variable("CARGO_PKG_VERSION");
+    let manifest = manifest.replace("VERSION", &version.to_string_lossy());
+    let name = b"mica:manifest";
+    let content = [&number(name.len())[..], name, manifest.as_bytes()].concat();
+    [&[0], &number(content.len())[..], &content].concat()
+}
+
+/// A number as WebAssembly writes it.
+fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let [low, ..] = value.to_le_bytes();
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
 /// What is built: names with their crates.
@@ -77,7 +106,7 @@ fn watch(root: &Path) {
     let guests = guests.map(|entry| entry.expect("an entry").path());
     let sources = ["wit", "Cargo.lock"].map(|source| root.join(source));
     for source in guests.chain(sources) {
-        if !source.ends_with(OWN_FOLDER) {
+        if !NO_GUESTS.iter().any(|folder| source.ends_with(folder)) {
             println!("cargo::rerun-if-changed={}", source.display());
         }
     }

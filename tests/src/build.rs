@@ -55,6 +55,26 @@ pub fn noted(mut component: Vec<u8>, note: &str) -> Vec<u8> {
     component
 }
 
+/// The component with a section of this name at its end.
+pub fn with_section(component: &[u8], name: &str, data: &[u8]) -> Vec<u8> {
+    let number = |mut value: usize| {
+        let mut bytes = Vec::new();
+        while value > 0x7f {
+            bytes.push((value & 0x7f) as u8 | 0x80);
+            value >>= 7;
+        }
+        bytes.push(value as u8);
+        bytes
+    };
+    let content = [&number(name.len())[..], name.as_bytes(), data].concat();
+    [component, &[0], &number(content.len())[..], &content].concat()
+}
+
+/// The component with this manifest in it.
+pub fn with_manifest(component: &[u8], manifest: &serde_json::Value) -> Vec<u8> {
+    with_section(component, "mica:manifest", manifest.to_string().as_bytes())
+}
+
 /// The directory of a program or library that `tests/setup/peers.sh` unpacks.
 #[track_caller]
 pub fn peer(name: &str) -> PathBuf {
@@ -98,6 +118,18 @@ pub fn python_driver() -> Vec<u8> {
 pub fn hostile_driver(name: &str, fault: &str) -> Vec<u8> {
     let key = format!("hostile-{name}-{fault}");
     let environment = [("HOSTILE_NAME", name), ("HOSTILE_FAULT", fault)];
+    component(
+        &repository().join("tests/guests/hostile"),
+        "hostile",
+        &key,
+        &environment,
+    )
+}
+
+/// The same guest in another version.
+pub fn hostile_version(version: &str) -> Vec<u8> {
+    let key = format!("hostile-version-{version}");
+    let environment = [("HOSTILE_NAME", "hostile"), ("HOSTILE_VERSION", version)];
     component(
         &repository().join("tests/guests/hostile"),
         "hostile",
@@ -210,14 +242,25 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)], target: Option<&Path>
         .current_dir(repository())
         .args(arguments)
         .envs(environment.iter().copied());
-    // Of the test's own build nothing may reach this one.
-    for name in [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTFLAGS",
-        "CARGO_MANIFEST_DIR",
-        "RUSTC_WORKSPACE_WRAPPER",
-    ] {
-        command.env_remove(name);
+    // Of the test's own build nothing may reach this one. Build scripts that run again when such a variable changes (ring's does) would
+    // have half of the program compiled anew by each of the two builds in turn.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_of_build = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_CRATE_",
+            "CARGO_BIN_",
+        ]
+        .iter()
+        .any(|prefix| text.starts_with(prefix));
+        let is_flag = matches!(
+            text.as_ref(),
+            "CARGO_ENCODED_RUSTFLAGS" | "RUSTFLAGS" | "RUSTC_WORKSPACE_WRAPPER"
+        );
+        if is_of_build || is_flag {
+            command.env_remove(&name);
+        }
     }
     if let Some(target) = target {
         command.env("CARGO_TARGET_DIR", target);

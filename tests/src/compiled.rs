@@ -1,8 +1,8 @@
 //! Compiled code of the drivers that ship, handed from one daemon to the next: each would take seconds to compile them
 //! again.
 //!
-//! Invariant: what is handed on was compiled by the very program that gets it. A daemon with settings of its own compiles
-//! for itself, and nothing of it is kept.
+//! Invariant: what is handed on was compiled by the very program that gets it, and before any client could load a driver.
+//! A daemon with settings of its own compiles for itself, and nothing of it is kept.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
@@ -12,6 +12,14 @@ use crate::build;
 
 /// The directory of a root in which the daemon keeps code.
 const CACHE: &str = "code-cache";
+/// The directory of a root in which the daemon keeps drivers that clients loaded.
+const LOADED: &str = "drivers";
+
+/// Whether no daemon has compiled anything in this root, and no client has loaded a driver. What a client's driver would
+/// leave to others fills their small disks, and is found by a test that wants to see it compiled.
+pub fn is_new(root: &Path) -> bool {
+    [CACHE, LOADED].iter().all(|name| !root.join(name).exists())
+}
 
 /// Gives a root that has no code yet what others have compiled.
 pub fn lend(root: &Path) {
@@ -27,7 +35,7 @@ pub fn lend(root: &Path) {
     }
 }
 
-/// Keeps what a daemon compiled for those that come.
+/// Keeps what a daemon in a new root compiled to start, for those that come.
 pub fn keep(root: &Path) {
     if let Some(to) = shared() {
         if directory(&to) {

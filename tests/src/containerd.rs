@@ -284,13 +284,18 @@ impl Bench {
 
     /// Ends the daemon with `end` and starts it again.
     pub fn restart(self, end: impl FnOnce(Daemon)) -> Self {
+        self.restart_on(|daemon, _| end(daemon))
+    }
+
+    /// Ends the daemon with `end`, which may change what it lies on, and starts it again.
+    pub fn restart_on(self, end: impl FnOnce(Daemon, &Lab)) -> Self {
         let Self {
             daemon,
             socket,
             lab,
         } = self;
         let settings = daemon.settings.clone();
-        end(daemon);
+        end(daemon, &lab);
         let daemon = settings.start();
         Self {
             daemon,

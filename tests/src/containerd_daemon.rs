@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::build::peer;
 use crate::containerd::Bench;
 use crate::differ::Blob;
 use crate::image::digest;
@@ -23,6 +24,16 @@ const FIRST_PROCESS: &str = r#"
     wait $!
 "#;
 
+const ALL_PODS: &str = r#"snapshotter = "mica""#;
+const PODS_OF_A_HANDLER: &str = r#"
+                snapshotter = "overlayfs"
+                [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+                  runtime_type = "io.containerd.runc.v2"
+                [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.mica]
+                  runtime_type = "io.containerd.runc.v2"
+                  snapshotter = "mica"
+"#;
+
 /// What a containerd offers beside its own services.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface<'a> {
@@ -34,7 +45,44 @@ pub enum Interface<'a> {
     Kubernetes {
         /// The image that holds a pod's namespaces.
         sandbox_image: &'a str,
+        /// Who has the layers of which pods.
+        pods: Pods,
     },
+}
+
+/// Which pods have their layers in Mica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pods {
+    /// All.
+    All,
+    /// Those of the runtime handler `mica`; the others have them in containerd's own snapshotter `overlayfs`.
+    Handler,
+}
+
+impl Pods {
+    /// What their table says of it.
+    fn settings(self) -> &'static str {
+        match self {
+            Self::All => ALL_PODS,
+            Self::Handler => PODS_OF_A_HANDLER,
+        }
+    }
+
+    /// Who unpacks what containerd 2 pulls for pods, which it does not take from the settings of others; those do not read it.
+    fn unpacker(self) -> &'static str {
+        match self {
+            Self::All => {
+                r#"
+            [[plugins."io.containerd.transfer.v1.local".unpack_config]]
+              platform = "linux"
+              snapshotter = "mica"
+            [plugins."io.containerd.cri.v1.images"]
+              snapshotter = "mica"
+            "#
+            }
+            Self::Handler => "",
+        }
+    }
 }
 
 /// A running containerd.
@@ -47,9 +95,15 @@ pub struct Containerd {
 }
 
 impl Containerd {
-    /// Starts one for a daemon and waits until it answers.
+    /// Starts the machine's own for a daemon and waits until it answers.
     #[track_caller]
     pub fn start(bench: &Bench, interface: Interface<'_>) -> Self {
+        Self::start_peer(bench, interface, None)
+    }
+
+    /// Starts one of those that `tests/setup/peers.sh` has unpacked, or the machine's own.
+    #[track_caller]
+    pub fn start_peer(bench: &Bench, interface: Interface<'_>, name: Option<&str>) -> Self {
         let directory = bench.lab.path("containerd");
         fs::create_dir(&directory).expect("make a directory");
         run(&["mount", "-t", "tmpfs", "mica-test", text(&directory)]);
@@ -60,13 +114,19 @@ impl Containerd {
         )
         .expect("write the configuration");
         let log = File::create(directory.join("log")).expect("make a log");
+        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        if let Some(name) = name {
+            let programs = peer(name).join("usr/bin");
+            let all = [programs].into_iter().chain(std::env::split_paths(&path));
+            path = std::env::join_paths(all).expect("a search path");
+        }
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid"])
             .args(["--fork", "--kill-child", "--mount-proc"])
             .args(["sh", "-c", FIRST_PROCESS])
             .arg(&configuration)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("PATH", path)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("share the log"))
             .stderr(log)
@@ -238,7 +298,10 @@ fn configuration(directory: &Path, mica: &Path, interface: Interface<'_>) -> Str
             disabled.push("io.containerd.grpc.v1.cri");
             String::new()
         }
-        Interface::Kubernetes { sandbox_image } => format!(
+        Interface::Kubernetes {
+            sandbox_image,
+            pods,
+        } => format!(
             r#"
             [plugins."io.containerd.grpc.v1.cri"]
               sandbox_image = "{sandbox_image}"
@@ -246,11 +309,14 @@ fn configuration(directory: &Path, mica: &Path, interface: Interface<'_>) -> Str
               restrict_oom_score_adj = true
               stats_collect_period = 1
               [plugins."io.containerd.grpc.v1.cri".containerd]
-                snapshotter = "mica"
+                {}
               [plugins."io.containerd.grpc.v1.cri".cni]
                 bin_dir = "{directory}/cni"
                 conf_dir = "{directory}/cni"
-            "#
+            {}
+            "#,
+            pods.settings(),
+            pods.unpacker()
         ),
     };
     let snapshotter = match interface {

@@ -112,6 +112,10 @@ impl Settings {
 
     /// Starts it and waits until it answers; what it printed if it ends before that.
     pub fn try_start(&self) -> Result<Daemon, String> {
+        let keeps_code = compiled::is_new(&self.root)
+            && self.configuration.is_none()
+            && self.arguments.is_empty()
+            && self.wrapper.is_empty();
         let (mut daemon, before) = self.spawn();
         let deadline = Instant::now() + START;
         while !daemon.answers() {
@@ -125,7 +129,7 @@ impl Settings {
             );
             std::thread::sleep(Duration::from_millis(10));
         }
-        if self.configuration.is_none() && self.arguments.is_empty() && self.wrapper.is_empty() {
+        if keeps_code {
             compiled::keep(&self.root);
         }
         Ok(daemon)

@@ -40,7 +40,9 @@ pub const DAMAGES: &[Damage] = &[
 impl Damage {
     /// Damages a file. A symbolic link can only go or lead elsewhere.
     pub fn harm(self, path: &Path) {
-        let is_link = fs::symlink_metadata(path).expect("a file").is_symlink();
+        let found = fs::symlink_metadata(path);
+        let found = found.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let is_link = found.is_symlink();
         if is_link {
             fs::remove_file(path).expect("remove");
             if self != Self::Gone {

@@ -9,15 +9,26 @@ use tokio::runtime::Runtime;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
-use crate::containerd::Labels;
 use crate::containerd::generated::services::diff::v1 as wire;
 use crate::containerd::generated::types::{Descriptor, Mount};
+use crate::containerd::{Bench, Labels};
 use crate::grpc::{self, Answer, sort};
 use crate::image::digest;
+use crate::lab::{FileSystem, Lab};
 use wire::diff_client::DiffClient;
 
 /// The media type of a layer that is not compressed.
 pub const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// A daemon whose differ finds blobs in a directory of the lab, and that directory. `more` is further configuration.
+pub fn unpacking(file_system: FileSystem, driver: &str, more: &str) -> (Bench, Content) {
+    let lab = Lab::on(file_system);
+    let content = Content::new(&lab.path("content"));
+    let mut settings = Bench::settings(&lab, driver);
+    let told = format!("[containerd]\ncontent_root = {:?}\n{more}", content.0);
+    settings.configuration = Some(told);
+    (Bench::of(lab, &settings), content)
+}
 
 /// A client with a connection and a thread of its own.
 #[derive(Debug)]

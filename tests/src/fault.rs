@@ -1,7 +1,9 @@
-//! Faults that `strace` puts into the daemon's system calls.
+//! Faults that `strace` puts into the daemon's system calls, and calls that it writes down.
 //!
 //! Invariant: a fault lasts until [`end`], or until the test ends in any way.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,6 +48,43 @@ pub fn inject(
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("strace does not attach");
+}
+
+/// What `strace` writes down of the daemon.
+#[derive(Debug)]
+pub struct Recording {
+    tracer: Child,
+    path: PathBuf,
+}
+
+impl Recording {
+    /// Begins to write down some system calls of the daemon in a new file.
+    pub fn begin(daemon: &Daemon, calls: &str, path: &Path) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "strace", "-f", "-qq", "-y", "-e"]);
+        command.arg(format!("trace={calls}")).arg("-o").arg(path);
+        command.args(["-e", "signal=none", "-p", &daemon.pid().to_string()]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let tracer = command.spawn().expect("start strace");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !daemon.is_traced() {
+            assert!(Instant::now() < deadline, "strace does not attach");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let path = path.to_owned();
+        Self { tracer, path }
+    }
+
+    /// The calls, one a line, in their order.
+    pub fn end(mut self) -> Vec<String> {
+        let pid = rustix::process::Pid::from_child(&self.tracer);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("end strace");
+        self.tracer.wait().expect("wait for strace");
+        let calls = fs::read_to_string(&self.path).expect("what it wrote");
+        // A call that another thread's call interrupted has two lines.
+        let begun = calls.lines().filter(|line| !line.contains(" resumed>"));
+        begun.map(str::to_owned).collect()
+    }
 }
 
 /// Whether there is a `strace`; fails where there must be one.

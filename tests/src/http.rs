@@ -125,7 +125,7 @@ fn write_body(stream: &mut UnixStream, body: Body<'_>) -> io::Result<()> {
 }
 
 /// Reads an answer to its end.
-pub fn read_response(reader: &mut BufReader<UnixStream>) -> io::Result<Response> {
+pub fn read_response<R: Read>(reader: &mut BufReader<R>) -> io::Result<Response> {
     let mut response = read_head(reader)?;
     let body = &mut response.body;
     let chunked = response
@@ -154,7 +154,7 @@ pub fn read_response(reader: &mut BufReader<UnixStream>) -> io::Result<Response>
 }
 
 /// Reads the status line and the headers.
-pub fn read_head(reader: &mut BufReader<UnixStream>) -> io::Result<Response> {
+pub fn read_head<R: Read>(reader: &mut BufReader<R>) -> io::Result<Response> {
     let mut line = String::new();
     reader.read_line(&mut line)?;
     let status = line
@@ -185,7 +185,7 @@ pub fn read_head(reader: &mut BufReader<UnixStream>) -> io::Result<Response> {
 }
 
 /// Reads chunks; false if the last one is missing.
-fn read_chunks(reader: &mut BufReader<UnixStream>, body: &mut Vec<u8>) -> io::Result<bool> {
+fn read_chunks<R: Read>(reader: &mut BufReader<R>, body: &mut Vec<u8>) -> io::Result<bool> {
     loop {
         let mut line = String::new();
         reader.read_line(&mut line)?;

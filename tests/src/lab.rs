@@ -19,6 +19,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 use tempfile::TempDir;
 
 use crate::tree;
+use crate::watch::until;
 
 /// A file system to work on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,23 @@ const CANARY: &str = "
 pub struct Lab {
     directory: TempDir,
     mounts: Vec<PathBuf>,
+}
+
+impl FileSystem {
+    /// Makes an image of so many bytes that holds it.
+    pub fn format(self, image: &Path, size: u64) {
+        let make: &[&str] = match self {
+            Self::Ext4 => &["mkfs.ext4", "-q", "-F", "-N", "65536"],
+            Self::SmallExt4 => &["mkfs.ext4", "-q", "-F", "-O", "^has_journal"],
+            Self::Xfs => &["mkfs.xfs", "-q", "-f", "-m", "reflink=1"],
+            Self::Btrfs => &["mkfs.btrfs", "-q", "-f"],
+            Self::Machine | Self::Tmpfs => panic!("{self:?} has no image"),
+        };
+        let file = File::create(image);
+        let made = file.and_then(|file| file.set_len(size));
+        made.expect("make a sparse file");
+        run(&[make, &[image.to_str().expect("a path that is text")]].concat());
+    }
 }
 
 impl Lab {
@@ -119,36 +137,76 @@ impl Lab {
         ]);
     }
 
-    fn make(&mut self, file_system: FileSystem) {
-        let (kind, size, make) = match file_system {
-            FileSystem::Machine => return,
-            FileSystem::Tmpfs => {
-                return self.mount(&["-t", "tmpfs", "-o", "size=512m", "mica-test"]);
-            }
-            FileSystem::Ext4 => (
-                "ext4",
-                1 << 30,
-                &["mkfs.ext4", "-q", "-F", "-N", "65536"][..],
-            ),
-            FileSystem::SmallExt4 => (
-                "ext4",
-                24 << 20,
-                &["mkfs.ext4", "-q", "-F", "-O", "^has_journal"][..],
-            ),
-            FileSystem::Xfs => (
-                "xfs",
-                1 << 30,
-                &["mkfs.xfs", "-q", "-f", "-m", "reflink=1"][..],
-            ),
-            FileSystem::Btrfs => ("btrfs", 1 << 30, &["mkfs.btrfs", "-q", "-f"][..]),
-        };
-        let image = self.path("image");
+    /// Another disk, of ext4, mounted beside everything. Says where.
+    pub fn disk(&mut self, name: &str, bytes: u64) -> PathBuf {
+        let (image, target) = (self.path(&format!("{name}.image")), self.path(name));
+        fs::create_dir(&target).expect("make a directory");
         File::create(&image)
-            .and_then(|file| file.set_len(size))
+            .and_then(|file| file.set_len(bytes))
             .expect("make a sparse file");
-        let image = image.to_str().expect("a path that is text");
-        run(&[make, &[image]].concat());
-        self.mount(&["-t", kind, "-o", "loop", image]);
+        run(&[
+            "mkfs.ext4",
+            "-q",
+            "-F",
+            image.to_str().expect("a path that is text"),
+        ]);
+        self.attach_disk(name);
+        target
+    }
+
+    /// Mounts it again.
+    pub fn attach_disk(&mut self, name: &str) {
+        let (image, target) = (self.path(&format!("{name}.image")), self.path(name));
+        let (image, shown) = (image.to_str(), target.to_str());
+        run(&[
+            "mount",
+            "-o",
+            "loop",
+            image.expect("a path that is text"),
+            shown.expect("a path that is text"),
+        ]);
+        self.mounts.push(target);
+    }
+
+    /// Takes a disk away.
+    pub fn detach_disk(&mut self, name: &str) {
+        let target = self.path(name);
+        unmount(&target, UnmountFlags::empty()).expect("unmount");
+        self.mounts.retain(|mount| *mount != target);
+    }
+
+    fn make(&mut self, file_system: FileSystem) {
+        match file_system {
+            FileSystem::Machine => {}
+            FileSystem::Tmpfs => self.mount(&["-t", "tmpfs", "-o", "size=512m", "mica-test"]),
+            FileSystem::SmallExt4 => self.make_on_loop(file_system, 24 << 20),
+            FileSystem::Ext4 | FileSystem::Xfs | FileSystem::Btrfs => {
+                self.make_on_loop(file_system, 1 << 30);
+            }
+        }
+    }
+
+    fn make_on_loop(&mut self, file_system: FileSystem, size: u64) {
+        let image = self.path("image");
+        file_system.format(&image, size);
+        self.attach(&image);
+    }
+
+    /// Mounts what an image holds as the file system under test.
+    pub fn attach(&mut self, image: &Path) {
+        self.mount(&["-o", "loop", image.to_str().expect("a path that is text")]);
+    }
+
+    /// Unmounts it, with all that a daemon which was killed has left mounted there.
+    pub fn detach(&mut self) {
+        let target = self.mounts.pop().expect("it is mounted");
+        let target = target.to_str().expect("a path that is text");
+        let is_unmounted = || {
+            let done = Command::new("umount").args(["-R", target]).output();
+            done.expect("start umount").status.success()
+        };
+        // What the kernel closes for a process that has ended is closed a little later.
+        until("the file system is unmounted", is_unmounted);
     }
 
     fn mount(&mut self, arguments: &[&str]) {
@@ -191,6 +249,14 @@ impl Lab {
         for path in paths.filter(|path| path.starts_with(inside) && path.ends_with("/d/image")) {
             unmount(path, UnmountFlags::DETACH).expect("unmount");
         }
+    }
+
+    /// A copy of the image below the file system, as a power cut would leave it now.
+    pub fn cut(&self, name: &str) -> PathBuf {
+        let [from, to] = ["image", name].map(|name| self.path(name));
+        let [image, copy] = [&from, &to].map(|path| path.to_str().expect("text"));
+        run(&["cp", "--sparse=always", image, copy]);
+        to
     }
 
     /// The unique id of the mount at a path, which no other mount ever has.

@@ -10,6 +10,7 @@
 pub mod browser;
 pub mod build;
 pub mod client;
+pub mod collector;
 pub mod command;
 pub mod compiled;
 pub mod containerd;
@@ -30,13 +31,18 @@ pub mod grpcio;
 pub mod history;
 pub mod http;
 pub mod image;
+pub mod kubernetes;
 pub mod lab;
+pub mod ledger;
 pub mod linear;
 pub mod listing;
+pub mod oci;
 pub mod odd;
 pub mod picture;
+pub mod power;
 pub mod registry;
 pub mod setup;
+pub mod terminal;
 pub mod unpackers;
 pub mod watch;
 

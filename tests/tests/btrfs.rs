@@ -655,7 +655,7 @@ fn what_btrfs_needs_is_granted_by_name() {
     let daemon = settings.start();
     let status = daemon.client.get("/v1/status").expect("status").to_string();
     assert!(
-        status.contains("mica:host/btrfs@0.1.0") && status.contains("not granted"),
+        status.contains("mica:host/btrfs@1.0.0") && status.contains("not granted"),
         "{status}"
     );
     assert!(daemon.client.get("/v1/drivers/btrfs").is_err());
@@ -699,7 +699,7 @@ fn a_hostile_driver_reaches_no_subvolume_but_its_own() {
         .client
         .load_driver(&component)
         .expect_err("not granted");
-    error.is(422, "driver-rejected", "add `btrfs`");
+    error.is(422, "driver-rejected", "`--grant btrfs`");
     drop(daemon);
     settings.configuration = Some(
         "[drivers.hostile]\ngrants = ['directory', 'streams', 'mounts', 'home', 'filesystem', 'log', 'config', 'btrfs']"

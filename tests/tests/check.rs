@@ -41,14 +41,14 @@ fn a_good_driver_is_told_with_its_world_its_imports_and_its_size() {
         (&told["world"], &told["contract"], &told["driver"]),
         (
             &json!("proto"),
-            &json!("mica:driver/proto-driver@0.1.0"),
+            &json!("mica:driver/proto-driver@1.0.0"),
             &Value::Null
         )
     );
     assert_eq!(told["limits"][0]["has"], hello.len(), "{told}");
     let imports = told["imports"].as_array().expect("a list");
     assert!(
-        imports.contains(&json!({ "name": "mica:host/home@0.1.0", "refusal": null })),
+        imports.contains(&json!({ "name": "mica:host/home@1.0.0", "refusal": null })),
         "{told}"
     );
     // Its name and version are what it says itself, so it has to run.
@@ -61,16 +61,16 @@ fn what_a_daemon_would_refuse_is_refused_with_the_remedy() {
     let lab = Lab::on(FileSystem::Machine);
     let hello = hello_driver();
     let http = odd::importing(&hello, "wasi:http/types@0.2.10");
-    let newer = odd::built_for(&hello, "mica:host/", "0.1.0", "0.1.9");
+    let newer = odd::built_for(&hello, "mica:host/", "1.0.0", "1.0.9");
     for (what, component, named, remedy) in [
         (
             "a grant",
             hostile_btrfs_driver(),
-            "mica:host/btrfs@0.1.0",
-            "add `btrfs`",
+            "mica:host/btrfs@1.0.0",
+            "`--grant btrfs`",
         ),
         ("a tool's import", http, "wasi:http/types", "--disable http"),
-        ("a newer contract", newer, "0.1.9", "update Mica"),
+        ("a newer contract", newer, "1.0.9", "update Mica"),
         (
             "no component",
             b"#!/bin/sh\n".to_vec(),

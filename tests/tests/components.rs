@@ -389,18 +389,19 @@ fn a_variable_of_the_environment_disables_no_driver() {
     }
 }
 
-/// An older patch of the contract is served, a newer one is not, and the refusal has both versions.
+/// An older version of the contract is served, a newer one is not, and the refusal has both versions.
 #[test]
 fn a_component_for_another_version_of_the_contract_is_refused_with_both() {
     let lab = Lab::on(FileSystem::Machine);
     let daemon = Settings::new(&lab.root(), &lab.path("run"), "vfs").start();
     for (package, version, own) in [
-        ("mica:host", "0.1.1", "mica:host@0.1.0"),
-        ("mica:host", "0.2.0", "mica:host@0.1.0"),
-        ("mica:driver", "0.1.1", "mica:driver/proto-driver@0.1.0"),
-        ("mica:driver", "1.0.0", "mica:driver/proto-driver@0.1.0"),
+        ("mica:host", "1.0.1", "mica:host@1.0.0"),
+        ("mica:host", "1.1.0", "mica:host@1.0.0"),
+        ("mica:host", "0.1.0", "mica:host@1.0.0"),
+        ("mica:driver", "1.0.1", "mica:driver/proto-driver@1.0.0"),
+        ("mica:driver", "2.0.0", "mica:driver/proto-driver@1.0.0"),
     ] {
-        let other = odd::built_for(&hello_driver(), package, "0.1.0", version);
+        let other = odd::built_for(&hello_driver(), package, "1.0.0", version);
         let problem = daemon.client.load_driver(&other).expect_err(version);
         problem.is(422, "driver-rejected", own);
         assert!(
@@ -408,7 +409,7 @@ fn a_component_for_another_version_of_the_contract_is_refused_with_both() {
             "{problem:?}"
         );
     }
-    let again = odd::built_for(&hello_driver(), "mica:host", "0.1.0", "0.1.0");
+    let again = odd::built_for(&hello_driver(), "mica:host", "1.0.0", "1.0.0");
     daemon.client.load_driver(&again).expect("its own version");
 }
 

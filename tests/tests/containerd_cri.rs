@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mica_tests::archive::archive;
 use mica_tests::containerd::Bench;
-use mica_tests::containerd_daemon::{Containerd, Interface};
+use mica_tests::containerd_daemon::{Containerd, Interface, Pods};
 use mica_tests::cri::{Cri, wire};
 use mica_tests::image::{self, Image};
 use mica_tests::lab::{FileSystem, Lab, run};
@@ -172,8 +172,12 @@ fn figures(usage: Option<&wire::FilesystemUsage>) -> Option<(u64, u64)> {
 }
 
 impl Node {
-    fn start(bench: Bench, sandbox_image: &str) -> Self {
-        let containerd = Containerd::start(&bench, Interface::Kubernetes { sandbox_image });
+    fn start(bench: Bench, sandbox_image: &str, pods: Pods, peer: Option<&str>) -> Self {
+        let interface = Interface::Kubernetes {
+            sandbox_image,
+            pods,
+        };
+        let containerd = Containerd::start_peer(&bench, interface, peer);
         let linux = wire::LinuxPodSandboxConfig {
             cgroup_parent: format!("/{}", containerd.group),
             security_context: Some(wire::LinuxSandboxSecurityContext {
@@ -195,6 +199,17 @@ impl Node {
                 linux: Some(linux),
             },
         }
+    }
+
+    /// Runs the pod by a runtime handler; its id.
+    #[track_caller]
+    fn run_pod(&mut self, handler: &str) -> String {
+        let request = wire::RunPodSandboxRequest {
+            config: Some(self.pod.clone()),
+            runtime_handler: handler.to_owned(),
+        };
+        let answer = self.cri.run_pod_sandbox(request).expect("run a pod");
+        answer.pod_sandbox_id
     }
 
     /// Pulls images at the same time.
@@ -352,26 +367,19 @@ impl Node {
 }
 
 #[track_caller]
-fn kubelet(file_system: FileSystem, driver: &str) {
+fn kubelet(file_system: FileSystem, driver: &str, peer: Option<&str>) {
     let bench = Bench::start(file_system, driver);
     let [pause, three, two] = &images(&bench.lab);
     let registry = Registry::serve(&[pause, three, two]);
     let references = [pause, three, two].map(|image| registry.reference(image));
     let [of_pause, of_three, of_two] = references.each_ref().map(String::as_str);
 
-    let mut node = Node::start(bench, of_pause);
+    let mut node = Node::start(bench, of_pause, Pods::All, peer);
     node.pull(&[of_three, of_two]);
     node.check_images(&[(three, of_three), (two, of_two)]);
 
     // The runtime pulls the pod's own image itself.
-    let request = wire::RunPodSandboxRequest {
-        config: Some(node.pod.clone()),
-    };
-    let pod = node
-        .cri
-        .run_pod_sandbox(request)
-        .expect("run a pod")
-        .pod_sandbox_id;
+    let pod = node.run_pod("");
     let pods = node
         .cri
         .list_pod_sandbox(wire::Empty {})
@@ -428,15 +436,72 @@ fn clear(mut node: Node, pod: String, references: &[String]) {
 
 #[test]
 fn a_node_of_kubernetes_works_on_overlay() {
-    kubelet(FileSystem::Ext4, "overlay");
+    kubelet(FileSystem::Ext4, "overlay", None);
 }
 
 #[test]
 fn a_node_of_kubernetes_works_on_btrfs() {
-    kubelet(FileSystem::Btrfs, "btrfs");
+    kubelet(FileSystem::Btrfs, "btrfs", None);
 }
 
 #[test]
 fn a_node_of_kubernetes_works_on_vfs() {
-    kubelet(FileSystem::Xfs, "vfs");
+    kubelet(FileSystem::Xfs, "vfs", None);
+}
+
+#[test]
+fn a_node_with_containerd_1_7_works_on_overlay() {
+    kubelet(FileSystem::Ext4, "overlay", Some("containerd-1.7"));
+}
+
+#[test]
+fn a_node_with_containerd_2_works_on_overlay() {
+    kubelet(FileSystem::Ext4, "overlay", Some("containerd-2"));
+}
+
+/// As the chart sets nodes up: what does not ask for Mica does not need it, and so Mica's own pod does not.
+#[track_caller]
+fn by_a_runtime_class(peer: &str) {
+    let bench = Bench::start(FileSystem::Ext4, "overlay");
+    let [pause, three, _] = &images(&bench.lab);
+    let registry = Registry::serve(&[pause, three]);
+    let references = [pause, three].map(|image| registry.reference(image));
+    let [of_pause, of_three] = references.each_ref().map(String::as_str);
+
+    let mut node = Node::start(bench, of_pause, Pods::Handler, Some(peer));
+    node.pull(&[of_three]);
+    let without = node.run_pod("");
+    let container = start(&mut node.cri, &without, &node.pod, of_three, "without");
+    assert_eq!(
+        shell(&mut node.cri, &container, "cat /top"),
+        ("top".to_owned(), 0)
+    );
+    assert_eq!(node.bench.client().lines(), [""; 0]);
+    assert_eq!(stop(&mut node.cri, &container), 7);
+    let request = wire::PodSandboxRequest {
+        pod_sandbox_id: without,
+    };
+    node.cri.stop_pod_sandbox(request.clone()).expect("stop");
+    node.cri.remove_pod_sandbox(request).expect("remove");
+
+    let pod = node.run_pod("mica");
+    let container = start(&mut node.cri, &pod, &node.pod, of_three, "with");
+    let both = pause.chain().into_iter().chain(three.chain());
+    assert_eq!(node.committed(), both.collect::<BTreeSet<_>>());
+    assert_eq!(
+        shell(&mut node.cri, &container, "cat /top"),
+        ("top".to_owned(), 0)
+    );
+    assert_eq!(stop(&mut node.cri, &container), 7);
+    clear(node, pod, &references);
+}
+
+#[test]
+fn pods_choose_mica_by_a_runtime_class_of_containerd_1_7() {
+    by_a_runtime_class("containerd-1.7");
+}
+
+#[test]
+fn pods_choose_mica_by_a_runtime_class_of_containerd_2() {
+    by_a_runtime_class("containerd-2");
 }

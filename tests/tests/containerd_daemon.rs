@@ -4,23 +4,17 @@
 use std::fs;
 use std::process::Command;
 
-use mica_tests::build::{mica, repository};
+use mica_tests::build::{mica, peer as unpacked, repository};
 
-/// Runs the example with the containerd in a directory of `target/peers`, or the machine's own.
+/// Runs the example with the containerd in a directory of `target/peers`, or the machine's own, and with a registry.
 #[track_caller]
 fn example(driver: &str, peer: Option<&str>) {
-    let peer = peer.map(|name| {
-        let directory = repository().join("target/peers").join(name);
-        assert!(
-            directory.join("VERSION").exists(),
-            "`{name}` is missing: run `tests/setup/peers.sh target/peers`"
-        );
-        directory
-    });
+    let peer = peer.map(unpacked);
     let work = tempfile::TempDir::with_prefix_in("mica-test-", "/var/tmp").expect("a directory");
     let output = Command::new(repository().join("examples/containerd/run.sh"))
         .arg(driver)
         .args(peer)
+        .arg(unpacked("docker-registry"))
         .env("MICA", mica())
         .env("TMPDIR", work.path())
         .output()
@@ -35,6 +29,7 @@ fn example(driver: &str, peer: Option<&str>) {
         told.contains(&format!("all of it works with driver {driver}")),
         "{told}"
     );
+    assert!(told.contains("push, remove, pull"), "{told}");
     let left = fs::read_dir(work.path()).expect("list").count();
     println!("{}", told.lines().last().unwrap_or_default());
     assert_eq!(left, 0, "files are left");

@@ -8,10 +8,10 @@ use std::time::Duration;
 use mica_tests::archive::{archive, entries};
 use mica_tests::command::packed;
 use mica_tests::containerd::{Bench, Labels, Mount, Snapshotter};
-use mica_tests::differ::{Blob, Content, Differ, TAR};
+use mica_tests::differ::{Blob, Content, Differ, TAR, unpacking};
 use mica_tests::dump;
 use mica_tests::image::digest;
-use mica_tests::lab::{FileSystem, Lab};
+use mica_tests::lab::FileSystem;
 use tonic::Code;
 
 const DRIVERS: [(FileSystem, &str); 4] = [
@@ -37,15 +37,7 @@ struct Peer {
 
 impl Peer {
     fn start(file_system: FileSystem, driver: &str) -> Self {
-        let lab = Lab::on(file_system);
-        let content = Content::new(&lab.path("content"));
-        let mut settings = Bench::settings(&lab, driver);
-        let root = lab.path("content");
-        settings.configuration = Some(format!(
-            "[containerd]\ncontent_root = \"{}\"\n",
-            root.display()
-        ));
-        let bench = Bench::of(lab, &settings);
+        let (bench, content) = unpacking(file_system, driver, "");
         Self {
             snapshots: bench.client(),
             differ: Differ::new(&bench.socket),

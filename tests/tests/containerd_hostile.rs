@@ -176,15 +176,15 @@ impl Stage {
         }
         assert_eq!(self.faults() - faults, u64::from(case.fault), "{about}");
         assert_eq!(self.state(), before, "{about}");
-        let answer = if call == "mounts" {
-            self.call(call, crime, labels)
-        } else {
-            let answer = self.client.prepare("next", "base", labels);
-            self.client.remove("next").expect("remove");
-            answer
+        let next = match call {
+            "mounts" => self.call(call, crime, labels),
+            _ => self.client.prepare("next", "base", labels),
         };
-        let mounts = answer.expect("the next call works");
+        let mounts = next.expect("the next call works");
         assert!(Path::new(&mounts[0].source).is_dir(), "{about}");
+        if call != "mounts" {
+            self.client.remove("next").expect("remove");
+        }
     }
 }
 

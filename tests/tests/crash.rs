@@ -1,167 +1,40 @@
 //! The daemon dies at any moment: what was acknowledged is there afterwards, and nothing is there by half.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use mica_tests::archive::archive;
-use mica_tests::client::{Against, Store, sort};
 use mica_tests::daemon::Daemon;
 use mica_tests::fault::{end, inject, strace_is_there};
 use mica_tests::history::seen;
-use mica_tests::http::Body;
+use mica_tests::ledger::{self, Ledger, Looks, content};
 use mica_tests::script::noise;
 use mica_tests::setup::{self, Bench, Setup};
 use mica_tests::watch::{layer_directories, swept};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// What the client knows of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Known {
-    /// Asked for, no answer.
-    Perhaps,
-    /// There, empty.
-    Created,
-    /// There; whether the archive is in it is not known.
-    PerhapsApplied,
-    /// There with the archive.
-    Applied,
-    /// Asked to go, no answer.
-    PerhapsRemoved,
-    /// Gone.
-    Removed,
-}
-
-/// What the clients know, by id.
-type Ledger = Mutex<BTreeMap<String, Known>>;
-
-fn content() -> Vec<u8> {
-    let files: String = (0..30)
-        .map(|number| format!("f dir/f{number} fill=5000\n"))
-        .collect();
-    archive(&format!(
-        "d dir\n{files}h dir/hard to=dir/f0\nl link to=dir"
-    ))
-}
-
-/// Creates, fills and removes layers until the daemon is gone.
-fn work(store: &Store, ledger: &Ledger, worker: usize, content: &[u8]) {
-    for number in 0_u32.. {
-        let id = format!("w{worker}-{number}");
-        let note = |known| {
-            ledger.lock().expect("a ledger").insert(id.clone(), known);
-        };
-        note(Known::Perhaps);
-        let request = json!({ "id": id, "parent": "base" });
-        if !done(
-            store,
-            "POST",
-            &format!("/v1/stores/{}/layers", store.name),
-            Body::Json(&request),
-        ) {
-            return;
-        }
-        note(Known::Created);
-        if number % 4 == 3 {
-            continue;
-        }
-        note(Known::PerhapsApplied);
-        if !done(
-            store,
-            "PUT",
-            &store.target(&id, "/diff"),
-            Body::Bytes(content),
-        ) {
-            return;
-        }
-        note(Known::Applied);
-        if number % 3 == 1 {
-            note(Known::PerhapsRemoved);
-            if !done(store, "DELETE", &store.target(&id, ""), Body::Empty) {
-                return;
-            }
-            note(Known::Removed);
-        }
-    }
-}
-
-/// Whether a call was answered, and well; false if the daemon is gone.
-fn done(store: &Store, method: &str, target: &str, body: Body<'_>) -> bool {
-    match store.client.try_send(method, target, body) {
-        Ok(response) if response.complete => {
-            sort(response).unwrap_or_else(|problem| panic!("{method} {target}: {problem:?}"));
-            true
-        }
-        _ => false,
-    }
-}
-
-/// Checks after a restart that the ledger holds.
-fn check(bench: &Bench, ledger: &Ledger, full: &str, empty: &str) {
+/// Checks after a restart that the ledger holds, and removes what it has.
+fn check(bench: &Bench, ledger: &Ledger, looks: &Looks) {
     swept(&bench.lab.home(&bench.store.name));
-    let ids = bench.store.ids();
-    let ledger = ledger.lock().expect("a ledger");
-    for (id, known) in ledger.iter() {
-        let there = ids.contains(id);
-        match known {
-            Known::Created | Known::PerhapsApplied | Known::Applied => {
-                assert!(there, "`{id}` is lost: {known:?}")
-            }
-            Known::Removed => assert!(!there, "`{id}` is back"),
-            Known::Perhaps | Known::PerhapsRemoved => {}
+    ledger::check(&bench.store, &ledger.known(), looks);
+    for id in bench.store.ids() {
+        if !ledger::FIRST.contains(&id.as_str()) {
+            let removed = bench.store.remove(&id);
+            removed.unwrap_or_else(|problem| panic!("{id}: {problem:?}"));
         }
-        if !there {
-            continue;
-        }
-        let tree = seen(&bench.store, id);
-        match known {
-            Known::Perhaps | Known::Created => assert_eq!(tree, empty, "{id}"),
-            Known::Applied | Known::PerhapsRemoved => assert_eq!(tree, full, "{id}"),
-            Known::PerhapsApplied => assert!(
-                tree == full || tree == empty,
-                "`{id}` is there by half:\n{tree}"
-            ),
-            Known::Removed => {}
-        }
-        bench
-            .store
-            .diff(id, Against::Parent)
-            .unwrap_or_else(|problem| panic!("{id}: {problem:?}"));
     }
-    for id in ids
-        .iter()
-        .filter(|id| *id != "base" && *id != "full" && *id != "empty")
-    {
-        assert!(ledger.contains_key(id), "`{id}` came from nowhere");
-        bench
-            .store
-            .remove(id)
-            .unwrap_or_else(|problem| panic!("{id}: {problem:?}"));
-    }
-    assert_eq!(bench.store.ids(), ["base", "empty", "full"]);
     assert_eq!(layer_directories(&bench.lab.home(&bench.store.name)), 3);
     swept(&bench.lab.home(&bench.store.name));
 }
 
-/// A store with a base, and how an empty and a full layer on it look.
-fn prepare(setup: &Setup, content: &[u8]) -> (Bench, String, String) {
+/// A store with its first layers, and how they look.
+fn prepare(setup: &Setup, content: &[u8]) -> (Bench, Looks) {
     let bench = setup.start();
-    for (id, parent) in [
-        ("base", None),
-        ("empty", Some("base")),
-        ("full", Some("base")),
-    ] {
-        bench.store.create(id, parent).expect("create");
-    }
-    bench.store.apply("full", content).expect("apply");
-    let (full, empty) = (seen(&bench.store, "full"), seen(&bench.store, "empty"));
-    assert_ne!(full, empty);
-    (bench, full, empty)
+    let looks = ledger::prepare(&bench.store, content);
+    (bench, looks)
 }
 
 fn killed_at_random(setup: &Setup) {
     let content = content();
-    let (mut bench, full, empty) = prepare(setup, &content);
+    let (mut bench, looks) = prepare(setup, &content);
     let started = Instant::now();
     for round in 0_u32..12 {
         let ledger = Ledger::default();
@@ -171,7 +44,7 @@ fn killed_at_random(setup: &Setup) {
         std::thread::scope(|scope| {
             for worker in 0..3 {
                 let (store, ledger, content) = (&store, &ledger, &content);
-                scope.spawn(move || work(store, ledger, worker, content));
+                scope.spawn(move || ledger::work(store, ledger, worker, 0.., content));
             }
             std::thread::sleep(Duration::from_millis(pause));
             daemon.kill();
@@ -181,7 +54,7 @@ fn killed_at_random(setup: &Setup) {
             store,
             lab,
         };
-        check(&bench, &ledger, &full, &empty);
+        check(&bench, &ledger, &looks);
         if started.elapsed() > Duration::from_secs(45) {
             println!("stopped after {} rounds: time is up", round + 1);
             break;
@@ -241,7 +114,7 @@ fn killed_at_each_step(setup: &Setup) {
         return;
     }
     let content = content();
-    let (mut bench, full, empty) = prepare(setup, &content);
+    let (mut bench, looks) = prepare(setup, &content);
     let started = Instant::now();
     'sweep: for when in 1..=6 {
         for calls in CALLS {
@@ -249,7 +122,7 @@ fn killed_at_each_step(setup: &Setup) {
             let Bench { daemon, store, lab } = bench;
             let settings = daemon.settings.clone();
             let tracer = inject(&daemon, calls, "signal=SIGKILL", when);
-            one_round(&store, &ledger, &content);
+            ledger::one_life(&store, &ledger, &content);
             daemon.kill();
             end(tracer);
             bench = Bench {
@@ -257,7 +130,7 @@ fn killed_at_each_step(setup: &Setup) {
                 store,
                 lab,
             };
-            check(&bench, &ledger, &full, &empty);
+            check(&bench, &ledger, &looks);
             if started.elapsed() > Duration::from_secs(60) {
                 println!("stopped at {calls}, {when}: time is up");
                 break 'sweep;
@@ -265,39 +138,6 @@ fn killed_at_each_step(setup: &Setup) {
         }
     }
     bench.watch().check();
-}
-
-/// One life of a layer.
-fn one_round(store: &Store, ledger: &Ledger, content: &[u8]) {
-    let note = |known| {
-        ledger
-            .lock()
-            .expect("a ledger")
-            .insert("one".to_owned(), known);
-    };
-    note(Known::Perhaps);
-    let request = json!({ "id": "one", "parent": "base" });
-    if !done(
-        store,
-        "POST",
-        &format!("/v1/stores/{}/layers", store.name),
-        Body::Json(&request),
-    ) {
-        return;
-    }
-    note(Known::PerhapsApplied);
-    if !done(
-        store,
-        "PUT",
-        &store.target("one", "/diff"),
-        Body::Bytes(content),
-    ) {
-        return;
-    }
-    note(Known::PerhapsRemoved);
-    if done(store, "DELETE", &store.target("one", ""), Body::Empty) {
-        note(Known::Removed);
-    }
 }
 
 #[test]
@@ -320,7 +160,7 @@ fn an_error_at_each_step(setup: &Setup) {
         return;
     }
     let content = content();
-    let (bench, full, _) = prepare(setup, &content);
+    let (bench, looks) = prepare(setup, &content);
     let watch = bench.watch();
     let started = Instant::now();
     let faults = [
@@ -353,7 +193,11 @@ fn an_error_at_each_step(setup: &Setup) {
                     .store
                     .apply("one", &content)
                     .unwrap_or_else(|problem| panic!("{call} {when}: again: {problem:?}"));
-                assert_eq!(seen(&bench.store, "one"), full, "{call} {error} {when}");
+                assert_eq!(
+                    seen(&bench.store, "one"),
+                    looks.full,
+                    "{call} {error} {when}"
+                );
                 bench.store.remove("one").expect("remove");
             }
         }
@@ -367,7 +211,7 @@ fn an_error_at_each_step(setup: &Setup) {
 #[test]
 fn an_index_that_is_lost_or_damaged_is_built_anew() {
     let content = content();
-    let (mut bench, full, _) = prepare(&setup::VFS_EXT4, &content);
+    let (mut bench, looks) = prepare(&setup::VFS_EXT4, &content);
     let index = bench.lab.home(&bench.store.name).join("rows.sqlite");
     let faults: [fn(&std::path::Path); 3] = [
         |index| std::fs::remove_file(index).expect("remove the index"),
@@ -387,7 +231,7 @@ fn an_index_that_is_lost_or_damaged_is_built_anew() {
             fault(&index);
         });
         assert_eq!(bench.store.ids(), ["base", "empty", "full"]);
-        assert_eq!(seen(&bench.store, "full"), full);
+        assert_eq!(seen(&bench.store, "full"), looks.full);
         bench.store.create("new", Some("full")).expect("create");
         bench
             .store

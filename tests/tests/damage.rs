@@ -190,6 +190,9 @@ fn contents(daemon: &Daemon, snapshots: &mut Snapshotter) -> Contents {
     }
 }
 
+/// What of a root is as it was before each round. The code too, because a start compiles only what a store uses.
+const GOLDEN: [&str; 3] = ["stores", "drivers", "code-cache"];
+
 /// How the daemon ends before its files are damaged.
 type End = fn(Daemon);
 
@@ -207,7 +210,7 @@ impl Rig {
         }
         let Bench { daemon, lab, .. } = bench;
         end(daemon);
-        for name in ["stores", "drivers"] {
+        for name in GOLDEN {
             copy(
                 &lab.root().join(name),
                 &lab.path(&format!("fs/golden-{name}")),
@@ -223,7 +226,7 @@ impl Rig {
 
     fn restore(&self) {
         self.lab.detach_images();
-        for name in ["stores", "drivers"] {
+        for name in GOLDEN {
             let to = self.lab.root().join(name);
             fs::remove_dir_all(&to).expect("remove");
             copy(&self.lab.path(&format!("fs/golden-{name}")), &to);

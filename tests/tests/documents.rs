@@ -341,7 +341,7 @@ fn completion_and_manual_are_made() {
     for shell in ["bash", "zsh", "fish"] {
         let script = mica_alone(&["completion", shell]).worked();
         assert!(
-            script.contains("mica") && script.contains("layer"),
+            script.contains("mica") && script.contains("MICA_COMPLETE"),
             "{shell}"
         );
     }

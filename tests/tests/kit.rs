@@ -12,6 +12,8 @@ use mica_tests::command::Ended;
 use mica_tests::lab::{FileSystem, Lab};
 use serde_json::{Value, json};
 
+use mica_tests::watch::until;
+
 /// Exit codes as `mica --help` documents them.
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
@@ -212,6 +214,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("note-in-the-tree", "used-again", "proto-driver.create"),
     ("plain-ids", "odd-ids", "proto-driver.create"),
     ("takes-any-option", "unknown-option", "proto-driver.init"),
+    ("fails-to-put", "counted-mounts", "proto-driver.put"),
     ("removes-nothing", "read-write-layer", "proto-driver.remove"),
     (
         "sends-all",
@@ -309,7 +312,9 @@ fn what_cannot_be_played_is_refused_with_the_remedy() {
     junk.test(User::Nobody, &[])
         .failed(INVALID, "no WebAssembly");
     let btrfs = Place::new(&build::hostile_btrfs_driver());
-    btrfs.test(User::Nobody, &[]).failed(INVALID, "add `btrfs`");
+    btrfs
+        .test(User::Nobody, &[])
+        .failed(INVALID, "`--grant btrfs`");
     let picky = Place::new(&shipped_driver("btrfs"));
     let ended = picky.test(User::Nobody, &["--grant", "btrfs"]);
     ended.failed(NOT_SUPPORTED, "--directory");
@@ -364,4 +369,172 @@ fn a_failing_case_tells_what_the_driver_said_in_it() {
         "{}",
         ended.text()
     );
+}
+
+/// The numbers of a bench are of this machine and this moment: they are there, and make sense.
+#[test]
+fn a_bench_tells_all_operations_of_all_sides() {
+    let place = Place::new(&hello_driver());
+    let component = place.component.to_str().expect("text");
+    let arguments = ["driver", "bench", component, "--quick", "--rounds", "2"];
+    let ended = run(
+        User::Nobody,
+        &[&arguments[..], &["--output", "json"]].concat(),
+    );
+    let report: Value = serde_json::from_str(&ended.worked()).expect("JSON");
+    assert_eq!(report["driver"]["name"], "hello");
+    assert_eq!(
+        (&report["rounds"], &report["left_out"]),
+        (&json!(2), &json!([]))
+    );
+    assert_eq!(report["archive"]["is_generated"], true);
+    let operations = report["operations"].as_array().expect("a list");
+    let names: Vec<_> = operations
+        .iter()
+        .map(|one| one["operation"].as_str().expect("a name"))
+        .collect();
+    let expected = [
+        "create",
+        "apply",
+        "mount",
+        "diff",
+        "create-over-parents",
+        "changes",
+        "remove",
+    ];
+    assert_eq!(names, expected);
+    for operation in operations {
+        check_sides(operation["sides"].as_array().expect("sides"));
+    }
+}
+
+fn check_sides(sides: &[Value]) {
+    let drivers: Vec<_> = sides.iter().map(|side| &side["driver"]).collect();
+    assert_eq!(drivers, ["hello", "overlay", "vfs"]);
+    for side in sides {
+        let number = |name: &str| side[name].as_u64().unwrap_or_default();
+        let time = |name: &str| side["microseconds"][name].as_u64().expect("a time");
+        let (least, median, most) = (time("least"), time("median"), time("most"));
+        assert!(0 < least && least <= median && median <= most, "{side}");
+        assert!(number("processor_microseconds") > 0, "{side}");
+        assert!(number("host_calls") > 0, "{side}");
+        assert!(number("memory_bytes") > 1 << 16, "{side}");
+        let is_shipped = side["driver"] != "hello";
+        let told = (side["is_shipped"] == true, side["ratio"].is_f64());
+        assert_eq!(told, (is_shipped, is_shipped), "{side}");
+    }
+}
+
+/// One archive of another's, and what people read of it.
+#[test]
+fn a_bench_applies_the_archive_that_it_is_given() {
+    let place = Place::new(&hello_driver());
+    let archive = place.lab.path("layer.tar");
+    fs::write(
+        &archive,
+        mica_cases::archive::archive("d etc\nf etc/hosts data=localhost"),
+    )
+    .expect("write");
+    let archive = archive.to_str().expect("text");
+    let component = place.component.to_str().expect("text");
+    let arguments = [
+        "driver",
+        "bench",
+        component,
+        "--quick",
+        "--rounds",
+        "1",
+        "--archive",
+        archive,
+    ];
+    let text = run(User::Root, &arguments).worked();
+    for part in [
+        "OPERATION",
+        "RATIO",
+        "create-over-parents",
+        "overlay (ships)",
+        "vfs (ships)",
+        "owners: all",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(
+        text.contains("archive") && !text.contains("made for this"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_driver_that_fails_in_a_bench_is_told_with_the_operation() {
+    let place = Place::new(&mistaken_driver());
+    let component = place.component.to_str().expect("text");
+    let bench = |arguments: &[&str]| {
+        let all = ["driver", "bench", component, "--quick", "--rounds", "1"];
+        run(User::Nobody, &[&all[..], arguments].concat())
+    };
+    let ended = bench(&["--opt", "mistake=panics"]);
+    ended.failed(FAILED, "`mistaken` failed at `changes`");
+    bench(&["--opt", "colour=red"]).failed(FAILED, "colour");
+    let archive = place.lab.path("archive");
+    let path = archive.to_str().expect("text");
+    for (bytes, named) in [
+        (&b""[..], "is empty"),
+        (b"\x1f\x8b\x08", "gzip -d"),
+        (b"\x28\xb5\x2f\xfd", "zstd -d"),
+        (&[7; 4096], "diff-driver.apply-diff"),
+    ] {
+        fs::write(&archive, bytes).expect("write");
+        let ended = bench(&["--archive", path]);
+        assert!(
+            ended.code != 0 && ended.stderr.contains(named),
+            "{named}: {}",
+            ended.stderr
+        );
+    }
+    bench(&["--archive", "/nowhere"]).failed(FAILED, "/nowhere");
+    run(
+        User::Nobody,
+        &["driver", "bench", component, "--rounds", "0"],
+    )
+    .failed(USAGE, "--rounds");
+}
+
+/// What an interrupted run made in a directory of the user's goes with it, and what one has left that could not goes with the next.
+#[test]
+fn an_interrupted_run_leaves_nothing_in_the_directory() {
+    let lab = Lab::on(FileSystem::Ext4);
+    let directory = lab.root();
+    fs::create_dir_all(directory.join(".mica-kit-4194305/root")).expect("make a directory");
+    let component = lab.path("component.wasm");
+    fs::write(&component, shipped_driver("overlay")).expect("write");
+    for signal in ["INT", "TERM", "KILL"] {
+        let mut child = Command::new(build::mica())
+            .args(["driver", "test"])
+            .arg(&component)
+            .arg("--directory")
+            .arg(&directory)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("start mica");
+        let is_begun = || {
+            let made = entries(&directory);
+            made.iter().any(|path| path.join("root/stores").is_dir())
+        };
+        until("a store is made", is_begun);
+        // The whole group, as a terminal does; a process that is killed takes nobody with it but those that wait for its end.
+        let target = match signal {
+            "KILL" => child.id().to_string(),
+            _ => format!("-{}", child.id()),
+        };
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), "--", &target])
+            .status();
+        assert!(sent.expect("start kill").success());
+        child.wait().expect("wait");
+        until("the directory is as it was", || {
+            entries(&directory).is_empty()
+        });
+    }
 }

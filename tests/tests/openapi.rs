@@ -89,8 +89,8 @@ fn operations_have_ids_of_their_own_and_bodies_of_bytes_are_bytes() {
         }
     }
     assert_eq!(
-        bytes, 9,
-        "diff, apply, repair, content, load, swap, a trace, and two parts"
+        bytes, 10,
+        "diff, apply, repair, content, load, judge, swap, a trace, and two parts"
     );
 }
 

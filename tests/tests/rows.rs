@@ -387,17 +387,6 @@ fn a_removal_whose_sync_fails_leaves_the_layer() {
     assert_eq!(layers().count(), 0);
 }
 
-/// The image below a file system, as a power cut would leave it now.
-fn cut(bench: &Bench, number: usize) -> PathBuf {
-    let (image, copy) = (
-        bench.lab.path("image"),
-        bench.lab.path(&format!("cut-{number}")),
-    );
-    let [from, to] = [&image, &copy].map(|path| path.to_str().expect("text"));
-    run(&["cp", "--sparse=always", from, to]);
-    copy
-}
-
 /// What was acknowledged is on the device: a copy of what the device has been given so far has it.
 fn acknowledged_is_on_the_device(file_system: FileSystem, driver: &str, options: &str) {
     let bench = Bench::start(file_system, driver);
@@ -413,15 +402,24 @@ fn acknowledged_is_on_the_device(file_system: FileSystem, driver: &str, options:
     for number in 0..4 {
         let key = format!("k{number}");
         client.prepare(&key, "base", &none()).expect("prepare");
-        cuts.push((cut(&bench, 3 * number), client.lines()));
+        cuts.push((
+            bench.lab.cut(&format!("cut-{}", 3 * number)),
+            client.lines(),
+        ));
         let mounts = client.mounts(&key).expect("mounts");
         fs::write(upper(&mounts).join("file"), "content").expect("write");
         let name = format!("n{number}");
         client.commit(&name, &key, "base", &none()).expect("commit");
-        cuts.push((cut(&bench, 3 * number + 1), client.lines()));
+        cuts.push((
+            bench.lab.cut(&format!("cut-{}", 3 * number + 1)),
+            client.lines(),
+        ));
         if number % 2 == 0 {
             client.remove(&name).expect("remove");
-            cuts.push((cut(&bench, 3 * number + 2), client.lines()));
+            cuts.push((
+                bench.lab.cut(&format!("cut-{}", 3 * number + 2)),
+                client.lines(),
+            ));
         }
     }
     let settings = bench.daemon.settings.clone();

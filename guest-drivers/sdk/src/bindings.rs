@@ -1,74 +1,32 @@
-//! The contract in `wit/`, as Rust: one set of types, shared by every world.
+//! The contract, as Rust: generated for a component, or what `mica_native` has in its place for tests and native programs.
 //!
-//! Invariant: nothing here is written by hand but which world reuses which types. Outside a component the types are
-//! plain data and the host functions must not be called.
+//! Invariant: the same names on both, so that a driver that compiles for one compiles for the other.
 
-#![expect(missing_docs, reason = "generated from documented WIT")]
+#[cfg(target_family = "wasm")]
+mod component;
+#[cfg(target_family = "wasm")]
+pub use component::{diff, host_functions, inner, proto};
 
 /// What the host provides.
+#[cfg(not(target_family = "wasm"))]
 pub mod host_functions {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        world: "mica:driver/all-host-functions",
-        generate_all,
-        additional_derives: [PartialEq, Eq],
-        additional_derives_ignore: ["mount", "staged-layer"],
-    });
+    pub use mica_native::mica;
 }
 
-// The worlds below name only what their exports are made of, so that a new interface of the host is no matter of theirs.
-
-/// Export glue of a driver without diffs.
+/// A driver without diffs.
+#[cfg(not(target_family = "wasm"))]
 pub mod proto {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package mica:sdk; world proto { export mica:driver/proto-driver@0.1.0; }",
-        world: "mica:sdk/proto",
-        generate_all,
-        pub_export_macro: true,
-        export_macro_name: "export_proto_world",
-        default_bindings_module: "::mica_sdk::bindings::proto",
-        with: {
-            "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
-            "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
-            "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
-        },
-        additional_derives: [PartialEq, Eq],
-    });
+    pub use mica_native::{exports, mica};
 }
 
-/// Export glue of the diffs: beside `proto` for a full driver, alone for the naive-diff component.
+/// The diffs.
+#[cfg(not(target_family = "wasm"))]
 pub mod diff {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package mica:sdk; world diff { export mica:driver/diff-driver@0.1.0; }",
-        world: "mica:sdk/diff",
-        pub_export_macro: true,
-        export_macro_name: "export_diff_world",
-        default_bindings_module: "::mica_sdk::bindings::diff",
-        with: {
-            "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
-            "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
-            "mica:host/streams@0.1.0": crate::bindings::host_functions::mica::host::streams,
-            "mica:driver/types@0.1.0": crate::bindings::proto::mica::driver::types,
-        },
-        additional_derives: [PartialEq, Eq],
-    });
+    pub use mica_native::exports;
 }
 
-/// The driver that the naive-diff component is composed with, as an import.
+/// The driver that the naive-diff component is composed with.
+#[cfg(not(target_family = "wasm"))]
 pub mod inner {
-    wit_bindgen::generate!({
-        path: "../../wit",
-        inline: "package mica:sdk; world inner { import mica:driver/proto-driver@0.1.0; }",
-        world: "mica:sdk/inner",
-        generate_all,
-        with: {
-            "mica:host/types@0.1.0": crate::bindings::host_functions::mica::host::types,
-            "mica:host/directory@0.1.0": crate::bindings::host_functions::mica::host::directory,
-            "mica:host/mounts@0.1.0": crate::bindings::host_functions::mica::host::mounts,
-            "mica:driver/types@0.1.0": crate::bindings::proto::mica::driver::types,
-        },
-        additional_derives: [PartialEq, Eq],
-    });
+    pub use mica_native::mica;
 }

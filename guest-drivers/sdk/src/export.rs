@@ -1,6 +1,6 @@
 //! From the traits to the exports of a component.
 //!
-//! Invariant: nothing is decided here.
+//! Invariant: nothing is decided here, and a native test calls a driver as a component is called.
 
 use crate::bindings::diff::exports::mica::driver::diff_driver::{
     ApplyReport, ArchiveForm, DiffReport, Guest as DiffGuest,
@@ -10,8 +10,13 @@ use crate::driver::{DiffDriver, Driver};
 use crate::host::mounts::{Access, Mount};
 use crate::host::streams::{ChangeSink, Sink, Source};
 use crate::{CreateOptions, Description, Result};
+use std::marker::PhantomData;
 
-impl<T: Driver> ProtoGuest for T {
+/// What the world has of the driver `T`.
+#[derive(Debug)]
+pub struct Exported<T>(PhantomData<fn() -> T>);
+
+impl<T: Driver> ProtoGuest for Exported<T> {
     fn describe() -> Description {
         T::describe()
     }
@@ -47,7 +52,7 @@ impl<T: Driver> ProtoGuest for T {
     }
 }
 
-impl<T: DiffDriver> DiffGuest for T {
+impl<T: DiffDriver> DiffGuest for Exported<T> {
     fn diff(
         id: String,
         parent: Option<String>,
@@ -72,27 +77,76 @@ impl<T: DiffDriver> DiffGuest for T {
     }
 }
 
-/// Makes a component of a type that implements [`Driver`].
+/// Makes a component of a type that implements [`Driver`]. In a native program the type is only checked.
 #[macro_export]
 macro_rules! export_proto {
     ($driver:ident) => {
-        $crate::bindings::proto::export_proto_world!($driver with_types_in $crate::bindings::proto);
+        type ExportedDriver = $crate::Exported<$driver>;
+        $crate::export_proto_of!(ExportedDriver);
     };
 }
 
-/// Makes a component of a type that implements [`Driver`] and [`DiffDriver`].
+/// Makes a component of a type that implements [`Driver`] and [`DiffDriver`]. In a native program the type is only checked.
 #[macro_export]
 macro_rules! export_full {
     ($driver:ident) => {
-        $crate::bindings::proto::export_proto_world!($driver with_types_in $crate::bindings::proto);
-        $crate::bindings::diff::export_diff_world!($driver with_types_in $crate::bindings::diff);
+        type ExportedDriver = $crate::Exported<$driver>;
+        $crate::export_proto_of!(ExportedDriver);
+        $crate::export_diff_of!(ExportedDriver);
     };
 }
 
-/// Makes a component of a type that implements [`DiffDriver`] alone.
+/// Makes a component of a type that implements [`DiffDriver`] alone. In a native program the type is only checked.
 #[macro_export]
 macro_rules! export_diff {
     ($driver:ident) => {
-        $crate::bindings::diff::export_diff_world!($driver with_types_in $crate::bindings::diff);
+        type ExportedDriver = $crate::Exported<$driver>;
+        $crate::export_diff_of!(ExportedDriver);
     };
 }
+
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_proto_of {
+    ($exported:ident) => {
+        $crate::bindings::proto::export_proto_world!($exported with_types_in $crate::bindings::proto);
+    };
+}
+
+#[cfg(target_family = "wasm")]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_diff_of {
+    ($exported:ident) => {
+        $crate::bindings::diff::export_diff_world!($exported with_types_in $crate::bindings::diff);
+    };
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_proto_of {
+    ($exported:ident) => {
+        const _: () = $crate::is_driver::<$exported>();
+    };
+}
+
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_diff_of {
+    ($exported:ident) => {
+        const _: () = $crate::has_diffs::<$exported>();
+    };
+}
+
+/// Compiles for what a component could be made of.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub const fn is_driver<T: ProtoGuest>() {}
+
+/// Compiles for what a component's diffs could be made of.
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub const fn has_diffs<T: DiffGuest>() {}

@@ -6,7 +6,8 @@
 //! [`views::Compared`] instead.
 //!
 //! Everything that reads and writes layers ([`archive`], [`walk`], [`diff`], [`apply`], [`copy`]) is generic over the
-//! small traits of [`tree`]. Within a component these are the host's handles; in tests, and natively, anything else.
+//! small traits of [`tree`]. Within a component these are the host's handles; in a native program, `mica_native`'s; in tests,
+//! anything else. A driver's own tests call it by `testing::Store`.
 //!
 //! Invariant: no `std::fs`, no environment, no threads, no clocks, no random numbers; nothing is kept between calls.
 
@@ -22,6 +23,8 @@ mod export;
 pub mod index;
 pub mod left_out;
 pub mod stacked;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 pub mod tree;
 pub mod views;
 pub mod walk;
@@ -32,6 +35,11 @@ pub use bindings::proto::mica::driver::types::{
 };
 pub use driver::{DiffDriver, Driver};
 pub use error::{Doing, Result};
+#[doc(hidden)]
+pub use export::Exported;
+#[cfg(not(target_family = "wasm"))]
+#[doc(hidden)]
+pub use export::{has_diffs, is_driver};
 pub use host::directory::{
     AttributeChanges, Attributes, Copied, Entry, Node, NodeKind, Ownership, Timestamp, Xattr,
 };

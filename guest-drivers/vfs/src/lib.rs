@@ -90,3 +90,92 @@ impl Compared for Vfs {
 }
 
 mica_sdk::export_full!(Vfs);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm;
+    use mica_sdk::testing::{Store, View};
+    use mica_sdk::{Change, ChangeKind};
+    use std::fs;
+    use std::io::Cursor;
+    use std::path::PathBuf;
+
+    fn tree(store: &Store<Vfs>, id: &str) -> PathBuf {
+        store.room(id).join("tree")
+    }
+
+    #[test]
+    fn a_child_is_a_copy_and_its_view_is_its_tree() {
+        let store = Store::<Vfs>::new().unwrap();
+        store.init().unwrap();
+        store.create("base", None).unwrap();
+        fs::write(tree(&store, "base").join("kept"), "kept").unwrap();
+        fs::hard_link(
+            tree(&store, "base").join("kept"),
+            tree(&store, "base").join("again"),
+        )
+        .unwrap();
+        store.create("child", Some("base")).unwrap();
+        fs::write(tree(&store, "child").join("again"), "changed").unwrap();
+        assert_eq!(
+            fs::read(tree(&store, "child").join("kept")).unwrap(),
+            b"changed"
+        );
+        assert_eq!(
+            fs::read(tree(&store, "base").join("kept")).unwrap(),
+            b"kept"
+        );
+        let mount = store.get("child", Access::ReadWrite).unwrap();
+        let expected = View::Bind {
+            directory: tree(&store, "child"),
+            access: Access::ReadWrite,
+        };
+        assert_eq!(*mount.view(), expected);
+        store.remove("child").unwrap();
+        assert_eq!(store.layers(), ["base"]);
+    }
+
+    #[test]
+    fn what_is_sent_of_a_layer_makes_the_same_layer_elsewhere() {
+        let store = Store::<Vfs>::new().unwrap();
+        store.create("base", None).unwrap();
+        fs::write(tree(&store, "base").join("gone"), "gone").unwrap();
+        for id in ["child", "copy"] {
+            store.create(id, Some("base")).unwrap();
+        }
+        fs::remove_file(tree(&store, "child").join("gone")).unwrap();
+        fs::write(tree(&store, "child").join("new"), "new").unwrap();
+        let change = |kind, path: &str| Change {
+            path: path.into(),
+            kind,
+        };
+        let expected = [
+            change(ChangeKind::Delete, "/gone"),
+            change(ChangeKind::Add, "/new"),
+        ];
+        assert_eq!(store.changes("child", Some("base")).unwrap(), expected);
+        let (report, archive) = store
+            .diff("child", Some("base"), ArchiveForm::Faithful)
+            .unwrap();
+        assert_eq!(report.archive_bytes, archive.len() as u64);
+        let applied = store
+            .apply("copy", ArchiveForm::Faithful, Cursor::new(archive))
+            .unwrap();
+        assert_eq!(applied.entries, report.entries);
+        assert_eq!(store.changes("copy", Some("base")).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_archive_that_is_none_changes_nothing() {
+        let store = Store::<Vfs>::new().unwrap();
+        store.create("base", None).unwrap();
+        fs::write(tree(&store, "base").join("kept"), "kept").unwrap();
+        let junk = Cursor::new(vec![7; 4096]);
+        assert!(store.apply("base", ArchiveForm::Faithful, junk).is_err());
+        assert_eq!(
+            fs::read(tree(&store, "base").join("kept")).unwrap(),
+            b"kept"
+        );
+    }
+}

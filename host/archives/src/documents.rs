@@ -19,6 +19,9 @@ pub(crate) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip
 /// The annotations that name an image: containerd's whole name, and the specification's, which is often the tag alone.
 pub(crate) const FULL_NAME: &str = "io.containerd.image.name";
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The registry of names that have none, and its directory for names of one part: part of what such a name means.
+const DOCKER: &str = "docker.io";
+pub(crate) const DOCKER_DIRECTORY: &str = "library/";
 
 /// What points to a blob.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,10 +162,24 @@ impl ImageName {
         &self.whole
     }
 
+    /// With the registry, as containerd and the Dockers that have their images there know it. A name without one is Docker's.
+    pub(crate) fn with_registry(&self) -> String {
+        match self.whole.split_once('/') {
+            Some((first, _)) if is_registry(first) => self.whole.clone(),
+            Some(_) => format!("{DOCKER}/{}", self.whole),
+            None => format!("{DOCKER}/{DOCKER_DIRECTORY}{}", self.whole),
+        }
+    }
+
     /// The tag alone.
     pub(crate) fn tag(&self) -> &str {
         self.whole.get(self.tag_at..).unwrap_or_default()
     }
+}
+
+/// Whether the first part of a name is a registry, by the rule of Docker's names.
+pub(crate) fn is_registry(first: &str) -> bool {
+    first == "localhost" || first.contains(['.', ':'])
 }
 
 impl FromStr for ImageName {
@@ -206,14 +223,30 @@ mod tests {
 
     #[test]
     fn names_have_tags() {
-        for (text, whole, tag) in [
-            ("base", "base:latest", "latest"),
-            ("a/b:1.0", "a/b:1.0", "1.0"),
-            ("host:5000/b", "host:5000/b:latest", "latest"),
-            ("host:5000/b:v_2", "host:5000/b:v_2", "v_2"),
+        for (text, whole, tag, with_registry) in [
+            (
+                "base",
+                "base:latest",
+                "latest",
+                "docker.io/library/base:latest",
+            ),
+            ("a/b:1.0", "a/b:1.0", "1.0", "docker.io/a/b:1.0"),
+            (
+                "host:5000/b",
+                "host:5000/b:latest",
+                "latest",
+                "host:5000/b:latest",
+            ),
+            (
+                "host:5000/b:v_2",
+                "host:5000/b:v_2",
+                "v_2",
+                "host:5000/b:v_2",
+            ),
         ] {
             let name: ImageName = text.parse().unwrap();
             assert_eq!((name.whole(), name.tag()), (whole, tag));
+            assert_eq!(name.with_registry(), with_registry);
         }
         for bad in [
             "", ":", "a:", "A", "a b", "a//b", "/a", "a:.b", "a:b:c", "é",

@@ -3,7 +3,8 @@
 //! Invariant: an archive is never guessed at: where more than one image suits, the answer is an error that lists them.
 
 use crate::documents::{
-    DOCKER_INDEX, Descriptor, DockerImage, FULL_NAME, INDEX, Index, Platform, REF_NAME,
+    DOCKER_DIRECTORY, DOCKER_INDEX, Descriptor, DockerImage, FULL_NAME, INDEX, Index, Platform,
+    REF_NAME, is_registry,
 };
 use crate::file::ImageFile;
 use crate::image::Wanted;
@@ -27,10 +28,24 @@ pub(crate) struct Candidate {
     pub(crate) manifest: Descriptor,
 }
 
-impl Candidate {
-    fn is_called(&self, wanted: &str) -> bool {
-        self.names.iter().any(|name| name == wanted)
+/// Those that have a name, by what `names` tells of each; if there are none, those that have it at some registry, because Docker
+/// writes its own registry's name before what its user typed. The others come second.
+fn called<T>(all: Vec<T>, wanted: &str, names: impl Fn(&T) -> Vec<String>) -> (Vec<T>, Vec<T>) {
+    let has = |one: &T| names(one).iter().any(|name| name == wanted);
+    let (exact, others): (Vec<_>, Vec<_>) = all.into_iter().partition(has);
+    if !exact.is_empty() {
+        return (exact, others);
     }
+    let has = |one: &T| names(one).iter().any(|name| is_short_for(wanted, name));
+    others.into_iter().partition(has)
+}
+
+/// Whether a name is another one without its registry, and without the directory of that registry for names of one part.
+fn is_short_for(short: &str, name: &str) -> bool {
+    let Some((registry, path)) = name.split_once('/') else {
+        return false;
+    };
+    is_registry(registry) && (path == short || path.strip_prefix(DOCKER_DIRECTORY) == Some(short))
 }
 
 /// Reads a document of JSON.
@@ -48,8 +63,7 @@ pub(crate) fn of_index(file: &ImageFile, index: Index, wanted: &Wanted) -> Resul
     gather(file, index, &[], (0, &mut indexes), &mut candidates)?;
     let names = |one: &Candidate| one.names.clone();
     if let Some(name) = &wanted.name {
-        let (called, others): (Vec<_>, Vec<_>) =
-            candidates.into_iter().partition(|one| one.is_called(name));
+        let (called, others) = called(candidates, name, names);
         if called.is_empty() {
             return Err(not_there(name, others.iter().flat_map(names)));
         }
@@ -145,10 +159,10 @@ fn gather(
 /// The image that is meant among those of Docker's `manifest.json`.
 pub(crate) fn of_docker(images: Vec<DockerImage>, wanted: &Wanted) -> Result<DockerImage> {
     let tags = |one: &DockerImage| one.repo_tags.clone().unwrap_or_default();
-    let (mut suiting, others): (Vec<_>, Vec<_>) = images.into_iter().partition(|one| {
-        let name = wanted.name.as_ref();
-        name.is_none_or(|name| tags(one).contains(name))
-    });
+    let (mut suiting, others) = match &wanted.name {
+        Some(name) => called(images, name, tags),
+        None => (images, Vec::new()),
+    };
     match (suiting.pop(), suiting.pop()) {
         (Some(only), None) => Ok(only),
         (Some(one), Some(two)) => Err(several(
@@ -195,4 +209,33 @@ fn listed(names: impl IntoIterator<Item = String>) -> String {
         shown.push("…".to_owned());
     }
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_may_be_short_unless_one_fits_exactly() {
+        for (short, name, is_short) in [
+            ("a/b:1", "registry.example/a/b:1", true),
+            ("b:1", "registry.example/library/b:1", true),
+            ("b:1", "localhost:5000/b:1", true),
+            ("b:1", "localhost/b:1", true),
+            ("b:1", "team/b:1", false),
+            ("b:1", "registry.example/team/b:1", false),
+            ("b:1", "registry.example/b:2", false),
+            ("b:1", "b:1", false),
+        ] {
+            assert_eq!(is_short_for(short, name), is_short, "{short} {name}");
+        }
+        let names = |one: &&str| vec![(*one).to_owned()];
+        let all = vec!["x.example/a:1", "y.example/a:1", "a:1", "b:1"];
+        let (exact, others) = called(all.clone(), "a:1", names);
+        assert_eq!((exact, others.len()), (vec!["a:1"], 3));
+        let all = all.into_iter().filter(|name| *name != "a:1").collect();
+        let (short, others) = called(all, "a:1", names);
+        assert_eq!(short, ["x.example/a:1", "y.example/a:1"]);
+        assert_eq!(others, ["b:1"]);
+    }
 }

@@ -137,7 +137,7 @@ impl<W: Write> Writer<W> {
         let mut found = self.document(MANIFEST, &bytes(&manifest))?;
         if let Some(name) = name {
             found.annotations = BTreeMap::from([
-                (FULL_NAME.to_owned(), name.whole().to_owned()),
+                (FULL_NAME.to_owned(), name.with_registry()),
                 (REF_NAME.to_owned(), name.tag().to_owned()),
             ]);
         }

@@ -9,7 +9,6 @@ mod containerd;
 mod daemon;
 mod jobs;
 mod measure;
-mod native;
 mod place;
 mod processor;
 mod request;

@@ -106,6 +106,7 @@ impl Bench {
             name: Some(driver.to_owned()),
             bytes: Cow::Borrowed(bytes),
             origin: Origin::Embedded,
+            provenance: None,
         });
         let settings = EngineSettings {
             durability: Durability::None,

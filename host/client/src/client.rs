@@ -127,11 +127,17 @@ impl Client {
             let Some(interrupt) = &self.interrupt else {
                 return work.await;
             };
-            tokio::select! {
+            let done = tokio::select! {
                 biased;
                 done = work => done,
                 () = interrupt.came() => Err(Failure::Interrupted(String::new())),
+            };
+            if matches!(done, Err(Failure::Interrupted(_))) {
+                // The connection is a task, which ends when it sees that nobody waits for it; otherwise the daemon would wait for the
+                // rest of a body for as long as this program goes on.
+                tokio::task::yield_now().await;
             }
+            done
         })
     }
 
@@ -161,14 +167,19 @@ impl Client {
         self.document(&Method::DELETE, target, Again::Anywhere, Body::empty)
     }
 
-    /// Sends a component, gets a document, as [`Client::post`].
+    /// Sends a component, with headers about it, gets a document, as [`Client::post`].
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn post_bytes(&self, target: &str, bytes: Vec<u8>) -> Result<Value, Failure> {
-        let bytes = Bytes::from(bytes);
+    pub fn post_bytes(
+        &self,
+        target: &str,
+        bytes: Bytes,
+        about: &[(&'static str, String)],
+    ) -> Result<Value, Failure> {
         let again = Again::of(target, None);
-        self.document(&Method::POST, target, again, || Body::bytes(bytes.clone()))
+        let body = || Body::bytes(bytes.clone()).about(about.to_vec());
+        self.document(&Method::POST, target, again, body)
     }
 
     /// Sends what `source` has until its end, gets a document. If the connection breaks, or a signal comes, the daemon is asked what came
@@ -186,6 +197,8 @@ impl Client {
         let answer = self.run(self.once(&Method::PUT, target, body, &marks));
         // The daemon sees only that the body broke off; the reason is known here.
         match (error.take(), answer) {
+            // A signal ends what the archive is read from as well.
+            (_, Err(failure @ Failure::Interrupted(_))) => self.settle(failure, &marks),
             (Some(source), Err(_)) => Err(Failure::Io {
                 doing: "read what is to be sent".to_owned(),
                 source,
@@ -259,6 +272,9 @@ impl Client {
         // One that has an id of its own has sent it.
         if let Some(name) = self.name.as_ref().filter(|_| marks.id().is_none()) {
             request = request.header(marks::REQUEST_ID, name.base());
+        }
+        for (name, value) in body.headers() {
+            request = request.header(name, value);
         }
         if let Some(content_type) = body.content_type() {
             request = request.header(CONTENT_TYPE, content_type);

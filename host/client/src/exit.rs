@@ -16,7 +16,7 @@ Exit codes:
   6  invalid input: an id, a name, an option or an archive
   7  the daemon cannot be reached
   8  too slow or too busy: time limit, overload, cancelled
-  9  `check` found something, or `repair` has left something, or a layer is damaged";
+  9  `check` found something, `repair` has left something, a layer is damaged, or wastes more than asked";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Exit {
     Unreachable = 7,
     /// Too slow or too busy: time limit, overload, cancelled.
     Overloaded = 8,
-    /// What lies on disk does not fit together.
+    /// What lies on disk does not fit together, or is not what was asked for.
     Findings = 9,
 }
 

@@ -44,8 +44,8 @@ pub enum Failure {
     /// The daemon said so.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
-    /// Nobody answers there.
-    #[error("connect to the daemon at `{place}`")]
+    /// Nobody answers there, or this user may not ask.
+    #[error("{}", unreachable(place, source))]
     Unreachable {
         /// Where.
         place: String,
@@ -125,6 +125,20 @@ pub enum Failure {
     },
 }
 
+/// Why nobody answers: there is nobody, or this user may not ask.
+fn unreachable(place: &str, source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => format!("there is no daemon at `{place}`"),
+        io::ErrorKind::ConnectionRefused => {
+            format!("no daemon listens at `{place}`, though one may have")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not ask the daemon at `{place}`")
+        }
+        _ => format!("connect to the daemon at `{place}`"),
+    }
+}
+
 impl Failure {
     /// The machine's error, and what it met.
     pub fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
@@ -167,6 +181,9 @@ impl Failure {
     fn remedy(&self) -> Option<String> {
         match self {
             Self::Problem(problem) => problem.remedy.clone(),
+            Self::Unreachable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => Some(
+                "run it as root or as a user whom the mode of the socket and of its directories lets in".to_owned(),
+            ),
             Self::Unreachable { .. } => Some(
                 "start the daemon with `mica serve --root DIR`, or name its socket with --socket or MICA_SOCKET".to_owned(),
             ),
@@ -205,9 +222,16 @@ impl Failure {
         reason = "this is where the command line tells errors"
     )]
     pub fn tell(&self, output: Output) {
-        if output == Output::Json {
-            eprintln!("{}", printable_json(&format!("{:#}", self.document())));
-            return;
+        match output {
+            Output::Json => {
+                eprintln!("{}", printable_json(&format!("{:#}", self.document())));
+                return;
+            }
+            Output::Lines => {
+                eprintln!("{}", printable_json(&self.document().to_string()));
+                return;
+            }
+            Output::Table | Output::Template(_) => {}
         }
         eprintln!("mica: {}", SafeText::within(&self.text(), TEXT_BYTES));
         if let Some(remedy) = self.remedy() {

@@ -11,6 +11,7 @@ mod new_file;
 mod output;
 mod print;
 pub mod progress;
+mod template;
 mod token;
 pub mod words;
 

@@ -2,16 +2,48 @@
 //!
 //! Invariant: whatever is in them, a terminal only prints.
 
-use clap::ValueEnum;
+use std::fmt;
+use std::str::FromStr;
+
 use mica_text::SafeText;
 
+use crate::template::{NoTemplate, Template};
+
 /// For whom results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// For people
+    /// For people.
     Table,
-    /// For programs
+    /// For programs, as one document.
     Json,
+    /// For programs, one document a line: each entry of a list.
+    Lines,
+    /// For scripts, a text for each entry of a list. A program reads one in its life.
+    Template(&'static Template),
+}
+
+impl FromStr for Output {
+    type Err = NoTemplate;
+
+    fn from_str(text: &str) -> Result<Self, NoTemplate> {
+        Ok(match text {
+            "table" => Self::Table,
+            "json" => Self::Json,
+            "jsonl" => Self::Lines,
+            _ => Self::Template(Box::leak(Box::new(Template::parse(text)?))),
+        })
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table => formatter.write_str("table"),
+            Self::Json => formatter.write_str("json"),
+            Self::Lines => formatter.write_str("jsonl"),
+            Self::Template(template) => template.fmt(formatter),
+        }
+    }
 }
 
 /// A text for people as a terminal may get it: whatever is in it, it only prints. Lines stay lines.

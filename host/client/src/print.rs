@@ -8,6 +8,7 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Output, printable_json, shown};
 
@@ -15,18 +16,44 @@ use crate::output::{Output, printable_json, shown};
 #[derive(Clone, Copy, Debug)]
 pub struct Printer {
     output: Output,
+    /// Whether a document that has these fields may have another one, too.
+    may_have: fn(&[&str], &str) -> bool,
 }
 
 impl Printer {
     /// Results for people or for programs.
     #[must_use]
     pub fn new(output: Output) -> Self {
-        Self { output }
+        Self {
+            output,
+            may_have: |_, _| false,
+        }
     }
 
-    /// Whether a program reads.
-    pub fn is_json(self) -> bool {
-        self.output == Output::Json
+    /// The same, which knows fields that documents only have if there is something to tell: a list that happens to have none of them is
+    /// no reason to refuse a template. `may_have` is told the fields that there are, and the one in question.
+    #[must_use]
+    pub fn knowing(self, may_have: fn(&[&str], &str) -> bool) -> Self {
+        Self { may_have, ..self }
+    }
+
+    /// Whether a program or a script reads.
+    pub fn is_for_programs(self) -> bool {
+        self.output != Output::Table
+    }
+
+    /// For whom it prints.
+    pub fn output(self) -> Output {
+        self.output
+    }
+
+    /// The line of one of several documents that come one after the other, if a program or a script reads.
+    pub fn line(self, document: &Value) -> Option<String> {
+        match self.output {
+            Output::Table => None,
+            Output::Json | Output::Lines => Some(printable_json(&document.to_string())),
+            Output::Template(template) => Some(template.fill(document)),
+        }
     }
 
     /// Writes a text for people, or the document for programs.
@@ -38,6 +65,7 @@ impl Printer {
             Output::Json => {
                 self.bytes(format!("{}\n", printable_json(&format!("{document:#}"))).as_bytes())
             }
+            Output::Lines | Output::Template(_) => self.entries(document),
             Output::Table => {
                 let mut text = shown(&text());
                 if !text.is_empty() && !text.ends_with('\n') {
@@ -46,6 +74,28 @@ impl Printer {
                 self.bytes(text.as_bytes())
             }
         }
+    }
+
+    /// Writes each entry of a document that is a list, or the document.
+    fn entries(self, document: &Value) -> Result<(), Failure> {
+        let entries = entries(document);
+        if let Output::Template(template) = self.output
+            && !entries.is_empty()
+        {
+            let known = fields(&entries);
+            let is_optional = |name: &str| (self.may_have)(&known, name);
+            if let Some(field) = template.unknown(&entries, is_optional) {
+                return Err(Failure::Told {
+                    what: format!("nothing here has the field `{field}`"),
+                    remedy: Some(format!("fields that there are: {}", known.join(", "))),
+                    exit: Exit::Usage,
+                    code: Some("unknown-field"),
+                });
+            }
+        }
+        let lines = entries.iter().filter_map(|entry| self.line(entry));
+        let text: String = lines.map(|line| line + "\n").collect();
+        self.bytes(text.as_bytes())
     }
 
     /// Writes a document: for people as a text about what this program knows of it, for programs as it came. What a daemon of
@@ -58,7 +108,7 @@ impl Printer {
         document: &Value,
         text: impl FnOnce(&T) -> String,
     ) -> Result<(), Failure> {
-        if self.is_json() {
+        if self.is_for_programs() {
             return self.result(document, String::new);
         }
         self.result(document, || match read(document) {
@@ -70,7 +120,7 @@ impl Printer {
     /// Tells people something beside the result; a program finds it in the document.
     #[expect(clippy::print_stderr, reason = "a note must not mix with the result")]
     pub fn note(self, text: &str) {
-        if !self.is_json() {
+        if !self.is_for_programs() {
             eprintln!("{}", shown(text));
         }
     }
@@ -80,7 +130,8 @@ impl Printer {
     pub fn note_document(self, document: &Value, text: &str) {
         match self.output {
             Output::Json => eprintln!("{}", printable_json(&format!("{document:#}"))),
-            Output::Table => eprintln!("{}", shown(text)),
+            Output::Lines => eprintln!("{}", printable_json(&document.to_string())),
+            Output::Table | Output::Template(_) => eprintln!("{}", shown(text)),
         }
     }
 
@@ -94,6 +145,27 @@ impl Printer {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.map_err(Failure::io("write to standard output")),
         }
+    }
+}
+
+/// The fields that several documents have, each once.
+fn fields<'a>(documents: &[&'a Value]) -> Vec<&'a str> {
+    let objects = documents.iter().filter_map(|one| one.as_object());
+    let mut known: Vec<&str> = Vec::new();
+    for name in objects.flat_map(|one| one.keys()) {
+        if !known.contains(&name.as_str()) {
+            known.push(name);
+        }
+    }
+    known
+}
+
+/// The entries of a document that has one list and nothing else; any other is the only entry itself.
+fn entries(document: &Value) -> Vec<&Value> {
+    let mut fields = document.as_object().into_iter().flatten();
+    match (fields.next(), fields.next()) {
+        (Some((_, Value::Array(list))), None) => list.iter().collect(),
+        _ => vec![document],
     }
 }
 
@@ -155,6 +227,15 @@ mod tests {
         let known = |document| read::<Vec<(String, u64)>>(&document);
         assert_eq!(known(json!([["a", 1]])), Some(vec![("a".to_owned(), 1)]));
         assert_eq!(known(json!([["a"]])), None);
+    }
+
+    #[test]
+    fn a_list_alone_has_entries() {
+        let count = |document: Value| entries(&document).len();
+        assert_eq!(count(json!({"layers": [1, 2, 3]})), 3);
+        assert_eq!(count(json!({"layers": []})), 0);
+        assert_eq!(count(json!({"id": "a", "labels": [1, 2]})), 1);
+        assert_eq!(count(json!(["a", "b"])), 1);
     }
 
     #[test]

@@ -33,10 +33,12 @@ pub(crate) fn translate(driver: &str, doing: &str, error: DriverError) -> Error 
         DriverError::TimedOut { what, .. } => Error::TimedOut(format!("{doing}: {what}")),
         DriverError::LimitReached { what, .. } => Error::LimitReached(format!("{doing}: {what}")),
         DriverError::Cancelled => Error::Cancelled,
-        DriverError::Rejected { reason, remedy } => Error::DriverRejected {
-            reason: reason.into(),
-            remedy: remedy.into(),
-        },
+        DriverError::Rejected { reason, remedy } | DriverError::NotGranted { reason, remedy } => {
+            Error::DriverRejected {
+                reason: reason.into(),
+                remedy: remedy.into(),
+            }
+        }
         DriverError::Runtime(text) => Error::Sandbox(format!("{doing}: {text}")),
         other => Error::Sandbox(format!("{doing}: {other}")),
     }

@@ -22,7 +22,7 @@ use crate::scrub::{Scrubber, described};
 use crate::settings::EngineSettings;
 use crate::snapshots::SnapshotStore;
 use crate::store::{OpenStore, Store, StoreTable, Stores};
-use crate::traffic::ClientCalls;
+use crate::traffic::{ClientCalls, Spans};
 use crate::view::{Attention, EngineStatus};
 use crate::{Error, EventKind, Result};
 use mica_runtime::Runtime;
@@ -86,9 +86,10 @@ impl Engine {
                 .map_err(|error| Error::path("resolve", path, error))?;
         }
         let reaper = Reaper::start().map_err(|error| Error::io("start a thread", error))?;
+        let spans = settings.spans.map(Spans::new).transpose()?;
         let gates = Gates::new(runtime.limits());
         let engine = Arc::new_cyclic(|weak| Self {
-            calls: ClientCalls::new(settings.slow_call),
+            calls: ClientCalls::new(settings.slow_call, spans),
             settings,
             runtime,
             registry: Registry::default(),
@@ -319,18 +320,23 @@ fn damaged_layers(store: &Store) -> Vec<Attention> {
         return Vec::new();
     }
     let numbers = store.layers.numbers();
-    let damaged = store
-        .scrub
-        .damaged(&|damage| numbers.contains(&damage.number));
-    let told = damaged.iter().map(|damage| Attention {
+    let (damaged, more) = store.scrub.damaged(&|number| numbers.contains(&number));
+    let attention = |detail| Attention {
         store: Some(store.name.as_str().to_owned()),
-        detail: format!(
+        detail,
+    };
+    let more = (more > 0).then(|| {
+        let text = "layers are damaged besides; `mica layer verify` names the files of each";
+        attention(format!("{more} {text}"))
+    });
+    let told = damaged.iter().map(|damage| {
+        attention(format!(
             "layer `{}` is damaged: {}; repair it with `mica layer repair`, or remove it",
             damage.layer,
             described(damage)
-        ),
+        ))
     });
-    told.collect()
+    told.chain(more).collect()
 }
 
 /// How long a start waits for a daemon that was killed: the kernel first ends its system calls.

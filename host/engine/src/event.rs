@@ -47,6 +47,12 @@ pub enum EventKind {
     /// A store was removed.
     #[serde(rename = "store.removed")]
     StoreRemoved,
+    /// A store has another name now.
+    #[serde(rename = "store.renamed")]
+    StoreRenamed,
+    /// A store lies in another directory now.
+    #[serde(rename = "store.moved")]
+    StoreMoved,
     /// A store cannot be used.
     #[serde(rename = "store.failed")]
     StoreFailed,
@@ -65,6 +71,9 @@ pub enum EventKind {
     /// The bake of a build is over, and nothing speaks against it.
     #[serde(rename = "driver.baked")]
     DriverBaked,
+    /// A driver asked for what it was not granted.
+    #[serde(rename = "driver.denied")]
+    DriverDenied,
     /// A driver broke.
     #[serde(rename = "driver.failed")]
     DriverFailed,
@@ -93,12 +102,15 @@ impl EventKind {
             Self::LayerRepaired => "layer.repaired",
             Self::StoreCreated => "store.created",
             Self::StoreRemoved => "store.removed",
+            Self::StoreRenamed => "store.renamed",
+            Self::StoreMoved => "store.moved",
             Self::StoreFailed => "store.failed",
             Self::DriverLoaded => "driver.loaded",
             Self::DriverRemoved => "driver.removed",
             Self::DriverSwapped => "driver.swapped",
             Self::DriverWentBack => "driver.went-back",
             Self::DriverBaked => "driver.baked",
+            Self::DriverDenied => "driver.denied",
             Self::DriverFailed => "driver.failed",
             Self::DriverQuarantined => "driver.quarantined",
             Self::DriverReleased => "driver.released",
@@ -122,8 +134,8 @@ pub struct Event {
     #[schema(value_type = String)]
     pub time: Moment,
     /// What: `layer.created`, `layer.removed`, `layer.mounted`, `layer.unmounted`, `layer.applied`,
-    /// `layer.left-out`, `layer.quarantined`, `layer.damaged`, `layer.digests-lost`, `layer.repaired`, `store.created`, `store.removed`, `store.failed`, `driver.loaded`, `driver.removed`, `driver.swapped`,
-    /// `driver.went-back`, `driver.baked`, `driver.failed`, `driver.quarantined` or `driver.released`.
+    /// `layer.left-out`, `layer.quarantined`, `layer.damaged`, `layer.digests-lost`, `layer.repaired`, `store.created`, `store.removed`, `store.renamed`, `store.moved`, `store.failed`, `driver.loaded`, `driver.removed`, `driver.swapped`,
+    /// `driver.went-back`, `driver.baked`, `driver.denied`, `driver.failed`, `driver.quarantined` or `driver.released`.
     #[schema(value_type = String)]
     pub kind: EventKind,
     /// The store it is about.

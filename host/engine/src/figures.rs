@@ -7,7 +7,7 @@ use crate::bus::EventCounts;
 use crate::drivers::Slot;
 use crate::engine::Engine;
 use crate::store::Store;
-use crate::traffic::{DriverRow, OwnRow};
+use crate::traffic::{DriverRow, OwnRow, SpanFigures};
 use mica_sys::filesystem;
 use std::sync::atomic::Ordering;
 
@@ -34,6 +34,12 @@ pub struct Figures {
     pub scrubbed_bytes: u64,
     /// Layers that were found damaged since the start.
     pub scrubbed_damaged: u64,
+    /// Layers that were made again since the start.
+    pub repaired: u64,
+    /// Spans of traces; all zero if none are recorded.
+    pub spans: SpanFigures,
+    /// Components that were refused since the start for what they were not granted.
+    pub refused_loads: u64,
 }
 
 /// What is measured of a store.
@@ -53,6 +59,8 @@ pub struct StoreFigures {
     pub snapshots: Option<u64>,
     /// Whether its driver can work on it and its rows can change.
     pub is_ready: bool,
+    /// Bytes that it keeps for removals on a full disk, 512 KiB if it has all of them; `None` for a store without a reserve.
+    pub reserve: Option<u64>,
     /// Layers that are known to be damaged.
     pub damaged: u64,
     /// When all of its layers had last been verified, in seconds since 1970; `None` if they never were.
@@ -78,6 +86,8 @@ pub struct DriverFigures {
     pub swaps: u64,
     /// Builds of those that were taken back because they did worse.
     pub went_back: u64,
+    /// What operations did and were not granted: each operation once for each right.
+    pub denials: u64,
     /// How operations ended, by build.
     pub calls: Vec<DriverRow>,
     /// What operations took.
@@ -104,6 +114,13 @@ impl Engine {
             running: self.runtime.facts().live_operations,
             scrubbed_bytes: self.scrubber.bytes.load(Ordering::Relaxed),
             scrubbed_damaged: self.scrubber.damaged.load(Ordering::Relaxed),
+            repaired: self.scrubber.repaired.load(Ordering::Relaxed),
+            spans: self
+                .calls()
+                .spans()
+                .map(|spans| spans.figures())
+                .unwrap_or_default(),
+            refused_loads: self.registry.refused_loads.load(Ordering::Relaxed),
         }
     }
 
@@ -157,6 +174,12 @@ fn figures_of_store(store: &Store) -> StoreFigures {
         references: store.mounts.all_references(),
         snapshots: snapshots.map(|snapshots| snapshots.table().len() as u64),
         is_ready: store.why_unready().is_none(),
+        reserve: store
+            .layers
+            .home()
+            .rows()
+            .reserve()
+            .map(|reserve| reserve.bytes()),
         damaged,
         verified: store.scrub.last_verified(),
     }
@@ -169,10 +192,8 @@ fn damaged_count(store: &Store) -> u64 {
         return 0;
     }
     let numbers = store.layers.numbers();
-    let damaged = store
-        .scrub
-        .damaged(&|damage| numbers.contains(&damage.number));
-    damaged.len() as u64
+    let (told, more) = store.scrub.damaged(&|number| numbers.contains(&number));
+    told.len() as u64 + more
 }
 
 fn figures_of_driver(slot: &Slot) -> DriverFigures {
@@ -186,6 +207,7 @@ fn figures_of_driver(slot: &Slot) -> DriverFigures {
         quarantines: slot.quarantine.all().len() as u64,
         swaps: slot.tally.swaps.load(Ordering::Relaxed),
         went_back: slot.tally.went_back.load(Ordering::Relaxed),
+        denials: slot.insight.denials.count(),
         calls: slot.tally.rows(),
         amounts: slot.tally.amounts(),
         memory_peak_bytes: slot.tally.memory_peak(),

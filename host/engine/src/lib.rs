@@ -55,35 +55,45 @@ pub use check::{
     repair,
 };
 pub use disk::files::read_component;
-pub use drivers::{Agreement, Drivers, Shadow, SwapRequest, Target, TracePart};
+pub use disk::home::BlobOrigin;
+pub use drivers::{
+    Agreement, Consent, Drivers, Papers, Shadow, SwapRequest, Target, TracePart, TrustRule,
+    Unsigned,
+};
 pub use engine::Engine;
 pub use error::{Class, Error, Result};
 pub use event::{Event, EventKind};
 pub use figures::{DriverFigures, Figures, StoreFigures};
 pub use id::{LayerId, StoreName};
 pub use insight::{LogFilter, LogReading, TraceFilter};
-pub use layers::{Expected, LayerStore, OpenFile};
+pub use layers::{Expected, LayerStore, OpenFile, OriginPages};
 pub use mica_runtime::{
     ApplyReport, ArchiveForm, CancelToken, Change, ChangeKind, ChangeSink, DiffReport, Grant,
-    Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source, Thoroughness,
+    Granted, Grants, Limits, Runtime, RuntimeFacts, SafeText, Sink, Source, Thoroughness,
 };
 pub use moment::Moment;
 pub use outcome::{OperationKind, OperationState, OperationTicket, OperationView, Report};
-pub use scrub::{ScrubSettings, WhenDamaged};
+pub use scrub::{Blobs, ScrubSettings, WhenDamaged};
 pub use settings::{DriverSource, Durability, EngineSettings, Origin, PriorDrivers, Selection};
 pub use snapshots::{
     CommitRequest, IdMapping, LabelChange, LayerPlace, Snapshot, SnapshotKind, SnapshotMount,
     SnapshotRequest, SnapshotStore, SnapshotUsage,
 };
 pub use store::{OpenStore, Stores};
-pub use traffic::{ClientCall, ClientCalls, Distribution, DriverRow, Front, OwnRow, Row};
+pub use traffic::{
+    Attribute, ClientCall, ClientCalls, Distribution, DriverRow, Front, HostCallSpan, OwnRow,
+    RemoteParent, Row, Span, SpanFigures, SpanKind, SpanSettings, Spans, Undelivered,
+};
 pub use view::{
-    Access, Attention, BackingView, BakeView, BuildView, CallView, DamageView, DiffParent,
-    DiffRequest, Difference, DriverExplanation, DriverHistory, DriverView, EngineStatus, Evidence,
-    FileDamage, FileKind, FileView, FilesRequest, HolderView, HostCall, ImportView, KeptView,
-    LayerKind, LayerProblem, LayerProcess, LayerRequest, LayerUsage, LayerView, LimitView,
-    LiveParent, LogLine, MountClient, MountRequest, MountView, Pairs, PassView, QuarantineView,
-    Release, RepairView, ReplacedView, RunningView, ScrubMode, ScrubView, StoreRequest, StoreView,
-    SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView, UsageSource, UsageView,
-    Verdict, VerifyView, WhenBusy,
+    Access, AskView, Attention, BackingView, BakeView, BuildView, CallView, CollectReport,
+    CollectRequest, CollectedLayer, DamageView, DenialView, DiffParent, DiffRequest, Difference,
+    DifferenceView, DriverExplanation, DriverHistory, DriverJudgement, DriverView, EngineStatus,
+    Evidence, FileDamage, FileKind, FileView, FilesRequest, HoldKind, HoldView, HolderView,
+    HoldsRequest, HostCall, ImportView, KeptLayer, KeptView, LayerHolds, LayerKind, LayerProblem,
+    LayerProcess, LayerRequest, LayerUsage, LayerView, LimitView, LiveParent, LogLine,
+    ManifestView, MountClient, MountRequest, MountView, MoveReport, MoveRequest, OriginView, Pairs,
+    PassView, PathChange, Provenance, QuarantineView, RefusalView, Release, RepairView,
+    ReplacedView, RunningBuildView, RunningView, ScrubMode, ScrubView, SignatureState,
+    SignatureView, SignerView, StoreRequest, StoreView, SwapReport, TraceDocument, TraceView,
+    UnmountRequest, UnmountView, UsageSource, UsageView, Verdict, VerifyView, WhenBusy,
 };

@@ -31,12 +31,16 @@ pub enum OperationKind {
     Changes,
     /// Lists files of a layer.
     Files,
+    /// Tells which layers files come from.
+    Origins,
     /// Reads a file of a layer.
     Content,
     /// Makes a layer.
     Create,
     /// Removes a layer.
     Remove,
+    /// Removes layers that nothing keeps.
+    Collect,
     /// Applies an archive to a layer.
     Apply,
     /// Mounts a layer.
@@ -45,6 +49,8 @@ pub enum OperationKind {
     Repair,
     /// Compares the files of a layer with their digests.
     Verify,
+    /// Moves a store.
+    Move,
     /// Loads a driver.
     Load,
     /// Puts another build in a driver's place.
@@ -61,13 +67,16 @@ impl OperationKind {
             Self::Diff => "diff",
             Self::Changes => "changes",
             Self::Files => "files",
+            Self::Origins => "origins",
             Self::Content => "content",
             Self::Create => "create",
             Self::Remove => "remove",
+            Self::Collect => "collect",
             Self::Apply => "apply",
             Self::Repair => "repair",
             Self::Mount => "mount",
             Self::Verify => "verify",
+            Self::Move => "move",
             Self::Load => "load",
             Self::Swap => "swap",
             Self::Rollback => "rollback",

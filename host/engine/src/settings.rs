@@ -2,12 +2,16 @@
 //!
 //! Invariant: data only.
 
-use crate::scrub::ScrubSettings;
-use mica_runtime::Grants;
+use crate::drivers::TrustRule;
+use crate::scrub::{Blobs, ScrubSettings};
+use crate::traffic::SpanSettings;
+use crate::view::Provenance;
+use mica_runtime::{Granted, Grants};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// When a layer counts as published.
@@ -42,6 +46,8 @@ pub struct DriverSource {
     pub bytes: Cow<'static, [u8]>,
     /// Where it came from.
     pub origin: Origin,
+    /// Where it came from before, and who signed it, if that was found out when it came.
+    pub provenance: Option<Provenance>,
 }
 
 /// What drivers that have layers already mean for a store that names no driver.
@@ -86,17 +92,28 @@ pub struct EngineSettings {
     /// Components that were to be loaded and cannot even be read: which, and why.
     pub unreadable_drivers: Vec<String>,
     /// Grants by driver name that the operator gave.
-    pub grants: BTreeMap<String, Grants>,
+    pub grants: BTreeMap<String, Granted>,
+    /// A file of grants for a fleet, or a directory of such files by the names of drivers. It says something of drivers that `grants`
+    /// says nothing of.
+    pub grants_file: Option<PathBuf>,
+    /// Whether a component that is loaded or swapped must have a manifest.
+    pub require_manifest: bool,
     /// Grants by driver name of drivers without an entry in `grants`; the others get [`Grants::standard`].
     pub usual_grants: BTreeMap<String, Grants>,
+    /// Who has to have signed which drivers; the first that is about a driver counts.
+    pub trust: Vec<TrustRule>,
     /// How the driver of a store that names none is found.
     pub selection: Selection,
     /// How long a build is watched after a swap; zero watches none.
     pub bake: Duration,
     /// What is done about the content of layers.
     pub scrub: ScrubSettings,
+    /// Gives blobs that a container runtime keeps, to repair layers; `None` if there is no such runtime.
+    pub blobs: Option<Arc<dyn Blobs>>,
     /// Calls of clients that take longer than this are told in the log; `None` tells none.
     pub slow_call: Option<Duration>,
+    /// What is recorded of calls for a collector of traces; `None` records nothing.
+    pub spans: Option<SpanSettings>,
 }
 
 impl EngineSettings {
@@ -112,11 +129,16 @@ impl EngineSettings {
             drivers: Vec::new(),
             unreadable_drivers: Vec::new(),
             grants: BTreeMap::new(),
+            grants_file: None,
+            require_manifest: false,
             usual_grants: BTreeMap::new(),
+            trust: Vec::new(),
             selection: Selection::default(),
             bake: Duration::from_secs(60),
             scrub: ScrubSettings::default(),
+            blobs: None,
             slow_call: None,
+            spans: None,
         }
     }
 

@@ -1,8 +1,8 @@
 //! The engine with a driver that ships with Mica, on a real file system. Needs root: layers are mounted.
 
 use crate::{
-    Access, ArchiveForm, CancelToken, DiffParent, DiffRequest, DriverSource, Engine,
-    EngineSettings, Error, EventKind, LayerRequest, LayerView, MountRequest, Origin, Pairs,
+    Access, ArchiveForm, CancelToken, Consent, DiffParent, DiffRequest, DriverSource, Engine,
+    EngineSettings, Error, EventKind, LayerRequest, LayerView, MountRequest, Origin, Pairs, Papers,
     Runtime, Since, Sink, Source, StoreRequest, SwapRequest, WhenBusy,
 };
 use mica_runtime::{Grants, Settings};
@@ -70,6 +70,7 @@ impl Rig {
             name: Some(self.driver.to_owned()),
             bytes: Cow::Borrowed(component(self.driver)),
             origin: Origin::Embedded,
+            provenance: None,
         }];
         Engine::open(settings, Arc::clone(&RUNTIME))
     }
@@ -305,7 +306,13 @@ fn stores_and_drivers_are_refused_by_their_names_too() {
         assert_eq!(
             engine
                 .drivers()
-                .load(component(rig.driver), None, &CancelToken::default())
+                .load(
+                    component(rig.driver),
+                    Papers::default(),
+                    None,
+                    &Consent::default(),
+                    &CancelToken::default()
+                )
                 .unwrap_err()
                 .code(),
             "driver-exists"
@@ -313,7 +320,13 @@ fn stores_and_drivers_are_refused_by_their_names_too() {
         assert_eq!(
             engine
                 .drivers()
-                .load(b"\0asm", None, &CancelToken::default())
+                .load(
+                    b"\0asm",
+                    Papers::default(),
+                    None,
+                    &Consent::default(),
+                    &CancelToken::default()
+                )
                 .unwrap_err()
                 .code(),
             "driver-rejected"

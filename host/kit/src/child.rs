@@ -1,13 +1,15 @@
-//! The child: enters its namespaces, opens an engine there, and plays.
+//! The child: enters its namespaces, opens an engine there, and plays or measures.
 //!
-//! It gets its job as an argument, then one line on standard input when its users are mapped, then the component. On standard
-//! output it says one message a line.
+//! It gets its job as an argument, then one line on standard input when its users are mapped, then the component and an archive if
+//! there is one. On standard output it says one message a line.
 //!
 //! Invariant: nothing is opened, and no second thread started, before it is in its namespaces; what it makes lies in memory of
 //! its own mount namespace, or in a directory that it removes.
 
+use crate::base::Base;
+use crate::bench::{self, BenchReport, BenchRequest};
 use crate::cases::{self, is_wanted};
-use crate::report::{CaseReport, DriverFacts, PlaceFacts, Request};
+use crate::report::{CaseReport, DriverFacts, Mismatch, PlaceFacts, Request};
 use crate::stage::{Facts, Stage};
 use mica_cases::tree;
 use mica_engine::{Error as EngineError, Grants};
@@ -19,7 +21,7 @@ use mica_text::with_causes;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, BufRead, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// What the child is to do.
@@ -28,7 +30,34 @@ pub(crate) struct Job {
     /// The process that waits for it.
     pub(crate) parent: u32,
     /// What is wanted.
-    pub(crate) request: Request,
+    pub(crate) work: Work,
+    /// Bytes of the component; an archive follows it, if one was given.
+    pub(crate) component_bytes: usize,
+}
+
+/// What is wanted of the child.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// That it plays cases.
+    Cases(Request),
+    /// That it measures.
+    Bench(BenchRequest),
+}
+
+impl Work {
+    fn grants(&self) -> &[String] {
+        match self {
+            Self::Cases(request) => &request.grants,
+            Self::Bench(request) => &request.grants,
+        }
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Cases(request) => request.directory.as_deref(),
+            Self::Bench(request) => request.directory.as_deref(),
+        }
+    }
 }
 
 /// What the parent says once it has mapped the users.
@@ -52,7 +81,18 @@ pub(crate) enum Message {
     Begun(DriverFacts, PlaceFacts),
     /// What became of a case.
     Case(Box<CaseReport>),
-    /// All cases were played.
+    /// What was measured.
+    Measured(Box<BenchReport>),
+    /// A driver did not do what is measured: which, in which operation, and what it did.
+    Broken {
+        /// The driver.
+        driver: String,
+        /// What was done.
+        operation: String,
+        /// What it did.
+        mismatch: Box<Mismatch>,
+    },
+    /// All is done.
     Done,
     /// The component cannot be loaded: why, and what would help.
     Rejected(String, String),
@@ -65,7 +105,7 @@ pub(crate) enum Message {
 impl From<Error> for Message {
     fn from(error: Error) -> Self {
         match error {
-            Error::Rejected { reason, remedy } => {
+            Error::Rejected { reason, remedy } | Error::NotGranted { reason, remedy } => {
                 Self::Rejected(reason.to_string(), remedy.to_string())
             }
             other => Self::Failed(with_causes(&other)),
@@ -104,7 +144,8 @@ fn say(message: &Message) -> io::Result<()> {
     out.flush()
 }
 
-fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> Message {
+/// What went wrong here, and is no fault of the driver.
+pub(crate) fn failed(doing: &'static str) -> impl FnOnce(io::Error) -> Message {
     move |error| Message::Failed(format!("{doing}: {error}"))
 }
 
@@ -124,52 +165,29 @@ fn live(job: &Job, compiler: Program) -> Result<(), Message> {
     input
         .read_to_end(&mut component)
         .map_err(failed("read the component"))?;
-    let base = Base::make(job.request.directory.as_deref())?;
-    let played = play(job, &base.path, &component, &mapped, compiler);
+    let archive = component.split_off(job.component_bytes.min(component.len()));
+    let base = Base::make(job.work.directory(), job.parent)?;
+    let played = work(job, &base.path, (&component, archive), &mapped, compiler);
     base.remove();
     played
 }
 
-/// The directory in which everything lies.
-struct Base {
-    path: PathBuf,
-    in_memory: bool,
+/// The driver, loaded with the limits that a daemon has by default.
+pub(crate) struct Loaded {
+    pub(crate) runtime: Arc<Runtime>,
+    generation: Arc<Generation>,
+    pub(crate) grants: Grants,
 }
 
-impl Base {
-    fn make(directory: Option<&Path>) -> Result<Self, Message> {
-        let Some(directory) = directory else {
-            // Any directory would do that is there: nothing of it is used, and nothing is left in it.
-            let path = std::env::temp_dir();
-            mica_sys::mount_memory(&path).map_err(failed("mount a file system in memory"))?;
-            return Ok(Self {
-                path,
-                in_memory: true,
-            });
-        };
-        let path = directory.join(format!(".mica-kit-{}", std::process::id()));
-        let made = fs::create_dir(&path).and_then(|()| path.canonicalize());
-        let path =
-            made.map_err(|error| Message::Failed(format!("make `{}`: {error}", path.display())))?;
-        Ok(Self {
-            path,
-            in_memory: false,
-        })
-    }
-
-    /// What lies in memory goes with this process.
-    fn remove(self) {
-        if !self.in_memory {
-            let _told_by_what_is_left = fs::remove_dir_all(&self.path);
+impl Loaded {
+    pub(crate) fn facts(&self) -> DriverFacts {
+        let description = self.generation.description();
+        DriverFacts {
+            name: description.name.clone(),
+            version: description.version.to_string(),
+            digest: self.generation.digest().to_owned(),
         }
     }
-}
-
-/// The driver, loaded with the limits that a daemon has by default.
-struct Loaded {
-    runtime: Arc<Runtime>,
-    generation: Arc<Generation>,
-    grants: Grants,
 }
 
 fn load(job: &Job, base: &Path, component: &[u8], compiler: Program) -> Result<Loaded, Message> {
@@ -180,7 +198,7 @@ fn load(job: &Job, base: &Path, component: &[u8], compiler: Program) -> Result<L
         compiler: Compiler::Child(compiler),
     })?;
     let mut grants = Grants::standard();
-    for name in &job.request.grants {
+    for name in job.work.grants() {
         let grant = name.parse();
         let grant = grant.map_err(|error| Message::Failed(with_causes(&error)))?;
         grants = grants.and(grant);
@@ -193,19 +211,14 @@ fn load(job: &Job, base: &Path, component: &[u8], compiler: Program) -> Result<L
     })
 }
 
-fn play(
+fn work(
     job: &Job,
     base: &Path,
-    component: &[u8],
+    (component, archive): (&[u8], Vec<u8>),
     mapped: &Mapped,
     compiler: Program,
 ) -> Result<(), Message> {
     let loaded = load(job, base, component, compiler)?;
-    let driver = DriverFacts {
-        name: loaded.generation.description().name.clone(),
-        version: loaded.generation.description().version.to_string(),
-        digest: loaded.generation.digest().to_owned(),
-    };
     let facts = Facts {
         any_owner: matches!(mapped, Mapped::All),
         xattrs: has_xattrs(base).map_err(failed("try the file system"))?,
@@ -214,7 +227,33 @@ fn play(
             OwnContent::Stacked(_)
         ),
     };
-    let options = job.request.options.clone();
+    let owners = match mapped {
+        Mapped::All => "all",
+        Mapped::One => "one",
+    };
+    match &job.work {
+        Work::Cases(request) => play(request, base, (loaded, component), facts, owners),
+        Work::Bench(request) => {
+            let archive = Some(archive).filter(|archive| !archive.is_empty());
+            let given = (loaded, component, archive);
+            let report = bench::run(request, base, given, facts, owners)?;
+            tell(&Message::Measured(Box::new(report)))
+        }
+    }
+}
+
+fn tell(message: &Message) -> Result<(), Message> {
+    say(message).map_err(failed("tell the parent"))
+}
+
+fn play(
+    request: &Request,
+    base: &Path,
+    (loaded, component): (Loaded, &[u8]),
+    facts: Facts,
+    owners: &str,
+) -> Result<(), Message> {
+    let driver = loaded.facts();
     let Loaded {
         runtime, grants, ..
     } = loaded;
@@ -223,20 +262,16 @@ fn play(
         runtime,
         (&driver.name, component),
         grants,
-        options,
+        request.options.clone(),
         facts,
     )?;
     let place = PlaceFacts {
         filesystem: stage.filesystem()?,
-        owners: match mapped {
-            Mapped::All => "all".to_owned(),
-            Mapped::One => "one".to_owned(),
-        },
+        owners: owners.to_owned(),
     };
-    let tell = |message: &Message| say(message).map_err(failed("tell the parent"));
     tell(&Message::Begun(driver, place))?;
     for case in cases::all() {
-        if is_wanted(&case.view().name, &job.request.only) {
+        if is_wanted(&case.view().name, &request.only) {
             tell(&Message::Case(Box::new(case.play(&mut stage))))?;
         }
     }

@@ -10,10 +10,14 @@
 //! | archives | `mica_cases::archives`: what must be refused, and what must be taken and how |
 //! | behaviours | `behaviours`: what scripts cannot say |
 //!
+//! `bench` measures operations in the same place, beside drivers that ship.
+//!
 //! Invariant: a case passes, fails with what was expected and seen, or is left out with the reason; it is never skipped silently.
 
 mod archives;
+mod base;
 mod behaviours;
+mod bench;
 mod calls;
 mod cases;
 mod child;
@@ -23,9 +27,13 @@ mod parent;
 mod report;
 mod stage;
 
+pub use bench::{
+    ArchiveFacts, BenchReport, BenchRequest, LeftOutSide, MOST_ARCHIVE_BYTES, OperationReport,
+    SideReport, Spread,
+};
 pub use cases::list;
 pub use child::play_child;
-pub use parent::{NoReport, play};
+pub use parent::{NoReport, bench, play};
 pub use report::{
     CaseReport, CaseView, DriverFacts, Mismatch, PlaceFacts, Report, Request, Verdict,
 };

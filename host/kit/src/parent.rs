@@ -2,12 +2,13 @@
 //!
 //! Invariant: the child does not outlive the call.
 
-use crate::child::{Job, Mapped, Message};
-use crate::report::{CaseReport, Report, Request};
+use crate::bench::{BenchReport, BenchRequest};
+use crate::child::{Job, Mapped, Message, Work};
+use crate::report::{CaseReport, Mismatch, Report, Request};
 use mica_runtime::Program;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +35,18 @@ pub enum NoReport {
     /// The child ended before it had played all cases.
     #[error("{}", ended(.0, .1.as_deref()))]
     Ended(String, Option<String>),
+    /// A driver did not do what is measured.
+    #[error("driver `{driver}` failed at `{operation}`: {}: expected {}, seen {}", mismatch.call, mismatch.expected, mismatch.seen)]
+    Broken {
+        /// The driver.
+        driver: String,
+        /// What was done.
+        operation: String,
+        /// What it did.
+        mismatch: Box<Mismatch>,
+    },
     /// Something else went wrong.
-    #[error("play the cases: {0}")]
+    #[error("play on the driver: {0}")]
     Failed(String),
     /// The machine said so.
     #[error("{doing}")]
@@ -67,11 +78,69 @@ pub fn play(
     program: &Program,
     component: &[u8],
     request: &Request,
-    heard: impl FnMut(&CaseReport),
+    mut heard: impl FnMut(&CaseReport),
 ) -> Result<Report, NoReport> {
+    let mut report: Option<Report> = None;
+    let work = Work::Cases(request.clone());
+    let ended = run(program, (component, &[]), work, |message| match message {
+        Message::Begun(driver, place) => {
+            report = Some(Report {
+                driver,
+                place,
+                cases: Vec::new(),
+            });
+        }
+        Message::Case(case) => {
+            heard(&case);
+            if let Some(report) = &mut report {
+                report.cases.push(*case);
+            }
+        }
+        _ => {}
+    });
+    let last = |report: &Option<Report>| {
+        let last = report.as_ref().and_then(|report| report.cases.last());
+        last.map(|case| case.case.name.clone())
+    };
+    match ended {
+        Ok(status) => report.ok_or(NoReport::Ended(status.to_string(), None)),
+        Err(NoReport::Ended(how, _)) => Err(NoReport::Ended(how, last(&report))),
+        Err(other) => Err(other),
+    }
+}
+
+/// Measures the operations of a component beside those of drivers that ship, with an archive or one that is made for it.
+///
+/// # Errors
+/// [`NoReport`]; a driver that does not do what is measured is [`NoReport::Broken`].
+pub fn bench(
+    program: &Program,
+    component: &[u8],
+    archive: Option<&[u8]>,
+    request: &BenchRequest,
+) -> Result<BenchReport, NoReport> {
+    let mut report = None;
+    let work = Work::Bench(request.clone());
+    let given = (component, archive.unwrap_or_default());
+    let status = run(program, given, work, |message| {
+        if let Message::Measured(measured) = message {
+            report = Some(*measured);
+        }
+    })?;
+    report.ok_or(NoReport::Ended(status.to_string(), None))
+}
+
+/// Runs a child to its end; `heard` is told what it says but for its last words.
+fn run(
+    program: &Program,
+    given: (&[u8], &[u8]),
+    work: Work,
+    heard: impl FnMut(Message),
+) -> Result<ExitStatus, NoReport> {
     let job = Job {
         parent: std::process::id(),
-        request: request.clone(),
+        work,
+        component_bytes: given.0.len(),
     };
     let job = serde_json::to_string(&job).map_err(|error| NoReport::Failed(error.to_string()))?;
     let mut child = Command::new(&program.path)
@@ -81,65 +150,65 @@ pub fn play(
         .stdout(Stdio::piped())
         .spawn()
         .map_err(io_error("start the process that plays"))?;
-    let report = hear(&mut child, component, heard);
-    if report.is_err() {
+    let ended = hear(&mut child, given, heard);
+    if ended.is_err() {
         // It may wait for something that no one will say.
         let _gone = child.kill();
     }
     let status = child
         .wait()
         .map_err(io_error("wait for the process that plays"))?;
-    match report {
-        Err(NoReport::Ended(_, after)) => Err(NoReport::Ended(status.to_string(), after)),
-        report => report,
+    match ended {
+        Err(NoReport::Ended(..)) => Err(NoReport::Ended(status.to_string(), None)),
+        ended => ended.map(|()| status),
     }
 }
 
 fn hear(
     child: &mut Child,
-    component: &[u8],
-    mut heard: impl FnMut(&CaseReport),
-) -> Result<Report, NoReport> {
+    given: (&[u8], &[u8]),
+    mut heard: impl FnMut(Message),
+) -> Result<(), NoReport> {
     let process = child.id();
     let mut stdin = child.stdin.take();
     let Some(stdout) = child.stdout.take() else {
         return Err(NoReport::Ended(String::new(), None));
     };
-    let mut report: Option<Report> = None;
-    let mut last = None;
     for line in BufReader::new(stdout).lines() {
         let line = line.map_err(io_error("hear the process that plays"))?;
         let message = serde_json::from_str(&line);
         match message.map_err(|error| NoReport::Failed(format!("{error}: {line}")))? {
-            Message::Entered => hand_over(process, stdin.take(), component)?,
+            Message::Entered => hand_over(process, stdin.take(), given)?,
             Message::NotEntered(reason) => return Err(no_namespace(reason)),
-            Message::Begun(driver, place) => {
-                report = Some(Report {
-                    driver,
-                    place,
-                    cases: Vec::new(),
-                });
-            }
-            Message::Case(case) => {
-                heard(&case);
-                last = Some(case.case.name.clone());
-                if let Some(report) = &mut report {
-                    report.cases.push(*case);
-                }
-            }
-            Message::Done => return report.ok_or(NoReport::Ended(String::new(), None)),
+            Message::Done => return Ok(()),
             Message::Rejected(reason, remedy) => {
                 return Err(NoReport::Rejected { reason, remedy });
             }
             Message::Unsupported(reason) => return Err(NoReport::Unsupported(reason)),
             Message::Failed(reason) => return Err(NoReport::Failed(reason)),
+            Message::Broken {
+                driver,
+                operation,
+                mismatch,
+            } => {
+                return Err(NoReport::Broken {
+                    driver,
+                    operation,
+                    mismatch,
+                });
+            }
+            other => heard(other),
         }
     }
-    Err(NoReport::Ended(String::new(), last))
+    Err(NoReport::Ended(String::new(), None))
 }
 
 /// Maps the users of the child, and gives it the component.
-fn hand_over(process: u32, stdin: Option<ChildStdin>, component: &[u8]) -> Result<(), NoReport> {
+fn hand_over(
+    process: u32,
+    stdin: Option<ChildStdin>,
+    (component, archive): (&[u8], &[u8]),
+) -> Result<(), NoReport> {
     let mapped = mica_sys::map_ids(process).map_err(|error| no_namespace(error.to_string()))?;
     let line = serde_json::to_string(&Mapped::from(mapped));
     let line = line.map_err(|error| NoReport::Failed(error.to_string()))?;
@@ -148,7 +217,10 @@ fn hand_over(process: u32, stdin: Option<ChildStdin>, component: &[u8]) -> Resul
     };
     let doing = "hand over the component";
     writeln!(stdin, "{line}").map_err(io_error(doing))?;
-    stdin.write_all(component).map_err(io_error(doing))
+    stdin
+        .write_all(component)
+        .and_then(|()| stdin.write_all(archive))
+        .map_err(io_error(doing))
 }
 
 /// Settings that keep users from having namespaces: where each is, the value that does, and what to do.

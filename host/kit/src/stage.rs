@@ -8,16 +8,22 @@ use crate::report::Mismatch;
 use mica_cases::dump::{Node, as_layered, print, try_nodes};
 use mica_cases::tree;
 use mica_engine::{
-    DriverSource, Durability, Engine, EngineSettings, Error, Grants, LogFilter, LogReading, Origin,
-    Pairs, Result as Answer, Runtime, StoreRequest, WhenBusy,
+    DriverSource, Durability, Engine, EngineSettings, Error, Granted, Grants, LogFilter,
+    LogReading, Origin, Pairs, Result as Answer, Runtime, StoreRequest, TraceFilter, WhenBusy,
 };
 use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Lines that are told of what a driver said in a case.
 const SAID_LINES: usize = 20;
+
+/// How often it is looked whether the trash is empty.
+const SWEEP: Duration = Duration::from_millis(2);
+/// How long that may take: what the engine cannot delete it tries again each minute.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// What a case comes to.
 pub(crate) type Step<T> = Result<T, Box<Mismatch>>;
@@ -68,11 +74,14 @@ impl Stage {
             name: Some(driver.to_owned()),
             bytes: Cow::Owned(component.to_vec()),
             origin: Origin::Embedded,
+            provenance: None,
         };
         let mut settings = EngineSettings::new(base.join("root"), base.join("run"));
         settings.durability = Durability::None;
         settings.drivers = vec![source];
-        settings.grants.insert(driver.to_owned(), grants);
+        settings
+            .grants
+            .insert(driver.to_owned(), Granted::interfaces_of(&grants));
         let engine = Engine::open(settings.clone(), Arc::clone(&runtime))?;
         let mut stage = Self {
             engine: Some(engine),
@@ -234,6 +243,51 @@ impl Stage {
     pub(crate) fn filesystem(&self) -> Answer<String> {
         let view = self.engine()?.store(&self.store)?.describe()?;
         Ok(view.backing.filesystem)
+    }
+
+    /// Host calls that the driver made since the engine was opened, and the memory of all its operations together, in bytes.
+    pub(crate) fn amounts(&self) -> (u64, u64) {
+        let figures = self.engine.as_ref().map(|engine| engine.figures());
+        let drivers = figures.map(|figures| figures.drivers).unwrap_or_default();
+        let own = drivers.iter().filter(|figures| figures.name == self.driver);
+        own.flat_map(|figures| &figures.amounts)
+            .fold((0, 0), |(calls, memory), row| {
+                (calls + row.host_calls.sum, memory + row.memory_bytes.sum)
+            })
+    }
+
+    /// What the engine was answered by a function of the driver that failed, in this store, of those that it remembers.
+    pub(crate) fn failures(&self, function: &str) -> Answer<Vec<String>> {
+        let filter = TraceFilter {
+            store: Some(self.store.clone()),
+            only_failed: true,
+            ..TraceFilter::default()
+        };
+        let traces = self.engine()?.drivers().traces(&self.driver, &filter)?;
+        let of_function = traces
+            .into_iter()
+            .filter(|trace| trace.function == function);
+        Ok(of_function.filter_map(|trace| trace.error).collect())
+    }
+
+    /// Waits until what was removed is gone from the disk.
+    ///
+    /// # Errors
+    /// The kernel's; `TimedOut` for what cannot be deleted.
+    pub(crate) fn swept(&self) -> io::Result<()> {
+        let trash = self
+            .base
+            .join("root/stores")
+            .join(&self.store)
+            .join("trash");
+        let begun = Instant::now();
+        while std::fs::read_dir(&trash)?.next().is_some() {
+            if begun.elapsed() > SWEEP_TIMEOUT {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(SWEEP);
+        }
+        Ok(())
     }
 
     /// What the store's driver says of itself.

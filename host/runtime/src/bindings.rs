@@ -4,7 +4,7 @@
 
 wasmtime::component::bindgen!({
     path: "../../wit",
-    inline: "package mica:runtime; world driver { include mica:driver/all-host-functions@0.1.0; include mica:driver/full@0.1.0; }",
+    inline: "package mica:runtime; world driver { include mica:driver/all-host-functions@1.0.0; include mica:driver/full@1.0.0; }",
     world: "mica:runtime/driver",
     imports: { default: trappable },
     trappable_error_type: { "mica:host/types.failure" => crate::capability::HostError },

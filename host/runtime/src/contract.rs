@@ -1,27 +1,19 @@
 //! The packages of the contract, and which versions of them this host serves.
 //!
-//! Invariant: versions are matched as semantic versions, everywhere by this file: a component may ask for an older patch of
-//! the same minor version, never for a newer one.
+//! Invariant: versions are matched as semantic versions, everywhere by this file: a component may ask for an
+//! older version of the same major one, never for a newer one.
 
 use semver::{Version, VersionReq};
 
-/// A package of `wit/`, as this host has it.
+/// A package of `wit/`, as this host has it: its name and its version, as in the names of its interfaces. It is one text, so
+/// that a test can give a copy of the program another version.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Package {
-    name: &'static str,
-    version: &'static str,
-}
+pub(crate) struct Package(&'static str);
 
 /// What the host provides.
-pub(crate) const HOST: Package = Package {
-    name: "mica:host",
-    version: "0.1.0",
-};
+pub(crate) const HOST: Package = Package("mica:host@1.0.0");
 /// What a driver exports.
-pub(crate) const DRIVER: Package = Package {
-    name: "mica:driver",
-    version: "0.1.0",
-};
+pub(crate) const DRIVER: Package = Package("mica:driver@1.0.0");
 
 /// What would help where a component was built for a version that this host does not serve.
 pub(crate) const OTHER_VERSION: &str = "build it against the `wit` directory of this release, or update Mica if the component is newer";
@@ -38,14 +30,19 @@ pub(crate) enum Match<'a> {
 }
 
 impl Package {
+    fn parts(self) -> (&'static str, &'static str) {
+        self.0.split_once('@').unwrap_or((self.0, ""))
+    }
+
     /// The full name of an interface, in the version of this host.
     pub(crate) fn interface(self, name: &str) -> String {
-        format!("{}/{name}@{}", self.name, self.version)
+        let (package, version) = self.parts();
+        format!("{package}/{name}@{version}")
     }
 
     /// Looks at the name of an interface as a component has it.
     pub(crate) fn look<'a>(self, full: &'a str) -> Match<'a> {
-        let rest = full.strip_prefix(self.name);
+        let rest = full.strip_prefix(self.parts().0);
         let Some(rest) = rest.and_then(|rest| rest.strip_prefix('/')) else {
             return Match::Other;
         };
@@ -57,9 +54,9 @@ impl Package {
     }
 
     /// Whether this host's version is compatible with the one that a component was built for. As in the component model and
-    /// in cargo, 0.1.1 stands for 0.1.0 and not the other way round, and 0.2.0 for neither.
-    fn serves(self, asked: &str) -> bool {
-        let (own, asked) = (Version::parse(self.version), Version::parse(asked));
+    /// in cargo, 1.1.0 stands for 1.0.0 and not the other way round, and 2.0.0 for neither.
+    pub(crate) fn serves(self, asked: &str) -> bool {
+        let (own, asked) = (Version::parse(self.parts().1), Version::parse(asked));
         match (own, asked) {
             (Ok(own), Ok(asked)) => VersionReq::parse(&format!("^{asked}"))
                 .is_ok_and(|compatible| compatible.matches(&own)),
@@ -70,7 +67,7 @@ impl Package {
 
 impl std::fmt::Display for Package {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}@{}", self.name, self.version)
+        f.write_str(self.0)
     }
 }
 
@@ -80,10 +77,7 @@ mod tests {
 
     #[test]
     fn an_older_patch_is_served_and_nothing_newer() {
-        let package = |version| Package {
-            name: "mica:host",
-            version,
-        };
+        let package = |version| Package(String::leak(format!("mica:host@{version}")));
         for (own, asked, served) in [
             ("0.1.0", "0.1.0", true),
             ("0.1.1", "0.1.0", true),

@@ -72,7 +72,7 @@ impl Error {
     #[must_use]
     pub fn culprit(&self) -> Culprit {
         match self {
-            Self::Trapped(_) | Self::Rejected { .. } => Culprit::Driver,
+            Self::Trapped(_) | Self::Rejected { .. } | Self::NotGranted { .. } => Culprit::Driver,
             Self::TimedOut { culprit, .. } | Self::LimitReached { culprit, .. } => *culprit,
             Self::Host { failure, .. } => Culprit::of_failure(failure.code),
             Self::InvalidArchive(_) | Self::Implausible(_) => Culprit::Input,

@@ -75,6 +75,14 @@ pub enum Error {
         /// What would help.
         remedy: SafeText,
     },
+    /// The component imports what it was not granted.
+    #[error("component rejected: {reason}")]
+    NotGranted {
+        /// What it imports.
+        reason: SafeText,
+        /// The line to add.
+        remedy: SafeText,
+    },
     /// The sandbox itself failed.
     #[error("sandbox: {0}")]
     Runtime(SafeText),
@@ -106,6 +114,17 @@ impl Error {
         Self::Rejected {
             reason: reason.to_string().into(),
             remedy: remedy.to_string().into(),
+        }
+    }
+
+    /// Why a component cannot be loaded and what would help, if it is that.
+    #[must_use]
+    pub fn rejection(&self) -> Option<(&SafeText, &SafeText)> {
+        match self {
+            Self::Rejected { reason, remedy } | Self::NotGranted { reason, remedy } => {
+                Some((reason, remedy))
+            }
+            _ => None,
         }
     }
 }

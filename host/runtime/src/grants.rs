@@ -1,8 +1,10 @@
-//! What an operator lets a driver import.
+//! What an operator lets a driver import, and do with it.
 //!
 //! Invariant: a grant is an interface of `mica:host`; what is not granted is not linked.
 
 use crate::capability::Grant;
+use crate::manifest::Manifest;
+use crate::rights::Rights;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -103,10 +105,46 @@ impl FromStr for Grant {
     }
 }
 
-/// What one driver may import.
+/// What one driver may import, and what it may do with that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Grants(BTreeSet<Grant>);
+pub struct Grants {
+    interfaces: BTreeSet<Grant>,
+    rights: Rights,
+    /// Whether what was not granted is allowed, and told.
+    audit: bool,
+}
+
+/// What an operator says of one driver. What he does not say is as it is for every driver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// The interfaces that it may import.
+    pub interfaces: Option<BTreeSet<Grant>>,
+    /// What it may do with them.
+    pub rights: Rights,
+    /// Whether what was not granted is allowed, and told.
+    pub audit: bool,
+}
+
+impl Granted {
+    /// These interfaces, and all that can be done with them.
+    #[must_use]
+    pub fn interfaces_of(grants: &Grants) -> Self {
+        Self {
+            interfaces: Some(grants.interfaces.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// What a driver may that has `usual` unless something else was said.
+    #[must_use]
+    pub fn over(&self, usual: Grants) -> Grants {
+        Grants {
+            interfaces: self.interfaces.clone().unwrap_or(usual.interfaces),
+            rights: self.rights,
+            audit: self.audit,
+        }
+    }
+}
 
 impl Grants {
     /// What a storage driver needs and cannot harm the rest of the host with.
@@ -125,25 +163,54 @@ impl Grants {
     /// These grants and one more.
     #[must_use]
     pub fn and(mut self, grant: Grant) -> Self {
-        self.0.insert(grant);
+        self.interfaces.insert(grant);
         self
+    }
+
+    /// What may be done with the interfaces.
+    #[must_use]
+    pub fn rights(&self) -> Rights {
+        self.rights
+    }
+
+    /// Whether what was not granted is allowed, and told.
+    #[must_use]
+    pub fn is_audited(&self) -> bool {
+        self.audit
+    }
+
+    /// What of it a driver gets that asks for so much: no more than it was granted, and no more than it asks for.
+    pub(crate) fn within(&self, manifest: Option<&Manifest>) -> Self {
+        let asked = |grant: &Grant| manifest.is_none_or(|manifest| manifest.asks(*grant));
+        let rights = manifest.map_or_else(Rights::all, |manifest| manifest.rights);
+        let all = Grant::ALL.iter().copied();
+        let granted = all.filter(|grant| self.audit || self.allows(*grant));
+        Self {
+            interfaces: granted.filter(asked).collect(),
+            rights: self.rights.common(rights),
+            audit: self.audit,
+        }
     }
 
     /// Says whether an interface is granted.
     #[must_use]
     pub fn allows(&self, grant: Grant) -> bool {
-        self.0.contains(&grant)
+        self.interfaces.contains(&grant)
     }
 
     /// The grants in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = Grant> + '_ {
-        self.0.iter().copied()
+        self.interfaces.iter().copied()
     }
 }
 
 impl FromIterator<Grant> for Grants {
     fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Self {
-        Self(grants.into_iter().collect())
+        Self {
+            interfaces: grants.into_iter().collect(),
+            rights: Rights::all(),
+            audit: false,
+        }
     }
 }
 

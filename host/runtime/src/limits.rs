@@ -3,6 +3,7 @@
 //! Invariant: no other file of the sandbox holds a limit of its own.
 
 use crate::numbers;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 numbers! {
@@ -52,6 +53,10 @@ numbers! {
         index_bytes: usize = 32 << 20, 1 << 20 => 1 << 30;
         /// Bytes that one operation may say, on its standard error and output and by `log`; what is more is counted and left out.
         log_bytes: usize = 64 << 10, 256 => 16 << 20;
+        /// Bytes that a driver may have written into the daemon's own log in a minute: the lines of its `log`, where it broke,
+        /// and what it was denied again. What is more is counted there; what it says is kept for `mica driver logs`, and denials are
+        /// counted, as always.
+        journal_bytes: usize = 256 << 10, 0 => 64 << 20;
         /// Bytes that are kept in memory of what a driver said last.
         driver_log_bytes: usize = 1 << 20, 4 << 10 => 256 << 20;
         /// Bytes of host calls, with their arguments and answers, that are recorded of one operation; 0 records nothing. Of one
@@ -114,6 +119,32 @@ numbers! {
     }
 }
 
+/// Names the limits of which a driver may have its own, which its manifest asks for.
+macro_rules! own_limits {
+    ($($name:ident),* $(,)?) => {
+        impl Limits {
+            /// The limits of which a driver may have lower ones: those of one operation that concern no other driver.
+            pub const OWN: &'static [&'static str] = &[$(stringify!($name)),*];
+
+            /// The same, but not above what a driver asks for.
+            pub(crate) fn lowered_to(&self, wanted: &BTreeMap<&'static str, u64>) -> Self {
+                let mut limits = self.clone();
+                $(if let Some(&wanted) = wanted.get(stringify!($name)) {
+                    // What does not fit into the number is more than it.
+                    let wanted = wanted.try_into().unwrap_or(limits.$name);
+                    limits.$name = limits.$name.min(wanted);
+                })*
+                limits
+            }
+        }
+    };
+}
+
+own_limits! {
+    memory_bytes, table_elements, handles, component_handles, short_host_calls, listing_bytes,
+    short_seconds, mount_seconds, long_seconds, stall_seconds, index_bytes, log_bytes,
+}
+
 /// Operations that the recorder of a driver has room for at least, those that failed and the others together.
 const RECORDED_AT_LEAST: usize = 4;
 
@@ -169,6 +200,29 @@ impl Class {
         match self {
             Self::Short | Self::Mount => limits.short_host_calls,
             Self::Long => u64::MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_gets_the_smaller_of_what_it_wants_and_what_is_configured() {
+        let limits = Limits::default();
+        let wanted = BTreeMap::from([("memory_bytes", 16 << 20), ("handles", 1_000_000)]);
+        let own = limits.lowered_to(&wanted);
+        assert_eq!(own.memory_bytes, 16 << 20);
+        assert_eq!(own.handles, limits.handles);
+        assert_eq!(limits.lowered_to(&BTreeMap::new()), limits);
+    }
+
+    #[test]
+    fn a_limit_of_one_driver_is_a_limit() {
+        let numbers = Limits::default().numbers();
+        for own in Limits::OWN {
+            assert!(numbers.iter().any(|number| number.name == *own), "{own}");
         }
     }
 }

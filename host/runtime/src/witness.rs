@@ -2,7 +2,7 @@
 //!
 //! Invariant: whoever is told can neither hold an operation up nor change what comes of it.
 
-use crate::Trace;
+use crate::{Right, Times, Trace};
 use mica_text::SafeText;
 use std::fmt::Debug;
 
@@ -13,6 +13,30 @@ pub trait Witness: Debug + Send + Sync {
 
     /// The operation has ended, and this was written down of it; not called if nothing is to be written down.
     fn trace(&self, trace: Trace);
+
+    /// Of how many host calls of the operation the times are wanted; nothing is measured for none.
+    fn timed_calls(&self) -> usize {
+        0
+    }
+
+    /// The operation has ended, and these were the times of its host calls; not called if none are wanted.
+    fn times(&self, times: Times) {
+        drop(times);
+    }
+
+    /// The driver did what it was not granted; told once for each right of an operation.
+    fn denied(&self, _denial: Denial) {}
+}
+
+/// Something that a driver did and was not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// What.
+    pub right: Right,
+    /// What would grant it.
+    pub remedy: String,
+    /// Whether it was allowed all the same, because the driver is audited.
+    pub is_allowed: bool,
 }
 
 /// One line.

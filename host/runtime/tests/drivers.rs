@@ -302,13 +302,13 @@ fn what_is_not_granted_does_not_load() {
         .copied()
         .filter(|grant| *grant != Grant::Mounts)
         .collect();
-    let Err(Error::Rejected { reason, remedy }) =
+    let Err(Error::NotGranted { reason, remedy }) =
         runtime.load(component("vfs"), &grants, &CancelToken::default())
     else {
         panic!("it loaded")
     };
     assert!(
-        reason.contains("mica:host/mounts@0.1.0") && remedy.contains("grants = ["),
+        reason.contains("mica:host/mounts@1.0.0") && remedy.contains("grants = ["),
         "{reason}; {remedy}"
     );
 }

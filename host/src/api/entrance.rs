@@ -7,9 +7,9 @@
 
 use super::share::Full;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderName, HeaderValue, Method, Request, Response};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use mica_engine::{ClientCall, ClientCalls, Front};
+use mica_engine::{ClientCall, ClientCalls, Front, RemoteParent};
 use std::io::{self, Read};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ use tonic::{Code, Status};
 
 /// The header with the id, both ways; in gRPC it is metadata.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The headers of W3C Trace Context.
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// What a front end answers without its router.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +59,9 @@ impl Entrance {
     {
         let id = request.headers().get(&HEADER);
         let id = id.and_then(|id| id.to_str().ok());
-        let call = self.calls.begin(self.front, client, id);
+        let parent = self.calls.spans();
+        let parent = parent.and_then(|_recorded| remote_parent(request.headers()));
+        let call = self.calls.begin(self.front, client, id, parent);
         let has_body = request.method() != Method::HEAD;
         let received = call.clone();
         let request = request.map(|body| Body::new(Received(body, received)));
@@ -92,6 +97,17 @@ impl Entrance {
             Front::Rest | Front::Docker | Front::Own => None,
         }
     }
+}
+
+/// The client's span that a request belongs to. More than one header that says so says nothing.
+fn remote_parent(headers: &HeaderMap) -> Option<RemoteParent> {
+    let mut parents = headers.get_all(TRACE_PARENT).iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else {
+        return None;
+    };
+    let state = headers.get_all(TRACE_STATE).iter();
+    let state = state.filter_map(|list| list.to_str().ok());
+    RemoteParent::parse(parent.to_str().ok()?, state)
 }
 
 /// The class of a gRPC status.

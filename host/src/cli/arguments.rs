@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use clap_complete::Shell;
 use mica_client::{EXIT_CODES, Output};
 
 use super::check::{CheckArguments, RepairArguments};
@@ -73,15 +72,22 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) store: Option<String>,
-    /// Print results and errors for people or for programs
+    /// Print results for people (`table`), for programs (`json`; `jsonl` with an entry a line), or as a text with fields like `{id} {parent}`
     #[arg(
         long,
+        visible_alias = "format",
         global = true,
         value_name = "FORMAT",
         default_value = "table",
-        value_enum
+        hide_default_value = true
     )]
     pub(crate) output: Output,
+    /// The same as `--output json`
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub(crate) json: bool,
+    /// Wait so long for the daemon to answer, if it does not yet
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub(crate) wait_daemon: Option<u64>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -132,7 +138,10 @@ pub(crate) enum Command {
     /// Verify that the files of layers are still what they were, in the background
     #[command(after_help = super::scrub::EXAMPLES)]
     Scrub(super::scrub::ScrubArguments),
-    /// Tell what a setting or the code of a problem means
+    /// Tell what keeps layers, and remove those that nothing keeps
+    #[command(after_help = super::gc::EXAMPLES)]
+    Gc(super::gc::GcArguments),
+    /// Tell what a setting or the code of a problem means, or what is to be known of a driver or layer
     #[command(after_help = super::explain::EXAMPLES)]
     Explain(super::explain::ExplainArguments),
     /// Run the main job on a real root file system, and prove that it worked
@@ -187,13 +196,15 @@ pub(crate) struct DemoArguments {
 /// Arguments of `mica completion`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+The script asks this program for what fits, also for names of stores, layers and drivers, which the daemon knows.
+
 Examples:
   mica completion bash > /etc/bash_completion.d/mica
   mica completion zsh > /usr/local/share/zsh/site-functions/_mica
   mica completion fish > ~/.config/fish/completions/mica.fish")]
 pub(crate) struct CompletionArguments {
-    /// The shell
-    pub(crate) shell: Shell,
+    /// The shell: bash, zsh, fish, elvish or powershell
+    pub(crate) shell: String,
 }
 
 /// Arguments of `mica man`.

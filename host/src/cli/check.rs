@@ -3,6 +3,8 @@
 //! Invariant: needs no daemon; what is wrong and what is done about it, the engine says.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use mica_engine::{
     CheckReport, CheckRequest, Error, Finding, Outcome, Repair, RepairMode, Severity, Thoroughness,
@@ -10,7 +12,9 @@ use mica_engine::{
 use mica_text::with_causes;
 use serde_json::json;
 
+use super::waiting;
 use crate::config::{Config, Flags};
+use mica_client::progress::tell_bytes;
 use mica_client::{Exit, Failure, Printer, pairs};
 
 /// What `mica check --help` ends with.
@@ -105,6 +109,7 @@ impl Place {
                 false => Thoroughness::Sizes,
             },
             limits: config.limits,
+            read_bytes: Arc::default(),
         })
     }
 }
@@ -125,7 +130,7 @@ pub(crate) fn check(
     store: Option<&str>,
 ) -> Result<(), Failure> {
     let request = arguments.place.request(store)?;
-    let report = mica_engine::check(&request).map_err(failed)?;
+    let report = with_count(&request, "check", || mica_engine::check(&request)).map_err(failed)?;
     printer.result(&json!(report), || checked(&report))?;
     if report.findings.is_empty() {
         return Ok(());
@@ -158,7 +163,8 @@ pub(crate) fn repair(
         true => RepairMode::DryRun,
         false => RepairMode::Do,
     };
-    let repairs = mica_engine::repair(&request, mode).map_err(failed)?;
+    let repairs = with_count(&request, "repair", || mica_engine::repair(&request, mode));
+    let repairs = repairs.map_err(failed)?;
     let document = json!({ "dry_run": arguments.dry_run, "repairs": repairs });
     printer.result(&document, || repaired(&repairs))?;
     let is_left = |repair: &&Repair| matches!(repair.outcome, Outcome::Left | Outcome::Failed(_));
@@ -171,6 +177,19 @@ pub(crate) fn repair(
             code: Some("findings"),
         }),
     }
+}
+
+/// Tells on a terminal how much was read of layers while `work` runs.
+fn with_count<T>(request: &CheckRequest, message: &str, work: impl FnOnce() -> T) -> T {
+    let read = &request.read_bytes;
+    waiting::alone(
+        message,
+        |bar| {
+            tell_bytes(bar, None);
+            bar.set_position(read.load(Ordering::Relaxed));
+        },
+        work,
+    )
 }
 
 fn counted(count: usize, what: &str) -> String {

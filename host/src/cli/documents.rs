@@ -1,4 +1,4 @@
-//! `mica completion` and `mica man`: what is made from the description of the command line.
+//! `mica man`: what is made from the description of the command line.
 //!
 //! Invariant: the description is the only source; nothing is said twice.
 
@@ -6,18 +6,10 @@ use std::io;
 use std::path::Path;
 
 use clap::CommandFactory as _;
-use clap_complete::Shell;
 use clap_mangen::Man;
 
 use super::arguments::Arguments;
 use mica_client::{Failure, Printer};
-
-/// Prints the completion script of a shell.
-pub(crate) fn completion(printer: &Printer, shell: Shell) -> Result<(), Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "mica", &mut script);
-    printer.bytes(&script)
-}
 
 /// Prints the manual page of `mica`, or writes those of all commands to a directory.
 pub(crate) fn manual(printer: &Printer, directory: Option<&Path>) -> Result<(), Failure> {

@@ -2,17 +2,23 @@
 //!
 //! Invariant: a component is sent as it is; whether it is one is for the daemon to say, and for `check` by the daemon's code.
 
+mod bench;
 mod change;
 mod check;
 mod componentize;
 mod explain;
+mod install;
 mod logs;
+mod manifest;
 mod new;
+mod registry;
 mod replay;
 mod show;
+mod source;
 mod test;
 mod traces;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -20,7 +26,8 @@ use serde_json::json;
 
 use super::builds;
 use super::context::Context;
-use mica_client::{Failure, query, segment, words};
+pub(super) use explain::render as explained;
+use mica_client::{Failure, NewFile, Printer, query, segment, words};
 use mica_runtime::Grant;
 pub(super) use traces::calls as trace_calls;
 
@@ -29,7 +36,11 @@ pub(super) use traces::calls as trace_calls;
 pub(crate) enum DriverCommand {
     /// List the drivers
     #[command(visible_alias = "list")]
-    Ls,
+    Ls {
+        /// Only names, one a line
+        #[arg(short, long)]
+        quiet: bool,
+    },
     /// Tell all about a driver: build, imports, grants, options
     Inspect {
         /// The driver
@@ -62,25 +73,38 @@ Examples:
     /// Play the cases that every driver must follow on a component, without a daemon and without root
     #[command(after_help = test::EXAMPLES)]
     Test(test::TestArguments),
+    /// Put a manifest into a component, or show it
+    #[command(subcommand, after_help = manifest::EXAMPLES)]
+    Manifest(manifest::ManifestCommand),
+    /// Look at a component, approve what it asks for, and load or swap it
+    #[command(after_help = install::EXAMPLES)]
+    Install(install::InstallArguments),
+    /// Tell in what two builds differ: what the new one asks for more, version, state
+    #[command(after_help = install::DIFF_EXAMPLES)]
+    Diff(install::DiffArguments),
+    /// Measure a driver's operations beside those of overlay and vfs, without a daemon and without root
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::BenchArguments),
     /// Load a driver from a component
     #[command(after_help = "\
 The daemon keeps the component and loads it again at its next start. What it imports must be granted: see [drivers.NAME]
-in the configuration. A name that is taken is refused; `mica driver swap` replaces a build.
+in the configuration, or --grant, which is kept with the driver. A name that is taken is refused; `mica driver swap` replaces a build.
 
 Examples:
   mica driver load hello_driver.wasm
   mica store create try --driver hello")]
-    Load {
-        /// The component
-        file: PathBuf,
-        /// Refuse it unless it calls itself like this
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-    },
+    Load(change::LoadArguments),
+    /// Put a driver into a registry
+    #[command(after_help = registry::PUSH_EXAMPLES)]
+    Push(registry::PushArguments),
+    /// Get a driver from a registry into a file
+    #[command(after_help = registry::PULL_EXAMPLES)]
+    Pull(registry::PullArguments),
     /// Replace the build of a driver while it is in use
     #[command(after_help = "\
 The new build is compiled, tried in a scratch store, and asked about layers that are there; if
-anything fails, the old one stays. Operations that run end on the old build, however long they
+anything fails, the old one stays. One that asks for more than the running one, is older, or cannot
+read the state that lies in layers is refused: see --grant and --force. Operations that run end on the old build, however long they
 take. Mounts do not move, and no layer is touched. For `bake_seconds` of the configuration the new
 build is watched: if it does worse than the old one, that takes over again by itself, and
 `mica driver history` tells why.
@@ -123,10 +147,14 @@ A driver that stores have is refused, and so is one that ships with the program 
 there again at the next start; `mica driver rollback NAME --shipped` goes back to the build that ships.
 
 Examples:
-  mica store rm try && mica driver rm hello")]
+  mica store rm try && mica driver rm hello
+  mica driver rm hello --dry-run")]
     Rm {
         /// The driver
         name: String,
+        /// Tell whether it would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Tell what an operator wants to know of a driver: source, imports and grants, limits, users, faults
     #[command(after_help = explain::EXAMPLES)]
@@ -175,9 +203,9 @@ pub(crate) fn run(
         client, printer, ..
     } = context;
     match command {
-        DriverCommand::Ls => {
+        DriverCommand::Ls { quiet } => {
             let document = json!({ "drivers": context.all("/v1/drivers", "drivers")? });
-            printer.view(&document, show::list)
+            printer.view(&document, |list| show::list(list, quiet))
         }
         DriverCommand::Inspect { name } => {
             let document = client.get(&format!("/v1/drivers/{}", segment(&name)))?;
@@ -188,28 +216,26 @@ pub(crate) fn run(
             grant,
             compile,
         } => check::run(printer, &file, &grant, compile),
+        DriverCommand::Manifest(command) => manifest::run(printer, command),
+        DriverCommand::Install(arguments) => install::install(context, &arguments),
+        DriverCommand::Diff(arguments) => install::diff(context, &arguments),
         DriverCommand::New(arguments) => new::run(printer, arguments),
         DriverCommand::Componentize(arguments) => componentize::run(printer, &arguments),
         DriverCommand::Test(arguments) => test::run(printer, arguments),
-        DriverCommand::Load { file, name } => change::load(&context.heeding()?, &file, name),
+        DriverCommand::Bench(arguments) => bench::run(printer, arguments),
+        DriverCommand::Load(arguments) => change::load(&context.heeding()?, arguments),
+        DriverCommand::Push(arguments) => registry::push(printer, arguments),
+        DriverCommand::Pull(arguments) => registry::pull(printer, arguments),
         DriverCommand::Swap(arguments) => change::swap(&context.heeding()?, arguments),
         DriverCommand::Rollback { name, to, shipped } => {
-            let shipped = shipped.then(|| "true".to_owned());
-            let to = to.map(|number| number.to_string());
-            let query = query([("to", to), ("shipped", shipped)]);
-            let target = format!("/v1/drivers/{}/rollback{query}", segment(&name));
-            let heeding = context.heeding()?;
-            printer.view(&heeding.client.post(&target, None)?, builds::swapped)
+            change::roll_back(&context.heeding()?, &name, to, shipped)
         }
         DriverCommand::History { name } => {
             let document = client.get(&format!("/v1/drivers/{}/history", segment(&name)))?;
             printer.view(&document, builds::history)
         }
         DriverCommand::Logs(arguments) => logs::run(context, arguments, named),
-        DriverCommand::Rm { name } => {
-            client.delete(&format!("/v1/drivers/{}", segment(&name)))?;
-            printer.result(&json!({ "removed": name }), String::new)
-        }
+        DriverCommand::Rm { name, dry_run } => change::remove(context, &name, dry_run),
         DriverCommand::Explain { name } => {
             let document = client.get(&format!("/v1/drivers/{}/explanation", segment(&name)))?;
             printer.view(&document, explain::render)
@@ -219,9 +245,7 @@ pub(crate) fn run(
         DriverCommand::Replay(arguments) => replay::run(printer, &arguments),
         DriverCommand::Release { name, store, layer } => {
             let query = query([("store", store), ("layer", layer)]);
-            let target = format!("/v1/drivers/{}/release{query}", segment(&name));
-            let document = client.post(&target, None)?;
-            printer.view(&document, show::released)
+            change::release(context, &name, &query)
         }
     }
 }
@@ -237,6 +261,20 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// A component, with the manifest that lies beside it if it has none of its own.
+fn component(printer: &Printer, file: &Path) -> Result<Vec<u8>, Failure> {
+    manifest::with_beside(printer, read(file)?, file)
+}
+
 pub(super) fn short(digest: &str) -> String {
     words::short_digest(&words::told(&digest))
+}
+
+/// Writes a file, which is complete then or as it was before.
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let doing = || format!("write `{}`", file.display());
+    let new = NewFile::create(file).map_err(Failure::io(doing()))?;
+    new.file().write_all(bytes).map_err(Failure::io(doing()))?;
+    new.complete(file).map_err(Failure::io(doing()))?;
+    Ok(())
 }

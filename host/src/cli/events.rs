@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::context::Context;
-use mica_client::{Failure, Printer, printable_json, query, words};
+use mica_client::{Failure, Printer, query, words};
 use mica_engine::Moment;
 
 pub(super) const EXAMPLES: &str = "\
@@ -118,7 +118,7 @@ impl Write for Lines {
         while let Some(end) = self.rest.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
-            if let Some(text) = render(&line, self.printer.is_json(), self.text) {
+            if let Some(text) = render(&line, self.printer, self.text) {
                 let mut stdout = io::stdout().lock();
                 writeln!(stdout, "{text}")?;
                 stdout.flush()?;
@@ -133,13 +133,10 @@ impl Write for Lines {
 }
 
 /// A line of an event stream as it is printed; comments and names of events are not.
-fn render(line: &str, is_json: bool, text: fn(&Value) -> String) -> Option<String> {
+fn render(line: &str, printer: Printer, text: fn(&Value) -> String) -> Option<String> {
     let data = line.trim_end().strip_prefix("data:")?.trim_start();
     let event: Value = serde_json::from_str(data).ok()?;
-    if is_json {
-        return Some(printable_json(&event.to_string()));
-    }
-    Some(text(&event))
+    Some(printer.line(&event).unwrap_or_else(|| text(&event)))
 }
 
 /// An event as people read it.
@@ -173,10 +170,11 @@ mod tests {
 
     #[test]
     fn only_data_is_printed() {
-        assert_eq!(render(": keep-alive\n", false, told), None);
-        assert_eq!(render("event: layer.created\n", false, told), None);
+        let people = Printer::new(mica_client::Output::Table);
+        assert_eq!(render(": keep-alive\n", people, told), None);
+        assert_eq!(render("event: layer.created\n", people, told), None);
         let line = r#"data: {"time":"2026-01-31T12:00:00.5Z","kind":"layer.created","store":"default","layer":"a","driver":null}"#;
         let text = "2026-01-31T12:00:00Z  layer.created       store default  layer a";
-        assert_eq!(render(line, false, told).as_deref(), Some(text));
+        assert_eq!(render(line, people, told).as_deref(), Some(text));
     }
 }

@@ -1,13 +1,14 @@
-//! `mica explain`: what a code or a setting means.
+//! `mica explain`: what a code or a setting means, and what is to be known of a driver or a layer.
 //!
-//! Invariant: needs no daemon, and tells what this program's own tables and documents say.
+//! Invariant: what this program's own tables and documents say needs no daemon; only what is in none of them is looked for there.
 
 use clap::Args;
-use mica_client::{EXIT_CODES, Exit, Failure, Printer, pairs};
+use mica_client::{EXIT_CODES, Exit, Failure, pairs, segment};
 use mica_runtime::Number;
 use serde::Serialize;
 use serde_json::json;
 
+use super::context::Context;
 use crate::config::{self, Setting, TEXTS, Text};
 
 /// Where the codes of problems are listed, for people who read it and for this command.
@@ -18,12 +19,14 @@ Examples:
   mica explain configuration        every setting: what it is for, its default, from where to where it goes
   mica explain limits.long_seconds  one of them
   mica explain has-children         the code of a problem
-  mica explain exit-codes";
+  mica explain exit-codes
+  mica explain overlay              a driver: what `mica driver explain` tells
+  mica explain base                 a layer: what it is, and what keeps it";
 
 /// Arguments of `mica explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArguments {
-    /// A setting, the code of a problem, `configuration`, `codes` or `exit-codes`
+    /// A setting, the code of a problem, `configuration`, `codes` or `exit-codes`; or a driver, or a layer of the store
     topic: String,
 }
 
@@ -37,7 +40,8 @@ struct Code {
 }
 
 /// Prints what is known of a topic.
-pub(super) fn run(printer: &Printer, arguments: &ExplainArguments) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, arguments: &ExplainArguments) -> Result<(), Failure> {
+    let printer = &context.printer;
     let topic = arguments.topic.as_str();
     match topic {
         "configuration" => {
@@ -58,12 +62,13 @@ pub(super) fn run(printer: &Printer, arguments: &ExplainArguments) -> Result<(),
                 codes.iter().map(line).collect()
             })
         }
-        _ => one(printer, topic),
+        _ => one(context, topic),
     }
 }
 
 /// A single setting or code.
-fn one(printer: &Printer, topic: &str) -> Result<(), Failure> {
+fn one(context: &Context, topic: &str) -> Result<(), Failure> {
+    let printer = &context.printer;
     if let Some(code) = codes().into_iter().find(|one| one.code == topic) {
         let exit = Exit::of_problem(&code.class, &code.code) as u8;
         let document = json!({ "problem": code, "exit_code": exit });
@@ -84,12 +89,22 @@ fn one(printer: &Printer, topic: &str) -> Result<(), Failure> {
     let fits = |one: &&Setting| one.name() == topic || one.number.name == topic;
     let found: Vec<_> = numbers.iter().filter(fits).collect();
     if found.is_empty() {
-        return Err(unknown(topic, &numbers));
+        return asked(context, topic).unwrap_or_else(|| Err(unknown(topic, &numbers)));
     }
     let documents: Vec<_> = found.iter().map(|one| number_document(one)).collect();
     printer.result(&json!({ "numbers": documents }), || {
         found.iter().map(|one| told_number(one)).collect()
     })
+}
+
+/// What the daemon knows of a driver or a layer of this name; nothing if it knows none, or none is there. One that takes the connection is
+/// waited for as by any command: a time after which the name counts as unknown would be wrong about a busy one.
+fn asked(context: &Context, topic: &str) -> Option<Result<(), Failure>> {
+    let driver = format!("/v1/drivers/{}/explanation", segment(topic));
+    if let Ok(document) = context.client.get(&driver) {
+        return Some(context.printer.view(&document, super::driver::explained));
+    }
+    super::layer::explain(context, topic)
 }
 
 fn unknown(topic: &str, numbers: &[Setting]) -> Failure {
@@ -101,7 +116,7 @@ fn unknown(topic: &str, numbers: &[Setting]) -> Failure {
         what: format!("nothing is known of `{topic}`"),
         remedy: Some(match meant {
             Some(meant) => format!("`mica explain {meant}`"),
-            None => "`mica explain codes` and `mica explain configuration` list what there is; of a layer or driver tells `mica layer inspect` or `mica driver inspect`".to_owned(),
+            None => "`mica explain codes` and `mica explain configuration` list what there is; of drivers and layers of the store `mica driver ls` and `mica layer ls` do, if a daemon runs".to_owned(),
         }),
         exit: Exit::NotFound,
         code: Some("unknown-topic"),

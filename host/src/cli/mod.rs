@@ -7,6 +7,7 @@
 mod arguments;
 mod builds;
 mod check;
+mod complete;
 mod context;
 mod dashboard;
 mod demo;
@@ -16,6 +17,7 @@ mod driver;
 mod events;
 mod explain;
 mod fsmagic;
+mod gc;
 mod layer;
 mod operation;
 mod scrub;
@@ -25,19 +27,26 @@ mod status;
 mod store;
 mod top;
 mod trace;
+mod waiting;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
-use mica_client::{Client, Exit, Failure, Place, Printer, Token};
+use mica_client::{Client, Exit, Failure, Output, Place, Printer, Token};
 
+use crate::api::rest::may_have;
 use arguments::{Arguments, Command};
 use context::Context;
 
 /// Runs the command of this process's arguments, tells failures on standard error, and returns the exit code.
 pub(crate) fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    complete::answer();
+    let mut arguments = Arguments::parse();
+    if arguments.json {
+        arguments.output = Output::Json;
+    }
     let output = arguments.output;
     match command(arguments) {
         Ok(()) => Exit::Worked.into(),
@@ -79,8 +88,11 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
     let context = Context {
         client: Client::new(place(&arguments)?)?.named(traced.as_deref()),
         store: arguments.store.unwrap_or_else(|| store.to_owned()),
-        printer: Printer::new(arguments.output),
+        printer: Printer::new(arguments.output).knowing(may_have),
     };
+    if let Some(seconds) = arguments.wait_daemon {
+        context.wait("/healthz", Duration::from_secs(seconds))?;
+    }
     match arguments.command {
         Command::Serve(serve) => serve::run(
             &context.printer,
@@ -104,11 +116,10 @@ fn command(arguments: Arguments) -> Result<(), Failure> {
         Command::Check(arguments) => check::check(&context.printer, arguments, named.as_deref()),
         Command::Repair(arguments) => check::repair(&context.printer, arguments, named.as_deref()),
         Command::Scrub(arguments) => scrub::run(&context, &arguments, named.as_deref()),
+        Command::Gc(arguments) => gc::run(&context, &arguments, named.as_deref()),
         Command::Demo(demo) => demo::run(&demo.arguments),
-        Command::Explain(topic) => explain::run(&context.printer, &topic),
-        Command::Completion(completion) => {
-            documents::completion(&context.printer, completion.shell)
-        }
+        Command::Explain(topic) => explain::run(&context, &topic),
+        Command::Completion(completion) => complete::script(&context.printer, &completion.shell),
         Command::Man(man) => documents::manual(&context.printer, man.directory.as_deref()),
     }
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::context::Context;
+use super::waiting::{Sought, with_bar};
 use crate::api::types::{
     DamageView, PassView, RepairView, ScrubView, StoreList, Verdict, VerifyView,
 };
-use mica_client::progress::{Watched, bytes_bar};
+use mica_client::progress::{Watched, bytes_bar, count_bar};
 use mica_client::{Exit, Failure, pairs, read, segment, words};
 
 pub(super) const EXAMPLES: &str = "\
@@ -38,7 +39,8 @@ Examples:
 pub(super) const REPAIR_EXAMPLES: &str = "\
 Makes a damaged layer of its archive again. It is accepted only if the result is what the layer's
 digests say. Without --from, the archive is looked for in the other stores, of which those of the
-driver erofs keep it. Nothing that is built on the layer may be mounted.
+driver erofs keep it; a layer that containerd had unpacked here is also made of the blob in its
+content store. Nothing that is built on the layer may be mounted.
 
 Examples:
   mica layer repair base --from base.tar.zst
@@ -119,17 +121,10 @@ pub(crate) fn run(
     context
         .printer
         .result(&json!({ "stores": documents }), text)?;
-    let asked = |damage: &&DamageView| {
-        arguments
-            .layer
-            .as_ref()
-            .is_none_or(|layer| *layer == damage.layer)
+    let damaged: u64 = match &arguments.layer {
+        None => views.iter().map(damaged_count).sum(),
+        Some(layer) => damage_of(layer, &views, arguments)?,
     };
-    let damaged = views
-        .iter()
-        .flat_map(|view| &view.damaged)
-        .filter(asked)
-        .count();
     let skipped: u64 = views.iter().map(|view| view.skipped).sum();
     match damaged {
         0 if arguments.wait && skipped > 0 => Err(not_verified(skipped)),
@@ -147,10 +142,16 @@ fn wait(context: &Context, begun: &Value) -> Result<Value, Failure> {
         .and_then(Value::as_str)
         .unwrap_or_default();
     let target = format!("/v1/stores/{}/scrub", segment(store));
+    let bar = count_bar(format!("verify {store}"), layers_of(context, store));
     loop {
         let document = context.client.get(&target)?;
+        if let Some(pass) = read::<ScrubView>(&document).and_then(|view| view.pass) {
+            bar.set_position(pass.layers + pass.taken + pass.skipped);
+            bar.set_message(format!("verify {store} {}", words::bytes(pass.bytes)));
+        }
         // A daemon that was started anew has begun to count again; what it was asked before is not done.
         if number(&document, "answered") >= number(begun, "asked") {
+            bar.finish_and_clear();
             return Ok(document);
         }
         if number(&document, "asked") < number(begun, "asked") {
@@ -165,6 +166,14 @@ fn wait(context: &Context, begun: &Value) -> Result<Value, Failure> {
     }
 }
 
+/// How many layers a store has, for a bar.
+fn layers_of(context: &Context, store: &str) -> Option<u64> {
+    let described = context
+        .client
+        .get(&format!("/v1/stores/{}", segment(store)));
+    described.ok().map(|store| words::number(&store, "layers"))
+}
+
 fn not_verified(skipped: u64) -> Failure {
     Failure::Told {
         what: match skipped {
@@ -177,7 +186,28 @@ fn not_verified(skipped: u64) -> Failure {
     }
 }
 
-fn found(damaged: usize) -> Failure {
+/// Whether this layer is damaged, as 0 or 1. Of those that are only counted nobody knows whether it is one; with --wait it would be the last
+/// that was found, which is told.
+fn damage_of(layer: &str, views: &[ScrubView], arguments: &ScrubArguments) -> Result<u64, Failure> {
+    let mut told = views.iter().flat_map(|view| &view.damaged);
+    if told.any(|damage| damage.layer == layer) {
+        return Ok(1);
+    }
+    let more: u64 = views.iter().map(|view| view.damaged_more).sum();
+    if more == 0 || arguments.wait {
+        return Ok(0);
+    }
+    Err(Failure::Told {
+        what: format!(
+            "{more} damaged layers are only counted, and whether `{layer}` is one of them is not known"
+        ),
+        remedy: Some(format!("`mica layer verify {layer}` tells")),
+        exit: Exit::Findings,
+        code: Some("findings"),
+    })
+}
+
+fn found(damaged: u64) -> Failure {
     Failure::Told {
         what: match damaged {
             1 => "1 layer is damaged".to_owned(),
@@ -191,7 +221,10 @@ fn found(damaged: usize) -> Failure {
 
 /// Runs `mica layer verify`.
 pub(super) fn verify(context: &Context, id: &str) -> Result<(), Failure> {
-    let document = context.client.post(&target(context, id, "verify"), None)?;
+    let sought = Sought::layer("verify_layer", context, id);
+    let document = with_bar(context, &format!("verify {id}"), &sought, || {
+        context.client.post(&target(context, id, "verify"), None)
+    })?;
     let view: Option<VerifyView> = read(&document);
     context.printer.view(&document, |view: &VerifyView| {
         let how = match view.verdict {
@@ -217,7 +250,15 @@ pub(super) fn verify(context: &Context, id: &str) -> Result<(), Failure> {
 pub(super) fn repair(context: &Context, arguments: &RepairArguments) -> Result<(), Failure> {
     let target = target(context, &arguments.id, "repair");
     let document = match &arguments.from {
-        None => context.client.post(&target, None)?,
+        None => {
+            let sought = Sought::layer("repair_layer_from_stores", context, &arguments.id);
+            with_bar(
+                context,
+                &format!("repair {}", arguments.id),
+                &sought,
+                || context.client.post(&target, None),
+            )?
+        }
         Some(file) => {
             let doing = || format!("read `{}`", file.display());
             let opened = File::open(file).map_err(Failure::io(doing()))?;
@@ -267,13 +308,21 @@ fn described(view: &ScrubView) -> String {
         ("state", state),
         ("pass", pass(&view.pass)),
         ("last pass", pass(&view.last)),
-        ("damaged", view.damaged.len().to_string()),
+        ("damaged", damaged_count(view).to_string()),
     ]);
     let damaged = view
         .damaged
         .iter()
         .map(|one| format!("layer {}{}\n", words::told(&one.layer), damage(one)));
-    format!("{text}{}", damaged.collect::<String>())
+    let more = match view.damaged_more {
+        0 => String::new(),
+        more => format!("and {more} more; `mica layer verify` names the files of each\n"),
+    };
+    format!("{text}{}{more}", damaged.collect::<String>())
+}
+
+fn damaged_count(view: &ScrubView) -> u64 {
+    view.damaged.len() as u64 + view.damaged_more
 }
 
 fn damage(damage: &DamageView) -> String {

@@ -34,6 +34,8 @@ wrong, and `mica explain configuration` what each number bounds, and from where 
   connections = 1024
   [metrics]                      # /metrics is on the socket, and here for Prometheus
   listen = \"127.0.0.1:9464\"
+  [telemetry]                    # traces, to a collector of this machine
+  otlp_endpoint = \"http://127.0.0.1:4318\"
   [docker]
   socket = \"/run/docker/plugins/mica.sock\"
   [containerd]
@@ -119,11 +121,14 @@ pub(super) fn unusable(error: config::Error) -> Failure {
 /// What a daemon would be started with.
 fn checked(printer: &Printer, config: &Config) -> Result<(), Failure> {
     let (root, run_dir) = (&config.engine.root, &config.engine.run_dir);
+    let traces = config.telemetry.as_ref();
+    let traces = traces.map(|telemetry| telemetry.endpoint.to_string());
     let document = json!({
         "root": root,
         "run_dir": run_dir,
         "socket": config.socket,
         "log": config.log,
+        "traces": traces,
         "limits": config.limits,
         "api": config.api,
     });
@@ -143,6 +148,7 @@ fn checked(printer: &Printer, config: &Config) -> Result<(), Failure> {
             ("run dir", run_dir.display().to_string()),
             ("socket", config.socket.display().to_string()),
             ("log", config.log.clone()),
+            ("traces", traces.unwrap_or_else(|| "-".to_owned())),
         ]);
         for (name, number) in numbers {
             let Number { value, default, .. } = number;

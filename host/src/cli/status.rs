@@ -2,8 +2,7 @@
 //!
 //! Invariant: prints what the daemon says, whatever fields it has.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -18,9 +17,6 @@ Examples:
   mica status
   mica serve & mica status --wait 30";
 
-/// How often a daemon that is not ready is asked again.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// Arguments of `mica status`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StatusArguments {
@@ -32,7 +28,7 @@ pub(crate) struct StatusArguments {
 /// Prints what the daemon has and does.
 pub(crate) fn run(context: &Context, arguments: &StatusArguments) -> Result<(), Failure> {
     if let Some(seconds) = arguments.wait {
-        wait(context, Duration::from_secs(seconds))?;
+        context.wait("/readyz", Duration::from_secs(seconds))?;
     }
     let document = context.client.get("/v1/status")?;
     context.printer.result(&document, || {
@@ -40,22 +36,6 @@ pub(crate) fn run(context: &Context, arguments: &StatusArguments) -> Result<(), 
         write(&document, 0, &mut text);
         text
     })
-}
-
-/// Waits until the daemon says that it is ready.
-///
-/// # Errors
-/// Why it is not, after this time.
-fn wait(context: &Context, longest: Duration) -> Result<(), Failure> {
-    let begun = Instant::now();
-    loop {
-        let left = longest.saturating_sub(begun.elapsed());
-        match context.client.get_stream("/readyz", &mut std::io::sink()) {
-            Ok(_) => return Ok(()),
-            Err(failure) if left.is_zero() => return Err(failure),
-            Err(_not_yet) => thread::sleep(PAUSE.min(left)),
-        }
-    }
 }
 
 /// Fields one a line, those of an object below its name and indented.

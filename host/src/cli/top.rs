@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use crate::api::types::{CallView, OperationList};
-use mica_client::{Column, Failure, printable_json, read, table, words};
+use mica_client::{Column, Failure, Printer, printable_json, read, table, words};
 
 pub(super) const EXAMPLES: &str = "\
 Shows what the daemon does now, the oldest first: requests of REST, of Docker and of containerd, with
@@ -38,14 +38,14 @@ pub(crate) struct TopArguments {
 
 /// Shows what runs until interrupted, or until nobody reads any more.
 pub(crate) fn run(context: &Context, arguments: &TopArguments) -> Result<(), Failure> {
-    let is_json = context.printer.is_json();
-    let clears = !arguments.once && !is_json && io::stdout().is_terminal();
+    let printer = context.printer;
+    let clears = !arguments.once && !printer.is_for_programs() && io::stdout().is_terminal();
     loop {
         let document = context.client.get("/v1/operations")?;
-        let mut text = match (is_json, read(&document)) {
+        let mut text = match (printer.is_for_programs(), read(&document)) {
             (false, Some(list)) => screen(&list),
             // Of a daemon that tells it otherwise, as it came.
-            _ => lines(&document),
+            _ => lines(printer, &document),
         };
         if clears {
             text.insert_str(0, CLEAR);
@@ -70,10 +70,16 @@ fn write(text: &str) -> Result<bool, Failure> {
 }
 
 /// One document a line.
-fn lines(document: &Value) -> String {
+fn lines(printer: Printer, document: &Value) -> String {
     let operations = words::list(document, "operations").iter();
     operations
-        .map(|operation| format!("{}\n", printable_json(&operation.to_string())))
+        .map(|operation| {
+            let line = printer.line(operation);
+            format!(
+                "{}\n",
+                line.unwrap_or_else(|| printable_json(&operation.to_string()))
+            )
+        })
         .collect()
 }
 

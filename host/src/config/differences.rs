@@ -23,11 +23,16 @@ impl Config {
             ("max_depth", engine.max_depth == old.max_depth),
             (
                 "drivers",
-                engine.grants == old.grants && engine.driver_depths == old.driver_depths,
+                engine.grants == old.grants
+                    && engine.grants_file == old.grants_file
+                    && engine.require_manifest == old.require_manifest
+                    && engine.driver_depths == old.driver_depths
+                    && engine.trust == old.trust,
             ),
             ("socket", self.socket == before.socket),
             ("tcp", self.tcp == before.tcp),
             ("metrics", self.metrics == before.metrics),
+            ("telemetry", self.telemetry == before.telemetry),
             ("drivers_dir", self.drivers_dir == before.drivers_dir),
             ("docker", self.docker == before.docker),
             ("containerd", self.containerd == before.containerd),

@@ -4,10 +4,14 @@
 
 use super::ApiLimits;
 use super::containerd::Section;
-use mica_engine::{Durability, Grant, Limits, PriorDrivers, ScrubMode, ScrubSettings, WhenDamaged};
-use mica_runtime::Number;
+use super::drivers::Drivers;
+use super::telemetry;
+use mica_engine::{
+    Durability, Grant, Granted, Limits, PriorDrivers, ScrubMode, ScrubSettings, WhenDamaged,
+};
+use mica_runtime::{Number, Rights, UnknownRight};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -102,7 +106,8 @@ pub(super) struct File {
     pub(super) containerd: Section,
     pub(super) metrics: Metrics,
     pub(super) scrub: ScrubSection,
-    pub(super) drivers: BTreeMap<String, Driver>,
+    pub(super) telemetry: telemetry::Section,
+    pub(super) drivers: Drivers,
 }
 
 /// What is said of Docker's plugin protocol.
@@ -128,6 +133,7 @@ pub(super) struct ScrubSection {
     pub(super) digests: ScrubMode,
     pub(super) stores: BTreeMap<String, ScrubMode>,
     pub(super) damaged: WhenDamaged,
+    pub(super) repair: bool,
     pub(super) mib_per_second: u64,
     pub(super) days: u64,
 }
@@ -138,6 +144,7 @@ impl Default for ScrubSection {
             digests: ScrubMode::default(),
             stores: BTreeMap::new(),
             damaged: WhenDamaged::default(),
+            repair: false,
             mib_per_second: 64,
             days: 7,
         }
@@ -178,6 +185,7 @@ impl ScrubSection {
             bytes_per_second: some(self.mib_per_second << 20),
             every: some(self.days).map(|days| Duration::from_secs(days * DAY)),
             damaged: self.damaged,
+            repair: self.repair,
         }
     }
 }
@@ -186,8 +194,30 @@ impl ScrubSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Driver {
-    pub(super) grants: Option<Vec<Grant>>,
+    pub(super) grants: Option<BTreeSet<Grant>>,
+    pub(super) mounts: Option<Vec<String>>,
+    pub(super) xattrs: Option<Vec<String>>,
+    pub(super) device_nodes: Option<bool>,
+    pub(super) audit: bool,
     pub(super) max_depth: Option<usize>,
+}
+
+impl Driver {
+    /// What the driver is granted, if anything of that is said.
+    pub(super) fn granted(&self) -> Result<Option<Granted>, UnknownRight> {
+        let (mounts, xattrs) = (self.mounts.as_deref(), self.xattrs.as_deref());
+        let is_said = self.grants.is_some()
+            || mounts.is_some()
+            || xattrs.is_some()
+            || self.device_nodes.is_some()
+            || self.audit;
+        let granted = Granted {
+            interfaces: self.grants.clone(),
+            rights: Rights::of(mounts, xattrs, self.device_nodes)?,
+            audit: self.audit,
+        };
+        Ok(is_said.then_some(granted))
+    }
 }
 
 /// Seconds for which a build is watched at most: a week. It keeps two builds in memory.
@@ -245,7 +275,8 @@ impl Default for File {
             containerd: Section::default(),
             metrics: Metrics::default(),
             scrub: ScrubSection::default(),
-            drivers: BTreeMap::new(),
+            telemetry: telemetry::Section::default(),
+            drivers: Drivers::default(),
         }
     }
 }

@@ -6,22 +6,25 @@
 mod api;
 mod containerd;
 mod differences;
+mod drivers;
 mod file;
 mod numbers;
 mod place;
+mod telemetry;
 mod texts;
+mod trust;
 
 pub(crate) use api::ApiLimits;
 pub(crate) use containerd::{CONTENT_ROOT, Containerd, ContainerdLimits, Content};
 pub(crate) use file::Flags;
 pub(crate) use numbers::{Setting, defaults};
 pub(crate) use place::meant;
+pub(crate) use telemetry::{Endpoint, Place, Telemetry};
 pub(crate) use texts::{TEXTS, Text};
 
 use file::{File, MAX_DEPTH};
 use mica_client::Token;
 use mica_engine::{EngineSettings, Limits, ScrubSettings, Selection, StoreName};
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -120,6 +123,8 @@ pub(crate) struct Config {
     pub(crate) tcp: Option<Tcp>,
     /// A loopback address where numbers are told.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Where traces are sent, if they are.
+    pub(crate) telemetry: Option<Telemetry>,
     /// A directory whose `*.wasm` add or override drivers.
     pub(crate) drivers_dir: Option<PathBuf>,
     /// What is logged: a level, or directives as `mica=debug,info`.
@@ -174,19 +179,10 @@ fn of_text(flags: Flags, path: &Path, text: &str) -> Result<Config, Error> {
 
 fn merge(flags: Flags, file: File) -> Result<Config, Error> {
     numbers::check(&file)?;
-    let mut grants = BTreeMap::new();
-    let mut driver_depths = BTreeMap::new();
-    for (name, driver) in file.drivers {
-        if let Some(granted) = driver.grants {
-            grants.insert(name.clone(), granted.into_iter().collect());
-        }
-        if let Some(depth) = driver.max_depth {
-            check_depth(&format!("drivers.{name}.max_depth"), depth)?;
-            driver_depths.insert(name, depth);
-        }
-    }
+    let drivers = file.drivers.checked()?;
     let max_depth = file.max_depth.unwrap_or(MAX_DEPTH);
     let root = directory("root", flags.root.or(file.root), DEFAULT_ROOT)?;
+    let telemetry = file.telemetry.check()?;
     let run_dir = directory("run_dir", flags.run_dir.or(file.run_dir), DEFAULT_RUN_DIR)?;
     let socket = flags.socket.or(file.socket);
     let docker = docker(flags.docker_socket, file.docker)?;
@@ -221,11 +217,16 @@ fn merge(flags: Flags, file: File) -> Result<Config, Error> {
             bake: Duration::from_secs(file.bake_seconds),
             scrub: scrub(file.scrub)?,
             slow_call: slow_call(file.slow_call_seconds)?,
+            spans: telemetry.as_ref().map(|telemetry| telemetry.spans),
             max_depth,
-            driver_depths,
-            grants,
+            driver_depths: drivers.depths,
+            grants: drivers.grants,
+            grants_file: drivers.grants_file,
+            require_manifest: drivers.require_manifest,
+            trust: drivers.trust,
             ..EngineSettings::new(root, run_dir)
         },
+        telemetry,
     })
 }
 

@@ -33,7 +33,8 @@ pub(super) fn settings(file: &File) -> Vec<Setting> {
     let api = file.api.numbers().into_iter().map(of("api"));
     let containerd = file.containerd.numbers().into_iter().map(of("containerd"));
     let scrub = file.scrub.numbers().into_iter().map(of("scrub"));
-    let ours = own.chain(scrub);
+    let telemetry = file.telemetry.numbers().into_iter().map(of("telemetry"));
+    let ours = own.chain(scrub).chain(telemetry);
     ours.chain(limits).chain(api).chain(containerd).collect()
 }
 

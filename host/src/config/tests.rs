@@ -85,7 +85,13 @@ fn every_setting_can_be_given() {
         (config.limits.short_seconds, config.api.connections),
         (5, 7)
     );
-    assert_eq!(config.engine.grants["overlay"].iter().count(), 2);
+    assert_eq!(
+        config.engine.grants["overlay"]
+            .interfaces
+            .as_ref()
+            .map(|all| all.len()),
+        Some(2)
+    );
     assert_eq!(config.engine.driver_depths["overlay"], 4);
     let containerd = config.containerd.unwrap();
     assert_eq!(containerd.socket, Path::new("/run/c"));
@@ -166,6 +172,72 @@ fn what_is_not_known_is_named() {
 }
 
 #[test]
+fn a_rule_of_trust_that_makes_no_sense_is_named() {
+    for (text, names) in [
+        (
+            "[[drivers.trust]]\nkey = 'a.pub'",
+            "line 2: unknown field `key`",
+        ),
+        ("[[drivers.trust]]\nunsigned = 'maybe'", "maybe"),
+        (
+            "[[drivers.trust]]\nname = '['",
+            "line 1: setting `drivers.trust`: name `[` is no pattern",
+        ),
+        (
+            "[[drivers.trust]]\nregistry = 'https://registry.example'",
+            "must be a host",
+        ),
+        (
+            "[[drivers.trust]]\nkeys = ['/nonexistent/a.pub']",
+            "/nonexistent/a.pub",
+        ),
+        (
+            "[[drivers.trust]]\nkeys = ['/dev/null']",
+            "`/dev/null`: it is not one public key",
+        ),
+        ("[[drivers.trust]]\nidentity = 'a'", "belong together"),
+        (
+            "[[drivers.trust]]\nidentity = ''\nissuer = 'b'\ntrust_root = '/dev/null'",
+            "none empty",
+        ),
+        (
+            "[[drivers.trust]]\nidentity = 'a'\nissuer = 'b'\ntrust_root = '/dev/null'",
+            "trust_root `/dev/null`",
+        ),
+        ("[drivers.trust]\nname = 'a'", "sequence"),
+        ("[telemetry]\nratio = 2.0", "telemetry.ratio"),
+        (
+            "[telemetry]\notlp_endpoint = 'http://192.0.2.1'",
+            "telemetry.otlp_endpoint",
+        ),
+        ("[scrub]\nstores = { '/' = 'off' }", "scrub.stores"),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.contains(names), "{text}: {refusal}");
+    }
+}
+
+#[test]
+fn what_is_said_of_drivers_is_named_where_it_is_wrong() {
+    for (text, named) in [
+        (
+            "[drivers.vfs]\nmounts = ['loop']",
+            "line 2: setting `drivers.vfs.mounts`: `loop`",
+        ),
+        ("[drivers.vfs]\nxattrs = ['trusted']", "drivers.vfs.xattrs"),
+        ("[drivers]\nrequire_manifests = true", "require_manifests"),
+        (
+            "[drivers.vfs]\ncolour = 'red'",
+            "line 2: unknown field `colour`",
+        ),
+        ("[drivers]\nvfs = true", "line 2"),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.contains(named), "{text}: {refusal}");
+    }
+}
+
+#[test]
 fn a_file_that_is_missing_is_named() {
     let flags = Flags {
         config: Some("/nonexistent/mica.toml".into()),
@@ -180,6 +252,7 @@ fn every_key_of_the_file_is_explained() {
     let known = |section: &str| {
         let text = match section {
             "" => "?x = 1".replace('?', "_"),
+            "drivers.trust" => "[[drivers.trust]]\n_x = 1".to_owned(),
             section => format!("[{section}]\n_x = 1"),
         };
         let error = toml::from_str::<File>(&text)
@@ -200,8 +273,11 @@ fn every_key_of_the_file_is_explained() {
         "docker",
         "metrics",
         "scrub",
+        "telemetry",
         "containerd",
+        "drivers",
         "drivers.NAME",
+        "drivers.trust",
     ];
     let mut keys: Vec<_> = sections.into_iter().flat_map(known).collect();
     keys.retain(|key| {
@@ -211,8 +287,10 @@ fn every_key_of_the_file_is_explained() {
             "docker",
             "metrics",
             "scrub",
+            "telemetry",
             "containerd",
             "drivers",
+            "drivers.trust",
         ]
         .contains(&key.as_str())
     });

@@ -102,6 +102,21 @@ pub(crate) const TEXTS: &[Text] = &[
         "What becomes of a layer that is known to be damaged, and of those built on it: `serve` shows it and tells the log, `refuse` does not.",
     ),
     text(
+        "scrub.repair",
+        "false",
+        "Whether a layer that is found damaged in the background is made again at once: of the archive that another store has, or of the blob in containerd's content store. Layers in use stay until a later pass.",
+    ),
+    text(
+        "telemetry.otlp_endpoint",
+        "none",
+        "Where traces are sent, by OTLP over HTTP in protobuf: a collector of this machine, \"http://127.0.0.1:4318\" or \"unix:///run/collector.sock\".",
+    ),
+    text(
+        "telemetry.ratio",
+        "1.0",
+        "The part of calls that are recorded of those whose clients say nothing of it, from 0 to 1; a client's `traceparent` decides for its calls.",
+    ),
+    text(
         "docker.socket",
         "none",
         "The socket of Docker's plugin protocol, where dockerd finds it: \"/run/docker/plugins/mica.sock\".",
@@ -148,13 +163,78 @@ pub(crate) const TEXTS: &[Text] = &[
         "Whether content that one namespace has unpacked is used for others, who need only know its digest.",
     ),
     text(
+        "drivers.grants_file",
+        "none",
+        "A file of grants for many machines, or a directory with a file NAME.toml for each driver; read when a driver is loaded, and asked for drivers whose grants the configuration does not say.",
+    ),
+    text(
+        "drivers.require_manifest",
+        "false",
+        "Whether a component that is loaded or swapped must have a manifest.",
+    ),
+    text(
         "drivers.NAME.grants",
-        "the standard grants",
-        "Interfaces of `mica:host` that the driver may import.",
+        "the standard grants, and what was approved",
+        "Interfaces of `mica:host` that the driver may import. It gets those of them that it asks for.",
+    ),
+    text(
+        "drivers.NAME.mounts",
+        "[\"bind\", \"overlay\"]",
+        "Kinds of views that it may make.",
+    ),
+    text(
+        "drivers.NAME.xattrs",
+        "[\"user\", \"security.capability\", \"system.posix_acl_access\", \"system.posix_acl_default\"]",
+        "Extended attributes that it may set; a copy of a layer has those that the layer has.",
+    ),
+    text(
+        "drivers.NAME.device_nodes",
+        "true",
+        "Whether it may make block and character devices.",
+    ),
+    text(
+        "drivers.NAME.audit",
+        "false",
+        "Whether what it is not granted is allowed, and told as an event and in numbers: to learn what it needs. No rule for safety is one of these.",
     ),
     text(
         "drivers.NAME.max_depth",
         "as `max_depth`",
         "Layers that a chain of its stores may have; the smaller of this and `max_depth` counts.",
+    ),
+    text(
+        "drivers.trust.name",
+        "all names",
+        "In an entry `[[drivers.trust]]`, of which the first that is about a driver counts: the names of drivers that it is about, `*` for any letters.",
+    ),
+    text(
+        "drivers.trust.registry",
+        "all registries, and files",
+        "The registry that it is about, or a name there with what is below it: \"registry.example/team\".",
+    ),
+    text(
+        "drivers.trust.keys",
+        "[]",
+        "Files with public keys of minisign. A driver that it is about must be signed by one of them.",
+    ),
+    text(
+        "drivers.trust.identity",
+        "none",
+        "Who is trusted too, by a certificate of sigstore: an address of mail or of a workflow, exactly as it stands there.",
+    ),
+    text(
+        "drivers.trust.issuer",
+        "none",
+        "Who must have vouched for `identity`, as it stands in the certificate.",
+    ),
+    text(
+        "drivers.trust.trust_root",
+        "none",
+        "A file with the authorities and logs of sigstore that certificate and signature are compared with: `trusted_root.json`. It is never fetched.",
+    ),
+    text(
+        "drivers.trust.unsigned",
+        "\"refuse\", and \"allow\" for files where nobody is trusted",
+        "What becomes of a driver without a signature: `refuse`, `warn` or `allow`; one from a registry is then still taken only with `--allow-unsigned`.",
     ),
 ];

@@ -38,6 +38,9 @@ const KEEPALIVE_PERIOD: Duration = Duration::from_secs(30);
 /// How long an answer has to reach its client when nothing else runs on the connection.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// How long connections that are cut off are waited for.
+const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Clients of one listener that are being told that there is no room for them; others are only hung up on.
 const MAX_REFUSALS_AT_ONCE: usize = 64;
 /// How long such a client may take to ask, so that it can be told.
@@ -156,7 +159,7 @@ impl Door {
                 connections = open.len(),
                 "requests do not end, they are cut off"
             );
-            open.shutdown().await;
+            cut_off(open).await;
         }
     }
 
@@ -339,8 +342,38 @@ fn streams_of_connection(limits: &ApiLimits) -> u32 {
     u32::try_from(most).unwrap_or(u32::MAX)
 }
 
+/// Ends connections. One that makes a call of the engine ends with the call, for which nobody waits: it may never return.
+async fn cut_off(mut open: JoinSet<()>) {
+    open.abort_all();
+    let all = async { while open.join_next().await.is_some() {} };
+    let _left = tokio::time::timeout(CUT_OFF_TIMEOUT, all).await;
+}
+
 /// Waits until the daemon is to end; nothing of the channel is borrowed afterwards.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // An error means that the daemon has ended.
     let _ended = stop.wait_for(|stopped| *stopped).await.map(drop);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use tokio::sync::oneshot;
+    use tokio::task::block_in_place;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_call_that_does_not_return_keeps_no_daemon_from_ending() {
+        let (release, wait) = mpsc::channel::<()>();
+        let (started, begun) = oneshot::channel();
+        let mut open = JoinSet::new();
+        open.spawn(async move {
+            started.send(()).unwrap();
+            let _released = block_in_place(|| wait.recv());
+        });
+        begun.await.unwrap();
+        cut_off(open).await;
+        // Only now it may return.
+        release.send(()).unwrap();
+    }
 }

@@ -17,6 +17,7 @@ pub(super) fn sources(
         name: Some(driver.name.to_owned()),
         bytes: Cow::Borrowed(bytes),
         origin: Origin::Embedded,
+        provenance: None,
     });
     let mut sources: Vec<_> = embedded.collect();
     let mut unreadable = Vec::new();
@@ -33,6 +34,7 @@ pub(super) fn sources(
             name: None,
             bytes: Cow::Owned(bytes),
             origin: Origin::Directory(path),
+            provenance: None,
         });
     }
     Ok((sources, unreadable))

@@ -59,6 +59,9 @@ impl Fronts<'_> {
     pub(super) async fn listen(self, passed: Passed) -> Result<Listening, Error> {
         let taken = self.take(passed).await?;
         let config = self.config;
+        if let Some(settings) = &config.docker {
+            self.engine.stores().serve(&settings.store, "docker");
+        }
         tracing::info!(socket = %config.socket.display(), root = %config.engine.root.display(), "ready");
         let mut listening = Listening {
             places: Vec::new(),

@@ -23,6 +23,7 @@ mod replay;
 mod running;
 mod socket;
 mod store;
+mod telemetry;
 mod trial;
 mod trusted;
 
@@ -33,6 +34,7 @@ pub(crate) use facts::kernel;
 pub(crate) use replay::replay;
 pub(crate) use trial::{Verdict, try_drivers};
 
+use crate::api;
 use crate::api::rest::{self, Api};
 use crate::children;
 use crate::config::{Config, Flags};
@@ -219,6 +221,9 @@ pub(crate) fn serve(mut config: Config, flags: Flags) -> Result<(), Error> {
             doing: "start threads",
             source,
         })?;
+    let containerd = config.containerd.as_ref();
+    config.engine.blobs =
+        containerd.map(|settings| api::containerd::kept(settings, &config.api, runtime.handle()));
     let result =
         open(&config, Compiler::Child(children::compiler())).and_then(|(engine, sandbox)| {
             runtime.block_on(async {
@@ -308,6 +313,7 @@ async fn run(
         stop: stopped,
     };
     let Listening { places, tasks } = fronts.listen(passed).await?;
+    let exporting = telemetry::start(config.telemetry.as_ref(), &engine);
     let state = rest::router(api);
     notify::ready(&config.socket, engine.stores().list().len());
     tokio::select! {
@@ -327,6 +333,9 @@ async fn run(
     }
     if let Err(error) = tokio::task::spawn_blocking(move || engine.close()).await {
         tracing::error!(%error, "close the engine");
+    }
+    if let Some(exporting) = exporting {
+        exporting.end().await;
     }
     Ok(())
 }

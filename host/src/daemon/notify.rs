@@ -55,13 +55,15 @@ pub(super) async fn beat(router: Router) {
         beat.tick().await;
         let question = Request::get(QUESTION).body(Body::empty());
         let Ok(question) = question else { return };
-        let answered = tokio::time::timeout(period, router.clone().oneshot(question)).await;
-        match answered {
-            Ok(Ok(answer)) if answer.status().is_success() => tell(&[NotifyState::Watchdog]),
-            Ok(Ok(answer)) => {
+        // A task of its own: the answer blocks the task that asks, and whoever beats also waits for signals.
+        let answer = tokio::spawn(router.clone().oneshot(question));
+        match tokio::time::timeout(period, answer).await {
+            Ok(Ok(Ok(answer))) if answer.status().is_success() => tell(&[NotifyState::Watchdog]),
+            Ok(Ok(Ok(answer))) => {
                 tracing::warn!(status = %answer.status(), "the daemon does not tell its state");
             }
-            Ok(Err(never)) => match never {},
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(error)) => tracing::warn!(%error, "the daemon does not tell its state"),
             Err(_) => tracing::warn!(?period, "the daemon does not answer itself"),
         }
     }

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{
-    FallocateFlags, SeekFrom, copy_file_range, fallocate, ftruncate, ioctl_ficlone, seek,
+    Advice, FallocateFlags, SeekFrom, copy_file_range, fadvise, fallocate, ftruncate,
+    ioctl_ficlone, seek,
 };
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwrite};
 
@@ -105,6 +106,11 @@ pub fn read_passing_at(fd: BorrowedFd<'_>, buffer: &mut [u8], offset: u64) -> io
             read => return Ok(read?),
         }
     }
+}
+
+/// Has the page cache forget what it holds of a file, so that the next reading is of the device. What is not written yet stays.
+pub fn forget_cached(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(fadvise(fd, 0, None, Advice::DontNeed)?)
 }
 
 /// Writes all of `bytes` at `offset`.

@@ -20,6 +20,7 @@ mod passed;
 mod privilege;
 mod process;
 mod raw;
+mod signals;
 #[cfg(test)]
 mod testing;
 
@@ -37,7 +38,7 @@ pub use facts::{KernelFacts, kernel_facts};
 pub use lease::has_writers;
 pub use memory::sealed_copy;
 pub use name::{Name, NameError};
-pub use namespace::{MappedIds, enter_own_namespaces, map_ids, mount_memory};
+pub use namespace::{MappedIds, detach_below, enter_own_namespaces, map_ids, mount_memory};
 pub use passed::passed_sockets;
 pub use privilege::{
     Privileges, close_on_exec, forbid_new_privileges, keep_capabilities, open_files_limit,
@@ -45,6 +46,7 @@ pub use privilege::{
 };
 pub use process::{
     ChildProcess, Ending, IdleReads, ProcessLimits, ProcessWatch, Program, close_extra_fds, ending,
-    limit_process, open_process, peak_and_current_rss, process_of, process_start, thread_cpu_time,
-    wait_for_input, widen_pipe,
+    limit_process, open_process, peak_and_current_rss, process_cpu_time, process_of, process_start,
+    thread_cpu_time, wait_for_input, widen_pipe,
 };
+pub use signals::when_asked_to_end;

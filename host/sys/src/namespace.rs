@@ -5,12 +5,16 @@
 //!
 //! Invariant: nothing here reaches another mount namespace.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::sched::{CloneFlags, unshare};
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::mount::mounts_below;
 
 /// Which users a user namespace has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +78,21 @@ fn same(known: &str) -> String {
 pub fn mount_memory(directory: &Path) -> io::Result<()> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     Ok(mount("none", directory, "tmpfs", flags, c"mode=755")?)
+}
+
+/// Takes away all mounts of this mount namespace that lie in a directory, as far as that is allowed; what uses one keeps it
+/// until it is done.
+pub fn detach_below(directory: &Path) {
+    let Ok(directory) = directory.canonicalize() else {
+        return;
+    };
+    // The last ones lie over or in those before.
+    for entry in mounts_below(&directory).unwrap_or_default().iter().rev() {
+        let point = Path::new(OsStr::from_bytes(&entry.mount_point));
+        if point != directory {
+            let _stays = unmount(point, UnmountFlags::DETACH);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,11 +18,13 @@ pub use attributes::{
 };
 pub use create::{
     create_device, create_directory, create_fifo, create_regular, create_socket, create_symlink,
-    create_whiteout,
+    create_whiteout, settle_owner,
 };
 pub use link::{exchange, link, read_link, remove_directory, remove_file, rename, replace};
 pub use list::{Run, names, names_after};
-pub use open::{open_directory, open_directory_along, open_mounted, open_regular};
+pub use open::{
+    open_directory, open_directory_along, open_mounted, open_regular, open_regular_at_once,
+};
 
 pub(crate) use create::disinherit;
 pub(crate) use list::{LISTING_BYTES, reopen};

@@ -108,7 +108,16 @@ pub fn ending(status: ExitStatus) -> Ending {
 
 /// Processor time that the calling thread has used, in the kernel and out of it.
 pub fn thread_cpu_time() -> Duration {
-    let used = clock_gettime(ClockId::ThreadCPUTime);
+    cpu_time(ClockId::ThreadCPUTime)
+}
+
+/// Processor time that all threads of this process have used, in the kernel and out of it.
+pub fn process_cpu_time() -> Duration {
+    cpu_time(ClockId::ProcessCPUTime)
+}
+
+fn cpu_time(clock: ClockId) -> Duration {
+    let used = clock_gettime(clock);
     let nanoseconds = u32::try_from(used.tv_nsec).unwrap_or(0);
     Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), nanoseconds)
 }

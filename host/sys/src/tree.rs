@@ -15,7 +15,7 @@ mod tests;
 mod trail;
 mod visit;
 
-pub use clone::{Cloned, clone_linked};
+pub use clone::{Cloned, clone_linked, clone_watched};
 pub use measure::{Measured, measure};
 pub use remove::remove;
 pub use resolve::{Resolved, resolve};

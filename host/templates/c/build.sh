@@ -17,3 +17,4 @@ trap 'rm -r "$objects"' EXIT
 "$clang" --target=wasm32-wasi -nostartfiles -Wl,--no-entry,--strip-all,--stack-first,-z,stack-size=1048576 \
     "$libraries/crt1-reactor.o" "$objects"/*.o bindings/proto_component_type.o -o "$objects/core.wasm"
 "${MICA:-mica}" driver componentize "$objects/core.wasm" -o my-driver.wasm
+"${MICA:-mica}" driver manifest add my-driver.wasm manifest.toml -o my-driver.wasm

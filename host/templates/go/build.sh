@@ -12,3 +12,4 @@ trap 'rm "$core"' EXIT
 GOFLAGS="-mod=mod ${GOFLAGS:-}" GOOS=wasip1 GOARCH=wasm \
     "${GO:-go}" build -trimpath -buildmode=c-shared -ldflags='-s -w -checklinkname=0' -o "$core" .
 "${MICA:-mica}" driver componentize "$core" --wit wit --world proto -o my-driver.wasm
+"${MICA:-mica}" driver manifest add my-driver.wasm manifest.toml -o my-driver.wasm

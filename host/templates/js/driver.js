@@ -4,8 +4,8 @@
 //
 // It exports `proto-driver` and knows nothing of archives: Mica composes it with its naive-diff component.
 
-import * as home from "mica:host/home@0.1.0";
-import * as mounts from "mica:host/mounts@0.1.0";
+import * as home from "mica:host/home@1.0.0";
+import * as mounts from "mica:host/mounts@1.0.0";
 
 const bytes = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0));
 const FILES = bytes("files");

@@ -12,8 +12,11 @@ const NAME: &str = "my-driver";
 /// The same in the example in Python, which is a template as it is.
 const EXAMPLE_NAME: &str = "\"python\"";
 
-/// The files of a folder of this crate's, or beside it.
+/// The files of a folder of this crate's, or beside it; `as` says where they go, if not to the top.
 macro_rules! files {
+    ($folder:literal as $target:literal: $($file:literal),* $(,)?) => {
+        &[$((concat!($target, $file), include_bytes!(concat!("../", $folder, $file)))),*]
+    };
     ($folder:literal: $($file:literal),* $(,)?) => {
         &[$(($file, include_bytes!(concat!("../", $folder, $file)))),*]
     };
@@ -27,14 +30,22 @@ const CONTRACT: &[File] = files!("../../":
     "wit/deps/host/mounts.wit", "wit/deps/host/streams.wit", "wit/deps/host/types.wit",
 );
 
-const RUST: &[File] =
-    files!("rust/": "Cargo.toml", "README.md", "build.sh", "src/copy.rs", "src/lib.rs");
-const C: &[File] = files!("c/": "README.md", "build.sh", "copy.c", "driver.c", "driver.h");
-const GO: &[File] = files!("go/":
-    "README.md", "build.sh", "export_mica_driver_proto_driver/copy.go", "export_mica_driver_proto_driver/driver.go",
+const RUST: &[File] = files!("rust/": "Cargo.toml", "README.md", "build.sh", "manifest.toml", "src/copy.rs", "src/lib.rs");
+/// The host for `cargo test`, which no registry has; its manifest is the template's own.
+const NATIVE: &[File] = files!("../../guest-drivers/native/" as "vendor/mica-native/":
+    "src/generated.rs", "src/host/attributes.rs", "src/host/btrfs.rs", "src/host/config.rs",
+    "src/host/directory.rs", "src/host/failure.rs", "src/host/file.rs", "src/host/filesystem.rs",
+    "src/host/home.rs", "src/host/images.rs", "src/host/log.rs", "src/host/mod.rs", "src/host/mounts.rs",
+    "src/host/streams.rs", "src/lib.rs", "src/store/mod.rs", "src/store/operation.rs", "src/store/rooms.rs",
 );
-const JAVASCRIPT: &[File] = files!("js/": "README.md", "build.sh", "driver.js");
-const PYTHON: &[File] = files!("python/": "README.md", "build.sh");
+const NATIVE_MANIFEST: &[File] = files!("native/" as "vendor/mica-native/": "Cargo.toml");
+const C: &[File] =
+    files!("c/": "README.md", "build.sh", "manifest.toml", "copy.c", "driver.c", "driver.h");
+const GO: &[File] = files!("go/":
+    "README.md", "build.sh", "manifest.toml", "export_mica_driver_proto_driver/copy.go", "export_mica_driver_proto_driver/driver.go",
+);
+const JAVASCRIPT: &[File] = files!("js/": "README.md", "build.sh", "manifest.toml", "driver.js");
+const PYTHON: &[File] = files!("python/": "README.md", "build.sh", "manifest.toml");
 const PYTHON_EXAMPLE: &[File] = files!("../../examples/python-driver/": "driver.py");
 
 /// A language with a template.
@@ -92,7 +103,10 @@ impl Language {
             Self::Python => named(PYTHON, NAME, name.to_owned())
                 .chain(named(PYTHON_EXAMPLE, EXAMPLE_NAME, format!("\"{name}\"")))
                 .collect(),
-            Self::Rust => named(RUST, NAME, name.to_owned()).collect::<Vec<_>>(),
+            Self::Rust => named(RUST, NAME, name.to_owned())
+                .chain(as_it_is(NATIVE))
+                .chain(as_it_is(NATIVE_MANIFEST))
+                .collect::<Vec<_>>(),
         };
         own.into_iter().chain(as_it_is(CONTRACT)).collect()
     }
@@ -110,10 +124,9 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_file_of_the_contract_is_in_a_template() {
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-        let mut open = vec![wit.clone()];
+    /// The files below a directory, as paths from `from`.
+    fn below(directory: &Path, from: &Path) -> Vec<String> {
+        let mut open = vec![directory.to_owned()];
         let mut found = Vec::new();
         while let Some(directory) = open.pop() {
             for entry in fs::read_dir(directory).unwrap().flatten() {
@@ -125,15 +138,33 @@ mod tests {
         }
         let mut found: Vec<_> = found
             .iter()
-            .map(|path| format!("wit/{}", path.strip_prefix(&wit).unwrap().display()))
+            .map(|path| path.strip_prefix(from).unwrap().display().to_string())
             .collect();
         found.sort();
+        found
+    }
+
+    #[test]
+    fn every_file_of_the_contract_is_in_a_template() {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let found = below(&repository.join("wit"), &repository);
         let mut known: Vec<_> = CONTRACT
             .iter()
             .map(|(path, _)| (*path).to_owned())
             .collect();
         known.sort();
         assert_eq!(found, known);
+    }
+
+    #[test]
+    fn every_file_of_the_native_host_is_in_the_template_in_rust() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../guest-drivers/native");
+        let mut known: Vec<_> = NATIVE
+            .iter()
+            .map(|(path, _)| path.replacen("vendor/mica-native/", "", 1))
+            .collect();
+        known.sort();
+        assert_eq!(known, below(&source.join("src"), &source));
     }
 
     #[test]

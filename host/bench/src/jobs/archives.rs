@@ -4,11 +4,12 @@
 
 use crate::Arguments;
 use crate::measure::{Report, Side, watched};
-use crate::native::{Directory, Sink, Source};
 use crate::place::{Bench, Names, Place, STORE, run, sync};
 use anyhow::{Context, Result};
 use mica_engine::{ArchiveForm, CancelToken, DiffParent, DiffRequest};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm as SdkForm;
+use mica_sdk::host::streams::{Sink, Source};
+use mica_sdk::testing::open_directory;
 use mica_sdk::walk::{Kept, Sides};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -46,12 +47,11 @@ pub(super) fn diff(arguments: &Arguments, place: &Place, report: &mut Report) ->
     });
     let native = Side::new("native", || {
         let (socket, reader) = drained()?;
-        let mut sink = Sink::new(socket);
-        let tree = Directory::open(&view)?;
-        mica_sdk::diff::write_archive(tree, None, &Sides::Views(Kept::Unknown), &mut sink)
+        let sink = Sink::new(socket);
+        let tree = open_directory(&view)?;
+        mica_sdk::diff::write_archive(tree, None, &Sides::Views(Kept::Unknown), &sink)
             .map_err(words)?;
-        sink.flush()?;
-        drop(sink);
+        sink.finish()?;
         finish(reader)
     });
     let tar = Side::new("GNU tar", || {
@@ -118,8 +118,8 @@ pub(super) fn apply(arguments: &Arguments, place: &Place, report: &mut Report) -
             let native_tree = tree()?;
             watched(|| {
                 let source = Source::new(File::open(&arguments.rootfs)?);
-                let tree = Directory::open(&native_tree)?;
-                mica_sdk::apply::apply(tree, SdkForm::Faithful, source).map_err(words)
+                let tree = open_directory(&native_tree)?;
+                mica_sdk::apply::apply(tree, SdkForm::Faithful, &source).map_err(words)
             })
         });
         let tar = Side::timed("GNU tar", || {

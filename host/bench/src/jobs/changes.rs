@@ -5,10 +5,11 @@
 use super::trees;
 use crate::Arguments;
 use crate::measure::{Report, Side};
-use crate::native::{Counted, Directory};
 use crate::place::{Bench, Place, STORE};
 use anyhow::{Result, ensure};
 use mica_engine::{CancelToken, ChangeSink, DiffParent};
+use mica_sdk::host::streams::ChangeSink as Listed;
+use mica_sdk::testing::open_directory;
 use mica_sdk::walk::{Kept, Sides};
 use std::path::PathBuf;
 use std::process::Command;
@@ -20,11 +21,12 @@ pub(super) fn changes(_: &Arguments, place: &Place, report: &mut Report) -> Resu
     let (old, new) = prepare(&vfs)?;
     let sandboxed = Side::new("sandboxed", || listed(&vfs, trees::CHANGES));
     let native = Side::new("native", || {
-        let mut counted = Counted::default();
-        let (new, old) = (Directory::open(&new)?, Directory::open(&old)?);
-        mica_sdk::diff::list_changes(new, Some(old), &Sides::Views(Kept::Unknown), &mut counted)
+        let listed = Listed::default();
+        let (new, old) = (open_directory(&new)?, open_directory(&old)?);
+        mica_sdk::diff::list_changes(new, Some(old), &Sides::Views(Kept::Unknown), &listed)
             .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-        ensure!(counted.0 == trees::CHANGES, "{} changes", counted.0);
+        let count = listed.into_changes().len();
+        ensure!(count == trees::CHANGES, "{count} changes");
         Ok(())
     });
     let diff = Side::new("diff -rq", || {

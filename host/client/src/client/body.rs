@@ -23,6 +23,8 @@ const CHANNEL_PIECES: usize = 4;
 pub(super) struct Body {
     pieces: Pieces,
     content_type: Option<&'static str>,
+    /// What is told of it, as further headers.
+    about: Vec<(&'static str, String)>,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,20 @@ impl Body {
         Self {
             pieces: Pieces::Whole(Some(bytes)),
             content_type,
+            about: Vec::new(),
         }
+    }
+
+    /// The same, with further headers.
+    pub(super) fn about(self, about: Vec<(&'static str, String)>) -> Self {
+        Self { about, ..self }
+    }
+
+    /// Further headers.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.about
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
     }
 
     /// What `source` has until its end, sent in chunks; and why it ended too early, if it does.
@@ -94,6 +109,7 @@ impl Body {
         let body = Self {
             pieces: Pieces::Stream(pieces),
             content_type: Some("application/x-tar"),
+            about: Vec::new(),
         };
         (body, error)
     }

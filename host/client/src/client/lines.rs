@@ -3,19 +3,19 @@
 //! Invariant: a line is handed on whole, and once.
 
 use crate::failure::Failure;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use std::io::Write;
 
 /// Takes a stream apart into its lines.
-pub(super) struct Lines<'a> {
+pub(super) struct Lines<'a, T> {
     /// The beginning of a line that is not whole.
     pub(super) begun: Vec<u8>,
-    pub(super) each: &'a mut dyn FnMut(Value) -> Result<(), Failure>,
+    pub(super) each: &'a mut dyn FnMut(T) -> Result<(), Failure>,
     /// Why no further line is wanted.
     pub(super) failed: Option<Failure>,
 }
 
-impl Lines<'_> {
+impl<T: DeserializeOwned> Lines<'_, T> {
     fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
         let document = serde_json::from_slice(line).map_err(|error| Failure::Connection {
             doing: "understand a line of the answer".to_owned(),
@@ -25,7 +25,7 @@ impl Lines<'_> {
     }
 }
 
-impl Write for Lines<'_> {
+impl<T: DeserializeOwned> Write for Lines<'_, T> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

@@ -10,7 +10,7 @@ use super::{Client, operation_of};
 use crate::failure::Failure;
 use http_body_util::BodyExt as _;
 use hyper::{HeaderMap, Method};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use std::io::Write;
 
 /// What an answer's body was.
@@ -92,10 +92,10 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::get_stream`]; the first one of `each`.
-    pub fn get_lines(
+    pub fn get_lines<T: DeserializeOwned>(
         &self,
         target: &str,
-        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
+        each: &mut dyn FnMut(T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut lines = Lines {
             begun: Vec::new(),

@@ -27,6 +27,8 @@ use mica_runtime::Thoroughness;
 use root::Root;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How long a check waits before it looks again at what it found while a daemon runs: an operation is at the same place no
@@ -46,6 +48,8 @@ pub struct CheckRequest {
     pub how: Thoroughness,
     /// Limits of the daemon: larger indexes and components are not read.
     pub limits: Limits,
+    /// Counts the bytes of layers' files that are read.
+    pub read_bytes: Arc<AtomicU64>,
 }
 
 /// What a check found.

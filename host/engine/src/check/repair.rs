@@ -11,7 +11,7 @@ use crate::disk::home::{Reaper, Syncing};
 use crate::drivers::Shelf;
 use crate::engine::claim;
 use crate::settings::Durability;
-use crate::store::{Store, Surroundings, clear_mounts_of_no_store};
+use crate::store::{Store, Surroundings, clear_mounts_of_no_store, clear_scratch, home_of};
 use crate::{Error, LayerId, Result, StoreName};
 use mica_runtime::detach_image;
 use mica_sys::{Name, tree};
@@ -233,7 +233,7 @@ impl Work<'_> {
             durability: Durability::Commit,
             reaper,
         };
-        let path = self.request.root.join("stores").join(name);
+        let path = home_of(&self.request.root.join("stores"), name);
         let (store, told) = Store::open(&StoreName::parse(name)?, &path, &around)?;
         let mut failed = Vec::new();
         for finding in findings {
@@ -303,5 +303,9 @@ fn delete(path: &Path, kind: FindingKind) -> io::Result<()> {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let name = Name::new(name.as_bytes()).map_err(io::Error::other)?;
-    tree::remove(files::open_directory(above)?.as_fd(), &name).map(drop)
+    let directory = files::open_directory(above)?;
+    match kind {
+        FindingKind::ScratchLeft => clear_scratch(above, directory.as_fd(), &name),
+        _ => tree::remove(directory.as_fd(), &name).map(drop),
+    }
 }

@@ -8,6 +8,7 @@ use super::{CheckReport, CheckRequest, Finding, FindingKind};
 use crate::disk::{files, rows};
 use crate::drivers::{DAMAGED_HISTORY, Shelf};
 use crate::mounts::Place;
+use crate::store::{home_of, is_elsewhere};
 use crate::{Error, Result, StoreName};
 use mica_runtime::inspect_code;
 use mica_sys::filesystem;
@@ -83,7 +84,8 @@ impl<'a> Root<'a> {
                     &path,
                     "is what is left of a store that was being made, removed or used to try a driver",
                 ),
-                (false, Ok(name)) if path.is_dir() => names.push(name.as_str().to_owned()),
+                // One that lies elsewhere may be out of reach, and is a store.
+                (false, Ok(name)) if path.is_dir() || is_elsewhere(&path) => names.push(name.as_str().to_owned()),
                 (false, _) => self.find(FindingKind::Stray, &path, "is no store"),
             }
         }
@@ -91,6 +93,18 @@ impl<'a> Root<'a> {
     }
 
     pub(super) fn look_at_store(&mut self, name: &str) {
+        let stores = self.request.root.join("stores");
+        let (entry, home) = (stores.join(name), home_of(&stores, name));
+        if is_elsewhere(&entry) && !home.is_dir() {
+            let home = home.display();
+            let detail = format!(
+                "`{}` leads to `{home}`, which is not there: mount its file system",
+                entry.display()
+            );
+            let finding = Finding::new(FindingKind::Unseen, detail).at(entry);
+            self.report.findings.push(finding.of_store(name));
+            return;
+        }
         let mut look = Look::new(self.request, &self.copies, name);
         look.all();
         self.report.stores += 1;

@@ -11,7 +11,7 @@ use crate::layers::{Entry, Table, find_lost};
 use crate::mounts::Place;
 use crate::scrub::{self, Digests};
 use crate::snapshots::{Snapshots, Told};
-use crate::store::{COPY, DESCRIPTION, Description};
+use crate::store::{COPY, DESCRIPTION, Description, home_of};
 use mica_runtime::{ImageFault, Thoroughness, inspect_image};
 use mica_text::with_causes;
 use std::fs;
@@ -46,6 +46,7 @@ const LAYER: &[&str] = &[
     "record-2.json",
     "given-up.json",
     "digests",
+    "origin.json",
     "d",
 ];
 /// What the name of a file ends with that is not whole yet.
@@ -59,11 +60,15 @@ const DRAFTED: &[&str] = &[
     "record.json",
     "record-2.json",
     "digests",
+    "origin.json",
 ];
 /// How the names of files of rows begin that a start set aside.
 const KEPT_ROWS: &str = "rows.sqlite.damaged-";
 /// The same of the files that describe a store.
 const KEPT_DESCRIPTIONS: &[&str] = &["store.json.damaged-", "store-copy.json.damaged-"];
+
+/// What is said of a layer that nobody was told of.
+const MAKING: &str = "is a layer that was being made";
 
 /// A look at one store.
 pub(super) struct Look<'a> {
@@ -83,7 +88,7 @@ impl<'a> Look<'a> {
             request,
             copies,
             name,
-            home: request.root.join("stores").join(name),
+            home: home_of(&request.root.join("stores"), name),
             layers: 0,
             findings: Vec::new(),
         }
@@ -146,13 +151,14 @@ impl<'a> Look<'a> {
             Err(error) => return self.unseen(&self.home.join("layers"), &error),
         };
         self.add_all(recovered.findings);
-        for number in &recovered.superseded {
+        for number in recovered.superseded {
+            let path = layout.layer_path(number);
             let what = "is an older revision of a layer";
-            self.find(
-                FindingKind::LayerSuperseded,
-                &layout.layer_path(*number),
-                what,
-            );
+            self.find(FindingKind::LayerSuperseded, &path, what);
+        }
+        for number in recovered.unmade {
+            let path = layout.layer_path(number);
+            self.find(FindingKind::StagedLeft, &path, MAKING);
         }
         let table = Table::load(recovered.layers).with_unseen(recovered.unseen);
         self.layers = table.len();
@@ -207,11 +213,7 @@ impl<'a> Look<'a> {
             }
         }
         let left = [
-            (
-                "staging",
-                FindingKind::StagedLeft,
-                "is a layer that was being made",
-            ),
+            ("staging", FindingKind::StagedLeft, MAKING),
             (
                 "trash",
                 FindingKind::TrashLeft,
@@ -345,7 +347,7 @@ impl<'a> Look<'a> {
     /// Compares the files of a layer with their digests.
     fn look_at_content(&mut self, layout: &Layout, entry: &Entry, list: &Digests) {
         let (id, path) = (entry.id().as_str(), layout.room_path(entry.number));
-        match scrub::compare(layout, entry.number, id, list) {
+        match scrub::compare(layout, entry.number, id, list, &self.request.read_bytes) {
             Ok(None) => {}
             Ok(Some(damage)) => {
                 let what = scrub::described(&damage);

@@ -197,6 +197,19 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// A name that no one can foresee and that is never made twice: 128 random bits in hexadecimal.
 pub(crate) fn random_name() -> io::Result<String> {
+    Ok(format!("{:032x}", u128::from_ne_bytes(random_bytes()?)))
+}
+
+/// Whether a text is one of [`random_name`].
+pub(crate) fn is_random_name(text: &str) -> bool {
+    text.len() == 32
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Bytes that no one can foresee.
+pub(crate) fn random_bytes<const N: usize>() -> io::Result<[u8; N]> {
     static SOURCE: OnceLock<File> = OnceLock::new();
     let mut source = match SOURCE.get() {
         Some(open) => open,
@@ -206,9 +219,9 @@ pub(crate) fn random_name() -> io::Result<String> {
             SOURCE.get_or_init(|| opened)
         }
     };
-    let mut bytes = [0; 16];
+    let mut bytes = [0; N];
     source.read_exact(&mut bytes)?;
-    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -12,5 +12,5 @@
 pub(crate) mod files;
 mod group;
 pub(crate) mod home;
-mod reserve;
+pub(crate) mod reserve;
 pub(crate) mod rows;

@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// Its name in a home.
-const NAME: &str = "reserve";
+pub(crate) const NAME: &str = "reserve";
 /// What it keeps: a removal's transaction takes 20 KiB, and what it wrote is used again once it is in the file of rows.
 const RESERVE_BYTES: u64 = 512 << 10;
 /// How many times that must be free for it to take all of its blocks again, so that it is not what makes a disk full.
@@ -44,6 +44,11 @@ impl Reserve {
         };
         reserve.refill();
         Ok(reserve)
+    }
+
+    /// Bytes that it has: none while they are lent.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.kept.try_lock().map_or(0, |kept| *kept)
     }
 
     fn kept(&self) -> MutexGuard<'_, u64> {

@@ -6,7 +6,7 @@ use super::quarantine::Subject;
 use crate::Moment;
 use crate::settings::Origin;
 use crate::traffic::{CallCounts, ClientCall};
-use crate::view::RunningView;
+use crate::view::{Provenance, RunningView};
 use mica_runtime::Generation;
 use parking_lot::{Mutex, MutexGuard};
 use std::borrow::Cow;
@@ -24,6 +24,7 @@ const TOLD_OPERATIONS: usize = 100;
 pub(crate) struct Build {
     pub(crate) bytes: Cow<'static, [u8]>,
     pub(crate) origin: Origin,
+    pub(crate) provenance: Option<Provenance>,
     pub(crate) digest: String,
 }
 

@@ -10,6 +10,7 @@ use super::ask::Pair;
 use super::history::History;
 use super::question::Compared;
 use super::trial::{Job, Trial};
+use super::trust::Voucher;
 use super::{Agreement, Drivers, Slot};
 use crate::engine::Engine;
 use crate::event::News;
@@ -94,7 +95,9 @@ impl Drivers<'_> {
         let before = before.ok_or_else(|| Error::Invalid("no build before is kept".to_owned()))?;
         let bytes = self.component_of(slot, &before)?;
         let nobody = CancelToken::default();
-        let loaded = self.load_build(bytes, before.origin, Some(&slot.name), &nobody)?;
+        let voucher = Voucher::Judged(before.provenance.clone());
+        let terms = self.known_terms(slot);
+        let loaded = self.load_build(bytes, (before.origin, voucher), terms, &nobody)?;
         let old = Active::new(loaded.0, loaded.1, slot.next_number());
         let agreement = slot.history.lock().agreement;
         let bake = Unwatched::new(&new, &old, agreement);

@@ -6,8 +6,10 @@ use super::rollback::known;
 use super::{Drivers, Slot};
 use crate::Result;
 use crate::settings::Origin;
-use crate::view::{DriverExplanation, ImportView, KeptView, LimitView};
-use mica_runtime::Grant;
+use crate::view::{
+    DenialView, DriverExplanation, ImportView, KeptView, LimitView, ManifestView, SignatureView,
+};
+use mica_runtime::{Generation, Grant};
 
 impl Drivers<'_> {
     /// Tells all that is known of a driver.
@@ -31,6 +33,12 @@ impl Drivers<'_> {
             Origin::Directory(path) => path.display().to_string(),
             Origin::Embedded | Origin::Uploaded => driver.origin.clone(),
         };
+        let approved = slot.history.lock().approved.clone();
+        let digest = &active.build.digest;
+        let grantor = self.grants_of(name, digest, &approved);
+        let granted_by = grantor.map_or("unknown", |(_, grantor)| grantor.word());
+        // Those that it was loaded with: what was said since counts for the next load.
+        let granted = active.generation.granted();
         Ok(DriverExplanation {
             source,
             follows_shipped: is_first || history.follows_shipped,
@@ -43,22 +51,43 @@ impl Drivers<'_> {
             builds: history.views(),
             unused_grants: unused.cloned().collect(),
             imports,
-            limits: self.limits(),
+            limits: limits(&active.generation),
+            manifest: active.generation.manifest().map(ManifestView::from),
+            signature: SignatureView::of(active.build.provenance.as_ref()),
+            granted_by: granted_by.to_owned(),
+            approved: approved.iter().map(ToString::to_string).collect(),
+            rights: granted.rights().iter().map(|one| one.to_string()).collect(),
+            audited: granted.is_audited(),
+            denials: denials(&slot),
             kept: kept(&slot),
             driver,
         })
     }
+}
 
-    fn limits(self) -> Vec<LimitView> {
-        let numbers = self.engine.runtime.limits().numbers().into_iter();
-        numbers
-            .map(|number| LimitView {
-                name: number.name.to_owned(),
-                is_default: number.value == number.default,
-                value: number.value,
-            })
-            .collect()
-    }
+fn limits(generation: &Generation) -> Vec<LimitView> {
+    let wanted = |name: &str| generation.manifest()?.limits.get(name).copied();
+    let numbers = generation.limits().numbers().into_iter();
+    numbers
+        .map(|number| LimitView {
+            wanted: wanted(number.name),
+            name: number.name.to_owned(),
+            is_default: number.value == number.default,
+            value: number.value,
+        })
+        .collect()
+}
+
+fn denials(slot: &Slot) -> Vec<DenialView> {
+    let denials = slot.insight.denials.all().into_iter();
+    denials
+        .map(|(right, denied)| DenialView {
+            what: right.to_string(),
+            operations: denied.operations,
+            allowed: denied.is_allowed,
+            remedy: denied.remedy,
+        })
+        .collect()
 }
 
 fn kept(slot: &Slot) -> KeptView {

@@ -14,7 +14,8 @@ use super::active::Build;
 use super::question::Agreement;
 use crate::Moment;
 use crate::settings::Origin;
-use crate::view::{BuildView, Evidence};
+use crate::view::{BuildView, Evidence, Provenance};
+use mica_runtime::Grant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -41,6 +42,12 @@ pub(crate) struct History {
     /// The build that the last swap brought, if the one before took over again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) went_back: Option<u64>,
+    /// Interfaces that were approved for the driver when a build of it was loaded or swapped.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) approved: BTreeSet<Grant>,
+    /// Shapes of the driver's own state that its builds may have written to layers.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) written: BTreeSet<u32>,
     /// In the order of their numbers.
     builds: Vec<Record>,
 }
@@ -52,6 +59,9 @@ pub(crate) struct Record {
     pub(super) digest: String,
     pub(super) version: String,
     pub(super) origin: Origin,
+    /// Where it came from and who signed it. Earlier programs did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) provenance: Option<Provenance>,
     pub(super) since: Moment,
     /// The build that was active before it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,6 +84,8 @@ impl Default for History {
             is_baking: false,
             agreement: Agreement::Required,
             went_back: None,
+            approved: BTreeSet::new(),
+            written: BTreeSet::new(),
             builds: Vec::new(),
         }
     }
@@ -188,6 +200,7 @@ impl History {
             digest: build.digest.clone(),
             version: version.to_owned(),
             origin: build.origin.clone(),
+            provenance: build.provenance.clone(),
             since: Moment::now(),
             before,
             has_component: true,
@@ -256,6 +269,7 @@ impl History {
             digest: build.digest.clone(),
             version: build.version.clone(),
             origin: super::view::origin_word(&build.origin).to_owned(),
+            provenance: build.provenance.clone(),
             since: build.since,
             state: match (build.number == self.active, &build.evidence) {
                 (true, _) if self.is_baking => "baking",
@@ -280,6 +294,7 @@ mod tests {
         Build {
             bytes: Cow::Borrowed(&[]),
             origin: Origin::Uploaded,
+            provenance: None,
             digest: digest.to_owned(),
         }
     }

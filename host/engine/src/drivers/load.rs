@@ -7,7 +7,9 @@
 
 use super::active::{Active, Build};
 use super::candidates::{Candidate, Candidates};
+use super::grants::{self, Consent};
 use super::history::History;
+use super::trust::{Papers, Voucher};
 use super::view::origin_word;
 use super::{Drivers, Slot};
 use crate::disk::files;
@@ -15,27 +17,47 @@ use crate::event::News;
 use crate::settings::{DriverSource, Origin};
 use crate::view::DriverView;
 use crate::{Error, EventKind, Result, driver_error};
-use mica_runtime::{CancelToken, Generation, Grants, digest_of};
+use mica_runtime::{CancelToken, Generation, Grant, Grants, digest_of};
 use mica_text::with_causes;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 /// A component that was loaded, and what it was loaded from.
 pub(super) type Loaded = (Arc<Generation>, Build);
 
+/// Under which name and with whose agreement a component is loaded.
+#[derive(Debug, Default)]
+pub(super) struct Terms<'a> {
+    /// What it must call itself, if that is known.
+    pub(super) name: Option<&'a str>,
+    /// Interfaces that were approved for it before.
+    pub(super) approved: BTreeSet<Grant>,
+    /// What is approved now.
+    pub(super) consent: Option<&'a Consent>,
+    /// Records, for what was approved of a component that tells its name only when it is asked.
+    pub(super) records: Option<&'a BTreeMap<String, History>>,
+}
+
 impl Drivers<'_> {
     /// Loads a component into a new slot.
     pub(super) fn load_new(
         self,
         bytes: &[u8],
-        expected_name: Option<&str>,
+        papers: Papers,
+        (expected_name, consent): (Option<&str>, &Consent),
         cancel: &CancelToken,
     ) -> Result<DriverView> {
         let bytes = Cow::Owned(bytes.to_vec());
-        let (generation, build) =
-            self.load_build(bytes, Origin::Uploaded, expected_name, cancel)?;
+        let terms = Terms {
+            name: expected_name,
+            consent: Some(consent),
+            ..Terms::default()
+        };
+        let from = (Origin::Uploaded, Voucher::Papers(papers));
+        let (generation, build) = self.load_build(bytes, from, terms, cancel)?;
+        let (approved, written) = (consent.approved(&generation), grants::writes(&generation));
         let name = generation.description().name.clone();
         let free_slot = || {
             let slot = self.engine.registry.get(&name).ok();
@@ -57,6 +79,8 @@ impl Drivers<'_> {
                 history.enter(&build, &version);
                 history.prove();
                 history.follows_shipped = false;
+                history.approved.clone_from(&approved);
+                history.written.extend(written);
             })
         };
         match slot {
@@ -83,17 +107,17 @@ impl Drivers<'_> {
     /// compiled, and has a name before it is, waits until someone needs it.
     pub(crate) fn load_known(self) -> Result<()> {
         let mut found: BTreeMap<String, Vec<Candidate>> = BTreeMap::new();
+        let mut kept = self.kept()?;
         for source in &self.engine.settings.drivers {
             let (name, candidate) = match &source.name {
                 Some(name) => (name.clone(), Candidate::Source(source.clone())),
-                None => match self.loaded(source) {
+                None => match self.loaded(source, &kept) {
                     Some((name, loaded)) => (name, Candidate::Loaded(loaded)),
                     None => continue,
                 },
             };
             found.entry(name).or_default().push(candidate);
         }
-        let mut kept = self.kept()?;
         for name in kept.keys() {
             found.entry(name.clone()).or_default();
         }
@@ -105,10 +129,13 @@ impl Drivers<'_> {
                 continue;
             }
             let waits = match candidates.last() {
-                Some(Candidate::Source(source)) => !self.engine.runtime.is_compiled(&source.bytes),
+                Some(Candidate::Source(source) | Candidate::Kept(source)) => {
+                    !self.engine.runtime.is_compiled(&source.bytes)
+                }
                 Some(Candidate::Loaded(_)) | None => false,
             };
-            let candidates = Candidates::new(self.engine, &name, candidates);
+            let approved = history.approved.clone();
+            let candidates = Candidates::new(self.engine, &name, candidates, approved);
             let slot = self.slot(&name).known(shipped, history);
             let slot = slot.fed_by(Box::new(candidates));
             // One that is compiled already costs nothing to load, and what is wrong with it is told at once.
@@ -122,9 +149,17 @@ impl Drivers<'_> {
     }
 
     /// Loads a component that has no name before it is asked.
-    fn loaded(self, source: &DriverSource) -> Option<(String, Loaded)> {
+    fn loaded(
+        self,
+        source: &DriverSource,
+        records: &BTreeMap<String, History>,
+    ) -> Option<(String, Loaded)> {
         let nobody = CancelToken::default();
-        match self.load_build(source.bytes.clone(), source.origin.clone(), None, &nobody) {
+        let terms = Terms {
+            records: Some(records),
+            ..Terms::default()
+        };
+        match self.load_source(source, terms, &nobody) {
             Ok(loaded) => Some((loaded.0.description().name.clone(), loaded)),
             Err(error) => {
                 self.report_unloaded(&describe_origin(&source.origin), &error);
@@ -142,67 +177,96 @@ impl Drivers<'_> {
 
     fn slot(self, name: &str) -> Slot {
         let limits = self.engine.runtime.limits();
-        Slot::new(name, self.grants_of(name), limits, &self.engine.gates)
+        Slot::new(name, limits, &self.engine.gates)
     }
 
     fn add(self, slot: Slot) -> Result<()> {
         self.engine.registry.add(Arc::new(slot))
     }
 
-    fn grants_of(self, name: &str) -> Grants {
-        let given = self.engine.settings.grants.get(name);
-        given
-            .or_else(|| self.engine.settings.usual_grants.get(name))
-            .cloned()
-            .unwrap_or_default()
+    /// Loads a component that the daemon has read itself.
+    pub(super) fn load_source(
+        self,
+        source: &DriverSource,
+        terms: Terms<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Loaded> {
+        let (bytes, origin) = (source.bytes.clone(), source.origin.clone());
+        let voucher = Voucher::of_origin(&origin, source.provenance.clone())?;
+        self.load_build(bytes, (origin, voucher), terms, cancel)
     }
 
-    /// Loads a component with the grants of its name. Where only the component itself can tell that, it is asked first,
-    /// with everything linked and no store to use it on.
+    /// Loads a component that was kept: it was judged when it came, and what lies beside the file that it came from may belong to
+    /// another one by now.
+    pub(super) fn load_kept(
+        self,
+        source: &DriverSource,
+        terms: Terms<'_>,
+        cancel: &CancelToken,
+    ) -> Result<Loaded> {
+        let voucher = Voucher::Judged(source.provenance.clone());
+        let from = (source.origin.clone(), voucher);
+        self.load_build(source.bytes.clone(), from, terms, cancel)
+    }
+
+    /// Loads a component, if who signed it is trusted, with the grants of its name. Where only the component itself can tell that, or what
+    /// it asks for, it is asked first, with everything linked and no store to use it on.
     pub(super) fn load_build(
         self,
         bytes: Cow<'static, [u8]>,
-        origin: Origin,
-        expected_name: Option<&str>,
+        (origin, voucher): (Origin, Voucher),
+        terms: Terms<'_>,
         cancel: &CancelToken,
     ) -> Result<Loaded> {
-        let explain = |error| {
-            driver_error::translate(expected_name.unwrap_or("?"), "load the component", error)
+        // Before anything is made of it.
+        let vouched = self.vouch(terms.name, &bytes, &voucher)?;
+        let digest = digest_of(&bytes);
+        let mut approved = terms.approved;
+        let everything = terms.consent.is_some_and(|consent| consent.everything);
+        approved.extend(terms.consent.map(Consent::interfaces).unwrap_or_default());
+        let assumed = match terms.name {
+            Some(name) if !everything => self.grants_of(name, &digest, &approved)?.0,
+            _ => Grants::all(),
         };
-        // The name decides the grants, and only the component tells its name: it runs `describe` with everything linked, but
-        // no store.
-        let assumed = expected_name.map_or_else(Grants::all, |name| self.grants_of(name));
-        let mut generation = self
-            .engine
-            .runtime
-            .load(&bytes, &assumed, cancel)
-            .map_err(explain)?;
+        let load = |grants: &Grants, name: Option<&str>| {
+            let loaded = self.engine.runtime.load(&bytes, grants, cancel);
+            loaded.map_err(|error| {
+                self.note_refusal(name, &error);
+                driver_error::translate(name.unwrap_or("?"), "load the component", error)
+            })
+        };
+        let mut generation = load(&assumed, terms.name)?;
         let name = generation.description().name.clone();
-        if let Some(expected) = expected_name.filter(|expected| *expected != name) {
+        if let Some(expected) = terms.name.filter(|expected| *expected != name) {
             let reason = format!("it calls itself `{name}`, not `{expected}`");
             return Err(Error::DriverRejected {
                 reason,
                 remedy: format!("load it as `{name}`"),
             });
         }
-        let grants = self.grants_of(&name);
+        let provenance = match terms.name {
+            Some(_) => vouched,
+            None => self.vouch(Some(&name), &bytes, &voucher)?,
+        };
+        let record = terms.records.and_then(|records| records.get(&name));
+        approved.extend(record.iter().flat_map(|record| &record.approved));
+        if let Some(consent) = terms.consent {
+            self.check_manifest(generation.manifest().is_some())?;
+            approved.extend(consent.approved(&generation));
+        }
+        let (grants, _) = self.grants_of(&name, &digest, &approved)?;
         // Linked anew, because the linker is what refuses: a generation keeps what it was linked with.
         if grants != assumed {
-            generation = self
-                .engine
-                .runtime
-                .load(&bytes, &grants, cancel)
-                .map_err(explain)?;
+            generation = load(&grants, Some(&name))?;
         }
-        let digest = generation.digest().to_owned();
-        Ok((
-            generation,
-            Build {
-                bytes,
-                origin,
-                digest,
-            },
-        ))
+        self.note_excess(&generation);
+        let build = Build {
+            bytes,
+            origin,
+            provenance,
+            digest,
+        };
+        Ok((generation, build))
     }
 
     /// The records of drivers that were loaded or swapped. One that cannot be read is told, and what ships is taken.
@@ -268,6 +332,7 @@ impl Drivers<'_> {
         let build = Build {
             bytes,
             origin: Origin::Uploaded,
+            provenance: None,
             digest,
         };
         history.enter(&build, "?");
@@ -283,10 +348,11 @@ impl Drivers<'_> {
         let active = history.active().filter(|_| !history.follows_shipped)?;
         let most = self.engine.runtime.limits().component_bytes;
         match self.shelf(name).component_of(&active.digest, most) {
-            Ok(bytes) => Some(Candidate::Source(DriverSource {
+            Ok(bytes) => Some(Candidate::Kept(DriverSource {
                 name: Some(name.to_owned()),
                 bytes: Cow::Owned(bytes),
                 origin: active.origin.clone(),
+                provenance: active.provenance.clone(),
             })),
             Err(error) => {
                 self.report_unloaded(name, &error);

@@ -4,6 +4,7 @@
 
 mod candidates;
 mod explain;
+mod judge;
 mod load;
 mod probe;
 mod release;
@@ -17,7 +18,9 @@ mod shadow;
 mod swap;
 
 mod active;
+mod fleet;
 mod gate;
+mod grants;
 mod history;
 mod lent;
 mod quarantine;
@@ -27,8 +30,10 @@ mod shelf;
 mod slot;
 mod ticket;
 mod trial;
+mod trust;
 
 use active::Build;
+pub use grants::Consent;
 pub(crate) use quarantine::Subject;
 pub use question::Agreement;
 pub(crate) use question::{Asked, Question};
@@ -38,12 +43,13 @@ pub(crate) use shelf::{DAMAGED as DAMAGED_HISTORY, Shelf};
 pub(crate) use slot::{Flow, Gates, Slot};
 pub(crate) use ticket::Ticket;
 pub(crate) use trial::Risk;
+pub use trust::{Papers, TrustRule, Unsigned};
 
 use crate::engine::Engine;
 use crate::insight::{LogFilter, LogReading, TraceFilter};
 use crate::view::{
-    DriverExplanation, DriverHistory, DriverView, QuarantineView, SwapReport, TraceDocument,
-    TraceView,
+    DriverExplanation, DriverHistory, DriverJudgement, DriverView, QuarantineView, SwapReport,
+    TraceDocument, TraceView,
 };
 use crate::{Error, Result, Since};
 use mica_runtime::{CancelToken, TraceFile};
@@ -54,10 +60,14 @@ pub struct SwapRequest<'a> {
     /// The new component; without one that of the running build is loaded anew, from its file if it came from the drivers
     /// directory.
     pub component: Option<&'a [u8]>,
+    /// What comes with the new component.
+    pub papers: Option<&'a Papers>,
     /// Has calls of the running build asked of the new one too before it takes over.
     pub shadow: Option<Shadow>,
     /// Whether the new build must answer as the running one does.
     pub agreement: Agreement,
+    /// What the operator agrees to of it.
+    pub consent: Option<&'a Consent>,
 }
 
 /// To which build a driver goes back.
@@ -113,16 +123,34 @@ impl Drivers<'_> {
     /// Loads a component into a new slot and keeps it for later starts. It is tried in a scratch store as in a swap.
     ///
     /// # Errors
-    /// [`crate::Error::DriverRejected`]; [`crate::Error::DriverExists`] when a driver has its name: that one is to be swapped;
+    /// [`crate::Error::DriverRejected`]; [`crate::Error::DriverUntrusted`] when nobody who is trusted signed it;
+    /// [`crate::Error::DriverExists`] when a driver has its name: that one is to be swapped;
     /// [`crate::Error::Cancelled`] when that is asked before the component is compiled.
     pub fn load(
         self,
         bytes: &[u8],
+        papers: Papers,
         expected_name: Option<&str>,
+        consent: &Consent,
         cancel: &CancelToken,
     ) -> Result<DriverView> {
         self.engine.check_open()?;
-        self.load_new(bytes, expected_name, cancel)
+        self.load_new(bytes, papers, (expected_name, consent), cancel)
+    }
+
+    /// Tells what a component is and asks for, who signed it, what its load would be refused for, and in what it differs from the build of
+    /// that name that runs. Without a name that of its manifest is taken.
+    ///
+    /// # Errors
+    /// [`crate::Error::DriverRejected`] for what is no driver at all.
+    pub fn judge(
+        self,
+        bytes: &[u8],
+        papers: Papers,
+        name: Option<&str>,
+    ) -> Result<DriverJudgement> {
+        self.engine.check_open()?;
+        self.judge_component(bytes, papers, name)
     }
 
     /// Puts another build in a driver's place: at once, and for later starts. Operations that run end on the build that they
@@ -130,7 +158,7 @@ impl Drivers<'_> {
     ///
     /// # Errors
     /// [`crate::Error::UnknownDriver`]; [`crate::Error::DriverRejected`] when the component cannot be loaded, is another
-    /// driver, exports another world, imports more, fails in a scratch store, or cannot show, describe or answer for layers that
+    /// driver, exports another world, asks for more than was agreed to, is a step back, fails in a scratch store, or cannot show, describe or answer for layers that
     /// are there: the old build then goes on, and nothing has changed. [`crate::Error::TimedOut`] when too few calls could be
     /// compared. [`crate::Error::Cancelled`] when that is asked before the new build takes over.
     pub fn swap(

@@ -7,6 +7,7 @@ use crate::{Error, Result};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// The slots by name.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Registry {
     slots: RwLock<BTreeMap<String, Arc<Slot>>>,
     /// Held while a component of a new name is taken: of two with one name the second finds the first.
     pub(super) loading: Mutex<()>,
+    /// Components that were refused for what they were not granted.
+    pub(crate) refused_loads: AtomicU64,
     /// Held to read while a store gets its driver: none goes meanwhile.
     pub(crate) choosing: RwLock<()>,
 }
@@ -75,12 +78,12 @@ impl Registry {
 mod tests {
     use super::super::slot::Gates;
     use super::*;
-    use mica_runtime::{Grants, Limits};
+    use mica_runtime::Limits;
 
     fn slot() -> Arc<Slot> {
         let limits = Limits::default();
         let gates = Gates::new(&limits);
-        Arc::new(Slot::new("test", Grants::standard(), &limits, &gates))
+        Arc::new(Slot::new("test", &limits, &gates))
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::swap::CHANGE_TIMEOUT;
 use super::{Drivers, Slot};
 use crate::event::News;
 use crate::settings::Durability;
-use crate::store::Description;
+use crate::store::{Description, home_of};
 use crate::{Error, EventKind, Result};
 use std::fs::{self, File};
 use std::io;
@@ -103,9 +103,10 @@ impl Drivers<'_> {
             certain: open.map(|store| store.name.as_str().to_owned()).collect(),
             possible: Vec::new(),
         };
+        users.certain.extend(stores.moving_of_driver(name));
         // One that could not be opened may be put right, and then needs its driver.
         for (store, _) in stores.unopened() {
-            let home = self.engine.settings.root.join("stores").join(&store);
+            let home = home_of(&self.engine.settings.root.join("stores"), &store);
             match Description::read(&home) {
                 Ok((description, _)) if description.driver == name => users.certain.push(store),
                 Ok(_) => {}

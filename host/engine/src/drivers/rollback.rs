@@ -5,6 +5,7 @@
 use super::active::Active;
 use super::history::{History, Record};
 use super::swap::Change;
+use super::trust::Voucher;
 use super::{Agreement, Build, Drivers, Slot, Target};
 use crate::settings::Origin;
 use crate::view::{DriverHistory, SwapReport};
@@ -42,13 +43,20 @@ impl Drivers<'_> {
                 (history.find_digest(&digest_of(&shipped.0)), shipped)
             }
         };
+        let judged = known.and_then(|record| record.provenance.clone());
+        let voucher = match target {
+            Target::Shipped => Voucher::of_origin(&origin, judged)?,
+            Target::Before | Target::Build(_) => Voucher::Judged(judged),
+        };
         let change = Change {
             bytes,
             origin,
+            voucher,
             shadow: None,
             agreement: Agreement::Waived,
             is_proven: known.is_some_and(|record| record.is_proven),
             is_known: true,
+            consent: None,
         };
         self.change(&slot, change, cancel)
     }

@@ -214,6 +214,7 @@ mod tests {
         Build {
             bytes: Cow::Borrowed(bytes),
             origin: Origin::Uploaded,
+            provenance: None,
             digest: digest_of(bytes),
         }
     }

@@ -16,7 +16,7 @@ use crate::traffic::Tally;
 use crate::view::QuarantineView;
 use crate::{Error, Result};
 use arc_swap::ArcSwapOption;
-use mica_runtime::{Generation, Grants, Limits};
+use mica_runtime::{Generation, Limits};
 use parking_lot::Mutex;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -75,7 +75,6 @@ impl<G> Current<G> {
 #[derive(Debug)]
 pub(crate) struct Slot<G = Generation> {
     pub(crate) name: String,
-    pub(crate) grants: Grants,
     /// None until someone needs the driver, if it has to be compiled first.
     current: ArcSwapOption<Current<G>>,
     /// The lock is held while it loads.
@@ -104,10 +103,9 @@ pub(crate) struct Slot<G = Generation> {
 
 impl<G> Slot<G> {
     /// A slot without a build. `gates` bounds the operations of all drivers.
-    pub(crate) fn new(name: &str, grants: Grants, limits: &Limits, gates: &Gates) -> Self {
+    pub(crate) fn new(name: &str, limits: &Limits, gates: &Gates) -> Self {
         Self {
             name: name.to_owned(),
-            grants,
             current: ArcSwapOption::empty(),
             source: Mutex::default(),
             shipped: None,

@@ -9,19 +9,22 @@
 use super::active::{Active, Build};
 use super::ask::Pair;
 use super::bake::Unwatched;
+use super::grants::{self, Consent};
 use super::history::History;
-use super::load::Loaded;
+use super::load::{Loaded, Terms};
 use super::shelf::Shelf;
+use super::trust::Voucher;
 use super::view::world_word;
-use super::{Agreement, Drivers, Shadow, Slot, SwapRequest};
+use super::{Agreement, Drivers, Papers, Shadow, Slot, SwapRequest};
 use crate::disk::files;
 use crate::event::News;
 use crate::settings::Origin;
 use crate::view::SwapReport;
 use crate::{Error, EventKind, Result};
-use mica_runtime::{CancelToken, Generation};
+use mica_runtime::{CancelToken, Generation, Grant};
 use parking_lot::MutexGuard;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,12 +38,15 @@ pub(super) const CHANGE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Change {
     pub(super) bytes: Cow<'static, [u8]>,
     pub(super) origin: Origin,
+    pub(super) voucher: Voucher,
     pub(super) shadow: Option<Shadow>,
     pub(super) agreement: Agreement,
     /// Whether it served before, for as long as a build bakes.
     pub(super) is_proven: bool,
     /// Whether it is one of the builds that the history knows, so that it keeps its number.
     pub(super) is_known: bool,
+    /// What the operator agrees to; without it nothing new is asked for: it is a build that was there, or the running one.
+    pub(super) consent: Option<Consent>,
 }
 
 impl Drivers<'_> {
@@ -53,17 +59,32 @@ impl Drivers<'_> {
     ) -> Result<SwapReport> {
         let slot = self.engine.registry.get(name)?;
         let _changing = self.changing(&slot)?;
-        let (bytes, origin) = match request.component {
-            Some(bytes) => (Cow::Owned(bytes.to_vec()), Origin::Uploaded),
-            None => self.source_again(&slot.active()?.build)?,
+        let (bytes, origin, voucher) = match request.component {
+            Some(bytes) => {
+                let papers = request.papers.cloned().unwrap_or_default();
+                (
+                    Cow::Owned(bytes.to_vec()),
+                    Origin::Uploaded,
+                    Voucher::Papers(papers),
+                )
+            }
+            None => {
+                refuse_papers(request.papers)?;
+                let build = &slot.active()?.build;
+                let (bytes, origin) = self.source_again(build)?;
+                let voucher = Voucher::of_origin(&origin, build.provenance.clone())?;
+                (bytes, origin, voucher)
+            }
         };
         let change = Change {
             bytes,
             origin,
+            voucher,
             shadow: request.shadow,
             agreement: request.agreement,
             is_proven: false,
             is_known: false,
+            consent: Some(request.consent.cloned().unwrap_or_default()),
         };
         self.change(&slot, change, cancel)
     }
@@ -93,11 +114,16 @@ impl Drivers<'_> {
     ) -> Result<SwapReport> {
         let old = slot.active()?;
         let started = Instant::now();
-        let (origin, name) = (change.origin.clone(), Some(&*slot.name));
-        let loaded = self.load_build(change.bytes.clone(), origin, name, cancel)?;
+        let terms = Terms {
+            consent: change.consent.as_ref(),
+            ..self.known_terms(slot)
+        };
+        let from = (change.origin.clone(), change.voucher.clone());
+        let loaded = self.load_build(change.bytes.clone(), from, terms, cancel)?;
         let compile_ms = milliseconds(started.elapsed());
         let new = &loaded.0;
         self.check_successor(slot, &old, &loaded)?;
+        let approved = self.check_consent(slot, &old, &loaded, change.consent.as_ref())?;
         let is_same = old.build.digest == loaded.1.digest;
         check_baked(slot, is_same)?;
         let before = (!is_same).then_some((&*old.generation, change.agreement));
@@ -109,21 +135,15 @@ impl Drivers<'_> {
             new,
             agreement: change.agreement,
         };
-        let layers_asked = match is_same {
-            true => 0,
-            false => self.ask_about_layers(&slot.name, pair, cancel)?,
-        };
-        let calls_compared = match change.shadow {
-            None => 0,
-            Some(shadow) => self.shadow(slot, pair, shadow, cancel)?,
-        };
+        let (layers_asked, calls_compared) =
+            self.ask_both(slot, pair, (is_same, change.shadow), cancel)?;
         let bakes = !is_same && !change.is_proven && !self.engine.settings.bake.is_zero();
         if cancel.is_cancelled() {
             return Err(Error::Cancelled);
         }
         let new_digest = loaded.1.digest.clone();
         let bake = bakes.then_some(change.agreement);
-        self.flip(slot, &old, loaded, (change.is_known, bake))?;
+        self.flip(slot, &old, loaded, (change.is_known, bake, approved))?;
         Ok(SwapReport {
             driver: slot.name.clone(),
             old_digest: old.build.digest.clone(),
@@ -142,22 +162,36 @@ impl Drivers<'_> {
         })
     }
 
+    /// Asks both builds about layers that are there, and compares calls if that is wanted; says how many.
+    fn ask_both(
+        self,
+        slot: &Slot,
+        pair: Pair<'_>,
+        (is_same, shadow): (bool, Option<Shadow>),
+        cancel: &CancelToken,
+    ) -> Result<(u64, u64)> {
+        let layers = match is_same {
+            true => 0,
+            false => self.ask_about_layers(&slot.name, pair, cancel)?,
+        };
+        let calls = match shadow {
+            None => 0,
+            Some(shadow) => self.shadow(slot, pair, shadow, cancel)?,
+        };
+        Ok((layers, calls))
+    }
+
     /// The moment of a swap: the record first, then the slot.
     fn flip(
         self,
         slot: &Slot,
         old: &Arc<Active>,
         (generation, build): Loaded,
-        (is_known, bake): (bool, Option<Agreement>),
+        (is_known, bake, approved): (bool, Option<Agreement>, BTreeSet<Grant>),
     ) -> Result<()> {
-        if slot.trial().is_some_and(|trial| trial.verdict().is_some()) {
-            return Err(Error::Busy(format!(
-                "driver `{}` goes back to the build before the running one just now; swap again",
-                slot.name
-            )));
-        }
+        check_settled(slot)?;
         let follows = self.is_shipped(slot, &build);
-        let is_new = old.build.digest != build.digest || old.build.origin != build.origin;
+        let is_new = is_other(&old.build, &build);
         if is_new {
             let shelf = self.shelf(&slot.name);
             shelf.keep(&old.build)?;
@@ -166,8 +200,12 @@ impl Drivers<'_> {
         let version = generation.description().version.to_string();
         let is_told_otherwise = {
             let history = slot.history.lock();
-            history.went_back.is_some() || !history.is_empty() && history.follows_shipped != follows
+            history.went_back.is_some()
+                || !history.is_empty() && history.follows_shipped != follows
+                || !approved.is_subset(&history.approved)
         };
+        let mut written = self.written(slot, &old.generation);
+        written.extend(grants::writes(&generation));
         if is_new || is_told_otherwise {
             self.record(slot, |history| {
                 history.found(
@@ -178,6 +216,8 @@ impl Drivers<'_> {
                     history.enter(&build, &version);
                 }
                 history.went_back = None;
+                history.approved.extend(&approved);
+                history.written.clone_from(&written);
                 history.follows_shipped = follows;
                 history.is_baking = bake.is_some();
                 history.agreement = bake.unwrap_or_default();
@@ -196,12 +236,16 @@ impl Drivers<'_> {
             }
             None => slot.replace(new, None),
         }
+        self.tell_swapped(slot, detail);
+        Ok(())
+    }
+
+    fn tell_swapped(self, slot: &Slot, detail: String) {
         slot.tally.swaps.fetch_add(1, Ordering::Relaxed);
         tracing::info!(driver = slot.name, detail, "swapped");
         let news = News::new(EventKind::DriverSwapped).driver(&slot.name);
         self.engine.bus.tell(news.detail(detail));
         self.try_stores_again(&slot.name);
-        Ok(())
     }
 
     /// Changes what is written down of a driver's builds, on disk and in memory or in neither.
@@ -245,23 +289,41 @@ impl Drivers<'_> {
                 remedy: "build it for the same world".to_owned(),
             });
         }
-        let is_approved = self.engine.settings.grants.contains_key(&slot.name);
-        // Only interfaces of the host are granted; what else a component imports is there for everyone and inert.
-        let mut wanted = new
-            .imports()
-            .iter()
-            .filter(|import| import.starts_with("mica:host/"));
-        let added = wanted.find(|import| !is_approved && !old.imports().contains(import));
-        if let Some(import) = added {
-            return Err(Error::DriverRejected {
-                reason: format!("it imports `{import}`, which the running build does not"),
-                remedy: format!(
-                    "grant it to the driver: `grants` of `[drivers.{}]` in the configuration",
-                    slot.name
-                ),
-            });
-        }
         Ok(())
+    }
+
+    /// Refuses a build that asks for more than was agreed to, or that is a step back; says which interfaces were approved. What was there
+    /// before needs no consent.
+    fn check_consent(
+        self,
+        slot: &Slot,
+        old: &Active,
+        (new, build): &Loaded,
+        consent: Option<&Consent>,
+    ) -> Result<BTreeSet<Grant>> {
+        let Some(consent) = consent else {
+            return Ok(BTreeSet::new());
+        };
+        let old = &old.generation;
+        let more = self.unapproved(slot, old, new.profile(), (&build.digest, consent))?;
+        grants::refuse_more(&more, new)?;
+        match self.step_back(slot, old, new.profile()) {
+            Some(reason) if !consent.force => Err(Error::DriverRejected {
+                reason: format!("it is a step back: {reason}"),
+                remedy: "`mica driver rollback` goes back to a build that was there; `--force` takes this one all the same"
+                    .to_owned(),
+            }),
+            _ => Ok(consent.approved(new)),
+        }
+    }
+
+    /// On what terms a build of a driver is loaded that is there.
+    pub(super) fn known_terms(self, slot: &Slot) -> Terms<'_> {
+        Terms {
+            name: Some(&slot.name),
+            approved: slot.history.lock().approved.clone(),
+            ..Terms::default()
+        }
     }
 
     /// A build's component once more.
@@ -279,6 +341,39 @@ impl Drivers<'_> {
         let read = files::read_component(path, most).map(Cow::Owned);
         read.map_err(|error| Error::path("read component", path, error))
     }
+}
+
+/// Refuses what vouches for a component where none comes.
+fn refuse_papers(papers: Option<&Papers>) -> Result<()> {
+    let is_any = |papers: &Papers| papers.reference.is_some() || !papers.signatures.is_empty();
+    match papers.is_some_and(is_any) {
+        false => Ok(()),
+        true => Err(Error::Invalid(
+            "a reference or a signature is about a component, and none came with it: send the component as well, or leave it out"
+                .to_owned(),
+        )),
+    }
+}
+
+/// Refuses a change while a build is taken back.
+fn check_settled(slot: &Slot) -> Result<()> {
+    if slot.trial().is_some_and(|trial| trial.verdict().is_some()) {
+        return Err(Error::Busy(format!(
+            "driver `{}` goes back to the build before the running one just now; swap again",
+            slot.name
+        )));
+    }
+    Ok(())
+}
+
+/// Whether a build is another one, or is known to be from elsewhere.
+fn is_other(old: &Build, new: &Build) -> bool {
+    let is_vouched_alike = match (&old.provenance, &new.provenance) {
+        (Some(old), Some(new)) => old.is_as(new),
+        (None, None) => true,
+        _ => false,
+    };
+    old.digest != new.digest || old.origin != new.origin || !is_vouched_alike
 }
 
 /// Refuses the build that bakes in its own place, because it would come in as one that needs no bake.

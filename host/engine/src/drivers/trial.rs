@@ -280,6 +280,7 @@ mod tests {
         let build = || Build {
             bytes: Cow::Borrowed(&[]),
             origin: Origin::Uploaded,
+            provenance: None,
             digest: String::new(),
         };
         let active = |number| Active::new(Arc::new(0), build(), number);

@@ -34,13 +34,15 @@ impl Drivers<'_> {
             digest: active.build.digest.clone(),
             size_bytes: active.generation.size_bytes(),
             origin: origin_word(&active.build.origin).to_owned(),
+            provenance: active.build.provenance.clone(),
             world: world_word(active.generation.world()).to_owned(),
             composed: active.generation.world() == World::Proto,
             imports: imports
                 .map(|import| SafeText::label(import).into())
                 .collect(),
-            grants: slot
-                .grants
+            grants: active
+                .generation
+                .granted()
                 .iter()
                 .map(|grant| grant.name().to_owned())
                 .collect(),

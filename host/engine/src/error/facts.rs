@@ -60,6 +60,7 @@ table! {
     E::Invalid(_) => "invalid-option", Invalid, "an option or argument is wrong";
     E::InvalidArchive(_) => "invalid-archive", Unacceptable, "the archive cannot be applied";
     E::DriverRejected { .. } => "driver-rejected", Unacceptable, "the component cannot be loaded";
+    E::DriverUntrusted { .. } => "driver-untrusted", Unacceptable, "nobody who is trusted signed the component";
     E::WrongFile { .. } => "wrong-file", Unacceptable, "the file is of another kind";
     E::TooDeep { .. } => "too-deep", Unacceptable, "the chain is too long";
     E::UnknownStore(_) => "unknown-store", NotFound, "no such store";
@@ -80,9 +81,11 @@ table! {
     E::Mounted { .. } | E::MountedOtherwise { .. } => "mounted", Precondition, "the layer is mounted";
     E::NotMounted { .. } => "not-mounted", Precondition, "the layer is not mounted";
     E::HeldByName { .. } => "held-by-name", Precondition, "the references have names";
+    E::NotGranted { .. } => "not-granted", Precondition, "the driver lacks a grant";
     E::WrongSnapshotKind { .. } => "wrong-snapshot-kind", Precondition, "the snapshot is of another kind";
     E::SnapshotHasChildren { .. } => "snapshot-has-children", Precondition, "other snapshots are built on it";
     E::HoldsSnapshots(_) => "holds-snapshots", Precondition, "the layers are snapshots";
+    E::StoreServed { .. } => "store-served", Precondition, "the store belongs to a client";
     E::Busy(_) => "busy", InUse, "it is in use";
     E::Locked { .. } => "locked", InUse, "another daemon uses the directory";
     E::NotSupported(_) => "not-supported", NotSupported, "driver not supported";
@@ -144,7 +147,18 @@ impl Error {
     /// What would help, as a short sentence without a final stop; `None` where nothing is known to.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
-        let text = match self {
+        match self {
+            E::UnknownDriver { known, .. } => Some(known_drivers(known)),
+            E::DriverRejected { remedy, .. }
+            | E::DriverUntrusted { remedy, .. }
+            | E::NotGranted { remedy, .. } => Some(remedy.clone()),
+            _ => self.usual_remedy().map(str::to_owned),
+        }
+    }
+
+    /// What helps whatever the object is.
+    fn usual_remedy(&self) -> Option<&'static str> {
+        Some(match self {
             E::InvalidId { .. } => {
                 "use 1 to 255 bytes without `/`, NUL and control characters, not `.` or `..`"
             }
@@ -152,7 +166,6 @@ impl Error {
                 "use 1 to 64 lower-case letters, digits, `-`, `_` and `.`, beginning with a letter or digit"
             }
             E::UnknownStore(_) => "list the stores, or create it",
-            E::UnknownDriver { known, .. } => return Some(known_drivers(known)),
             E::UnknownParent { .. } => "create the parent first",
             E::LayerExists { .. } => "remove the layer, or choose another id",
             E::StoreExists(_) => "use the store, or choose another name",
@@ -182,13 +195,15 @@ impl Error {
             E::HoldsSnapshots(_) => {
                 "let the container runtime do it; layers can be looked at and mounted read-only"
             }
+            E::StoreServed { .. } => {
+                "let that client do it, because it alone knows what it needs; of Docker that is `docker system prune`"
+            }
             E::TooDeep { .. } => {
                 "flatten the chain: write the whole layer as one archive and apply it to a new base layer"
             }
             E::NoSpace(_) => {
                 "free space on the file system of the root directory, for instance by removing layers"
             }
-            E::DriverRejected { remedy, .. } => return Some(remedy.clone()),
             E::Quarantined { .. } => {
                 "swap the driver for a build that works, or let it try again with `mica driver release`"
             }
@@ -196,8 +211,7 @@ impl Error {
             E::Locked { .. } => "stop the other daemon, or choose another root and run directory",
             E::Corrupt { .. } => "restore it from a copy, or move it away and start again",
             _ => return None,
-        };
-        Some(text.to_owned())
+        })
     }
 
     /// What it is about: an id, a name or a path.
@@ -213,7 +227,9 @@ impl Error {
             E::UnknownDriver { driver, .. }
             | E::UnknownTrace { driver, .. }
             | E::DriverFailed { driver, .. }
+            | E::NotGranted { driver, .. }
             | E::Quarantined { driver, .. } => Some(driver.clone()),
+            E::StoreServed { store, .. } => Some(store.clone()),
             E::UnknownFile { path, .. } | E::WrongFile { path, .. } => Some(path.clone()),
             E::UnknownParent { parent, .. } => Some(parent.clone()),
             E::UnknownLayer { layer, .. }

@@ -8,6 +8,7 @@ mod facts;
 pub use facts::Class;
 
 use crate::words::counted;
+use mica_runtime::Right;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -211,6 +212,14 @@ pub enum Error {
     /// The layers of a store are changed only as snapshots.
     #[error("the layers of store `{0}` are snapshots of a container runtime")]
     HoldsSnapshots(String),
+    /// The layers of a store are a client's, which alone decides about them.
+    #[error("the layers of store `{store}` belong to {by}")]
+    StoreServed {
+        /// The store.
+        store: String,
+        /// The client.
+        by: String,
+    },
     /// The chain of parents would be too long.
     #[error("layer `{layer}` would be number {depth} of its chain, {limit} are allowed")]
     TooDeep {
@@ -240,6 +249,26 @@ pub enum Error {
     #[error("driver rejected: {reason}")]
     DriverRejected {
         /// What is wrong with it.
+        reason: String,
+        /// What would help.
+        remedy: String,
+    },
+    /// The driver did what it was not granted, and the operation failed.
+    #[error("driver `{driver}` was not granted `{right}`: {cause}")]
+    NotGranted {
+        /// The driver.
+        driver: String,
+        /// What.
+        right: Right,
+        /// How the operation failed.
+        cause: String,
+        /// What would grant it.
+        remedy: String,
+    },
+    /// Nobody who is trusted has signed a component.
+    #[error("driver not trusted: {reason}")]
+    DriverUntrusted {
+        /// What is wrong with its signatures, or that there are none.
         reason: String,
         /// What would help.
         remedy: String,

@@ -2,10 +2,12 @@
 //!
 //! Invariant: the lines that are kept have numbers without gaps, and take the bytes that the limit says.
 
+use super::denials::Missed;
+use super::span::OpenSpan;
 use super::{Insight, Origin};
 use crate::view::LogLine;
 use crate::{Moment, Since};
-use mica_runtime::{Line, Trace, Witness};
+use mica_runtime::{Denial, Line, Times, Trace, Witness};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -177,6 +179,9 @@ pub(crate) struct Listener {
     pub(super) insight: Arc<Insight>,
     pub(super) origin: Origin,
     pub(super) trace: Mutex<Option<Trace>>,
+    /// The operation in the trace of its call, if that is recorded.
+    pub(super) span: Option<OpenSpan>,
+    pub(super) denials: Mutex<Vec<Missed>>,
 }
 
 impl Witness for Listener {
@@ -186,6 +191,24 @@ impl Witness for Listener {
 
     fn trace(&self, trace: Trace) {
         *self.trace.lock() = Some(trace);
+    }
+
+    fn timed_calls(&self) -> usize {
+        self.span.as_ref().map_or(0, OpenSpan::timed_calls)
+    }
+
+    fn times(&self, times: Times) {
+        if let Some(span) = &self.span {
+            span.note(times);
+        }
+    }
+
+    fn denied(&self, denial: Denial) {
+        let is_first = self.insight.denials.add(&denial);
+        // Of what is allowed the first is told, and the others are counted alone.
+        if is_first || !denial.is_allowed {
+            self.denials.lock().push(Missed { denial, is_first });
+        }
     }
 }
 

@@ -3,17 +3,22 @@
 //! Invariant: a driver that says much takes memory from what it said before and from nothing else; nobody waits for those who
 //! look.
 
+mod denials;
 mod log;
+mod span;
 mod traces;
 
+use denials::Denials;
+pub(crate) use denials::Missed;
 use log::DriverLog;
 pub(crate) use log::Listener;
 pub use log::{LogFilter, LogReading};
+use span::OpenSpan;
 pub use traces::TraceFilter;
 use traces::Traces;
 
 use crate::Error;
-use mica_runtime::Limits;
+use mica_runtime::{Limits, Spent};
 use mica_text::with_causes;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -23,6 +28,7 @@ use std::sync::Arc;
 pub(crate) struct Insight {
     pub(crate) log: DriverLog,
     pub(crate) traces: Traces,
+    pub(crate) denials: Denials,
 }
 
 impl Insight {
@@ -30,6 +36,7 @@ impl Insight {
         Arc::new(Self {
             log: DriverLog::new(limits.driver_log_bytes),
             traces: Traces::new(limits.driver_trace_bytes),
+            denials: Denials::default(),
         })
     }
 }
@@ -57,11 +64,21 @@ impl Listener {
             insight,
             origin,
             trace: Mutex::default(),
+            span: OpenSpan::begin(),
+            denials: Mutex::default(),
         })
     }
 
-    /// Keeps what was recorded of the operation, now that it is known what came of it.
-    pub(crate) fn conclude(&self, error: Option<&Error>) {
+    /// What the operation did and was not granted, as far as it is to be told.
+    pub(crate) fn take_denials(&self) -> Vec<Missed> {
+        std::mem::take(&mut *self.denials.lock())
+    }
+
+    /// Keeps what was recorded of the operation, now that it is known what came of it and what it took.
+    pub(crate) fn conclude(&self, driver: &str, spent: &Spent, error: Option<&Error>) {
+        if let Some(span) = &self.span {
+            span.end(driver, &self.origin, spent, error);
+        }
         let Some(trace) = self.trace.lock().take() else {
             return;
         };

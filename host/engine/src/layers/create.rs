@@ -44,7 +44,7 @@ impl NewLayer {
 
     /// The layer of a snapshot: its files may get to the device later, for its row tells whether it counts.
     pub(crate) fn of_snapshot(
-        kind: LayerKind,
+        (kind, syncing): (LayerKind, Syncing),
         purpose: Purpose,
         view: ViewRules,
         cancel: &CancelToken,
@@ -52,7 +52,7 @@ impl NewLayer {
         Self {
             kind,
             options: CreateOptions::default(),
-            syncing: Syncing::Later,
+            syncing,
             cancel: cancel.clone(),
             live_parent: LiveParent::Refuse,
             purpose: Some(purpose),

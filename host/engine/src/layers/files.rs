@@ -19,7 +19,7 @@ use mica_sys::{Name, errno};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 
 /// Files of one piece of a list, and bytes of their paths: long paths fill memory long before there are many.
@@ -61,11 +61,12 @@ impl OpenFile {
 }
 
 /// A layer as a tree, for as long as somebody looks at it.
-struct Look<'s> {
+pub(super) struct Look<'s> {
     id: LayerId,
     top: OwnedFd,
     _view: DetachedMount,
-    _held: Held<'s>,
+    /// Nothing may change the layer while this is there.
+    _held: Option<Held<'s>>,
 }
 
 impl OpenStore<'_> {
@@ -164,12 +165,12 @@ impl OpenStore<'_> {
 
     /// Makes a view of a layer. While it is looked at, others may unmount it, mount it read-only and look too; what changes the
     /// layer, or mounts it to be changed, waits.
-    fn look(&self, id: &str, cancel: &CancelToken) -> Result<Look<'_>> {
+    pub(super) fn look(&self, id: &str, cancel: &CancelToken) -> Result<Look<'_>> {
         let id = LayerId::parse(id)?;
         let store = &*self.store;
         // Nobody may unmount it between the look at the table and the clone.
         let _mount = self.lock_mount(&id)?;
-        let _held = self.lock_layer(&id, Mode::Shared)?;
+        let held = self.lock_layer(&id, Mode::Shared)?;
         store.facts(&id)?;
         self.check_undamaged(&id)?;
         let doing = || format!("look into layer `{id}` of store `{}`", store.name);
@@ -195,7 +196,7 @@ impl OpenStore<'_> {
             id,
             top,
             _view: view,
-            _held,
+            _held: Some(held),
         })
     }
 }
@@ -205,6 +206,19 @@ fn open(found: &Resolved, name: &Name) -> io::Result<File> {
 }
 
 impl Look<'_> {
+    /// The same, while the layer may change or go: what is gone is not found then.
+    pub(super) fn unlocked(self) -> Self {
+        Self {
+            _held: None,
+            ..self
+        }
+    }
+
+    /// The top directory.
+    pub(super) fn top(&self) -> BorrowedFd<'_> {
+        self.top.as_fd()
+    }
+
     fn find(&self, path: &[u8]) -> Result<Resolved> {
         tree::resolve(self.top.as_fd(), path).map_err(|error| {
             let (layer, path) = (self.id.as_str().to_owned(), shown(path));
@@ -231,7 +245,7 @@ impl Look<'_> {
         }
     }
 
-    fn doing(&self, what: &str, path: &[u8]) -> String {
+    pub(super) fn doing(&self, what: &str, path: &[u8]) -> String {
         format!("{what} `{}` in layer `{}`", shown(path), self.id)
     }
 }

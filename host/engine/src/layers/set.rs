@@ -174,7 +174,7 @@ impl LayerSet {
         self.publish(staged, entry.record.next_revision(), Syncing::Now)?;
         self.watched.tell(entry.number);
         // The newer revision counts from now on; if the old one stays here, the next start deletes it.
-        if let Err(error) = self.home.discard(entry.number, Syncing::Now) {
+        if let Err(error) = self.home.discard_replaced(entry.number) {
             tracing::warn!(store = self.store, layer = %id, %error, "the old revision stays until the next start");
         }
         Ok(())

@@ -7,6 +7,8 @@
 //! | mount, first | its mount exclusive, then the layer: read-write exclusive, read-only shared | |
 //! | mount, further; unmount; release | its mount exclusive | |
 //! | diff, changes, size, usage, metadata | shared | the other layer shared |
+//! | origins | as files and changes, one after the other, of each layer | |
+//! | collect | as remove, of each layer | |
 //! | files, open_file | its mount exclusive until there is a view, and shared | |
 //!
 //! A parent needs no lock while it has a child that is locked: it cannot be removed or changed.
@@ -17,12 +19,14 @@
 use super::Entry;
 use super::create::NewLayer;
 use super::files::OpenFile;
+use super::origin::OriginPages;
 use crate::disk::home::Syncing;
 use crate::mounts::Give;
 use crate::store::OpenStore;
 use crate::view::{
-    DiffParent, DiffRequest, FileView, FilesRequest, LayerProcess, LayerRequest, LayerUsage,
-    LayerView, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
+    CollectReport, CollectRequest, DiffParent, DiffRequest, FileView, FilesRequest, HoldsRequest,
+    LayerHolds, LayerProcess, LayerRequest, LayerUsage, LayerView, MountRequest, MountView,
+    Release, UnmountRequest, UnmountView, UsageView, WhenBusy,
 };
 use crate::{LayerId, Result, label, options};
 use mica_runtime::{ApplyReport, ArchiveForm, CancelToken, ChangeSink, DiffReport, Sink, Source};
@@ -160,6 +164,25 @@ impl OpenStore<'_> {
         views.filter(|layer| fits(layer)).take(limit).collect()
     }
 
+    /// What keeps each layer of a page, in byte order of the ids.
+    ///
+    /// # Errors
+    /// `cancelled`.
+    pub fn holds(&self, request: &HoldsRequest, cancel: &CancelToken) -> Result<Vec<LayerHolds>> {
+        self.engine.check_open()?;
+        self.layer_holds(request, cancel)
+    }
+
+    /// Removes the layers that nothing keeps, the topmost first, or tells which those are. Of a layer that could not be removed the reason
+    /// is told, and those below it stay.
+    ///
+    /// # Errors
+    /// [`crate::Error::StoreServed`], also of a store whose layers are snapshots; `cancelled` when nothing was removed before.
+    pub fn collect(&self, request: CollectRequest, cancel: &CancelToken) -> Result<CollectReport> {
+        self.check()?;
+        self.collect_layers(request, cancel)
+    }
+
     /// Tells how a layer is mounted.
     ///
     /// # Errors
@@ -275,6 +298,16 @@ impl OpenStore<'_> {
     ) -> Result<()> {
         self.check()?;
         self.list_files(request, page, cancel)
+    }
+
+    /// Hands `page` what each layer of a chain does to which path, up to 1024 at a time, and ends when that breaks: the lowest layer first,
+    /// whose files come as [`OpenStore::files`] has them; of the others as [`OpenStore::changes`] has them.
+    ///
+    /// # Errors
+    /// As [`OpenStore::changes`].
+    pub fn origins(&self, id: &str, page: OriginPages<'_>, cancel: &CancelToken) -> Result<()> {
+        self.check()?;
+        self.list_origins(id, page, cancel)
     }
 
     /// Opens a regular file of a layer for reading. It can be read also when the layer goes meanwhile.

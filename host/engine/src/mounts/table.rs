@@ -32,6 +32,11 @@ impl Mounts {
         self.stuck.contains(&number)
     }
 
+    /// The number of a layer that may be used through a mount that nobody knows.
+    pub(crate) fn first_stuck(&self) -> Option<u64> {
+        self.stuck.iter().min().copied()
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<LayerId, State>> {
         self.known.lock()
     }

@@ -34,8 +34,8 @@ fn an_operation_ends_in_one_way() {
 #[test]
 fn what_runs_can_be_asked_to_end_by_either_id() {
     let outcomes = Arc::<Outcomes>::default();
-    let calls = crate::ClientCalls::new(None);
-    let call = calls.begin(crate::Front::Rest, &"user 1".into(), Some("mine"));
+    let calls = crate::ClientCalls::new(None, None);
+    let call = calls.begin(crate::Front::Rest, &"user 1".into(), Some("mine"), None);
     let (first, second) = call.within(|| (diff(&outcomes), diff(&outcomes)));
     call.moved(7);
     assert_eq!(outcomes.find("mine").unwrap().id, second.id());

@@ -219,6 +219,15 @@ impl Digests {
     }
 }
 
+impl Digests {
+    /// Bytes of all files that it has, each name for itself.
+    pub(super) fn content_bytes(&self) -> u64 {
+        let content = self.nodes().filter(|node| node.kind == Kind::Regular);
+        let sizes = content.filter_map(|node| Some(node.content?.size));
+        sizes.fold(0, u64::saturating_add)
+    }
+}
+
 /// Reads nodes one after the other.
 #[derive(Debug)]
 pub(super) struct Nodes<'a> {

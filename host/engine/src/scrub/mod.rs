@@ -11,6 +11,7 @@
 //! worker    all of them, in the background
 //! store     what can be asked about it
 //! repair    makes a damaged layer of an archive again
+//! twins     whether a tree is a true copy of another
 //! ```
 //!
 //! A layer has digests once nobody writes to it any more: when it was applied to, committed, or is only mounted read-only. They
@@ -29,17 +30,21 @@ mod pace;
 mod pass;
 mod repair;
 mod settled;
+mod sources;
 mod store;
+mod twins;
 mod walk;
 mod worker;
 
 pub(crate) use digests::Digests;
 pub(crate) use kept::{FILE, Scrub, look as look_at_kept};
-pub(crate) use one::{described, look_at_list};
+pub(crate) use one::look_at_list;
+pub use sources::Blobs;
+pub(crate) use twins::Comparer;
 pub(crate) use worker::Scrubber;
 
 use crate::disk::home::Layout;
-use crate::view::{DamageView, ScrubMode};
+use crate::view::{DamageView, FileDamage, ScrubMode};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -57,6 +62,8 @@ pub struct ScrubSettings {
     pub bytes_per_second: Option<u64>,
     /// How long after the end of a pass the next one begins; `None` for when someone asks.
     pub every: Option<Duration>,
+    /// Whether a layer that is found damaged in the background is made again at once of an archive that is still to be had.
+    pub repair: bool,
     /// Whether a layer that is known to be damaged is shown to anyone.
     pub damaged: WhenDamaged,
 }
@@ -79,6 +86,7 @@ impl Default for ScrubSettings {
             stores: BTreeMap::new(),
             bytes_per_second: Some(64 << 20),
             every: Some(Duration::from_secs(7 * 24 * 60 * 60)),
+            repair: false,
             damaged: WhenDamaged::default(),
         }
     }
@@ -91,7 +99,7 @@ impl ScrubSettings {
     }
 }
 
-/// Compares a layer with its digests for whoever looks without a daemon.
+/// Compares a layer with its digests for whoever looks without a daemon. `read` counts bytes.
 ///
 /// # Errors
 /// What reading says.
@@ -100,9 +108,10 @@ pub(crate) fn compare(
     number: u64,
     id: &str,
     digests: &Digests,
+    read: &AtomicU64,
 ) -> io::Result<Option<DamageView>> {
-    let (read, room) = (AtomicU64::new(0), layout.open_room(number)?);
-    let mut pace = pace::Pace::new(&|| false, &read);
+    let room = layout.open_room(number)?;
+    let mut pace = pace::Pace::new(&|| false, read);
     let (found, _) = walk::compare(room.as_fd(), digests, walk::Rigor::Content, &mut pace)?;
     Ok((found.count > 0).then(|| DamageView {
         layer: id.to_owned(),
@@ -111,4 +120,24 @@ pub(crate) fn compare(
         files: found.named,
         count: found.count,
     }))
+}
+
+/// The damage of a layer in words.
+pub(crate) fn described(damage: &DamageView) -> String {
+    let named =
+        |file: &FileDamage| format!("`{}` ({}): {}", file.path, file.what.word(), file.detail);
+    if damage.files.is_empty() {
+        let text = "of its files are not what they were; `mica layer verify` names them";
+        return format!("{} {text}", damage.count);
+    }
+    let first: Vec<_> = damage.files.iter().take(3).map(named).collect();
+    let files = match damage.count {
+        1 => "1 file is".to_owned(),
+        count => format!("{count} files are"),
+    };
+    let more = match damage.count > 3 {
+        true => "; …",
+        false => "",
+    };
+    format!("{files} not what it was: {}{more}", first.join("; "))
 }

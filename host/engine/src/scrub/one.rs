@@ -3,6 +3,7 @@
 //! Invariant: the layer's locks are held while its room is opened, and not while it is read; what was read of a layer that
 //! someone changed or removed meanwhile is thrown away.
 
+use super::described;
 use super::digests::Digests;
 use super::pace::Pace;
 use super::walk::{self, Amount, Differences, Rigor};
@@ -11,7 +12,8 @@ use crate::event::News;
 use crate::layers::{Facts, Held, Key, Mode, Watch};
 use crate::snapshots::SnapshotKind;
 use crate::store::Store;
-use crate::view::{DamageView, Difference, FileDamage, ScrubMode, Verdict, VerifyView};
+use crate::traffic::ClientCall;
+use crate::view::{DamageView, Difference, ScrubMode, Verdict, VerifyView};
 use crate::{Error, EventKind, LayerId, Moment, Result};
 use mica_runtime::{
     ImageFault, LayerKind, OwnContent, Thoroughness, archive_digest, inspect_image,
@@ -139,7 +141,7 @@ impl Look<'_> {
             room: layers.open_whole(facts.number)?,
             layer: layers.home().layout().open_layer(facts.number)?,
             left_out: self.left_out(),
-            damage: self.store.scrub.known(facts.number),
+            damage: self.store.scrub.known(facts.number, &facts.record.id),
             facts,
         })
     }
@@ -166,8 +168,11 @@ impl Look<'_> {
             return Ok(Read::Compared(differences, Amount::default()));
         }
         let read = match self.digests(begun)? {
-            List::Whole(digests) => walk::compare(room, &digests, Rigor::Content, &mut pace)
-                .map(|(differences, amount)| Read::Compared(differences, amount)),
+            List::Whole(digests) => {
+                ClientCall::note_work(digests.content_bytes());
+                walk::compare(room, &digests, Rigor::Content, &mut pace)
+                    .map(|(differences, amount)| Read::Compared(differences, amount))
+            }
             list => {
                 // Digests of what is there now would make it whole.
                 if let Some(damage) = &begun.damage {
@@ -251,6 +256,10 @@ impl Look<'_> {
         let Some(is_new) = noted else {
             return Looked::Later;
         };
+        if is_new {
+            // Not while others wait who want to change a layer: it may be synced.
+            self.store.scrub.write_noted();
+        }
         if let (true, Some(damage)) = (is_new, &damage) {
             let detail = described(damage);
             tracing::error!(store = %self.store.name, layer = damage.layer, detail, "a layer is damaged");
@@ -362,22 +371,6 @@ pub(super) fn is_settled(store: &Store, facts: &Facts) -> bool {
     let all = snapshots.table().all();
     let mut committed = all.iter().filter(|one| one.kind == SnapshotKind::Committed);
     committed.any(|one| one.layer.as_ref() == Some(id))
-}
-
-/// The damage of a layer in words.
-pub(crate) fn described(damage: &DamageView) -> String {
-    let named =
-        |file: &FileDamage| format!("`{}` ({}): {}", file.path, file.what.word(), file.detail);
-    let first: Vec<_> = damage.files.iter().take(3).map(named).collect();
-    let files = match damage.count {
-        1 => "1 file is".to_owned(),
-        count => format!("{count} files are"),
-    };
-    let more = match damage.count > 3 {
-        true => "; …",
-        false => "",
-    };
-    format!("{files} not what it was: {}{more}", first.join("; "))
 }
 
 /// Whether the digests in the open directory of a layer can be read, for whoever looks without a daemon.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: nobody waits longer for the end of a walk than for one piece of a file and one pause.
 
+use crate::traffic::ClientCall;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -72,6 +73,9 @@ impl<'a> Pace<'a> {
         self.bytes += bytes;
         self.read_bytes += bytes;
         self.read.fetch_add(bytes, Ordering::Relaxed);
+        if bytes > 0 {
+            ClientCall::note_done(bytes);
+        }
         loop {
             if (self.stop)() {
                 return Err(io::ErrorKind::Interrupted.into());

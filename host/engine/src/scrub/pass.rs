@@ -88,9 +88,7 @@ pub(super) fn end_pass(store: &Store) {
 /// Forgets damage of layers that are not there any more.
 pub(super) fn forget_gone(store: &Store) {
     let numbers = store.layers.numbers();
-    store
-        .scrub
-        .forget_gone(&|damage| numbers.contains(&damage.number));
+    store.scrub.forget_gone(&|number| numbers.contains(&number));
 }
 
 /// Whether a pass over a store is under way, or is to begin.

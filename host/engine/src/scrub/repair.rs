@@ -12,27 +12,23 @@
 //!
 //! See docs/decisions/0062-a-damaged-layer-is-served-until-it-is-repaired.md.
 
-use super::digests::{Digest, Digests};
+use super::digests::Digests;
 use super::one::{INDEX_PATH, is_settled};
 use super::pace::Pace;
+use super::sources;
 use super::walk::{self, Amount, Rigor};
-use crate::disk::home::StagedLayer;
-use crate::engine::Engine;
+use crate::disk::home::{LayerOrigin, StagedLayer};
 use crate::layers::{Facts, Held, Key, Mode};
 use crate::settings::Durability;
 use crate::snapshots::{SnapshotKind, shown};
 use crate::store::{Call, Intent, OpenStore, Scope, Store, Verb};
 use crate::view::{FileDamage, RepairView};
 use crate::{Error, EventKind, LayerId, Result};
-use mica_runtime::{
-    ARCHIVE_PATH, ArchiveForm, CancelToken, CreateOptions, Error as DriverError, Source,
-    archive_digest,
-};
+use mica_runtime::{ArchiveForm, CancelToken, CreateOptions, Error as DriverError, Source};
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// How often the layers above one are locked anew, because there are more by then.
 const LOCK_TRIES: usize = 8;
@@ -50,32 +46,49 @@ impl OpenStore<'_> {
         self.repair_layer(&id, source, cancel, "the archive that was given")
     }
 
-    /// Makes a damaged layer of an archive again that another store has.
+    /// Makes a damaged layer again of an archive that is still to be had: one that another store has, or the blob that the layer
+    /// was unpacked from.
     ///
     /// # Errors
-    /// As [`OpenStore::repair`], of the last archive that was found; `not-supported` when no store has its archive.
+    /// As [`OpenStore::repair`], of the last archive that was found; `not-supported` when there is none.
     pub fn repair_from_stores(&self, id: &str, cancel: CancelToken) -> Result<RepairView> {
         self.check()?;
         let id = LayerId::parse(id)?;
-        let none = || {
-            Error::NotSupported(format!(
-                "no store has the archive of layer `{id}`: give it with `mica layer repair {id} --from FILE`"
-            ))
-        };
-        let wanted = self.digests(&id)?.archive.ok_or_else(none)?;
-        let mut refused = None;
-        for found in find_archives(self.engine, &self.store, &id, wanted) {
-            let Some(archive) = found.open() else {
-                continue;
+        let archive = self.digests(&id)?.archive;
+        let origin = self.origin(&id)?;
+        let (mut refused, mut gone) = (None, String::new());
+        for found in sources::find(self.engine, &self.store, &id, (archive, origin)) {
+            let whence = found.whence();
+            let (archive, fault) = match found.open() {
+                Ok(opened) => opened,
+                Err(error) => {
+                    gone = format!(" ({whence}: {error})");
+                    continue;
+                }
             };
-            let source = Source::from_reader(Box::new(archive));
-            match self.repair_layer(&id, source, cancel.clone(), &found.whence) {
+            let source = Source::from_reader(archive);
+            let repaired = self.repair_layer(&id, source, cancel.clone(), &whence);
+            match repaired.map_err(|error| fault.explain(error, &whence)) {
                 // It is damaged as well, and another may not be.
                 Err(error @ (Error::InvalidArchive(_) | Error::Io { .. })) => refused = Some(error),
                 repaired => return repaired,
             }
         }
-        Err(refused.unwrap_or_else(none))
+        Err(refused.unwrap_or_else(|| {
+            Error::NotSupported(format!(
+                "no store has the archive of layer `{id}`, and no blob that it is of is to be had{gone}: give it with `mica layer repair {id} --from FILE`"
+            ))
+        }))
+    }
+
+    /// The blob that a layer was unpacked from; what cannot be read counts as none.
+    fn origin(&self, id: &LayerId) -> Result<Option<LayerOrigin>> {
+        let number = self.store.facts(id)?.number;
+        let read = self.store.layers.home().layout().read_origin(number);
+        Ok(read.unwrap_or_else(|error| {
+            tracing::warn!(store = %self.store.name, layer = %id, %error, "which blob it is of cannot be read");
+            None
+        }))
     }
 
     fn digests(&self, id: &LayerId) -> Result<Digests> {
@@ -121,6 +134,11 @@ impl OpenStore<'_> {
         store.layers.exchange_made(staged, id, facts.number)?;
         store.scrub.note(facts.number, None);
         drop(held);
+        store.scrub.write_noted();
+        self.engine
+            .scrubber
+            .repaired
+            .fetch_add(1, Ordering::Relaxed);
         let news = self.news(EventKind::LayerRepaired, id);
         self.engine
             .bus
@@ -193,8 +211,11 @@ impl OpenStore<'_> {
     ) -> Result<StagedLayer> {
         let layers = &self.store.layers;
         let (parent, kind) = (&facts.record.parent, facts.record.kind);
-        let below = parent.as_ref().map(LayerId::as_str);
-        let scope = Scope::layer(layers, id, Intent::Create(parent.clone(), kind));
+        // What was unpacked before its parent was known holds deletions for any parent, and comes out so only without one.
+        let is_late = self.origin(id)?.is_some_and(|origin| origin.late_parent);
+        let parent = parent.as_ref().filter(|_| !is_late);
+        let below = parent.map(LayerId::as_str);
+        let scope = Scope::layer(layers, id, Intent::Create(parent.cloned(), kind));
         let call = Call::new(Verb::Create, scope.clone()).with_cancel(cancel.clone());
         let staged = self.call(call, |generation, operation| {
             let options = CreateOptions::default();
@@ -203,6 +224,7 @@ impl OpenStore<'_> {
             staged.ok_or_else(|| DriverError::Trapped("it published no layer".into()))
         })?;
         let form = match self.store.snapshots() {
+            Ok(_) if is_late => ArchiveForm::Rebase,
             Ok(_) => ArchiveForm::Moby,
             Err(_) => ArchiveForm::Faithful,
         };
@@ -311,49 +333,4 @@ fn keys_above(store: &Store, id: &LayerId) -> BTreeSet<Key> {
         keys.insert(Key::Layer(layer));
     }
     keys
-}
-
-/// Where the archive lies that a layer was made of.
-struct FoundArchive {
-    store: Arc<Store>,
-    number: u64,
-    whence: String,
-}
-
-impl FoundArchive {
-    fn open(&self) -> Option<File> {
-        let room = self.store.layers.open_whole(self.number).ok()?;
-        walk::open_along(room.as_fd(), ARCHIVE_PATH)
-            .ok()
-            .map(File::from)
-    }
-}
-
-/// Finds archives with a digest among the sealed layers of all stores.
-fn find_archives(engine: &Engine, own: &Store, id: &LayerId, wanted: Digest) -> Vec<FoundArchive> {
-    let most = engine.runtime.limits().index_bytes;
-    let mut found = Vec::new();
-    for store in engine.stores().all() {
-        let layers: Vec<(u64, LayerId)> = {
-            let table = store.layers.table();
-            let page = table.page(None, usize::MAX);
-            page.map(|entry| (entry.number, entry.id().clone()))
-                .collect()
-        };
-        for (number, other) in layers {
-            if (&store.name, &other) == (&own.name, id) {
-                continue;
-            }
-            let room = store.layers.open_whole(number);
-            let digest = room.and_then(|room| archive_digest(room.as_fd(), most));
-            if digest.is_ok_and(|digest| digest == Some(wanted)) {
-                found.push(FoundArchive {
-                    whence: format!("the archive of layer `{other}` in store `{}`", store.name),
-                    store: Arc::clone(&store),
-                    number,
-                });
-            }
-        }
-    }
-    found
 }

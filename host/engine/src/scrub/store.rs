@@ -2,9 +2,9 @@
 //!
 //! Invariant: what takes long ends when it is cancelled, or goes on in the background.
 
-use super::WhenDamaged;
-use super::one::{For, Look, Looked, described};
+use super::one::{For, Look, Looked};
 use super::pass::forget_gone;
+use super::{WhenDamaged, described};
 use crate::layers::{Entry, Facts};
 use crate::store::{OpenStore, Store};
 use crate::view::{DamageView, ScrubView, VerifyView};
@@ -19,6 +19,7 @@ impl OpenStore<'_> {
         forget_gone(store);
         let name = store.name.as_str();
         let (kept, now) = (store.scrub.kept().clone(), store.scrub.now());
+        let damaged_more = kept.more_count();
         ScrubView {
             store: name.to_owned(),
             mode: self.engine.settings.scrub.mode_of(name),
@@ -32,6 +33,7 @@ impl OpenStore<'_> {
             last: kept.last,
             lists_lost: kept.lists_lost,
             damaged: kept.damaged,
+            damaged_more,
         }
     }
 
@@ -96,11 +98,10 @@ impl OpenStore<'_> {
     /// [`Error::LayerDamaged`], if such layers are to be refused.
     pub(crate) fn check_undamaged(&self, id: &LayerId) -> Result<()> {
         let store = &*self.store;
-        let damaged = damaged_below(store, id);
-        let Some(damage) = damaged.first() else {
+        let Some(damage) = damaged_below(store, id) else {
             return Ok(());
         };
-        let what = described(damage);
+        let what = described(&damage);
         match self.engine.settings.scrub.damaged {
             WhenDamaged::Serve => {
                 tracing::warn!(store = %store.name, layer = %id, damaged = damage.layer, what, "a damaged layer is served");
@@ -122,7 +123,7 @@ impl OpenStore<'_> {
     /// [`Error::LayerDamaged`].
     pub(crate) fn check_changeable(&self, facts: &Facts) -> Result<()> {
         self.store.layers.interrupt(facts.number);
-        match self.store.scrub.known(facts.number) {
+        match self.store.scrub.known(facts.number, &facts.record.id) {
             None => Ok(()),
             Some(damage) => Err(Error::LayerDamaged {
                 what: format!(
@@ -135,19 +136,20 @@ impl OpenStore<'_> {
     }
 }
 
-/// What is damaged of a layer and of those below it.
-fn damaged_below(store: &Store, id: &LayerId) -> Vec<DamageView> {
-    if store.scrub.kept().damaged.is_empty() {
-        return Vec::new();
+/// What is damaged of a layer, or of the next one below it that is damaged.
+fn damaged_below(store: &Store, id: &LayerId) -> Option<DamageView> {
+    if store.scrub.damaged_count() == 0 {
+        return None;
     }
-    let numbers: Vec<u64> = {
+    let layers: Vec<(u64, LayerId)> = {
         let table = store.layers.table();
         let below = table.ancestors(id.as_str()).unwrap_or_default();
         let ids = std::iter::once(id.as_str()).chain(below.iter().map(String::as_str));
-        ids.filter_map(|id| table.get(id).map(|entry: &Entry| entry.number))
+        let entries = ids.filter_map(|id| table.get(id));
+        entries
+            .map(|entry: &Entry| (entry.number, entry.id().clone()))
             .collect()
     };
-    store
-        .scrub
-        .damaged(&|damage| numbers.contains(&damage.number))
+    let mut layers = layers.iter();
+    layers.find_map(|(number, id)| store.scrub.known(*number, id))
 }

@@ -14,7 +14,8 @@ use super::settled::Settled;
 use crate::LayerId;
 use crate::engine::Engine;
 use crate::store::Store;
-use crate::view::ScrubMode;
+use crate::view::{ScrubMode, Verdict};
+use mica_runtime::CancelToken;
 use mica_text::with_causes;
 use parking_lot::{Condvar, Mutex};
 use std::io;
@@ -33,9 +34,13 @@ pub(crate) struct Scrubber {
     pub(crate) bytes: AtomicU64,
     /// Layers that were found damaged.
     pub(crate) damaged: AtomicU64,
+    /// Layers that were made again.
+    pub(crate) repaired: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
     is_stopped: AtomicBool,
+    /// Ends a repair with the work.
+    ending: CancelToken,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -73,6 +78,7 @@ impl Scrubber {
     /// Ends the work after the piece of a file that it is at, and waits for it.
     pub(crate) fn stop(&self) {
         self.is_stopped.store(true, Ordering::Release);
+        self.ending.cancel();
         self.wake();
         let thread = self.thread.lock().take();
         // The last owner of an engine may be this thread.
@@ -175,7 +181,12 @@ impl Scrubber {
         let looked = look.at(layer);
         look.store.scrub.now().layer = None;
         match looked {
-            Ok(Looked::Done(view)) => Seen::Done(view),
+            Ok(Looked::Done(view)) => {
+                if view.verdict == Verdict::Damaged && look.engine.settings.scrub.repair {
+                    self.mend(look.engine, look.store, layer);
+                }
+                Seen::Done(view)
+            }
             Ok(Looked::Without) | Err(crate::Error::UnknownLayer { .. }) => Seen::Nothing,
             Ok(Looked::Later) => {
                 self.settled(look.store.name.as_str(), layer);
@@ -210,9 +221,28 @@ impl Scrubber {
         );
     }
 
+    /// Makes a damaged layer again, if its archive is still to be had and nobody uses the layer. Otherwise the next pass tries it.
+    fn mend(&self, engine: &Engine, store: &Store, layer: &LayerId) {
+        let repaired = engine
+            .store(store.name.as_str())
+            .and_then(|open| open.repair_from_stores(layer.as_str(), self.ending.clone()));
+        match repaired {
+            Ok(view) => {
+                tracing::info!(store = %store.name, %layer, source = view.source, "a damaged layer was made again");
+            }
+            Err(error) => {
+                tracing::warn!(store = %store.name, %layer, error = with_causes(&error), "a damaged layer stays as it is");
+            }
+        }
+    }
+
     /// Does what was asked for in all stores.
     fn answer(&self, engine: &Engine) {
-        for store in engine.stores().all() {
+        for name in engine.stores().names() {
+            // One at a time: a store that is only waited for could not be renamed until the others are read.
+            let Ok(store) = engine.stores().find(name.as_str()) else {
+                continue;
+            };
             let (asked, count) = {
                 let mut now = store.scrub.now();
                 (std::mem::take(&mut now.asked), now.asked_count)
@@ -241,7 +271,10 @@ impl Scrubber {
     /// Verifies the next layer of each store whose pass is due. Says whether there was one.
     fn pass(&self, engine: &Engine) -> bool {
         let mut is_any = false;
-        for store in engine.stores().all() {
+        for name in engine.stores().names() {
+            let Ok(store) = engine.stores().find(name.as_str()) else {
+                continue;
+            };
             if self.is_stopped() || self.state.lock().is_asked {
                 return true;
             }

@@ -47,6 +47,7 @@ impl SnapshotStore<'_> {
             updated: now,
             mapping: None,
             late_parent: false,
+            replaceable: false,
             ..Snapshot::clone(&active)
         };
         let done = self.write_commit(&active, committed, cancel);
@@ -64,14 +65,17 @@ impl SnapshotStore<'_> {
         cancel: &CancelToken,
     ) -> Result<()> {
         let store = &self.open.store;
+        if let Some(place) = active.place.as_ref().filter(|_| active.replaceable) {
+            let kept = store.layers.home().keep(place.number());
+            kept.map_err(|error| Error::io(committing(active), error))?;
+        }
         let is_synced = match &active.layer {
             Some(layer) => self.open.is_sealed_alone(layer)?,
             None => false,
         };
         if self.open.engine.settings.durability == Durability::Commit && !is_synced {
-            let doing = || format!("commit snapshot `{}`", shown(&active.key));
             let synced = store.layers.home().sync();
-            synced.map_err(|error| Error::io(doing(), error))?;
+            synced.map_err(|error| Error::io(committing(active), error))?;
         }
         // Only now: a file system that is asked what changed tells of what is on the device.
         let usage = self.measure_for_good(active, cancel)?;
@@ -97,6 +101,10 @@ impl SnapshotStore<'_> {
         }
         changed
     }
+}
+
+fn committing(active: &Snapshot) -> String {
+    format!("commit snapshot `{}`", shown(&active.key))
 }
 
 /// The parent that a commit gives to a snapshot that has none.

@@ -14,6 +14,8 @@
 //! | operation | first | then | last | found after a kill in between |
 //! |---|---|---|---|---|
 //! | prepare, view | the layer, with a record that has the row | the row | | a layer without a row: see `recover` |
+//! | the same to unpack into | the same, marked | the row, which nobody waits for | | the layer goes, also after a power cut |
+//! | unpack | the files, and the mark goes, all to the device | the rooms are exchanged | | an active snapshot, as before |
 //! | commit | its files to the device | the record, then both rows in one transaction | | an active snapshot, as before |
 //! | remove | the row, and that the layer is to be removed | the layer | its files | the layer is removed |
 //!
@@ -102,6 +104,7 @@ impl Told {
                     told.snapshots.push(Arc::new(snapshot));
                 }
                 None => {
+                    loaded.is_behind = true;
                     let detail = format!(
                         "the row of snapshot `{}` makes no sense; the record of its layer counts",
                         shown(key)

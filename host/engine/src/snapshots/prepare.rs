@@ -6,6 +6,7 @@ use super::{
     Change, CheckedView, LayerPlace, Shape, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
     SnapshotStore, Snapshots, ViewRules, check_key, check_labels, shown, synthesize,
 };
+use crate::disk::home::Syncing;
 use crate::disk::rows::After;
 use crate::layers::{LayerSet, NewLayer};
 use crate::{CancelToken, Error, LayerId, Moment, Result};
@@ -57,6 +58,7 @@ impl SnapshotStore<'_> {
             usage: None,
             mapping: request.mapping,
             late_parent,
+            replaceable: request.replaceable && kind == SnapshotKind::Active,
         };
         let (layer, view) = self.layer_for(&snapshot, parent.as_deref(), cancel)?;
         let place = layer.as_ref().map(|layer| store.facts(layer));
@@ -89,6 +91,7 @@ impl SnapshotStore<'_> {
         let mount = synthesize(snapshots, layers, snapshot, &view)?;
         let mounts: Arc<[SnapshotMount]> = Arc::from([mount]);
         let after = match snapshot.layer {
+            Some(_) if snapshot.replaceable => After::Unwaited,
             Some(_) => After::Layers,
             None => After::Nothing,
         };
@@ -120,7 +123,11 @@ impl SnapshotStore<'_> {
         let below = self.snapshots.layers_below(parent_key)?;
         let rules = ViewRules::new(Some(id.clone()), below, access);
         let purpose = self.snapshots.purpose(snapshot)?;
-        let new = NewLayer::of_snapshot(kind, purpose, rules, cancel);
+        let syncing = match snapshot.replaceable {
+            true => Syncing::Unwaited,
+            false => Syncing::Later,
+        };
+        let new = NewLayer::of_snapshot((kind, syncing), purpose, rules, cancel);
         let below = parent.and_then(|parent| parent.layer.as_ref());
         let (_, view) = self.open.create_layer(&id, below, new)?;
         Ok((Some(id), view))

@@ -13,7 +13,7 @@ use super::prepare::committed;
 use super::{
     LayerPlace, RoomDirectory, Shape, Snapshot, SnapshotStore, Snapshots, ViewRules, shown,
 };
-use crate::disk::home::Purpose;
+use crate::disk::home::{Purpose, Syncing};
 use crate::layers::{Key, LayerSet, Mode, NewLayer};
 use crate::{CancelToken, Error, LayerId, Result};
 use mica_runtime::{Access, LayerKind};
@@ -56,7 +56,8 @@ impl SnapshotStore<'_> {
                 parent.cloned().into_iter().collect(),
                 Access::ReadWrite,
             );
-            let new = NewLayer::of_snapshot(kind, Purpose::Nothing, rules, cancel);
+            let new =
+                NewLayer::of_snapshot((kind, Syncing::Later), Purpose::Nothing, rules, cancel);
             let made = self.open.create_layer(id, parent, new);
             made.map(|(_, view)| view)
         };

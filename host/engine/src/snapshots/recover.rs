@@ -5,7 +5,7 @@
 //! | there | there, or none needed | a snapshot |
 //! | there, but older than the record of its layer | there | a snapshot, as the record says |
 //! | there | not readable now | a snapshot that cannot be used; it is reported |
-//! | there | missing, nothing built on the snapshot | the row goes, and that is reported |
+//! | there | missing, nothing built on the snapshot | the row goes, and that is reported, unless it was replaceable |
 //! | there | missing, others built on it | stays, so that they keep their names; it is reported |
 //! | none | there; someone asked to remove it, or gave it up | the layer is removed |
 //! | none | there, with a record of a snapshot whose key is free | a snapshot, as the record says |
@@ -199,7 +199,12 @@ impl Found {
                 break;
             }
             for key in gone {
-                self.rows.remove(&key);
+                let row = self.rows.remove(&key);
+                if row.is_some_and(|row| row.replaceable) {
+                    // A power cut took its layer before anyone waited for it.
+                    self.changes.push(Change::Delete(key, None));
+                    continue;
+                }
                 let detail = format!(
                     "the layer of snapshot `{}` is lost, and so the snapshot goes",
                     shown(&key)
@@ -249,6 +254,7 @@ mod tests {
             usage: None,
             mapping: None,
             late_parent: false,
+            replaceable: false,
         })
     }
 

@@ -115,6 +115,9 @@ pub struct Snapshot {
     /// Its content is filled in before its parent is known: see [`SnapshotRequest::late_parent`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late_parent: bool,
+    /// A power cut may take it as long as it is active and nothing was unpacked into it: see [`SnapshotRequest::replaceable`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaceable: bool,
 }
 
 impl Snapshot {
@@ -158,6 +161,9 @@ pub struct SnapshotRequest {
     /// It has no parent yet, and is to be filled with what differs from the one that [`CommitRequest::parent`] names: in the
     /// form of an overlay's upper directory, with its whiteouts. So layers of an image can be unpacked all at once.
     pub late_parent: bool,
+    /// Whoever asks fills it at once, and makes another one under another key if the machine ends meanwhile, as all that unpack
+    /// images do. So nobody has to wait for the device until it is filled.
+    pub replaceable: bool,
 }
 
 /// Asks to make an active snapshot a committed one.

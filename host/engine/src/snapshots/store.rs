@@ -16,6 +16,7 @@ use super::{
     CommitRequest, Entry, LabelChange, Snapshot, SnapshotKind, SnapshotMount, SnapshotRequest,
     SnapshotUsage, Snapshots,
 };
+use crate::disk::home::BlobOrigin;
 use crate::layers::{Held, Key, Mode};
 use crate::store::OpenStore;
 use crate::{Error, Result};
@@ -124,14 +125,21 @@ impl SnapshotStore<'_> {
     }
 
     /// Reads an archive, which is not compressed, into an active snapshot, by the rules of moby's form. Of a snapshot that
-    /// gets its parent only when it is committed, deletions are kept for that parent.
+    /// gets its parent only when it is committed, deletions are kept for that parent. `blob` is what it is of, for the day on which the
+    /// layer is damaged.
     ///
     /// # Errors
     /// `unknown-snapshot`, `wrong-snapshot-kind` when it is not active; `invalid-archive`, `no-space`, `cancelled`; what the
     /// driver answers. The snapshot is then as it was.
-    pub fn unpack(&self, key: &str, source: Source, cancel: CancelToken) -> Result<ApplyReport> {
+    pub fn unpack(
+        &self,
+        key: &str,
+        source: Source,
+        blob: BlobOrigin,
+        cancel: CancelToken,
+    ) -> Result<ApplyReport> {
         self.open.check()?;
-        self.unpack_archive(key, source, cancel)
+        self.unpack_archive(key, source, blob, cancel)
     }
 
     /// Whether the driver keeps the archive that a committed snapshot was unpacked from. Nothing of it is read.

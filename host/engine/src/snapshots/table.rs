@@ -152,6 +152,7 @@ mod tests {
             usage: None,
             mapping: None,
             late_parent: false,
+            replaceable: false,
         }
     }
 

@@ -6,6 +6,7 @@
 use super::look::owned;
 use super::store::Mounted;
 use super::{SnapshotKind, SnapshotStore, shown};
+use crate::disk::home::{BlobOrigin, LayerOrigin};
 use crate::drivers::Question;
 use crate::layers::Mode;
 use crate::store::{Call, Intent, Scope, Verb};
@@ -41,11 +42,12 @@ impl SnapshotStore<'_> {
         Ok(Some((snapshot, mounts)))
     }
 
-    /// Reads an archive into an active snapshot.
+    /// Reads an archive into an active snapshot, and writes down the blob that it is of.
     pub(super) fn unpack_archive(
         &self,
         key: &str,
         source: Source,
+        blob: BlobOrigin,
         cancel: CancelToken,
     ) -> Result<ApplyReport> {
         let store = &self.open.store;
@@ -72,6 +74,11 @@ impl SnapshotStore<'_> {
         })?;
         let held = || Error::Sandbox(format!("unpack into `{}`: it is still in use", shown(key)));
         let copy = scope.into_copy().ok_or_else(held)?;
+        let origin = LayerOrigin::new(blob, snapshot.late_parent);
+        // Without it the layer cannot be repaired from the blob, and is as good as with it otherwise.
+        if let Err(error) = store.layers.home().write_origin(facts.number, &origin) {
+            tracing::warn!(store = %store.name, snapshot = shown(key), %error, "which blob it is of is not written down");
+        }
         store.layers.exchange(copy, id, facts.number)?;
         tracing::info!(
             store = store.name.as_str(),

@@ -12,11 +12,11 @@ use super::verb::Verb;
 use crate::drivers::{Asked, Flow, Question, Risk, Slot, Subject, Ticket};
 use crate::engine::Engine;
 use crate::event::News;
-use crate::insight::{Listener, Origin};
+use crate::insight::{Listener, Missed, Origin};
 use crate::traffic::{self, ClientCall, Sample};
 use crate::view::Evidence;
 use crate::{Error, EventKind, LayerId, Result, driver_error};
-use mica_runtime::{CancelToken, Error as DriverError, Generation, Home, Operation, Spent};
+use mica_runtime::{CancelToken, Denial, Error as DriverError, Generation, Home, Operation, Spent};
 use mica_text::with_causes;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -96,12 +96,12 @@ impl Call {
         let slot = engine.registry.get(&self.scope.layers().driver)?;
         let mut ticket = slot.enter(self.verb.word(), self.subject(), self.flow)?;
         let started = Instant::now();
-        let answer = self.on(&slot, &mut ticket, &run);
+        let answer = self.on(engine, &slot, &mut ticket, &run);
         let answer = match (answer, ticket.take_risk()) {
             (Err(failed), Some(risk)) if failed.is_told() => {
                 self.scope.begin_again();
                 ticket.step_back(&risk);
-                let again = self.on(&slot, &mut ticket, &run);
+                let again = self.on(engine, &slot, &mut ticket, &run);
                 if failed.is_worse_than(again.as_ref().err()) {
                     self.accuse(engine, &slot, &failed);
                     risk.failed(
@@ -133,7 +133,7 @@ impl Call {
         let slot = engine.registry.get(&self.scope.layers().driver)?;
         let mut ticket = slot.enter(self.verb.word(), self.subject(), self.flow)?;
         let started = Instant::now();
-        let answer = self.on(&slot, &mut ticket, run);
+        let answer = self.on(engine, &slot, &mut ticket, run);
         let risk = ticket.take_risk();
         drop(ticket);
         match (answer, risk) {
@@ -167,6 +167,7 @@ impl Call {
     /// Runs it on the build of a ticket.
     fn on<T>(
         &self,
+        engine: &Engine,
         slot: &Slot,
         ticket: &mut Ticket,
         run: impl FnOnce(&Generation, Operation) -> Answer<T>,
@@ -180,16 +181,11 @@ impl Call {
         let spent = operation.spent.clone();
         let (began, waited) = (Instant::now(), ticket.waited());
         ClientCall::note_generation(ticket.generation_number());
-        let answer = run(ticket.generation(), operation).map_err(|error| Failed {
-            is_fault: error.is_fault(),
-            is_of_client: error.is_of_client(),
-            error: driver_error::translate(
-                &self.scope.layers().driver,
-                &self.scope.describe(self.verb.word()),
-                error,
-            ),
-        });
-        listener.conclude(answer.as_ref().err().map(|failed| &failed.error));
+        let answer = run(ticket.generation(), operation);
+        let denied = self.tell_denials(engine, ticket.generation(), &listener);
+        let answer = answer.map_err(|error| self.failed(error, denied));
+        let error = answer.as_ref().err().map(|failed| &failed.error);
+        listener.conclude(&slot.name, &spent, error);
         let class = answer.as_ref().err().map(|failed| failed.error.class());
         let sample = Sample {
             front: ClientCall::current_front(),
@@ -204,6 +200,56 @@ impl Call {
             ticket.ended(answer.as_ref().map(|_| spent.own_time()).map_err(code));
         }
         answer
+    }
+
+    /// Why it failed, in the engine's words.
+    fn failed(&self, error: DriverError, denied: Option<Denial>) -> Failed {
+        let (is_fault, is_of_client) = (error.is_fault(), error.is_of_client());
+        let driver = &self.scope.layers().driver;
+        let doing = self.scope.describe(self.verb.word());
+        let error = driver_error::translate(driver, &doing, error);
+        let error = match (denied, &error) {
+            // Whatever else a driver says when something is refused is its own decision.
+            (Some(denial), Error::Io { .. }) => Error::NotGranted {
+                driver: driver.clone(),
+                right: denial.right,
+                cause: with_causes(&error),
+                remedy: denial.remedy,
+            },
+            _ => error,
+        };
+        Failed {
+            is_fault,
+            is_of_client,
+            error,
+        }
+    }
+
+    /// Tells what the driver did in it and was not granted, as far as the daemon's log has room for it; says of what it failed.
+    fn tell_denials(
+        &self,
+        engine: &Engine,
+        generation: &Generation,
+        listener: &Listener,
+    ) -> Option<Denial> {
+        let missed = listener.take_denials();
+        for Missed { denial, is_first } in &missed {
+            let (driver, Subject { store, layer }) = (&self.scope.layers().driver, self.subject());
+            let Denial { right, remedy, .. } = denial;
+            let audited = if denial.is_allowed { "audited: " } else { "" };
+            let detail = format!("{audited}`{right}` is not granted: {remedy}");
+            // The first of each right is always told, so that a driver hides none by saying much; there are few rights.
+            if !is_first && !generation.may_log(&detail) {
+                continue;
+            }
+            tracing::warn!(driver, store, layer, detail, "denied");
+            let news = News::new(EventKind::DriverDenied).driver(driver);
+            engine
+                .bus
+                .tell(news.about(Some(store), layer).detail(detail));
+        }
+        let mut denials = missed.into_iter().map(|missed| missed.denial);
+        denials.find(|denial| !denial.is_allowed)
     }
 
     /// Who keeps what the driver says in it.

@@ -2,6 +2,7 @@
 //!
 //! Invariant: its name begins with a dot, so the next start deletes what is left of it.
 
+use super::site;
 use crate::disk::files;
 use mica_sys::{Name, node, tree};
 use std::io;
@@ -38,6 +39,16 @@ impl Scratch {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         node::rename(parent, &self.name, parent, &name)?;
         mica_sys::filesystem::sync_file(parent)
+    }
+}
+
+impl Scratch {
+    /// Deletes it now, and the store elsewhere that a link in it leads to. What could not be deleted the next start tries.
+    pub(super) fn clear(&self, stores: &Path) {
+        if let Err(error) = site::clear(stores, self.parent.as_fd(), &self.name) {
+            let path = self.path.display();
+            tracing::warn!(%path, %error, "a scratch directory stays until the next start");
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 //!
 //! Invariant: a store that cannot be opened or used stops no other; it is reported, and its reason kept.
 
-use super::{Store, Stores, Surroundings};
+use super::{Store, Stores, Surroundings, site};
 use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use crate::event::News;
 use crate::mounts::Place;
 use crate::{Error, EventKind, Result, StoreName};
-use mica_sys::{Name, node, tree};
+use mica_sys::{Name, node};
 use mica_text::with_causes;
 use std::fs;
 use std::os::fd::AsFd;
@@ -27,7 +27,7 @@ impl Stores<'_> {
                 continue;
             };
             if bytes.starts_with(b".") {
-                if let Err(error) = tree::remove(top.as_fd(), &name) {
+                if let Err(error) = site::clear(&path, top.as_fd(), &name) {
                     let path = path.join(String::from_utf8_lossy(&bytes).as_ref());
                     tracing::warn!(path = %path.display(), %error, "a scratch directory stays until the next start");
                 }
@@ -51,7 +51,8 @@ impl Stores<'_> {
     }
 
     pub(super) fn open_one(self, name: &StoreName) -> Result<()> {
-        let path = self.path().join(name.as_str());
+        site::check_there(&self.path(), name.as_str())?;
+        let path = site::home_of(&self.path(), name.as_str());
         let around = Surroundings {
             run_dir: &self.engine.settings.run_dir,
             durability: self.engine.settings.durability,
@@ -108,7 +109,8 @@ pub(crate) fn clear_mounts_of_no_store(run_dir: &Path, stores: &Path) -> Vec<Fin
         .flatten()
     {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if StoreName::parse(&name).is_err() || stores.join(&name).exists() {
+        // One that lies elsewhere is there, whether its file system is mounted or not.
+        if StoreName::parse(&name).is_err() || stores.join(&name).symlink_metadata().is_ok() {
             continue;
         }
         let Ok(place) = Place::open(run_dir, &name) else {

@@ -1,4 +1,5 @@
-//! What can be done with the stores as a whole: all of it is in this file.
+//! What can be done with the stores as a whole: all of it is in this file, but how one gets another name, which is in `rename.rs`, and
+//! another place, which is in `relocation`.
 //!
 //! ```text
 //! <root>/stores/<name>/     a store
@@ -8,7 +9,7 @@
 //! Invariant: a store appears and disappears by one rename, and only after its driver has agreed to it.
 
 use super::scratch::Scratch;
-use super::{Description, Life, OpenStore, Store};
+use super::{Description, Life, OpenStore, Store, site};
 use crate::engine::Engine;
 use crate::event::News;
 use crate::layers::{LayerSet, Owner};
@@ -31,6 +32,10 @@ pub(crate) struct StoreTable {
     /// Why stores that lie on disk could not be opened. What is asked of such a store is answered with the reason, never as if
     /// the store were not there.
     unopened: RwLock<BTreeMap<StoreName, String>>,
+    /// Stores that are on their way to another place, as they are told of meanwhile.
+    pub(super) moving: RwLock<BTreeMap<StoreName, StoreView>>,
+    /// Stores that front ends serve to clients, by name: whether they are there or not.
+    served: RwLock<BTreeMap<String, String>>,
 }
 
 /// The stores of an engine.
@@ -43,11 +48,14 @@ impl Stores<'_> {
     /// Describes the stores in order of their names, without what their drivers say.
     #[must_use]
     pub fn list(self) -> Vec<StoreView> {
+        let moving = self.engine.store_table.moving.read().clone();
         // A store whose file system does not answer any more is left out rather than all of them.
-        self.all()
-            .iter()
-            .filter_map(|store| store.view().ok())
-            .collect()
+        let views = self.all();
+        let views = views.iter().filter_map(|store| store.view().ok());
+        let views = views.map(|view| (view.name.clone(), view));
+        let mut all: BTreeMap<String, StoreView> = views.collect();
+        all.extend(moving.into_values().map(|view| (view.name.clone(), view)));
+        all.into_values().collect()
     }
 
     /// Makes a store after its driver has said that it can work there with these options. If the request names no
@@ -98,18 +106,25 @@ impl Stores<'_> {
                 "store `{name}` has {layers} layers, {mounts} of them mounted"
             )));
         }
-        store.clean_up(engine);
         let mut life = store.close()?;
         if *life == Life::Gone || store.layers.table().len() > 0 {
             return Err(Error::Busy(format!("store `{name}` is in use")));
         }
+        // Only now: whoever works in a store may need what its driver gives up.
+        store.clean_up(engine);
+        // If it stays after all, its driver is asked again by whoever needs it.
+        store
+            .unavailable()
+            .get_or_insert_with(|| "it was closed to be removed".to_owned());
         let scratch = self.scratch()?;
-        let gone = scratch.path.join("store");
-        fs::rename(&store.path, &gone)
+        let gone = scratch.path.join(site::REMOVED);
+        // Of one that lies elsewhere it is the link to it.
+        fs::rename(self.path().join(name), &gone)
             .map_err(|error| Error::path("remove", &store.path, error))?;
         *life = Life::Gone;
-        engine.store_table.open.write().remove(&store.name);
+        self.forget(&store.name);
         store.place.remove();
+        scratch.clear(&self.path());
         if let Ok(slot) = engine.registry.get(&store.description.driver) {
             // Another store of the same name begins anew.
             slot.quarantine.release(Some(name), None);
@@ -149,6 +164,12 @@ impl Stores<'_> {
         self.start_remover(&store)
     }
 
+    /// Notes that a front end serves a store, which may not be there yet, to a client of this name.
+    pub fn serve(self, name: &str, client: &str) {
+        let mut served = self.engine.store_table.served.write();
+        served.insert(name.to_owned(), client.to_owned());
+    }
+
     /// Why a store that lies on disk could not be opened; `None` for any other.
     #[must_use]
     pub fn why_unopened(self, name: &str) -> Option<String> {
@@ -176,6 +197,24 @@ impl<'e> Stores<'e> {
         OpenStore::new(self.engine, self.find(name)?)
     }
 
+    /// The client that alone decides about the layers of a store, if there is one.
+    pub(crate) fn owner(self, store: &Store) -> Option<String> {
+        let served = || self.client_of(store.name.as_str());
+        let runtime = || store.snapshots().is_ok().then(|| "containerd".to_owned());
+        let client = store.description.client.clone();
+        client.or_else(served).or_else(runtime)
+    }
+
+    /// The client that a store of this name is served to, whether it is there or not.
+    pub(super) fn client_of(self, name: &str) -> Option<String> {
+        self.engine.store_table.served.read().get(name).cloned()
+    }
+
+    /// Forgets a store that is gone, or is to be opened again.
+    pub(super) fn forget(self, name: &StoreName) {
+        self.engine.store_table.open.write().remove(name);
+    }
+
     /// All stores in order of their names.
     pub(crate) fn all(self) -> Vec<Arc<Store>> {
         self.engine
@@ -185,6 +224,12 @@ impl<'e> Stores<'e> {
             .values()
             .cloned()
             .collect()
+    }
+
+    /// The names of all stores, in order: for whoever takes long with each and is to keep none of them from being renamed.
+    pub(crate) fn names(self) -> Vec<StoreName> {
+        let open = self.engine.store_table.open.read();
+        open.keys().cloned().collect()
     }
 
     /// The stores of a driver.
@@ -210,6 +255,11 @@ impl<'e> Stores<'e> {
         if let Some(store) = stores.get(&checked) {
             return Ok(Arc::clone(store));
         }
+        if let Some(why) = self.why_moving(&checked) {
+            return Err(Error::Busy(format!(
+                "store `{checked}` cannot be used: {why}"
+            )));
+        }
         // One that is not known is as good as empty to whoever asks; this one is not.
         match self.why_unopened(name) {
             Some(reason) => Err(Error::Io {
@@ -218,6 +268,12 @@ impl<'e> Stores<'e> {
             }),
             None => Err(unknown()),
         }
+    }
+
+    /// Why a store cannot be used that is on its way to another place.
+    fn why_moving(self, name: &StoreName) -> Option<String> {
+        let moving = self.engine.store_table.moving.read();
+        moving.get(name)?.unavailable.clone()
     }
 
     /// Takes a store that was opened.

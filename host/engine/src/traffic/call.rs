@@ -3,7 +3,9 @@
 //! Invariant: it ends once, when nothing works for it any more and its answer was taken or its client has gone.
 
 use super::calls::ClientCalls;
-use super::{CANCELLED, OK, PENDING, place_of};
+use super::context::RemoteParent;
+use super::spans::{Attributes, Place};
+use super::{CANCELLED, OK, OUTCOMES, PENDING, is_own_fault, place_of};
 use crate::Moment;
 use crate::view::CallView;
 use parking_lot::Mutex;
@@ -11,6 +13,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+/// What programs ask again and again that watch the daemon: recorded only for a client that records it as well.
+const PROBES: [&str; 3] = ["get_metrics", "get_health", "get_readiness"];
 
 tokio::task_local! {
     /// The call that the running task or thread works for.
@@ -64,10 +69,15 @@ pub(super) struct Inner {
     waited: AtomicU64,
     /// Bytes that came from the client or went to it.
     moved: Arc<AtomicU64>,
+    /// Of work that no client sees pass: bytes in all, or none that are known, and those that are done.
+    work: AtomicU64,
+    done: AtomicU64,
     /// What it was last refused with, and how it ends as things stand: places in `OUTCOMES`.
     refused: AtomicUsize,
     outcome: AtomicUsize,
     calls: Arc<ClientCalls>,
+    /// Where it stands in its trace, if it is recorded.
+    span: Option<Place>,
 }
 
 /// What a call is about, as far as the engine has come.
@@ -108,25 +118,33 @@ pub(super) struct Arrival {
     pub(super) id: Arc<str>,
     pub(super) front: Front,
     pub(super) client: Arc<str>,
+    /// The client's span that it belongs to.
+    pub(super) parent: Option<RemoteParent>,
 }
 
 impl ClientCall {
     pub(super) fn new(arrival: Arrival, calls: &Arc<ClientCalls>) -> Self {
+        let (began, started) = (Moment::now(), Instant::now());
+        let spans = calls.spans();
+        let span = spans.and_then(|spans| spans.begin(arrival.parent, (began, started)));
         Self(Arc::new(Inner {
             number: arrival.number,
             id: arrival.id,
             front: arrival.front,
             client: arrival.client,
-            began: Moment::now(),
-            started: Instant::now(),
+            began,
+            started,
             operation: OnceLock::new(),
             about: Mutex::default(),
             worked: AtomicU64::default(),
             waited: AtomicU64::default(),
             moved: Arc::default(),
+            work: AtomicU64::default(),
+            done: AtomicU64::default(),
             refused: AtomicUsize::new(OK),
             outcome: AtomicUsize::new(PENDING),
             calls: Arc::clone(calls),
+            span,
         }))
     }
 
@@ -149,6 +167,11 @@ impl ClientCall {
     #[must_use]
     pub fn current_id() -> Option<Arc<str>> {
         CURRENT.try_with(|call| Arc::clone(&call.0.id)).ok()
+    }
+
+    /// Where the running call stands in its trace, if it is recorded.
+    pub(crate) fn current_span() -> Option<Place> {
+        CURRENT.try_with(|call| call.0.span.clone()).ok().flatten()
     }
 
     /// By which door the running call came.
@@ -236,6 +259,16 @@ impl ClientCall {
         Self::note(|about| about.generation = Some(number));
     }
 
+    /// Notes how many bytes of work there are, which are not its client's.
+    pub(crate) fn note_work(bytes: u64) {
+        let _noted = CURRENT.try_with(|call| call.0.work.store(bytes, Ordering::Relaxed));
+    }
+
+    /// Notes that so many of them are done.
+    pub(crate) fn note_done(bytes: u64) {
+        let _noted = CURRENT.try_with(|call| call.0.done.fetch_add(bytes, Ordering::Relaxed));
+    }
+
     fn note(change: impl FnOnce(&mut About)) {
         // Without a call there is nobody to be told.
         let _noted = CURRENT.try_with(|call| change(&mut call.0.about.lock()));
@@ -262,6 +295,31 @@ impl Inner {
         }
     }
 
+    /// Has its span wait to be sent, now that it has ended.
+    pub(super) fn end_span(&self) {
+        let Some(span) = &self.span else {
+            return;
+        };
+        if span.is_root() && PROBES.contains(&self.operation()) {
+            return;
+        }
+        let outcome = OUTCOMES.get(self.outcome()).copied().unwrap_or_default();
+        let about = self.about.lock();
+        let attributes = Attributes::default()
+            .text("mica.request_id", Some(&self.id))
+            .text("mica.front_end", Some(self.front.word()))
+            .text("mica.client", Some(&self.client))
+            .text("mica.operation", Some(self.operation()))
+            .text("mica.outcome", Some(outcome))
+            .text("mica.store", about.store.as_deref())
+            .text("mica.layer", about.layer.as_deref())
+            .text("mica.driver", about.driver.as_deref())
+            .number("mica.generation", about.generation)
+            .number("mica.bytes", Some(self.moved.load(Ordering::Relaxed)));
+        let error = is_own_fault(outcome).then(|| outcome.to_owned());
+        span.end(self.operation(), attributes, error);
+    }
+
     pub(super) fn view(&self) -> CallView {
         let About {
             store,
@@ -269,6 +327,10 @@ impl Inner {
             driver,
             generation,
         } = self.about.lock().clone();
+        let (work, done) = (
+            self.work.load(Ordering::Relaxed),
+            self.done.load(Ordering::Relaxed),
+        );
         CallView {
             number: self.number,
             request: self.id.to_string(),
@@ -282,6 +344,8 @@ impl Inner {
             began: self.began,
             age_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             bytes: self.moved.load(Ordering::Relaxed),
+            work_bytes: (work > 0).then_some(work),
+            done_bytes: (done > 0 || work > 0).then_some(done),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! Invariant: an id is told as the client gave it only if it harms neither a header nor a log.
 
 use super::call::{Arrival, ClientCall, Front, Inner};
+use super::context::RemoteParent;
 use super::histogram::MICROSECONDS;
-use super::{Distribution, Histogram, OUTCOMES};
+use super::spans::Spans;
+use super::{Distribution, Histogram, OUTCOMES, scattered};
 use crate::Moment;
 use crate::view::CallView;
 use parking_lot::{Mutex, RwLock};
@@ -26,6 +28,8 @@ pub struct ClientCalls {
     ended: RwLock<HashMap<(Front, &'static str), Arc<Ended>>>,
     slow: Option<Duration>,
     slow_count: AtomicU64,
+    /// Where spans wait, if any are recorded.
+    spans: Option<Arc<Spans>>,
 }
 
 /// Calls of one operation that ended.
@@ -56,8 +60,8 @@ impl fmt::Debug for ClientCalls {
 }
 
 impl ClientCalls {
-    /// No calls yet; those that take longer than `slow` will be told in the log.
-    pub(crate) fn new(slow: Option<Duration>) -> Arc<Self> {
+    /// No calls yet; those that take longer than `slow` will be told in the log, and `spans` gets what is recorded of them.
+    pub(crate) fn new(slow: Option<Duration>, spans: Option<Arc<Spans>>) -> Arc<Self> {
         let Moment {
             seconds,
             nanoseconds,
@@ -69,16 +73,18 @@ impl ClientCalls {
             ended: RwLock::default(),
             slow,
             slow_count: AtomicU64::default(),
+            spans,
         })
     }
 
     /// Begins a call. It gets the id that its client gives, if that is 1 to 64 letters, digits, `-`, `_` and `.`, and else one that
-    /// no other call has.
+    /// no other call has. `parent` is the span of its client that it belongs to.
     pub fn begin(
         self: &Arc<Self>,
         front: Front,
         client: &Arc<str>,
         id: Option<&str>,
+        parent: Option<RemoteParent>,
     ) -> ClientCall {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let id = match id.filter(|id| is_id(id)) {
@@ -93,6 +99,7 @@ impl ClientCalls {
             id,
             front,
             client: Arc::clone(client),
+            parent,
         };
         let call = ClientCall::new(arrival, self);
         self.running
@@ -103,6 +110,7 @@ impl ClientCalls {
 
     pub(super) fn ended(&self, call: &Inner) {
         self.running.lock().remove(&call.number);
+        call.end_span();
         let time = call.own_time();
         let row = self.row(call.front, call.operation());
         if let Some(count) = row.outcomes.get(call.outcome()) {
@@ -124,6 +132,12 @@ impl ClientCalls {
                 "a call was slow"
             );
         }
+    }
+
+    /// Where spans wait, if any are recorded.
+    #[must_use]
+    pub fn spans(&self) -> Option<&Arc<Spans>> {
+        self.spans.as_ref()
     }
 
     fn row(&self, front: Front, operation: &'static str) -> Arc<Ended> {
@@ -187,12 +201,4 @@ pub(super) fn told<'a>(counts: impl Iterator<Item = &'a AtomicU64>) -> Vec<(&'st
 fn is_id(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=ID_CHARACTERS).contains(&text.len()) && text.bytes().all(is_plain)
-}
-
-/// Another number for each number, with nothing in common (the finalizer of SplitMix64): ids of calls that follow each other are
-/// told apart at a glance.
-fn scattered(number: u64) -> u64 {
-    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

@@ -7,16 +7,23 @@
 
 mod call;
 mod calls;
+mod context;
 mod counts;
 mod histogram;
+mod spans;
 
 pub(crate) use call::CallWatch;
 pub use call::{ClientCall, Front};
 pub use calls::{ClientCalls, Row};
+pub use context::RemoteParent;
 pub(crate) use counts::{CallCounts, Sample, Tally};
 pub use counts::{DriverRow, OwnRow};
 pub use histogram::Distribution;
 pub(crate) use histogram::Histogram;
+pub use spans::{
+    Attribute, HostCallSpan, Span, SpanFigures, SpanKind, SpanSettings, Spans, Undelivered,
+};
+pub(crate) use spans::{Attributes, Place};
 
 use crate::Class;
 
@@ -44,6 +51,22 @@ const CANCELLED: usize = 1;
 /// Of a call that has not ended.
 const PENDING: usize = usize::MAX;
 const INTERNAL: usize = 13;
+
+/// Another number for each number, with nothing in common (the finalizer of SplitMix64): ids that follow each other are told apart at
+/// a glance.
+fn scattered(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+/// Whether an outcome is no fault of the client, so that its span counts as one that failed.
+fn is_own_fault(outcome: &str) -> bool {
+    matches!(
+        outcome,
+        "exhausted" | "timed-out" | "unavailable" | "damaged" | "internal"
+    )
+}
 
 /// The place of an outcome; what is not known is the daemon's own mistake.
 fn place_of(outcome: &str) -> usize {

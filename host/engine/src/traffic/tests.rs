@@ -10,8 +10,13 @@ fn client() -> Arc<str> {
 
 #[test]
 fn an_id_is_the_client_s_if_it_is_harmless_and_else_one_that_no_other_call_has() {
-    let calls = ClientCalls::new(None);
-    let begin = |id: Option<&str>| calls.begin(Front::Rest, &client(), id).id().to_owned();
+    let calls = ClientCalls::new(None, None);
+    let begin = |id: Option<&str>| {
+        calls
+            .begin(Front::Rest, &client(), id, None)
+            .id()
+            .to_owned()
+    };
     for good in ["a", "5f0c-11.x_Y", &"x".repeat(64)] {
         assert_eq!(begin(Some(good)), good);
     }
@@ -30,8 +35,8 @@ fn an_id_is_the_client_s_if_it_is_harmless_and_else_one_that_no_other_call_has()
 
 #[test]
 fn a_call_is_told_while_it_runs_and_counted_once_when_its_last_holder_goes() {
-    let calls = ClientCalls::new(None);
-    let call = calls.begin(Front::Docker, &client(), Some("one"));
+    let calls = ClientCalls::new(None, None);
+    let call = calls.begin(Front::Docker, &client(), Some("one"), None);
     call.name("GraphDriver.Get");
     let elsewhere = call.clone();
     call.within(|| {
@@ -70,8 +75,8 @@ fn a_call_is_told_while_it_runs_and_counted_once_when_its_last_holder_goes() {
 
 #[test]
 fn a_call_ends_as_what_it_was_refused_with_or_cancelled_without_an_answer() {
-    let calls = ClientCalls::new(Some(Duration::from_secs(1)));
-    let begin = || calls.begin(Front::Rest, &client(), None);
+    let calls = ClientCalls::new(Some(Duration::from_secs(1)), None);
+    let begin = || calls.begin(Front::Rest, &client(), None, None);
     drop(begin());
     let refused = begin();
     refused.refused("not-found");

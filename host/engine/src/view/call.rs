@@ -39,4 +39,10 @@ pub struct CallView {
     pub age_ms: u64,
     /// Bytes that came from the client or went to it until now.
     pub bytes: u64,
+    /// Bytes that are to be read or written for it where no client sees them pass, as far as that is known beforehand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_bytes: Option<u64>,
+    /// Those that were read or written so far; a few more than there were thought to be, where something was read twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_bytes: Option<u64>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only.
 
-use super::{BakeView, Evidence, Pairs, ReplacedView};
+use super::{BakeView, Evidence, Pairs, Provenance, ReplacedView};
 use crate::Moment;
 use crate::error::kept;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,9 @@ pub struct DriverView {
     pub size_bytes: u64,
     /// `embedded`, `directory` or `uploaded`.
     pub origin: String,
+    /// Where the build came from and who signed it; absent for what ships with the program, and for what was loaded before that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// `proto` or `full`: what its author exported.
     pub world: String,
     /// Whether it was composed with naive-diff.

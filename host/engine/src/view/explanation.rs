@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only.
 
-use super::{BuildView, DriverView};
+use super::{BuildView, DriverView, ManifestView, SignatureView};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -29,8 +29,37 @@ pub struct DriverExplanation {
     pub unused_grants: Vec<String>,
     /// The limits that bound it.
     pub limits: Vec<LimitView>,
+    /// What its author says of it, if its component has a manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<ManifestView>,
+    /// What is known of its signature.
+    #[serde(default)]
+    pub signature: SignatureView,
+    /// Who says what it may: `configuration`, `grants-file` or `usual`; `unknown` while the file of grants cannot be read.
+    pub granted_by: String,
+    /// Interfaces that were approved when a build of it was loaded or swapped.
+    pub approved: Vec<String>,
+    /// What it may do with its interfaces, as it is granted: `mounts=bind`.
+    pub rights: Vec<String>,
+    /// Whether what is not granted is allowed, and told.
+    pub audited: bool,
+    /// What it did since the start and was not granted.
+    pub denials: Vec<DenialView>,
     /// What is kept in memory of what it says and does.
     pub kept: KeptView,
+}
+
+/// Something that a driver did and was not granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DenialView {
+    /// What, as it is granted: `mounts=overlay`.
+    pub what: String,
+    /// Operations in which it did so.
+    pub operations: u64,
+    /// Whether it was allowed all the same, because the driver is audited.
+    pub allowed: bool,
+    /// What would grant it.
+    pub remedy: String,
 }
 
 /// An interface that a driver imports.
@@ -52,8 +81,11 @@ pub struct LimitView {
     pub name: String,
     /// The number.
     pub value: u64,
-    /// Whether it is what it is without a configuration.
+    /// Whether it is what it is without a configuration and a manifest.
     pub is_default: bool,
+    /// What the driver's manifest says is enough; the smaller of this and what is configured counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u64>,
 }
 
 /// What is kept of a driver.

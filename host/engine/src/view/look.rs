@@ -20,7 +20,7 @@ pub struct LayerUsage {
     pub problem: Option<LayerProblem>,
 }
 
-/// Why something could not be told of one of several layers.
+/// Why something could not be told of one of several layers, or would not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LayerProblem {
     /// The stable word for programs, as in problem documents.

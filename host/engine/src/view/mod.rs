@@ -7,10 +7,14 @@ mod call;
 mod driver;
 mod explanation;
 mod file;
+mod hold;
 mod layer;
 mod log;
 mod look;
+mod manifest;
+mod origin;
 mod pairs;
+mod provenance;
 mod scrub;
 mod status;
 mod store;
@@ -19,8 +23,12 @@ mod trace;
 
 pub use call::CallView;
 pub use driver::{DriverView, QuarantineView};
-pub use explanation::{DriverExplanation, ImportView, KeptView, LimitView};
+pub use explanation::{DenialView, DriverExplanation, ImportView, KeptView, LimitView};
 pub use file::{FileKind, FileView, FilesRequest};
+pub use hold::{
+    CollectReport, CollectRequest, CollectedLayer, HoldKind, HoldView, HoldsRequest, KeptLayer,
+    LayerHolds,
+};
 pub use layer::{
     Access, DiffParent, DiffRequest, HolderView, LayerKind, LayerRequest, LayerView, LiveParent,
     MountClient, MountRequest, MountView, Release, UnmountRequest, UnmountView, UsageSource,
@@ -28,13 +36,19 @@ pub use layer::{
 };
 pub use log::LogLine;
 pub use look::{LayerProblem, LayerProcess, LayerUsage};
+pub use manifest::{
+    AskView, DifferenceView, DriverJudgement, ManifestView, RefusalView, RunningBuildView,
+    SignatureState, SignatureView,
+};
+pub use origin::{OriginView, PathChange};
 pub use pairs::Pairs;
+pub use provenance::{Provenance, SignerView};
 pub use scrub::{
     DamageView, Difference, FileDamage, PassView, RepairView, ScrubMode, ScrubView, Verdict,
     VerifyView,
 };
 pub use status::{Attention, EngineStatus};
-pub use store::{BackingView, StoreRequest, StoreView};
+pub use store::{BackingView, MoveReport, MoveRequest, StoreRequest, StoreView};
 pub use swap::{
     BakeView, BuildView, DriverHistory, Evidence, ReplacedView, RunningView, SwapReport,
 };

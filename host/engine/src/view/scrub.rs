@@ -137,8 +137,11 @@ pub struct ScrubView {
     pub last: Option<PassView>,
     /// Lists of digests that were damaged themselves, and made anew.
     pub lists_lost: u64,
-    /// Layers that are damaged.
+    /// Layers that are damaged; the last 128 that were found.
     pub damaged: Vec<DamageView>,
+    /// How many there are besides.
+    #[serde(default)]
+    pub damaged_more: u64,
 }
 
 /// How a layer was found.

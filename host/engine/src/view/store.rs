@@ -2,7 +2,7 @@
 //!
 //! Invariant: data only.
 
-use super::{Pairs, shown};
+use super::{LayerProblem, Pairs, shown};
 use crate::Moment;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -81,4 +81,43 @@ pub struct StoreView {
     /// Why the store cannot be used, if it cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
+}
+
+/// Asks for another place of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MoveRequest {
+    /// The directory that its own is to lie in, as an absolute path; without one it comes back below the daemon's root.
+    pub to: Option<PathBuf>,
+    /// Whether it is only told what would be moved, and what is in the way.
+    pub is_dry_run: bool,
+}
+
+/// What became of a store that was to be moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveReport {
+    /// The store.
+    pub store: String,
+    /// The directory that it was in.
+    #[serde(serialize_with = "shown")]
+    #[schema(value_type = String)]
+    pub from: PathBuf,
+    /// The directory that it is in, or of a dry run that its own would lie in.
+    #[serde(serialize_with = "shown")]
+    #[schema(value_type = String)]
+    pub to: PathBuf,
+    /// Layers that it has.
+    pub layers: u64,
+    /// Files and directories of all of them, each once, and those of the store itself.
+    pub files: u64,
+    /// Bytes that they occupy.
+    pub bytes: u64,
+    /// Bytes that they occupy anew: none on the same file system, where files are linked.
+    pub needed_bytes: u64,
+    /// Bytes that were free there.
+    pub free_bytes: u64,
+    /// Of a dry run: what is in the way, the first that counts first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<LayerProblem>,
+    /// Whether nothing was moved, because it was only asked what would be.
+    pub is_dry_run: bool,
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: data only.
 
+use super::Provenance;
 use crate::Moment;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -114,6 +115,9 @@ pub struct BuildView {
     pub version: String,
     /// `embedded`, `directory` or `uploaded`.
     pub origin: String,
+    /// As of the driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// When it was taken into use first: RFC 3339, UTC.
     #[schema(value_type = String)]
     pub since: Moment,

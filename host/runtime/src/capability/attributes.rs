@@ -247,7 +247,7 @@ pub(super) fn set(on: Changeable<'_>, changes: &AttributeChanges) -> HostResult<
     let failed = |what: &str, error: io::Error| Failure::from_io(what, &error);
     if let Some(owner) = changes.owner {
         match on {
-            Node::Open(fd) => node::set_owner_fd(fd, owner.uid, owner.gid),
+            Node::Open(fd) => node::settle_owner(fd, owner.uid, owner.gid),
             Node::At(dir, name) => node::set_owner(dir, name, owner.uid, owner.gid),
         }
         .map_err(|error| failed("set owner", error))?;

@@ -43,6 +43,9 @@ pub(crate) fn of(state: &mut State) -> Boundary<'_> {
 impl Boundary<'_> {
     /// The answer to a call, if it is not for the capability to give.
     fn ask<T: Told>(&mut self, function: u8, arguments: impl FnOnce(&mut Writer)) -> Option<T> {
+        if let Some(times) = &mut self.0.times {
+            times.begin(function);
+        }
         match &mut self.0.tape {
             Tape::Off => None,
             Tape::Recording(recording) => {
@@ -62,6 +65,9 @@ impl Boundary<'_> {
     }
 
     fn note(&mut self, answer: &impl Told) {
+        if let Some(times) = &mut self.0.times {
+            times.end(answer.end());
+        }
         if let Tape::Recording(recording) = &mut self.0.tape {
             recording.note(|to| answer.put(to));
         }
@@ -150,6 +156,12 @@ macro_rules! boundary {
             Err(Malformed)
         }
     };
+}
+
+/// Whether a function is the end of a handle.
+pub(crate) fn is_drop(function: u8) -> bool {
+    let name = FUNCTIONS.get(usize::from(function));
+    name.is_some_and(|name| name.ends_with(".drop"))
 }
 
 fn show_argument<T: Taped>(name: &str, from: &mut Reader<'_>, to: &mut String) -> Read<()> {

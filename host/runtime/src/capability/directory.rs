@@ -12,7 +12,7 @@ use super::listing::Listing;
 use super::meter::Stop;
 use super::{HostError, HostResult, State};
 use crate::bindings::mica::host::directory::{self as wit, AttributeChanges, Entry};
-use crate::{Access, Code, Failure};
+use crate::{Access, Code, Failure, Right};
 use mica_sys::node::{self, Kind};
 use mica_sys::{Name, NameError, content, tree};
 use std::fmt::Display;
@@ -78,6 +78,7 @@ impl wit::HostDirectory for State {
         this: Resource<Directory>,
         changes: AttributeChanges,
     ) -> HostResult<()> {
+        self.permit_xattrs(&changes)?;
         let directory = self.at(&this)?;
         attributes::set(Changeable::directory(directory)?, &changes)
     }
@@ -127,7 +128,9 @@ impl wit::HostDirectory for State {
     ) -> HostResult<Resource<File>> {
         let directory = self.at(&this)?;
         let name = component(&name)?;
-        let fd = node::open_regular(directory.fd(), &name).map_err(on("open file", &name))?;
+        let fd = directory
+            .open_regular(&name)
+            .map_err(on("open file", &name))?;
         self.handles.push(File::new(fd, Access::ReadOnly))
     }
 
@@ -187,6 +190,9 @@ impl wit::HostDirectory for State {
         made: wit::Node,
         mode: u32,
     ) -> HostResult<()> {
+        if let wit::Node::BlockDevice(_) | wit::Node::CharacterDevice(_) = made {
+            self.permit(Right::DeviceNodes)?;
+        }
         let directory = self.at(&this)?.writable()?;
         let name = component(&name)?;
         check_mode(mode)?;
@@ -232,8 +238,12 @@ impl wit::HostDirectory for State {
         let other = self.at(&other)?.clone();
         let directory = self.handles.get(&this)?;
         let (name, other_name) = (component(&name)?, component(&other_name)?);
-        let new = node::open_regular(directory.fd(), &name).map_err(on("open file", &name))?;
-        let old = node::open_regular(other.fd(), &other_name).map_err(on("open file", &name))?;
+        let new = directory
+            .open_regular(&name)
+            .map_err(on("open file", &name))?;
+        let old = other
+            .open_regular(&other_name)
+            .map_err(on("open file", &name))?;
         let cancel = &self.operation.cancel;
         match content::same(new.as_fd(), old.as_fd(), &|| !cancel.is_cancelled()) {
             // The comparison ends with `Interrupted` then, which a driver could take for an error of the disk and go on.
@@ -279,6 +289,7 @@ impl wit::HostDirectory for State {
         name: Vec<u8>,
         changes: AttributeChanges,
     ) -> HostResult<()> {
+        self.permit_xattrs(&changes)?;
         let directory = self.at(&this)?;
         let name = component(&name)?;
         attributes::set(Changeable::entry(directory, &name)?, &changes)

@@ -52,6 +52,7 @@ impl wit::HostFile for State {
         this: Resource<File>,
         changes: AttributeChanges,
     ) -> HostResult<()> {
+        self.permit_xattrs(&changes)?;
         let file = self.at(&this)?;
         attributes::set(Changeable::file(file)?, &changes)
     }

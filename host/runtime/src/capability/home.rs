@@ -148,7 +148,7 @@ impl wit::Host for State {
         // What a plan names must stay what it is after the driver has answered, so the room's own names are fixed while
         // views are planned, also against an operation that runs beside this one.
         let access = match self.outcome {
-            Outcome::Mount => room.access,
+            Outcome::Inside | Outcome::Mount => room.access,
             Outcome::Plan => Access::ReadOnly,
         };
         let directory = Directory::room(room.fd, access, room.access, &id)

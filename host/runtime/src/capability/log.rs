@@ -17,7 +17,7 @@ impl wit::Host for State {
             Level::Warn => LineSource::Warn,
             Level::Error => LineSource::Error,
         };
-        if !self.voice.log(source, &line) {
+        if !self.voice.log(source, &message) || !self.journal.admits(&self.driver, &line) {
             return Ok(());
         }
         let (driver, store, operation) =

@@ -16,10 +16,12 @@ mod filesystem;
 pub(crate) mod handles;
 pub(crate) mod home;
 pub(crate) mod images;
+pub(crate) mod journal;
 pub(crate) mod listing;
 mod log;
 pub(crate) mod meter;
 pub(crate) mod mounts;
+pub(crate) mod permit;
 pub(crate) mod plan;
 mod sharing;
 pub(crate) mod streams;
@@ -30,11 +32,13 @@ pub(crate) use wasi::{is_linked as is_wasi_linked, link as link_wasi};
 
 use crate::bindings::mica::host::{self, types};
 use crate::limits::{Class, Limits};
-use crate::trace::Chance;
 use crate::trace::tape::{Recording, Tape};
+use crate::trace::{Chance, Times};
 use crate::{Code, Failure, Operation, Replay};
 use handles::{HandleBudget, Handles};
+use journal::Journal;
 use meter::{MemoryBudget, Meter};
+use permit::Permit;
 use plan::Outcome;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -93,6 +97,8 @@ pub(crate) struct State {
     pub(crate) driver: Arc<str>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) handles: Handles,
+    /// What the driver may do with its interfaces.
+    pub(crate) permit: Permit,
     pub(crate) meter: Meter,
     pub(crate) memory: MemoryBudget,
     /// What the views of the operation become.
@@ -103,7 +109,10 @@ pub(crate) struct State {
     wasi_handles: ResourceTable,
     pub(crate) voice: Voice,
     pub(crate) tape: Tape,
+    /// When its host calls are, if someone wants to know.
+    pub(crate) times: Option<Times>,
     pub(crate) chance: Chance,
+    pub(crate) journal: Arc<Journal>,
 }
 
 impl State {
@@ -112,9 +121,12 @@ impl State {
         driver: Arc<str>,
         limits: &Arc<Limits>,
         class: Class,
-        budget: &Arc<HandleBudget>,
+        (budget, journal): (&Arc<HandleBudget>, &Arc<Journal>),
+        permit: Permit,
     ) -> Self {
         let voice = Voice::new(operation.witness.clone(), limits);
+        let timed = operation.witness.as_ref();
+        let timed = timed.map_or(0, |witness| witness.timed_calls());
         let (tape, chance) = match &operation.replay {
             Some(Replay { playing, chance }) => {
                 (Tape::Playing(Arc::clone(playing)), chance.clone())
@@ -128,6 +140,7 @@ impl State {
         Self {
             driver,
             handles: Handles::new(limits.handles, Arc::clone(budget)),
+            permit,
             meter: Meter::new(limits, class),
             memory: MemoryBudget::new(limits),
             outcome: Outcome::default(),
@@ -136,7 +149,9 @@ impl State {
             wasi_handles: ResourceTable::new(),
             voice,
             tape,
+            times: (timed > 0).then(|| Times::new(timed)),
             chance,
+            journal: Arc::clone(journal),
             limits: Arc::clone(limits),
             operation,
         }

@@ -7,7 +7,7 @@ use super::plan::{MountPlan, Outcome, Place, Position, broken};
 use super::sharing::Sharing;
 use super::{HostError, HostResult, State};
 use crate::bindings::mica::host::mounts as wit;
-use crate::{Access, Code, Failure};
+use crate::{Access, Code, Failure, Right};
 use mica_sys::mount::{self, DetachedMount, Overlay};
 use mica_sys::{node, xattr};
 use std::io;
@@ -119,9 +119,10 @@ impl State {
         let directory = self.handles.get(handle)?;
         match (directory.position(), self.outcome) {
             // A plan has no place for a room, and breaking that rule ends the operation.
-            (_, Outcome::Plan)
-            | (Position::InRoom { .. } | Position::Elsewhere, Outcome::Mount) => Ok(directory),
-            (Position::Room { layer }, Outcome::Mount) => {
+            (_, Outcome::Plan) | (Position::InRoom { .. } | Position::Elsewhere, _) => {
+                Ok(directory)
+            }
+            (Position::Room { layer }, Outcome::Inside | Outcome::Mount) => {
                 let layer = layer.escape_debug();
                 let text = format!(
                     "the room of layer `{layer}` cannot be shown itself; make a view of a directory in it"
@@ -154,6 +155,7 @@ impl wit::Host for State {
         label: Option<String>,
     ) -> HostResult<Resource<Mount>> {
         self.ask()?;
+        self.permit(Right::MountOverlay)?;
         check_label(label.as_deref())?;
         check_lowers(lowers.len(), 1)?;
         let lowers = self.directories(&lowers)?;
@@ -190,6 +192,7 @@ impl wit::Host for State {
         label: Option<String>,
     ) -> HostResult<Resource<Mount>> {
         self.ask()?;
+        self.permit(Right::MountOverlay)?;
         check_label(label.as_deref())?;
         check_lowers(lowers.len(), 2)?;
         let lowers = self.directories(&lowers)?;
@@ -220,6 +223,7 @@ impl wit::Host for State {
         access: Access,
     ) -> HostResult<Resource<Mount>> {
         self.enter()?;
+        self.permit(Right::MountBind)?;
         let directory = self.shown(&directory)?.clone();
         let wanted = match access {
             Access::ReadOnly => mount::Access::ReadOnly,
@@ -270,6 +274,8 @@ impl wit::Host for State {
 
 impl wit::HostMount for State {
     fn root(&mut self, this: Resource<Mount>) -> HostResult<Resource<Directory>> {
+        // What is handed out may have devices; what only this operation sees needs none, and its files are opened sooner.
+        let is_inside = self.outcome == Outcome::Inside;
         let mount = self.at(&this)?;
         let View::Detached(detached) = &mount.view else {
             let text = "the view is planned and not made, so it has no top directory";
@@ -278,7 +284,9 @@ impl wit::HostMount for State {
         let fd = detached
             .root()
             .map_err(|error| Failure::from_io("open the mount's top directory", &error))?;
-        let root = Directory::new(fd, mount.access).sharing(mount.sharing.clone());
+        // A kernel that cannot do it has its files opened as in any other mount.
+        let has_devices = !(is_inside && detached.forbid_devices().is_ok());
+        let root = Directory::top(fd, mount.access, has_devices).sharing(mount.sharing.clone());
         self.handles.push(root)
     }
 

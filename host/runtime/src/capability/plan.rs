@@ -20,8 +20,10 @@ use std::sync::Arc;
 /// What the views of an operation become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Mounts that nobody else sees.
+    /// Mounts that go with the operation.
     #[default]
+    Inside,
+    /// Mounts, of which one is handed out.
     Mount,
     /// Descriptions.
     Plan,

@@ -36,6 +36,8 @@ struct Said {
     witness: Option<Arc<dyn Witness>>,
     left_bytes: usize,
     left_out: u64,
+    /// Lines of the log that were told in part.
+    cut: u64,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     tail: Vec<u8>,
@@ -47,15 +49,19 @@ impl Voice {
             witness,
             left_bytes: limits.log_bytes,
             left_out: 0,
+            cut: 0,
             stdout: Vec::new(),
             stderr: Vec::new(),
             tail: Vec::new(),
         })))
     }
 
-    /// Says a line of the log; false if it is one too many.
-    pub(super) fn log(&self, source: LineSource, text: &SafeText) -> bool {
-        self.0.lock().say(source, text.clone())
+    /// Says a line of the log, cut where it is too long; false if it is one too many.
+    pub(super) fn log(&self, source: LineSource, message: &str) -> bool {
+        let mut said = self.0.lock();
+        let is_told = said.say(source, SafeText::line(message));
+        said.cut += u64::from(is_told && message.len() > LINE_BYTES);
+        is_told
     }
 
     /// Says why the sandbox ended the operation. This is never left out, for there is one of it.
@@ -75,8 +81,8 @@ impl Voice {
         String::from_utf8_lossy(&said.tail).trim().to_owned()
     }
 
-    /// Says what has no end of its line, and how many lines were left out: their number.
-    pub(crate) fn end(&self) -> u64 {
+    /// Says what has no end of its line, and how many lines were left out and how many were cut: their numbers.
+    pub(crate) fn end(&self) -> (u64, u64) {
         let mut said = self.0.lock();
         said.flush(LineSource::Stdout);
         said.flush(LineSource::Stderr);
@@ -84,7 +90,14 @@ impl Voice {
             let text = format!("{} lines left out: `log_bytes`", said.left_out);
             said.tell(LineSource::Host, text.as_str().into());
         }
-        said.left_out
+        if said.cut > 0 {
+            let text = format!(
+                "{} lines cut: a line of the log has {LINE_BYTES} bytes",
+                said.cut
+            );
+            said.tell(LineSource::Host, text.as_str().into());
+        }
+        (said.left_out, said.cut)
     }
 
     pub(super) fn stdout(&self) -> GuestStream {
@@ -270,10 +283,10 @@ mod tests {
         write(&voice, LineSource::Stderr, b"on");
         write(&voice, LineSource::Stdout, b"out\n\nx");
         write(&voice, LineSource::Stderr, b"e\ntwo\x1b\n");
-        assert!(voice.log(LineSource::Warn, &"left".into()));
+        assert!(voice.log(LineSource::Warn, "left"));
         let long = vec![b'a'; 5000];
         write(&voice, LineSource::Stderr, &long);
-        assert_eq!(voice.end(), 0);
+        assert_eq!(voice.end(), (0, 0));
         let heard = heard.0.lock();
         let told: Vec<_> = heard.iter().map(String::as_str).collect();
         let (first, second) = (
@@ -299,9 +312,9 @@ mod tests {
         for _ in 0..1000 {
             write(&voice, LineSource::Stderr, b"0123456789\n");
         }
-        assert!(!voice.log(LineSource::Info, &"too late".into()));
+        assert!(!voice.log(LineSource::Info, "too late"));
         voice.trap("boom\nat x\n");
-        assert_eq!(voice.end(), 992);
+        assert_eq!(voice.end(), (992, 0));
         let heard = heard.0.lock();
         assert_eq!(heard.len(), 9 + 3);
         let last: Vec<_> = heard.iter().skip(9).map(String::as_str).collect();
@@ -316,11 +329,27 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_the_log_that_is_cut_is_counted() {
+        let (voice, heard) = voice(64 << 10);
+        for length in [LINE_BYTES, LINE_BYTES + 1] {
+            assert!(voice.log(LineSource::Info, &"a".repeat(length)));
+        }
+        assert_eq!(voice.end(), (0, 1));
+        let heard = heard.0.lock();
+        let [whole, cut, told] = heard.as_slice() else {
+            panic!("{heard:?}")
+        };
+        assert_eq!(whole.len(), "info: ".len() + LINE_BYTES);
+        assert!(cut.ends_with("… (cut, it has 4097 bytes)"), "{cut}");
+        assert_eq!(told, "host: 1 lines cut: a line of the log has 4096 bytes");
+    }
+
+    #[test]
     fn what_was_begun_is_told_before_the_trap() {
         let (voice, heard) = voice(256);
         write(&voice, LineSource::Stderr, b"without end");
         voice.trap("boom");
-        assert_eq!(voice.end(), 0);
+        assert_eq!(voice.end(), (0, 0));
         assert_eq!(*heard.0.lock(), ["stderr: without end", "trap: boom"]);
     }
 }

@@ -4,6 +4,7 @@
 
 use super::generation::World;
 use crate::contract::{DRIVER, Match, OTHER_VERSION};
+use crate::manifest::{BadManifest, Manifest, Sections};
 use crate::{Error, Limits, SafeText};
 use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Instance, Parser, Payload};
@@ -24,6 +25,8 @@ pub(super) struct ComponentFacts {
     pub(super) imports: Vec<String>,
     /// What an instance of it takes of the pool.
     pub(super) places: Places,
+    /// What its author says of it.
+    pub(super) manifest: Option<Box<Manifest>>,
 }
 
 /// What one instance of a component takes of the pool. Where a component is instantiated more than once within itself, which
@@ -152,6 +155,13 @@ fn shape(bytes: &[u8], limits: &Limits) -> Result<Shape, Error> {
     Ok(shape)
 }
 
+fn bad_manifest(error: BadManifest) -> Error {
+    Error::rejected(
+        format!("its manifest cannot be taken: {error}"),
+        "`mica driver manifest add` writes one that can",
+    )
+}
+
 const BUILD: &str = "build it with `cargo build --release --target wasm32-wasip2`";
 
 /// Exports that a refusal names.
@@ -191,6 +201,7 @@ struct Shape {
     places: Places,
     imports: Vec<String>,
     exports: Vec<String>,
+    manifest: Sections,
 }
 
 impl Shape {
@@ -206,6 +217,12 @@ impl Shape {
             Payload::End(_) => self.depth = self.depth.saturating_sub(1),
             Payload::CodeSectionEntry(body) => {
                 self.count_function(body.as_bytes().len(), limits)?
+            }
+            Payload::CustomSection(section) => {
+                let noted = self
+                    .manifest
+                    .note(self.depth, section.name(), section.data());
+                noted.map_err(bad_manifest)?;
             }
             Payload::InstanceSection(section) => {
                 for instance in section {
@@ -274,15 +291,25 @@ impl Shape {
         let Some(proto) = exported(PROTO).cloned() else {
             return Err(self.wrong_world());
         };
-        Ok(ComponentFacts {
+        let facts = ComponentFacts {
             world: match exported(DIFF) {
                 Some(_) => World::Full,
                 None => World::Proto,
             },
             proto,
+            manifest: self
+                .manifest
+                .manifest()
+                .map_err(bad_manifest)?
+                .map(Box::new),
             imports: self.imports,
             places: self.places,
-        })
+        };
+        if let Some(manifest) = &facts.manifest {
+            let used = facts.imports.iter().chain([&facts.proto]);
+            manifest.check_contract(used).map_err(bad_manifest)?;
+        }
+        Ok(facts)
     }
 
     fn wrong_world(&self) -> Error {

@@ -32,6 +32,8 @@ use wasmtime::component::Component;
 
 /// Bytes of a digest.
 const DIGEST_BYTES: usize = 32;
+/// The shape of what is kept of a component beside its code: the second has its manifest.
+const FACTS: u32 = 2;
 /// Files that are kept: many times the drivers of a node, with the builds that they replaced.
 const MAX_FILES: usize = 64;
 /// What the name of one that is being written ends with.
@@ -58,6 +60,7 @@ pub(super) fn key(engine: &Engine, bytes: &[u8], limits: &Limits) -> String {
     let mut sink = Sink(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut sink);
     env!("CARGO_PKG_VERSION").hash(&mut sink);
+    FACTS.hash(&mut sink);
     // What was admitted under other limits has to be looked at again.
     limits.component_functions.hash(&mut sink);
     limits.component_names.hash(&mut sink);

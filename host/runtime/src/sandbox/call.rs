@@ -47,12 +47,15 @@ impl Generation {
             .operation
             .spent
             .set(meter.own_time(), meter.calls(), memory.bytes());
+        if let (Some(times), Some(witness)) = (state.times.take(), &state.operation.witness) {
+            witness.times(times);
+        }
         keep_trace(&mut state, question, outcome.as_ref());
         let outcome = outcome.map_err(|end| reason(&end, &state));
-        let left_out = state.voice.end();
-        if left_out > 0 {
+        let (left_out, cut) = state.voice.end();
+        if left_out + cut > 0 && self.journal.admits(&self.label, "") {
             let driver = &*self.label;
-            tracing::warn!(target: "mica::driver", driver, left_out, "lines were left out: `log_bytes`");
+            tracing::warn!(target: "mica::driver", driver, left_out, cut, "lines were left out or cut: `log_bytes`");
         }
         outcome.map(|value| Finished { value, state })
     }
@@ -74,7 +77,14 @@ impl Generation {
     /// What an instance and its host functions live in, with the limits of an operation.
     fn store(&self, operation: Operation, class: Class) -> Store<State> {
         let label = Arc::clone(&self.label);
-        let state = State::new(operation, label, &self.limits, class, &self.handles);
+        let state = State::new(
+            operation,
+            label,
+            &self.limits,
+            class,
+            (&self.handles, &self.journal),
+            self.permit,
+        );
         let mut store = Store::new(self.linked.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.call_bytes);
@@ -189,7 +199,9 @@ fn reason(end: &End, state: &State) -> Error {
     let text = format!("`{name}`: {}", why(end, state));
     // The chain of causes has the names of the component's functions, which its author chose.
     let causes = SafeText::line(&format!("{error:#}"));
-    tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
+    if state.journal.admits(&state.driver, &causes) {
+        tracing::warn!(target: "mica::driver", driver = &*state.driver, "{causes}");
+    }
     // What it said is in its log already, before this.
     let first = text.lines().next().unwrap_or_default();
     state.voice.trap(&format!("{first}\n{error:#}"));

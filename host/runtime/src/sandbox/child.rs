@@ -71,6 +71,11 @@ impl Compilers {
         }
     }
 
+    /// What is started.
+    pub(super) fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// Has a component checked and compiled.
     pub(super) fn prepare(
         &self,
@@ -101,8 +106,7 @@ impl Compilers {
                 facts,
                 code: code.to_vec(),
             }),
-            Outcome::Rejected { reason, remedy } => Err(Error::rejected(reason, remedy)),
-            Outcome::Probed => Err(odd()),
+            refused => Err(refusal(refused)),
         }
     }
 
@@ -170,8 +174,19 @@ pub(super) fn inspect(
     let (header, _) = decode(&answer).map_err(|Damaged| odd())?;
     match header.outcome {
         Outcome::Accepted(facts) => Ok(facts),
-        Outcome::Rejected { reason, remedy } => Err(Error::rejected(reason, remedy)),
-        Outcome::Probed => Err(odd()),
+        refused => Err(refusal(refused)),
+    }
+}
+
+/// Why there is no component.
+fn refusal(outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Rejected { reason, remedy } => Error::rejected(reason, remedy),
+        Outcome::NotGranted { reason, remedy } => Error::NotGranted {
+            reason: reason.into(),
+            remedy: remedy.into(),
+        },
+        Outcome::Accepted(_) | Outcome::Probed => odd(),
     }
 }
 

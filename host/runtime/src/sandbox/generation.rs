@@ -4,6 +4,7 @@
 
 use super::Runtime;
 use super::admission::ComponentFacts;
+use super::asked::check_said;
 use super::call::{Finished, refused};
 use super::clock::Counter;
 use crate::bindings::DriverPre;
@@ -11,13 +12,16 @@ use crate::bindings::mica::driver::types as wit;
 use crate::capability::State;
 use crate::capability::handles::HandleBudget;
 use crate::capability::home::NoHome;
+use crate::capability::journal::Journal;
 use crate::capability::mounts::Mount;
+use crate::capability::permit::Permit;
 use crate::capability::plan::{MountPlan, Outcome};
 use crate::limits::Class;
+use crate::manifest::Manifest;
 use crate::trace::Question;
 use crate::{
-    Access, CancelToken, CreateOptions, Error, LayerKind, Limits, Operation, OwnContent, SafeText,
-    Spent,
+    Access, CancelToken, CreateOptions, Error, Grants, LayerKind, Limits, Operation, OwnContent,
+    SafeText, Spent,
 };
 use mica_sys::mount::DetachedMount;
 use serde::{Deserialize, Serialize};
@@ -86,13 +90,17 @@ pub struct Generation {
     digest: String,
     size_bytes: u64,
     world: World,
-    imports: Vec<String>,
-    contract: String,
-    description: Description,
+    pub(super) imports: Vec<String>,
+    pub(super) contract: String,
+    pub(super) description: Description,
     pub(super) label: Arc<str>,
     pub(super) linked: DriverPre<State>,
     pub(super) limits: Arc<Limits>,
+    pub(super) granted: Grants,
+    pub(super) manifest: Option<Manifest>,
+    pub(super) permit: Permit,
     pub(super) handles: Arc<HandleBudget>,
+    pub(super) journal: Arc<Journal>,
     pub(super) counter: Counter,
 }
 
@@ -111,7 +119,12 @@ impl Generation {
         bytes: &[u8],
         facts: ComponentFacts,
         linked: DriverPre<State>,
+        granted: &Grants,
     ) -> Self {
+        let limits = match &facts.manifest {
+            Some(manifest) => Arc::new(runtime.limits.lowered_to(&manifest.limits)),
+            None => Arc::clone(&runtime.limits),
+        };
         Self {
             digest: super::digest_of(bytes),
             size_bytes: bytes.len() as u64,
@@ -121,8 +134,12 @@ impl Generation {
             description: Description::default(),
             label: Arc::from("?"),
             linked,
-            limits: Arc::clone(&runtime.limits),
+            permit: Permit::new(granted, facts.manifest.as_deref()),
+            granted: granted.clone(),
+            manifest: facts.manifest.map(|manifest| *manifest),
+            limits,
             handles: HandleBudget::new(runtime.limits.driver_handles),
+            journal: Arc::new(Journal::new(runtime.limits.journal_bytes)),
             counter: runtime.clock.counter().clone(),
         }
     }
@@ -141,6 +158,9 @@ impl Generation {
                 format!("it calls itself `{shown}`"),
                 "a driver's name is 1 to 64 lower-case letters, digits, `-` and `.`",
             ));
+        }
+        if let Some(manifest) = &self.manifest {
+            check_said(manifest, &description)?;
         }
         self.label = Arc::from(name.as_str());
         self.description = description;
@@ -316,6 +336,7 @@ impl Generation {
             planned: false,
         };
         let done = self.call(operation, Class::Mount, question, |store, driver| {
+            store.data_mut().outcome = Outcome::Mount;
             driver
                 .mica_driver_proto_driver()
                 .call_get(store, &id, access, mount_label)

@@ -6,7 +6,9 @@ use super::admission::{ComponentFacts, Place};
 use super::child;
 use super::generation::World;
 use super::{link, prepare};
-use crate::{Error, Grants, Limits, Program, SafeText};
+use crate::manifest::{Manifest, Profile, imported};
+use crate::{Error, Grant, Grants, Limits, Program, SafeText};
+use std::collections::BTreeSet;
 
 /// What the bytes of a component say.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// What is compared with limits.
     pub measures: Vec<Measure>,
+    /// The full names of what it imports, as it has them.
+    interfaces: Vec<String>,
+    /// What its author says of it.
+    pub manifest: Option<Manifest>,
 }
 
 /// An interface that a component imports.
@@ -44,6 +50,35 @@ pub struct Measure {
 }
 
 impl Inspection {
+    /// What is compared of it with another build.
+    #[must_use]
+    pub fn profile(&self) -> Profile<'_> {
+        let manifest = self.manifest.as_ref();
+        Profile {
+            imports: &self.interfaces,
+            contract: &self.contract,
+            version: None,
+            manifest,
+        }
+    }
+
+    /// The interfaces of the host that it imports.
+    #[must_use]
+    pub fn imported(&self) -> BTreeSet<Grant> {
+        imported(&self.interfaces)
+    }
+
+    /// What its manifest asks for and the component does not import.
+    #[must_use]
+    pub fn unused_capabilities(&self) -> Vec<Grant> {
+        let imported = imported(&self.interfaces);
+        let asked = self.manifest.iter().flat_map(|one| one.capabilities.keys());
+        asked
+            .copied()
+            .filter(|one| !imported.contains(one))
+            .collect()
+    }
+
     /// Everything that a component would be refused for before it is compiled.
     pub fn refusals(&self) -> impl Iterator<Item = &Error> {
         let imports = self.imports.iter().filter_map(|one| one.refusal.as_ref());
@@ -64,20 +99,31 @@ pub fn inspect(
 ) -> Result<Inspection, Error> {
     super::admission::check_size(bytes, limits)?;
     let facts = child::inspect(program, bytes, limits)?;
+    judge(facts, bytes.len(), limits, grants)
+}
+
+/// Compares what a component says with limits and grants.
+pub(super) fn judge(
+    facts: ComponentFacts,
+    size_bytes: usize,
+    limits: &Limits,
+    grants: &Grants,
+) -> Result<Inspection, Error> {
     let places = prepare::places(&facts)?;
     let ComponentFacts {
         world,
         proto,
         imports,
+        manifest,
         ..
     } = facts;
-    let imports = imports.iter().map(|name| Import {
+    let judged = imports.iter().map(|name| Import {
         name: SafeText::label(name),
-        refusal: link::check_grants(std::slice::from_ref(name), grants).err(),
+        refusal: link::check_grants(std::slice::from_ref(name), manifest.as_deref(), grants).err(),
     });
     let size = Measure {
         limit: "component_bytes",
-        has: bytes.len() as u64,
+        has: size_bytes as u64,
         most: limits.component_bytes as u64,
         refusal: None,
     };
@@ -91,7 +137,9 @@ pub fn inspect(
     Ok(Inspection {
         world,
         contract: SafeText::label(&proto),
-        imports: imports.collect(),
+        imports: judged.collect(),
         measures: [size].into_iter().chain(measures).collect(),
+        interfaces: imports,
+        manifest: manifest.map(|manifest| *manifest),
     })
 }

@@ -7,6 +7,7 @@ use crate::bindings::mica::host;
 use crate::capability::boundary::{self, Passing};
 use crate::capability::{State, is_wasi_linked};
 use crate::contract::{DRIVER, HOST, Match, OTHER_VERSION};
+use crate::manifest::Manifest;
 use crate::{Error, Grant, Grants};
 use std::str::FromStr;
 use wasmtime::Engine;
@@ -15,12 +16,35 @@ use wasmtime::component::{Component, Linker};
 /// The interface of either package that has types only, and needs no grant.
 const TYPES: &str = "types";
 
-/// Refuses a component that imports what was not granted or does not exist, before it costs any time.
-pub(super) fn check_grants(imports: &[String], grants: &Grants) -> Result<(), Error> {
-    imports
-        .iter()
-        .filter(|import| !is_wasi_linked(import))
-        .try_for_each(|import| check_import(import, grants))
+/// Refuses a component that imports what was not granted, what it does not ask for, or what does not exist, before it costs any
+/// time.
+pub(super) fn check_grants(
+    imports: &[String],
+    manifest: Option<&Manifest>,
+    grants: &Grants,
+) -> Result<(), Error> {
+    let looked_at = || imports.iter().filter(|import| !is_wasi_linked(import));
+    looked_at().try_for_each(|import| check_import(import, grants))?;
+    looked_at().try_for_each(|import| check_asked(import, manifest))
+}
+
+/// The interface of `mica:host` that has this full name, if it needs a grant.
+pub(crate) fn grant_of(import: &str) -> Option<Grant> {
+    match HOST.look(import) {
+        Match::Served(name) => name.parse().ok(),
+        Match::Unserved(_) | Match::Other => None,
+    }
+}
+
+/// Refuses an import that the component's own manifest does not ask for: nobody has been told of it.
+fn check_asked(import: &str, manifest: Option<&Manifest>) -> Result<(), Error> {
+    match (grant_of(import), manifest) {
+        (Some(grant), Some(manifest)) if !manifest.asks(grant) => Err(Error::rejected(
+            format!("it imports `{import}`, which its manifest does not ask for"),
+            format!("give the reason in the manifest, as `{grant}` of its `capabilities`"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_import(import: &str, grants: &Grants) -> Result<(), Error> {
@@ -32,18 +56,24 @@ fn check_import(import: &str, grants: &Grants) -> Result<(), Error> {
         (Match::Other, _) => return Err(unknown(import)),
     };
     let grant = Grant::from_str(name).map_err(|_unknown| unknown(import))?;
-    if grants.allows(grant) {
+    if grants.allows(grant) || grants.is_audited() {
         return Ok(());
     }
+    Err(Error::NotGranted {
+        reason: format!("it imports `{import}`, which is not granted").into(),
+        remedy: format!(
+            "approve it with `--grant {grant}`, or add it in the configuration, under `[drivers.NAME]`: {}",
+            line_for(grant, grants)
+        )
+        .into(),
+    })
+}
+
+/// The line of a configuration that grants an interface beside those that are granted.
+pub(crate) fn line_for(grant: Grant, grants: &Grants) -> String {
     let list = grants.iter().chain([grant]);
     let list: Vec<_> = list.map(|grant| format!("\"{grant}\"")).collect();
-    Err(Error::rejected(
-        format!("it imports `{import}`, which is not granted"),
-        format!(
-            "add `{grant}` in the configuration, under `[drivers.NAME]`: grants = [{}]",
-            list.join(", ")
-        ),
-    ))
+    format!("grants = [{}]", list.join(", "))
 }
 
 fn unknown(import: &str) -> Error {
@@ -99,32 +129,32 @@ mod tests {
     fn a_refusal_names_the_grant_to_add() {
         let imports = [
             "wasi:io/streams@0.2.6",
-            "mica:host/types@0.1.0",
-            "mica:host/mounts@0.1.0",
+            "mica:host/types@1.0.0",
+            "mica:host/mounts@1.0.0",
         ]
         .map(String::from);
-        let error = check_grants(&imports, &[Grant::Log].into_iter().collect()).unwrap_err();
-        let Error::Rejected { reason, remedy } = error else {
+        let error = check_grants(&imports, None, &[Grant::Log].into_iter().collect()).unwrap_err();
+        let Error::NotGranted { reason, remedy } = error else {
             panic!("{error}")
         };
-        assert!(reason.contains("mica:host/mounts@0.1.0"), "{reason}");
+        assert!(reason.contains("mica:host/mounts@1.0.0"), "{reason}");
         assert!(
             remedy.contains("grants = [\"log\", \"mounts\"]"),
             "{remedy}"
         );
-        check_grants(&imports, &Grants::standard()).unwrap();
+        check_grants(&imports, None, &Grants::standard()).unwrap();
     }
 
     #[test]
     fn an_unknown_import_is_named() {
         for import in [
-            "mica:host/network@0.1.0",
-            "mica:driver/proto-driver@0.1.0",
+            "mica:host/network@1.0.0",
+            "mica:driver/proto-driver@1.0.0",
             "other:host/home@0.1.0",
             "wasi:http/types@0.2.10",
             "wasi:cli/environment@0.3.0",
         ] {
-            let error = check_grants(&[import.to_owned()], &Grants::standard()).unwrap_err();
+            let error = check_grants(&[import.to_owned()], None, &Grants::standard()).unwrap_err();
             let text = error.to_string();
             assert!(
                 text.contains(import) && text.contains("does not have"),
@@ -136,11 +166,11 @@ mod tests {
     #[test]
     fn another_version_is_named_with_the_one_that_is_here() {
         for (import, own) in [
-            ("mica:host/home@0.1.1", "mica:host@0.1.0"),
-            ("mica:host/types@0.2.0", "mica:host@0.1.0"),
-            ("mica:driver/types@0.1.1", "mica:driver@0.1.0"),
+            ("mica:host/home@1.0.1", "mica:host@1.0.0"),
+            ("mica:host/types@2.0.0", "mica:host@1.0.0"),
+            ("mica:driver/types@1.1.0", "mica:driver@1.0.0"),
         ] {
-            let error = check_grants(&[import.to_owned()], &Grants::standard()).unwrap_err();
+            let error = check_grants(&[import.to_owned()], None, &Grants::standard()).unwrap_err();
             let text = error.to_string();
             assert!(text.contains(import) && text.contains(own), "{text}");
         }

@@ -6,6 +6,7 @@
 //! Invariant: no operation's meaning is known here, and no file is touched but the code cache.
 
 mod admission;
+mod asked;
 pub(crate) mod cache;
 mod call;
 pub(crate) mod child;
@@ -15,7 +16,7 @@ mod diff;
 mod engine;
 pub(crate) mod generation;
 pub(crate) mod inspect;
-mod link;
+pub(crate) mod link;
 mod look;
 mod prepare;
 pub(crate) mod replay;
@@ -25,6 +26,7 @@ use admission::ComponentFacts;
 use child::Compilers;
 use engine::Allocation;
 use generation::Generation;
+use inspect::Inspection;
 use mica_text::hex;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -153,6 +155,20 @@ impl Runtime {
         })
     }
 
+    /// Has a component looked at without compiling it, and compares it with limits and grants.
+    ///
+    /// # Errors
+    /// As [`crate::inspect`].
+    pub fn inspect(&self, bytes: &[u8], grants: &Grants) -> Result<Inspection, Error> {
+        match &self.compilers {
+            Some(compilers) => inspect::inspect(compilers.program(), bytes, &self.limits, grants),
+            None => {
+                let facts = admission::check(bytes, &self.limits)?;
+                inspect::judge(facts, bytes.len(), &self.limits, grants)
+            }
+        }
+    }
+
     fn load_checked(
         &self,
         bytes: &[u8],
@@ -161,10 +177,14 @@ impl Runtime {
     ) -> Result<Arc<Generation>, Error> {
         admission::check_size(bytes, &self.limits)?;
         let (facts, component) = self.prepared(bytes, grants, cancel)?;
-        let linked = link::link(&self.engine, &component, grants)?;
-        let generation = Generation::new(self, bytes, facts, linked);
+        let linked = link::link(
+            &self.engine,
+            &component,
+            &grants.within(facts.manifest.as_deref()),
+        )?;
+        let generation = Generation::new(self, bytes, facts, linked, grants);
         let description = generation.describe().map_err(|error| match error {
-            Error::Rejected { .. } => error,
+            Error::Rejected { .. } | Error::NotGranted { .. } => error,
             _ => Error::rejected(
                 format!("it cannot say what it is: {error}"),
                 "`describe` is called without a store: it may use the log and nothing else",
@@ -184,7 +204,11 @@ impl Runtime {
         if let Some(cache) = &self.cache
             && let Some(found) = cache.find(&key)
         {
-            link::check_grants(&found.facts.imports, grants)?;
+            link::check_grants(
+                &found.facts.imports,
+                found.facts.manifest.as_deref(),
+                grants,
+            )?;
             match cache::load(&self.engine, &found.code) {
                 Ok(component) => return Ok((found.facts, component)),
                 Err(error) => cache.drop_damaged(&key, &error),

@@ -31,7 +31,7 @@ pub(super) fn prepare(
     grants: &Grants,
 ) -> Result<Prepared, Error> {
     let facts = admission::check(bytes, limits)?;
-    link::check_grants(&facts.imports, grants)?;
+    link::check_grants(&facts.imports, facts.manifest.as_deref(), grants)?;
     let mut taken = places(&facts)?.all(limits).into_iter();
     taken.try_for_each(Place::check)?;
     let composed = match facts.world {

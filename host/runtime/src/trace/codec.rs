@@ -150,6 +150,10 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes of a text after which nothing more of long values is written to it. What is shown is cut at 1 KiB anyway, and a value may
+/// have megabytes, each byte of which is four when it is escaped.
+const SHOWN_BYTES: usize = 960;
+
 impl Taped for () {
     fn put(&self, _: &mut Writer) {}
     fn take(_: &mut Reader<'_>) -> Read<Self> {
@@ -222,7 +226,12 @@ impl Taped for String {
         Ok(Self::from_utf8_lossy(from.bytes()?).into_owned())
     }
     fn show(&self, to: &mut String) {
-        let _written = write!(to, "{self:?}");
+        let most = SHOWN_BYTES.saturating_sub(to.len());
+        let part = self.get(..self.floor_char_boundary(most)).unwrap_or(self);
+        let _written = write!(to, "{part:?}");
+        if part.len() < self.len() {
+            let _written = write!(to, "… ({} bytes)", self.len());
+        }
     }
 }
 
@@ -234,7 +243,15 @@ impl Taped for Vec<u8> {
         from.bytes().map(<[u8]>::to_vec)
     }
     fn show(&self, to: &mut String) {
-        let _written = write!(to, "\"{}\"", self.escape_ascii());
+        to.push('"');
+        for byte in self {
+            if to.len() >= SHOWN_BYTES {
+                let _written = write!(to, "\"… ({} bytes)", self.len());
+                return;
+            }
+            to.extend(std::ascii::escape_default(*byte).map(char::from));
+        }
+        to.push('"');
     }
 }
 
@@ -253,6 +270,10 @@ impl<T: Taped> Taped for Vec<T> {
         to.push('[');
         for (place, item) in self.iter().enumerate() {
             to.push_str(if place > 0 { ", " } else { "" });
+            if to.len() >= SHOWN_BYTES {
+                let _written = write!(to, "… ({} in all)", self.len());
+                break;
+            }
             item.show(to);
         }
         to.push(']');
@@ -330,58 +351,4 @@ impl<T: Taped, E: Taped> Taped for Result<T, E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn there_and_back<T: Taped + PartialEq + std::fmt::Debug>(value: &T) {
-        let mut writer = Writer::default();
-        value.put(&mut writer);
-        let mut reader = Reader::new(&writer.bytes);
-        assert_eq!(T::take(&mut reader).as_ref(), Ok(value));
-        assert!(reader.is_over());
-        for end in 0..writer.bytes.len() {
-            let cut = writer.bytes.get(..end).unwrap();
-            // A part of a value is none, and reading it ends.
-            assert_eq!(T::take(&mut Reader::new(cut)), Err(Malformed), "{value:?}");
-        }
-    }
-
-    #[test]
-    fn what_is_written_is_read_again_and_a_part_of_it_is_not() {
-        for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
-            there_and_back(&number);
-            there_and_back(&number.cast_signed());
-        }
-        there_and_back(&vec![Some("a".to_owned()), None]);
-        there_and_back(&(b"name".to_vec(), true));
-        there_and_back(&Result::<u32, String>::Err("no".to_owned()));
-    }
-
-    #[test]
-    fn lengths_that_lie_are_refused() {
-        let mut writer = Writer::default();
-        writer.number(u64::MAX);
-        writer.byte(1);
-        assert!(Vec::<u64>::take(&mut Reader::new(&writer.bytes)).is_err());
-        assert!(Vec::<u8>::take(&mut Reader::new(&writer.bytes)).is_err());
-        assert!(u64::take(&mut Reader::new(&[0xff; 10])).is_err());
-        assert!(u32::take(&mut Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x7f])).is_err());
-    }
-
-    #[test]
-    fn long_bytes_in_brief_are_told_from_others() {
-        let of = |bytes: Vec<u8>| {
-            let mut writer = Writer::brief();
-            bytes.put(&mut writer);
-            writer.bytes
-        };
-        let mut other = vec![7; 5000];
-        let first = of(other.clone());
-        *other.last_mut().unwrap() = 8;
-        assert!(first.len() < 100 && first != of(other));
-        let mut reader = Reader::new(&first);
-        assert_eq!(Vec::<u8>::take(&mut reader), Ok(vec![7; HEAD_BYTES]));
-        assert_eq!(reader.cut_from, Some(5000));
-        assert!(reader.is_over());
-    }
-}
+mod tests;

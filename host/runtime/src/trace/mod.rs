@@ -10,13 +10,16 @@ pub(crate) mod codec;
 mod file;
 mod question;
 pub(crate) mod tape;
+pub(crate) mod times;
 pub(crate) mod words;
 
 pub(crate) use chance::Chance;
 pub use file::{BadTrace, TraceFacts, TraceFile};
 pub use question::Question;
 pub(crate) use question::{Outcome, broke};
+pub use times::{TimedCall, Times};
 
+use crate::Code;
 use crate::capability::boundary;
 use codec::{Malformed, Read, Reader};
 use mica_text::SafeText;

@@ -7,6 +7,7 @@
 //! Invariant: a call is on the tape with its answer or not at all; what does not fit any more leaves the beginning as it is.
 
 use super::codec::{Malformed, Read, Reader, Taped, Writer};
+use super::times::End;
 use crate::Failure;
 use crate::capability::{HostError, HostResult};
 use parking_lot::Mutex;
@@ -266,6 +267,8 @@ pub(crate) trait Told: Sized {
     fn show(&self, to: &mut String);
     /// Ends the operation.
     fn ended(why: &'static str) -> Self;
+    /// How the call ended.
+    fn end(&self) -> End;
 }
 
 /// What the answers begin with that end the operation.
@@ -307,6 +310,12 @@ impl<T: Taped> Told for wasmtime::Result<T> {
     }
     fn ended(why: &'static str) -> Self {
         Err(wasmtime::Error::msg(why))
+    }
+    fn end(&self) -> End {
+        match self {
+            Ok(_) => End::Answered,
+            Err(_) => End::Ended,
+        }
     }
 }
 
@@ -351,6 +360,13 @@ impl<T: Taped> Told for HostResult<T> {
     }
     fn ended(why: &'static str) -> Self {
         Err(wasmtime::Error::msg(why).into())
+    }
+    fn end(&self) -> End {
+        match self {
+            Ok(_) => End::Answered,
+            Err(HostError::Failure(failure)) => End::Failed(failure.code),
+            Err(HostError::Trap(_)) => End::Ended,
+        }
     }
 }
 

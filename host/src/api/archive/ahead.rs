@@ -7,7 +7,7 @@
 use bytes::{Buf as _, Bytes};
 use mica_text::hex;
 use sha2::{Digest as _, Sha256};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -122,11 +122,11 @@ fn read_piece(reader: &mut impl Read) -> io::Result<Bytes> {
     Ok(piece.into())
 }
 
-impl Read for Ahead {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.current.is_empty() && !buffer.is_empty() {
+impl BufRead for Ahead {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.current.is_empty() {
             self.current = match &mut self.rest {
-                Rest::Nothing => return Ok(0),
+                Rest::Nothing => return Ok(&[]),
                 Rest::Failed(error) => {
                     let again = io::Error::new(error.kind(), error.to_string());
                     return Err(std::mem::replace(error, again));
@@ -141,14 +141,29 @@ impl Read for Ahead {
             if self.current.is_empty() {
                 self.rest = Rest::Nothing;
                 self.to_digest = None;
-                return Ok(0);
+                return Ok(&[]);
             }
             if let Some(to_digest) = &self.to_digest {
                 let gone = |_| io::Error::other("the thread of the digest broke");
                 to_digest.send(self.current.clone()).map_err(gone)?;
             }
         }
-        (&mut self.current).reader().read(buffer)
+        Ok(&self.current)
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.current.advance(bytes);
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let read = self.fill_buf()?.read(buffer)?;
+        self.consume(read);
+        Ok(read)
     }
 }
 

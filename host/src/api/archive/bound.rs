@@ -2,7 +2,7 @@
 //!
 //! Invariant: counts what is handed out, so a bomb ends after the bytes that are allowed, not after its own.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +33,17 @@ impl<R: Read> Read for Counted<R> {
         let read = self.inner.read(buffer)?;
         self.count.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.inner.consume(bytes);
+        self.count.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 
@@ -87,6 +98,22 @@ impl<R: Read> Read for Bounded<R> {
     }
 }
 
+impl<R: BufRead> BufRead for Bounded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.check()?;
+        // One byte too many is the error, and no more than that is seen.
+        let most = (self.most.saturating_sub(self.given)).saturating_add(1);
+        let bytes = self.inner.fill_buf()?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
+        Ok(bytes.get(..most).unwrap_or_default())
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.inner.consume(bytes);
+        self.given += bytes as u64;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +122,20 @@ mod tests {
     fn an_archive_that_is_too_large_ends() {
         let mut bounded = Bounded::new(io::repeat(0), 1_000_000, 1, None);
         let error = io::copy(&mut bounded, &mut io::sink()).unwrap_err();
+        assert!(error.to_string().contains("archive_bytes"), "{error}");
+    }
+
+    #[test]
+    fn what_lies_ready_is_bounded_and_counted_as_what_is_read() {
+        let bytes = io::Cursor::new(vec![7; 100]);
+        let (counted, count) = Counted::new(bytes);
+        let mut bounded = Bounded::new(counted, 60, 1, None);
+        assert_eq!(bounded.fill_buf().unwrap().len(), 61);
+        bounded.consume(60);
+        assert_eq!((bounded.fill_buf().unwrap().len(), bounded.given), (1, 60));
+        assert_eq!(count.load(Ordering::Relaxed), 60);
+        bounded.consume(1);
+        let error = bounded.fill_buf().unwrap_err();
         assert!(error.to_string().contains("archive_bytes"), "{error}");
     }
 

@@ -7,12 +7,13 @@
 //! Invariant: a reader sees the end of an archive only if the body came to its proper end.
 
 use axum::body::{Body, Bytes};
+use bytes::Buf as _;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -190,14 +191,14 @@ pub(in crate::api) async fn drain(body: &mut Body) {
 }
 
 impl BodyReader {
-    /// Waits for more, and takes all that there is; false at the end.
-    fn take(&mut self) -> io::Result<bool> {
+    /// Waits for more, and takes all that there is.
+    fn take(&mut self) -> io::Result<()> {
         let mut queue = self.shared.queue.lock();
         while queue.pieces.is_empty() {
             match &queue.end {
                 Some(Ok(())) => {
                     self.is_over = true;
-                    return Ok(false);
+                    return Ok(());
                 }
                 // It stays, for whoever asks again.
                 Some(Err(error)) => return Err(io::Error::new(error.kind(), error.to_string())),
@@ -214,7 +215,7 @@ impl BodyReader {
         if was_full {
             self.shared.emptied.notify_one();
         }
-        Ok(true)
+        Ok(())
     }
 }
 
@@ -225,27 +226,39 @@ impl Drop for BodyReader {
     }
 }
 
-impl Read for BodyReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if buffer.is_empty() {
-            return Ok(0);
+impl BufRead for BodyReader {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.taken.is_empty() && !self.is_over {
+            self.take()?;
         }
-        if self.taken.is_empty() && (self.is_over || !self.take()?) {
-            return Ok(0);
-        }
-        let mut filled = 0;
-        while let (Some(room), Some(piece)) = (
-            buffer.get_mut(filled..).filter(|room| !room.is_empty()),
-            self.taken.front_mut(),
-        ) {
-            let part = piece.split_to(piece.len().min(room.len()));
-            if let Some(room) = room.get_mut(..part.len()) {
-                room.copy_from_slice(&part);
-            }
-            filled += part.len();
+        // There is no piece without bytes.
+        Ok(self.taken.front().map_or(&[], |piece| piece.as_ref()))
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if let Some(piece) = self.taken.front_mut() {
+            piece.advance(bytes);
             if piece.is_empty() {
                 self.taken.pop_front();
             }
+        }
+    }
+}
+
+impl Read for BodyReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            // What is at hand is given at once; only for the first bytes is anything waited for.
+            if filled > 0 && self.taken.is_empty() {
+                break;
+            }
+            let read = self.fill_buf()?.read(room)?;
+            if read == 0 {
+                break;
+            }
+            self.consume(read);
+            filled += read;
         }
         Ok(filled)
     }

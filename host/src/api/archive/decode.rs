@@ -11,8 +11,8 @@ use parking_lot::Mutex;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
-/// Bytes that are read at once from what is compressed.
-const BUFFER_BYTES: usize = 64 << 10;
+/// Bytes that are read at once from what has no pieces of its own.
+const BUFFER_BYTES: usize = 256 << 10;
 /// What a reader must have seen to know any compression by its first bytes.
 const MAGIC_BYTES: usize = 6;
 
@@ -61,29 +61,47 @@ impl Fault {
     }
 }
 
-/// Notes errors on their way.
+/// Notes errors on their way. Bytes that lie ready are handed through, not copied.
 struct Noting<R> {
     inner: R,
     fault: Fault,
 }
 
-impl<R: Read> Read for Noting<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).inspect_err(|error| {
-            if error.kind() != io::ErrorKind::Interrupted {
-                self.fault.note(error);
-            }
-        })
+/// Notes what is no mere interruption.
+fn noting(fault: &Fault) -> impl FnOnce(&io::Error) {
+    |error| {
+        if error.kind() != io::ErrorKind::Interrupted {
+            fault.note(error);
+        }
     }
 }
 
+impl<R: Read> Read for Noting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).inspect_err(noting(&self.fault))
+    }
+}
+
+impl<R: BufRead> BufRead for Noting<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.inner.fill_buf().inspect_err(noting(&self.fault))
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.inner.consume(bytes);
+    }
+}
+
+/// An archive, read piece by piece.
+type Archive = Box<dyn BufRead + Send>;
+
 /// A reader of the archive without its compression. It looks at the first bytes when it is read first, not before.
 pub(in crate::api) fn decode(
-    reader: impl Read + Send + 'static,
+    reader: impl BufRead + Send + 'static,
     wanted: Wanted,
     inflating: Inflating,
     limits: &ApiLimits,
-) -> (Box<dyn Read + Send>, Fault) {
+) -> (Archive, Fault) {
     let fault = Fault::default();
     let late = Late {
         state: State::Before(Some(Box::new(reader))),
@@ -98,9 +116,14 @@ pub(in crate::api) fn decode(
     (Box::new(noting), fault)
 }
 
+/// A reader of pieces, made of any.
+pub(in crate::api) fn in_pieces<R: Read>(reader: R) -> BufReader<R> {
+    BufReader::with_capacity(BUFFER_BYTES, reader)
+}
+
 enum State {
-    Before(Option<Box<dyn Read + Send>>),
-    Open(Box<dyn Read + Send>),
+    Before(Option<Archive>),
+    Open(Archive),
 }
 
 /// Chooses the decompressor at the first read, which may block.
@@ -111,35 +134,50 @@ struct Late {
     limits: ApiLimits,
 }
 
-impl Read for Late {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Late {
+    fn opened(&mut self) -> io::Result<&mut Archive> {
         if let State::Before(reader) = &mut self.state {
             let gone = || io::Error::other("the archive was given up");
             let reader = reader.take().ok_or_else(gone)?;
             let opened = open(reader, self.wanted, &self.limits)?;
             self.state = State::Open(match (opened, self.inflating) {
+                (Opened::Plain(reader), _) => reader,
                 (Opened::Compressed(inflated), Inflating::Ahead) => Box::new(read_ahead(inflated)?),
-                (Opened::Compressed(reader) | Opened::Plain(reader), _) => reader,
+                (Opened::Compressed(inflated), Inflating::Here) => Box::new(in_pieces(inflated)),
             });
         }
         match &mut self.state {
-            State::Open(reader) => reader.read(buffer),
-            State::Before(_) => Ok(0),
+            State::Open(reader) => Ok(reader),
+            State::Before(_) => Err(io::Error::other("the archive was not opened")),
+        }
+    }
+}
+
+impl Read for Late {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.opened()?.read(buffer)
+    }
+}
+
+impl BufRead for Late {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.opened()?.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if let State::Open(reader) = &mut self.state {
+            reader.consume(bytes);
         }
     }
 }
 
 /// An archive without its compression, if it had one.
 enum Opened {
-    Plain(Box<dyn Read + Send>),
+    Plain(Archive),
     Compressed(Box<dyn Read + Send>),
 }
 
-fn open(
-    mut reader: Box<dyn Read + Send>,
-    wanted: Wanted,
-    limits: &ApiLimits,
-) -> io::Result<Opened> {
+fn open(mut reader: Archive, wanted: Wanted, limits: &ApiLimits) -> io::Result<Opened> {
     let mut first = Vec::with_capacity(MAGIC_BYTES);
     (&mut reader)
         .take(MAGIC_BYTES as u64)
@@ -151,21 +189,19 @@ fn open(
     };
     let (counted, taken) = Counted::new(io::Cursor::new(first).chain(reader));
     let (most, expansion) = (limits.archive_bytes, limits.expansion);
-    let compressed = |inner| Bounded::new(inner, most, expansion, Some(Arc::clone(&taken)));
+    let compressed = |inner: Box<dyn Read + Send>| {
+        let bounded = Bounded::new(inner, most, expansion, Some(Arc::clone(&taken)));
+        Opened::Compressed(Box::new(bounded))
+    };
     Ok(match coding {
         Coding::Plain => Opened::Plain(Box::new(Bounded::new(counted, most, expansion, None))),
-        Coding::Gzip => Opened::Compressed(Box::new(compressed(gzip(counted)))),
+        Coding::Gzip => compressed(Box::new(Gzip(MultiGzDecoder::new(counted)))),
         Coding::Zstd => {
             let window = limits.zstd_window_bytes;
             let frames = mica_zstd::Reader::new(counted, window, children::inflater());
-            Opened::Compressed(Box::new(compressed(Box::new(frames))))
+            compressed(Box::new(frames))
         }
     })
-}
-
-fn gzip(reader: impl Read + Send + 'static) -> Box<dyn Read + Send> {
-    let buffered = BufReader::with_capacity(BUFFER_BYTES, reader);
-    Box::new(Gzip(MultiGzDecoder::new(buffered)))
 }
 
 /// Names the compression in errors, and makes of a cut stream what it is: a damaged archive.

@@ -14,7 +14,7 @@ mod decode;
 pub(in crate::api) mod transfer;
 
 pub(in crate::api) use ahead::ahead;
-pub(in crate::api) use decode::{Coding, Inflating, Wanted, decode};
+pub(in crate::api) use decode::{Coding, Inflating, Wanted, decode, in_pieces};
 pub(in crate::api) use transfer::Target;
 
 pub(in crate::api) use bridge::bridge;

@@ -110,7 +110,7 @@ pub(in crate::api) async fn take<T: Send + 'static>(
     let (feeder, reader) = bridge(idle);
     let (reader, fault) = decode(reader, wanted, Inflating::Ahead, limits);
     let (token, stopped) = (cancel.token(), cancel.token());
-    let mut result = dispatch(move || work(Source::from_reader(reader), token));
+    let mut result = dispatch(move || work(Source::from_pieces(reader), token));
     let outcome = tokio::select! {
         outcome = &mut result => outcome,
         () = feeder.feed(body) => result.await,

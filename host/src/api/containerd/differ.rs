@@ -11,19 +11,19 @@ use super::bindings::containerd::services::diff::v1 as wire;
 use super::bindings::containerd::services::diff::v1::diff_server::Diff;
 use super::bindings::containerd::types::{Descriptor, Mount};
 use super::blobs::Found;
-use super::message::{REFERENCE, mounts};
+use super::message::{is_for_content, mounts};
 use super::service::Service;
 use super::status::invalid;
 use crate::api::Counted;
-use crate::api::archive::{Inflating, Wanted, ahead, bridge, decode};
-use mica_engine::{Blob, Error, SafeText, Snapshot, Source};
+use crate::api::archive::{Inflating, Wanted, ahead, bridge, decode, in_pieces};
+use mica_engine::{Blob, BlobOrigin, Error, SafeText, Source};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 /// How long containerd may be silent within a blob.
-const BLOB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const BLOB_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The media type of an archive that is not compressed.
 pub(super) const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -58,11 +58,17 @@ impl Diff for Service {
         let doing = format!("unpack `{}` into snapshot `{shown}`", descriptor.digest);
         let found = self.blobs.find((&told, &descriptor.digest), &key, &doing);
         let found = self.in_time(self.limits.call(), found).await??;
+        let origin = BlobOrigin {
+            digest: descriptor.digest,
+            size,
+            media_type: descriptor.media_type,
+            key,
+        };
         let (digest, size) = match found {
-            Found::File(blob) => self.unpack(key, blob, doing).await?,
+            Found::File(blob) => self.unpack(origin, blob, doing).await?,
             Found::Stream(mut body) => {
                 let (feeder, reader) = bridge(BLOB_IDLE_TIMEOUT);
-                let unpacked = self.unpack(key, told.check(reader), doing);
+                let unpacked = self.unpack(origin, told.check(reader), doing);
                 // The feeder ends when the last piece is taken, or no one takes any.
                 let ((), unpacked) = tokio::join!(feeder.feed(&mut body), unpacked);
                 unpacked?
@@ -97,7 +103,7 @@ impl Service {
         let found = self.quick(move |store| store.active_in(&directory));
         let (snapshot, told) = found.await?.ok_or_else(not_ours)?;
         // A container runs in other active snapshots, and must not find its files exchanged.
-        if !is_extraction(&snapshot) || mounts(&told) != asked {
+        if !is_for_content(&snapshot.key, &snapshot.labels) || mounts(&told) != asked {
             return Err(not_ours());
         }
         Ok(snapshot.key.clone())
@@ -106,21 +112,21 @@ impl Service {
     /// Unpacks a blob. Answers the digits and the size of the archive without its compression.
     async fn unpack(
         &self,
-        key: String,
+        origin: BlobOrigin,
         blob: impl Read + Send + 'static,
         doing: String,
     ) -> Result<(String, u64), Status> {
         let limits = self.archive.clone();
         let blob = Counted::new(blob);
         let unpacked = self.long(move |store, cancel| {
-            let (reader, fault) = decode(blob, Wanted::Found, Inflating::Here, &limits);
+            let (reader, fault) = decode(in_pieces(blob), Wanted::Found, Inflating::Here, &limits);
             let threads = |source| Error::Io {
                 doing: doing.clone(),
                 source,
             };
             let (reader, sum) = ahead(reader).map_err(threads)?;
-            let source = Source::from_reader(Box::new(reader));
-            let done = store.unpack(&key, source, cancel.clone());
+            let source = Source::from_pieces(Box::new(reader));
+            let done = store.unpack(&origin.key, source, origin.clone(), cancel.clone());
             if let Err(error) = done {
                 return Err(explained(error, &doing, fault.take()));
             }
@@ -141,13 +147,6 @@ fn own_directory(mount: &Mount) -> Option<PathBuf> {
         _ => return None,
     };
     Some(Path::new(directory).to_owned())
-}
-
-/// Whether a snapshot was prepared for content. Clients that give it no label have a key of this form:
-/// `<namespace>/<number>/extract-…`.
-fn is_extraction(snapshot: &Snapshot) -> bool {
-    let name = snapshot.key.splitn(3, '/').nth(2);
-    snapshot.labels.contains_key(REFERENCE) || name.is_some_and(|name| name.starts_with("extract-"))
 }
 
 /// Refuses what is no layer of files.

@@ -45,12 +45,21 @@ pub(super) fn asked(
     })?;
     Ok(SnapshotRequest {
         late_parent: parent.is_empty() && value(CHAIN).is_some(),
+        replaceable: is_for_content(&key, &labels),
         mapping,
         key,
         parent: some(parent),
         labels,
         unless_held: None,
     })
+}
+
+/// Whether a snapshot is prepared for content. Clients that give it no label have a key of this form:
+/// `<namespace>/<number>/extract-<unique> <digest>`; names of containers have no spaces.
+pub(super) fn is_for_content(key: &str, labels: &BTreeMap<String, String>) -> bool {
+    let name = key.splitn(3, '/').nth(2);
+    let is_named = |name: &str| name.starts_with("extract-") && name.contains(' ');
+    labels.contains_key(REFERENCE) || name.is_some_and(is_named)
 }
 
 fn mapping([users, groups]: [Option<&String>; 2]) -> Result<Option<IdMapping>, Error> {

@@ -11,6 +11,7 @@ mod blobs;
 mod compare;
 mod differ;
 mod filter;
+mod kept;
 mod message;
 mod metered;
 mod peer;
@@ -18,6 +19,7 @@ mod service;
 mod status;
 
 pub(crate) use authority::AnyAuthority;
+pub(crate) use kept::kept;
 
 use crate::api::Manners;
 use crate::api::dispatch::DEFECT;

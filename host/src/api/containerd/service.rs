@@ -84,9 +84,8 @@ impl Service {
     ) -> Result<T, Status> {
         let store = Arc::clone(&self.store);
         let cancel = CancelOnDrop::default();
-        let token = cancel.token();
-        let running = call::call(Arc::clone(&self.engine), move |engine| {
-            work(&engine.snapshots(&store)?, &token)
+        let running = call::call_apart(Arc::clone(&self.engine), cancel, move |engine, token| {
+            work(&engine.snapshots(&store)?, token)
         });
         match self.in_time(limit, running).await? {
             Ok(done) => Ok(done),

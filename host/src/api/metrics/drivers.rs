@@ -75,7 +75,7 @@ fn write_amounts(text: &mut Text, drivers: &[DriverFigures]) {
 
 fn write_counts(text: &mut Text, drivers: &[DriverFigures]) {
     type Count = (&'static str, &'static str, fn(&DriverFigures) -> u64);
-    let counts: [Count; 3] = [
+    let counts: [Count; 4] = [
         (
             "mica_driver_faults_total",
             "Operations that the driver broke in.",
@@ -90,6 +90,11 @@ fn write_counts(text: &mut Text, drivers: &[DriverFigures]) {
             "mica_driver_went_back_total",
             "Builds that were taken back because they did worse than the one before.",
             |driver| driver.went_back,
+        ),
+        (
+            "mica_driver_denials_total",
+            "Operations in which the driver did what it is not granted, once for each right.",
+            |driver| driver.denials,
         ),
     ];
     for (name, help, of) in counts {

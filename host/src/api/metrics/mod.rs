@@ -18,7 +18,7 @@ mod text;
 
 use super::share::Listeners;
 use super::types::MemoryView;
-use mica_engine::{ClientCalls, Figures, StoreFigures};
+use mica_engine::{ClientCalls, Figures, SpanFigures, StoreFigures};
 use std::time::SystemTime;
 use text::{Kind, Text};
 
@@ -120,7 +120,7 @@ fn write_listeners(text: &mut Text, listeners: &Listeners) {
 fn write_stores(text: &mut Text, stores: &[StoreFigures]) {
     let stores = bounded(stores);
     type Measure = (&'static str, &'static str, fn(&StoreFigures) -> Option<u64>);
-    let measures: [Measure; 7] = [
+    let measures: [Measure; 8] = [
         ("mica_store_layers", "Layers.", |store| Some(store.layers)),
         (
             "mica_store_snapshots",
@@ -139,6 +139,11 @@ fn write_stores(text: &mut Text, stores: &[StoreFigures]) {
             "mica_store_ready",
             "Whether the driver can work on the store and its rows can change.",
             |store| Some(u64::from(store.is_ready)),
+        ),
+        (
+            "mica_store_reserve_bytes",
+            "Bytes that the store keeps for removals on a full disk: 524288 if it has all of them.",
+            |store| store.reserve,
         ),
         (
             "mica_store_layers_damaged",
@@ -175,6 +180,7 @@ fn bounded(stores: &[StoreFigures]) -> Vec<StoreFigures> {
             references: sum(|store| store.references),
             snapshots: Some(sum(|store| store.snapshots.unwrap_or(0))),
             is_ready: rest.iter().all(|store| store.is_ready),
+            reserve: rest.iter().filter_map(|store| store.reserve).min(),
             damaged: sum(|store| store.damaged),
             verified: rest.iter().map(|store| store.verified).min().flatten(),
         });
@@ -229,6 +235,8 @@ fn write_whole(text: &mut Text, figures: &Figures) {
         figures.events.listeners,
     );
     write_scrub(text, figures);
+    write_spans(text, &figures.spans);
+    write_refusals(text, figures);
     let help = "Events that were kept once and are not any more.";
     text.family("mica_events_dropped_total", Kind::Counter, help)
         .sample(&[], figures.events.dropped);
@@ -239,6 +247,12 @@ fn write_whole(text: &mut Text, figures: &Figures) {
     }
 }
 
+fn write_refusals(text: &mut Text, figures: &Figures) {
+    let help = "Components that were refused for what they import and were not granted.";
+    text.family("mica_refused_loads_total", Kind::Counter, help)
+        .sample(&[], figures.refused_loads);
+}
+
 fn write_scrub(text: &mut Text, figures: &Figures) {
     let help = "Bytes of layers that were read to take or to compare digests.";
     text.family("mica_scrub_bytes_total", Kind::Counter, help)
@@ -246,6 +260,28 @@ fn write_scrub(text: &mut Text, figures: &Figures) {
     let help = "Layers that were found damaged.";
     text.family("mica_scrub_layers_damaged_total", Kind::Counter, help)
         .sample(&[], figures.scrubbed_damaged);
+    let help = "Damaged layers that were made again.";
+    text.family("mica_scrub_layers_repaired_total", Kind::Counter, help)
+        .sample(&[], figures.repaired);
+}
+
+fn write_spans(text: &mut Text, spans: &SpanFigures) {
+    let help = "Spans of traces that wait for the collector.";
+    text.family("mica_trace_spans_waiting", Kind::Gauge, help)
+        .sample(&[], spans.waiting);
+    let help = "Spans that the collector took.";
+    text.family("mica_trace_spans_delivered_total", Kind::Counter, help)
+        .sample(&[], spans.delivered);
+    let help = "Spans that are lost, because there was no room for them, the collector was away, or it refused them.";
+    let mut family = text.family("mica_trace_spans_lost_total", Kind::Counter, help);
+    let lost = [
+        ("no-room", spans.no_room),
+        ("away", spans.away),
+        ("refused", spans.refused),
+    ];
+    for (reason, count) in lost {
+        family.sample(&[("reason", reason)], count);
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +298,7 @@ mod tests {
             references: 0,
             snapshots: None,
             is_ready: true,
+            reserve: None,
             damaged: 0,
             verified: None,
         };

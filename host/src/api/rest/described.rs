@@ -104,6 +104,7 @@ pub(super) fn complete(document: &mut Value) {
     for (place, of) in [
         ("/components/schemas/LayerRequest/properties/id", "id"),
         ("/components/schemas/StoreRequest/properties/name", "store"),
+        ("/components/schemas/RenameRequest/properties/name", "store"),
     ] {
         if let (Some(schema), Some(rule)) = (document.pointer_mut(place), rule(of)) {
             extend(schema, rule);

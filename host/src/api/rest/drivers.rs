@@ -5,23 +5,37 @@
 use super::extract::{Asked, At};
 use super::operations::attended;
 use super::page::PageQuery;
+use super::papers::{PapersOf, UnsignedQuery};
 use super::{Answer, Shared, answer, call, made};
 use crate::api::body::whole;
-use crate::api::refusal::RequestError;
-use crate::api::types::{DriverList, DriverView, Problem, ReleaseReport};
-use axum::body::Body;
+use crate::api::refusal::{Refusal, RequestError};
+use crate::api::types::{DriverJudgement, DriverList, DriverView, Problem, ReleaseReport};
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use mica_client::segment;
-use mica_engine::{CancelToken, Engine, OperationKind};
+use mica_engine::{CancelToken, Consent, Engine, OperationKind};
+use mica_runtime::manifest::UnknownAsk;
 use serde::Deserialize;
 
-/// What a component is expected to be.
+/// What a component is expected to be, and what is approved of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NameQuery {
+pub(super) struct LoadQuery {
     name: Option<String>,
+    grants: Option<String>,
+    #[serde(default)]
+    unsigned: UnsignedQuery,
+}
+
+/// Under which name a component is looked at.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct JudgeQuery {
+    name: Option<String>,
+    #[serde(default)]
+    unsigned: UnsignedQuery,
 }
 
 /// What a quarantine is ended for.
@@ -80,7 +94,13 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
 /// Loads a component as a new driver; it is there after a restart, too. It is tried in a scratch store first. A client that goes away before the component is compiled
 /// ends that, and nothing is loaded.
 #[utoipa::path(post, path = "/v1/drivers", operation_id = "load_driver", tag = "drivers",
-    params(("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise.")),
+    params(
+        ("name" = Option<String>, Query, description = "Refuses a component that calls itself otherwise."),
+        ("grants" = Option<String>, Query, description = "What is approved of what it asks for, beside what it is granted: names between commas, or `asked` for all of it. It is kept with the driver."),
+        ("unsigned" = Option<String>, Query, description = "`allow` takes a component from a registry without a signature, where the daemon's rules leave that to the client; `refuse` is the default."),
+        ("Mica-Reference" = Option<String>, Header, description = "The reference that the component was pulled by, with the digest of its manifest; absent for a file."),
+        ("Mica-Signature" = Option<String>, Header, description = "A signature of the component: `minisign` or `sigstore`, a blank, and the signature's file in base64. It may be given up to 16 times."),
+    ),
     request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
     responses(
     (status = 201, description = "The new driver.", body = DriverView,
@@ -89,23 +109,85 @@ pub(super) async fn inspect(State(shared): State<Shared>, At(driver): At<String>
 ))]
 pub(super) async fn load(
     State(shared): State<Shared>,
-    Asked(query): Asked<NameQuery>,
+    Asked(query): Asked<LoadQuery>,
+    papers: PapersOf,
     body: Body,
 ) -> Answer {
-    let component = whole(body, shared.runtime.limits().component_bytes).await?;
-    if component.is_empty() {
-        return Err(
-            RequestError::Invalid("the body is empty; it must be a component".to_owned()).into(),
-        );
-    }
+    let consent = consent(query.grants.as_deref(), false)?;
+    let component = component(&shared, body).await?;
     let name = query.name.clone().unwrap_or_default();
     let work = move |engine: &Engine, token: &CancelToken| {
+        let papers = papers.with(query.unsigned);
         let name = query.name.as_deref();
-        engine.drivers().load(&component, name, token)
+        engine
+            .drivers()
+            .load(&component, papers, name, &consent, token)
     };
     let view = attended(shared, OperationKind::Load, ("", &name), work).await?;
     made(&format!("/v1/drivers/{}", segment(&view.name)), &view)
 }
+
+/// Tells what a component is and asks for, with the reasons of its manifest, what of that is granted, what its load would be refused
+/// for, and in what it differs from the build of its name that runs. Nothing is compiled or changed.
+#[utoipa::path(post, path = "/v1/drivers:judge", operation_id = "judge_component", tag = "drivers",
+    params(
+        ("name" = Option<String>, Query, description = "The driver that it is compared with; without it that of its manifest."),
+        ("unsigned" = Option<String>, Query, description = "As for loading a driver."),
+        ("Mica-Reference" = Option<String>, Header, description = "As for loading a driver."),
+        ("Mica-Signature" = Option<String>, Header, description = "As for loading a driver."),
+    ),
+    request_body(content = Vec<u8>, content_type = "application/wasm", description = "The component."),
+    responses(
+    (status = 200, description = "What is known of it.", body = DriverJudgement),
+    (status = "default", description = "What went wrong.", body = Problem, content_type = "application/problem+json"),
+))]
+pub(super) async fn judge(
+    State(shared): State<Shared>,
+    Asked(query): Asked<JudgeQuery>,
+    papers: PapersOf,
+    body: Body,
+) -> Answer {
+    let component = component(&shared, body).await?;
+    let judged = call(shared, move |engine| {
+        let papers = papers.with(query.unsigned);
+        let name = query.name.as_deref();
+        engine.drivers().judge(&component, papers, name)
+    });
+    answer(StatusCode::OK, &judged.await?)
+}
+
+/// A body that must be a component.
+async fn component(shared: &Shared, body: Body) -> Result<Bytes, Refusal> {
+    let component = whole(body, shared.runtime.limits().component_bytes).await?;
+    match component.is_empty() {
+        false => Ok(component),
+        true => Err(
+            RequestError::Invalid("the body is empty; it must be a component".to_owned()).into(),
+        ),
+    }
+}
+
+/// What is approved of a component: names between commas, or all that it asks for.
+pub(super) fn consent(grants: Option<&str>, force: bool) -> Result<Consent, RequestError> {
+    let everything = grants == Some(EVERYTHING);
+    let names = grants.filter(|_| !everything).unwrap_or_default();
+    let asks = names
+        .split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty());
+    let asks = asks.map(|one| {
+        one.parse()
+            .map_err(|error: UnknownAsk| RequestError::Invalid(error.to_string()))
+    });
+    Ok(Consent {
+        asks: asks.collect::<Result<_, _>>()?,
+        everything,
+        force,
+    })
+}
+
+/// The word for all that a component asks for.
+const EVERYTHING: &str = "asked";
 
 /// Removes a driver that was loaded, with its builds and their compiled code. One that ships with the program or lies in the drivers
 /// directory is refused, and so is one that stores have.

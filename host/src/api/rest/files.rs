@@ -13,8 +13,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mica_engine::{Error, FilesRequest, OpenFile, OperationKind, OperationTicket};
-use serde::Deserialize;
+use mica_engine::{
+    CancelToken, Engine, Error, FilesRequest, OpenFile, OperationKind, OperationTicket,
+};
+use serde::{Deserialize, Serialize};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
@@ -90,29 +92,10 @@ pub(super) async fn list(
     let ticket = shared
         .engine
         .begin(OperationKind::Files, &store, &request.id);
-    let operation = operations::header(&ticket)?;
-    let cancel = CancelOnDrop::of(&ticket);
-    let token = cancel.token();
-    let (sender, pages) = mpsc::channel(CHANNEL_PIECES);
-    let idle = shared.runtime.limits().stream_idle();
-    let work = move || {
-        let mut told = Ok(());
-        let listed = shared.engine.store(&store).and_then(|store| {
-            let mut page = |page| {
-                told = hand_on(&sender, page, idle);
-                match told {
-                    Ok(()) => ControlFlow::Continue(()),
-                    Err(_) => ControlFlow::Break(()),
-                }
-            };
-            store.files(&request, &mut page, &token)
-        });
-        ticket.end(told.and(listed), |()| None)
-    };
-    let result = dispatch(work);
-    let body = stream::body(JsonLines::new(), pages, result, cancel).await?;
-    let kind = HeaderValue::from_static("application/x-ndjson");
-    Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
+    lines::<FileView>(shared, ticket, move |engine, page, token| {
+        engine.store(&store)?.files(&request, page, token)
+    })
+    .await
 }
 
 /// Reads a regular file of a layer.
@@ -212,6 +195,44 @@ fn send_content(
     let sent = send();
     ticket.end(sent, |()| None)
 }
+
+/// Streams what the engine lists page by page, one JSON document a line.
+///
+/// # Errors
+/// Those of the engine, if it ends before the first page.
+pub(super) async fn lines<T: Serialize + Send + 'static>(
+    shared: Shared,
+    ticket: OperationTicket,
+    list: impl FnOnce(&Engine, Pages<'_, T>, &CancelToken) -> Result<(), Error> + Send + 'static,
+) -> Answer {
+    let operation = operations::header(&ticket)?;
+    let cancel = CancelOnDrop::of(&ticket);
+    let token = cancel.token();
+    let (sender, pages) = mpsc::channel(CHANNEL_PIECES);
+    let idle = shared.runtime.limits().stream_idle();
+    let work = move || {
+        let mut told = Ok(());
+        let handle = Handle::current();
+        let mut page = |page: Vec<T>| {
+            // It may be called on a thread of its own, which knows no runtime.
+            let _entered = handle.enter();
+            told = hand_on(&sender, page, idle);
+            match told {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        };
+        let listed = list(&shared.engine, &mut page, &token);
+        ticket.end(told.and(listed), |()| None)
+    };
+    let result = dispatch(work);
+    let body = stream::body(JsonLines::new(), pages, result, cancel).await?;
+    let kind = HeaderValue::from_static("application/x-ndjson");
+    Ok(([(header::CONTENT_TYPE, kind), operation], body).into_response())
+}
+
+/// Takes a page of a list, and says whether another one is wanted.
+type Pages<'a, T> = &'a mut (dyn FnMut(Vec<T>) -> ControlFlow<()> + Send);
 
 /// Gives a piece to the client, which may take nothing for `idle`.
 fn hand_on<T>(sender: &mpsc::Sender<T>, piece: T, idle: Duration) -> Result<(), Error> {

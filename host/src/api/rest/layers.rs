@@ -6,7 +6,7 @@ use super::extract::{Asked, At};
 use super::operations::tracked;
 use super::page::{self, PageQuery};
 use super::tags::{self, Wanted};
-use super::{Answer, Shared, answer, call, made};
+use super::{Answer, Shared, answer, call, call_apart, made};
 use crate::api::body::json;
 use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
@@ -170,14 +170,10 @@ pub(super) async fn usage(
     State(shared): State<Shared>,
     At((store, id)): At<(String, String)>,
 ) -> Answer {
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let view = call(shared, move |engine| {
-        engine.store(&store)?.usage(&id, &token)
-    })
-    .await?;
-    drop(cancel);
-    answer(StatusCode::OK, &view)
+    let view = call_apart(shared, CancelOnDrop::default(), move |engine, token| {
+        engine.store(&store)?.usage(&id, token)
+    });
+    answer(StatusCode::OK, &view.await?)
 }
 
 /// Removes a layer that has no children and is not mounted.

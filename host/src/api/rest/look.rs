@@ -3,7 +3,7 @@
 //! Invariant: parses, calls the engine, prints.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call};
+use super::{Answer, Shared, answer, call, call_apart};
 use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{Problem, ProcessList, UsageList};
@@ -38,13 +38,10 @@ pub(super) async fn usage(
         );
         return Err(RequestError::Invalid(text).into());
     }
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let layers = call(shared, move |engine| {
-        engine.store(&store)?.usages(&ids, &token)
+    let layers = call_apart(shared, CancelOnDrop::default(), move |engine, token| {
+        engine.store(&store)?.usages(&ids, token)
     })
     .await?;
-    drop(cancel);
     answer(StatusCode::OK, &UsageList { layers })
 }
 

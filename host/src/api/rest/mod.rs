@@ -14,6 +14,7 @@ mod drivers;
 mod events;
 mod extract;
 mod files;
+mod holds;
 mod host;
 mod insight;
 mod layers;
@@ -22,7 +23,9 @@ mod monitor;
 mod mounts;
 mod openapi;
 mod operations;
+mod origins;
 mod page;
+mod papers;
 mod problem;
 mod queries;
 mod ranges;
@@ -39,6 +42,7 @@ use crate::api::Manners;
 use crate::api::call;
 use crate::api::refusal::{Refusal, RequestError};
 use crate::api::share::{Full, Listeners, Visitor, hold};
+use crate::api::stream::CancelOnDrop;
 use crate::api::types::{ConfinementView, KernelView, MemoryView};
 use crate::config::{Access, ApiLimits};
 pub(crate) use answers::Answers;
@@ -48,7 +52,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router, middleware};
-use mica_engine::{Engine, Runtime};
+use mica_engine::{CancelToken, Engine, Runtime};
+pub(crate) use openapi::may_have;
 
 use serde::Serialize;
 use std::fmt;
@@ -106,6 +111,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             get(operations::inspect).delete(operations::cancel),
         )
         .route("/v1/drivers", get(drivers::list).post(drivers::load))
+        .route("/v1/drivers:judge", post(drivers::judge))
         .route(
             "/v1/drivers/{driver}",
             get(drivers::inspect).delete(drivers::remove),
@@ -124,6 +130,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
             "/v1/stores/{store}/scrub",
             get(scrub::status).post(scrub::begin),
         )
+        .route("/v1/stores/{store}/rename", post(stores::rename))
+        .route("/v1/stores/{store}/move", post(stores::relocate))
+        .route("/v1/stores/{store}/holds", get(holds::list))
+        .route("/v1/stores/{store}/collect", post(holds::collect))
         .route("/v1/stores/{store}/usage", get(look::usage))
         .route("/v1/stores/{store}/processes", get(look::processes))
         .merge(layers_router())
@@ -226,6 +236,10 @@ fn layers_router() -> Router<Shared> {
             get(files::list).layer(middleware::from_fn(stream)),
         )
         .route(
+            "/v1/stores/{store}/layers/{id}/origins",
+            get(origins::list).layer(middleware::from_fn(stream)),
+        )
+        .route(
             "/v1/stores/{store}/layers/{id}/content",
             get(files::content).layer(middleware::from_fn(stream)),
         )
@@ -280,12 +294,21 @@ async fn method_not_allowed(request: Request) -> Refusal {
     RequestError::Method { path, method }.into()
 }
 
-/// Calls the engine on a thread that may block.
-async fn call<T: Send + 'static>(
+/// Calls the engine, for which the client waits.
+async fn call<T>(
     shared: Shared,
-    work: impl FnOnce(&Engine) -> mica_engine::Result<T> + Send + 'static,
+    work: impl FnOnce(&Engine) -> mica_engine::Result<T>,
 ) -> Result<T, Refusal> {
     call::call(Arc::clone(&shared.engine), work).await
+}
+
+/// Calls the engine for what ends when its client goes.
+async fn call_apart<T: Send + 'static>(
+    shared: Shared,
+    cancel: CancelOnDrop,
+    work: impl FnOnce(&Engine, &CancelToken) -> mica_engine::Result<T> + Send + 'static,
+) -> Result<T, Refusal> {
+    call::call_apart(Arc::clone(&shared.engine), cancel, work).await
 }
 
 /// The answer that something was made, which is at this path from now on.

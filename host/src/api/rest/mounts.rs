@@ -106,7 +106,10 @@ pub(super) async fn mount(
 ) -> Answer {
     let empty = Some(MountRequest::default());
     let mut request = json(body, shared.limits.json_bytes, empty).await?;
-    request.client = visitor.client.process();
+    // Who holds a reference without a name is not kept.
+    if request.reference.is_some() {
+        request.client = visitor.client.process();
+    }
     let about = (store.clone(), id.clone());
     let mount = move |engine: &Engine, _: &CancelToken| engine.store(&store)?.mount(&id, request);
     let view = tracked(shared, OperationKind::Mount, (&about.0, &about.1), mount).await?;

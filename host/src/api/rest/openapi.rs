@@ -4,8 +4,8 @@
 //! routes.
 
 use super::{
-    changes, dashboard, described, differences, drivers, events, files, insight, layers, look,
-    monitor, mounts, operations, scrub, snapshots, status, stores, swaps, traces,
+    changes, dashboard, described, differences, drivers, events, files, holds, insight, layers,
+    look, monitor, mounts, operations, origins, scrub, snapshots, status, stores, swaps, traces,
 };
 use crate::api::refusal::{Refusal, RequestError};
 use axum::body::Bytes;
@@ -24,15 +24,15 @@ use utoipa::OpenApi;
         status::status, events::events, document, operations::list,
         dashboard::page, dashboard::file,
         monitor::metrics, monitor::healthz, monitor::readyz,
-        drivers::list, drivers::load, drivers::inspect, drivers::release, drivers::remove,
+        drivers::list, drivers::load, drivers::judge, drivers::inspect, drivers::release, drivers::remove,
         insight::logs, traces::explain, traces::list, traces::inspect, traces::export,
         swaps::swap, swaps::rollback, swaps::history,
-        stores::list, stores::create, stores::inspect, stores::remove,
+        stores::list, stores::create, stores::inspect, stores::remove, stores::rename, stores::relocate,
         layers::list, layers::create, layers::inspect, layers::remove, layers::look_up,
         mounts::list, mounts::inspect, mounts::mount, mounts::unmount,
         layers::metadata, layers::usage, look::usage, look::processes,
         differences::diff, differences::apply, differences::size, changes::changes, operations::inspect, operations::cancel,
-        files::list, files::content,
+        files::list, files::content, origins::list, holds::list, holds::collect,
         scrub::begin, scrub::status, scrub::verify, scrub::repair, scrub::repair_from_stores,
         snapshots::list, snapshots::inspect, snapshots::usage,
     ),
@@ -54,6 +54,23 @@ pub(super) fn value() -> serde_json::Value {
     let mut document = serde_json::to_value(Document::openapi()).expect("the document is JSON");
     described::complete(&mut document);
     document
+}
+
+/// Whether a document that has these fields may have this one, too: by the schemas that know all of them, but for one that whoever asks
+/// may have put there.
+pub(crate) fn may_have(fields: &[&str], other: &str) -> bool {
+    let document = value();
+    let schemas = document
+        .pointer("/components/schemas")
+        .and_then(|all| all.as_object());
+    let mut schemas = schemas.into_iter().flat_map(|all| all.values());
+    schemas.any(|schema| {
+        let known = schema.get("properties").and_then(|all| all.as_object());
+        known.is_some_and(|known| {
+            let foreign = fields.iter().filter(|field| !known.contains_key(**field));
+            known.contains_key(other) && foreign.count() <= 1
+        })
+    })
 }
 
 /// Describes this interface.

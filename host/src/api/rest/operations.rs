@@ -3,7 +3,7 @@
 //! Invariant: asking changes nothing.
 
 use super::extract::{Asked, At};
-use super::{Answer, Shared, answer, call, page};
+use super::{Answer, Shared, answer, call, call_apart, page};
 use crate::api::refusal::{Refusal, RequestError};
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{CallView, OperationList, OperationView, Problem};
@@ -91,8 +91,8 @@ pub(super) async fn list(
 
 /// Tells how an operation stands: what came of a change, what an archive does not hold, or why a stream broke off.
 ///
-/// Operations are those that create, remove, mount, verify, repair or apply to a layer, those that answer with a stream of a layer, and those
-/// that load, swap or roll back a driver. The last 1024 that ended are known, until the daemon ends.
+/// Operations are those that create, remove, mount, verify, repair or apply to a layer, those that answer with a stream of a layer, those that
+/// move a store, and those that load, swap or roll back a driver. The last 1024 that ended are known, until the daemon ends.
 #[utoipa::path(get, path = "/v1/operations/{operation}", operation_id = "get_operation", tag = "differences",
     params(("operation" = String, Path,
         description = "The id: the header `Mica-Operation` of the answer, or the id of the request (`x-request-id`).")),
@@ -135,7 +135,9 @@ pub(super) async fn tracked<T: Serialize + Send + 'static>(
     work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     let ticket = shared.engine.begin(kind, store, layer);
-    done(shared, ticket, work).await
+    let token = ticket.token();
+    let work = noted(ticket, work);
+    call(shared, |engine| work(engine, &token)).await
 }
 
 /// As [`tracked`], for what ends when its client goes away; one with a key ends only when it is cancelled.
@@ -146,20 +148,17 @@ pub(super) async fn attended<T: Serialize + Send + 'static>(
     work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
 ) -> Result<T, Refusal> {
     let ticket = shared.engine.begin(kind, store, object);
-    let _cancel = CancelOnDrop::of(&ticket);
-    done(shared, ticket, work).await
+    let cancel = CancelOnDrop::of(&ticket);
+    call_apart(shared, cancel, noted(ticket, work)).await
 }
 
-/// Has the engine do it, and notes what came of it.
-async fn done<T: Serialize + Send + 'static>(
-    shared: Shared,
+/// What has the engine do it, and notes what came of it.
+fn noted<T: Serialize>(
     ticket: OperationTicket,
-    work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> + Send + 'static,
-) -> Result<T, Refusal> {
-    let token = ticket.token();
-    call(shared, move |engine| {
-        let done = work(engine, &token);
+    work: impl FnOnce(&Engine, &CancelToken) -> EngineResult<T>,
+) -> impl FnOnce(&Engine, &CancelToken) -> EngineResult<T> {
+    move |engine, token| {
+        let done = work(engine, token);
         ticket.end(done, |done| Report::document(done))
-    })
-    .await
+    }
 }

@@ -73,14 +73,14 @@ fn find<'a>(
     path: &str,
     method: &Method,
 ) -> (Option<&'a Known>, Option<&'a Operation>) {
+    let length = path.split('/').skip(1).count();
     let fits = |known: &&Known| {
-        let mut given = path.split('/').skip(1);
-        let mut segments = known.segments.iter();
-        segments.all(|segment| match (segment, given.next()) {
-            (Segment::Word(word), Some(given)) => word == given,
-            (Segment::Name, Some(given)) => !given.is_empty(),
-            (_, None) => false,
-        }) && given.next().is_none()
+        let mut pairs = known.segments.iter().zip(path.split('/').skip(1));
+        known.segments.len() == length
+            && pairs.all(|(segment, given)| match segment {
+                Segment::Word(word) => word == given,
+                Segment::Name => !given.is_empty(),
+            })
     };
     let Some(known) = known.iter().find(fits) else {
         return (None, None);

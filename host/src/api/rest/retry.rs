@@ -65,7 +65,7 @@ pub(super) async fn once(State(shared): State<Shared>, request: Request, next: N
 
 /// Whether a request may change something: keys count for no other. The method is meant in any case of its letters.
 pub(super) fn may_change(path: &str, method: &str) -> bool {
-    let is_look_up = path.ends_with("/layers:lookup");
+    let is_look_up = path.ends_with("/layers:lookup") || path == "/v1/drivers:judge";
     !is_look_up
         && !["get", "head"]
             .iter()

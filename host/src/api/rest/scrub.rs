@@ -134,7 +134,8 @@ pub(super) async fn repair(
     answer(StatusCode::OK, &view)
 }
 
-/// Makes a damaged layer again of the same archive, if another store has it.
+/// Makes a damaged layer again of the same archive, if another store has it, or of the blob that containerd had unpacked here, if that is
+/// still in its content store.
 #[utoipa::path(post, path = "/v1/stores/{store}/layers/{id}/repair", operation_id = "repair_layer_from_stores", tag = "layers",
     params(
         ("store" = String, Path, description = "The store."),

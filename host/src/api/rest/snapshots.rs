@@ -4,7 +4,7 @@
 
 use super::extract::{Asked, At};
 use super::page::PageQuery;
-use super::{Answer, Shared, answer, call};
+use super::{Answer, Shared, answer, call, call_apart};
 use crate::api::refusal::RequestError;
 use crate::api::stream::CancelOnDrop;
 use crate::api::types::{Problem, SnapshotList, SnapshotUsage, SnapshotView};
@@ -89,10 +89,8 @@ pub(super) async fn usage(
     State(shared): State<Shared>,
     At((store, key)): At<(String, String)>,
 ) -> Answer {
-    let cancel = CancelOnDrop::default();
-    let token = cancel.token();
-    let usage = call(shared, move |engine| {
-        engine.snapshots(&store)?.usage(&key, &token)
+    let usage = call_apart(shared, CancelOnDrop::default(), move |engine, token| {
+        engine.snapshots(&store)?.usage(&key, token)
     });
     answer(StatusCode::OK, &SnapshotUsage::from(usage.await?))
 }

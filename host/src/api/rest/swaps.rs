@@ -2,8 +2,10 @@
 //!
 //! Invariant: parses, calls the engine, prints.
 
+use super::drivers::consent;
 use super::extract::{Asked, At};
 use super::operations::attended;
+use super::papers::{PapersOf, UnsignedQuery};
 use super::{Answer, Shared, answer, call};
 use crate::api::body::whole;
 use crate::api::refusal::RequestError;
@@ -25,6 +27,11 @@ pub(super) struct SwapQuery {
     shadow: Option<String>,
     #[serde(default)]
     differences: Differences,
+    grants: Option<String>,
+    #[serde(default)]
+    force: bool,
+    #[serde(default)]
+    unsigned: UnsignedQuery,
 }
 
 /// What is to become of a build that answers otherwise than the one before.
@@ -57,6 +64,11 @@ pub(super) struct RollbackQuery {
         ("driver" = String, Path, description = "The driver."),
         ("shadow" = Option<String>, Query, description = "Before the new build takes over, calls that read are asked of both builds, and one answer that differs refuses the new one: until so many were compared (`100`), or for so many seconds (`30s`)."),
         ("differences" = Option<String>, Query, description = "`accept` takes a build that answers otherwise than the running one, where it answers at all; `refuse` is the default."),
+        ("grants" = Option<String>, Query, description = "What is approved of what it asks for and the running build does not: names between commas, or `asked` for all of it. It is kept with the driver."),
+        ("force" = Option<bool>, Query, description = "`true` takes a build that is a step back: an older version, or one that cannot read the state that lies in layers."),
+        ("unsigned" = Option<String>, Query, description = "As for loading a driver."),
+        ("Mica-Reference" = Option<String>, Header, description = "As for loading a driver."),
+        ("Mica-Signature" = Option<String>, Header, description = "As for loading a driver."),
     ),
     request_body(content = Option<Vec<u8>>, content_type = "application/wasm", description = "The component."),
     responses(
@@ -67,19 +79,24 @@ pub(super) async fn swap(
     State(shared): State<Shared>,
     At(driver): At<String>,
     Asked(query): Asked<SwapQuery>,
+    papers: PapersOf,
     body: Body,
 ) -> Answer {
     let shadow = query.shadow.as_deref().map(parse_shadow).transpose()?;
+    let consent = consent(query.grants.as_deref(), query.force)?;
     let component = whole(body, shared.runtime.limits().component_bytes).await?;
     let name = driver.clone();
     let work = move |engine: &Engine, token: &CancelToken| {
+        let papers = papers.with(query.unsigned);
         let request = SwapRequest {
             component: (!component.is_empty()).then_some(&*component),
+            papers: Some(&papers),
             shadow,
             agreement: match query.differences {
                 Differences::Refuse => Agreement::Required,
                 Differences::Accept => Agreement::Waived,
             },
+            consent: Some(&consent),
         };
         engine.drivers().swap(&driver, request, token)
     };

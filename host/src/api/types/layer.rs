@@ -3,7 +3,7 @@
 //! Invariant: data only.
 
 use super::{LayerView, MountView, Pairs};
-use mica_engine::{LayerProcess, LayerUsage};
+use mica_engine::{LayerHolds, LayerProcess, LayerUsage};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -60,6 +60,16 @@ pub(crate) struct MountList {
 pub(crate) struct UsageList {
     /// In the order in which they were asked for.
     pub(crate) layers: Vec<LayerUsage>,
+}
+
+/// A page of layers with what keeps them, in byte order of their ids.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct HoldList {
+    /// The page.
+    pub(crate) layers: Vec<LayerHolds>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
 }
 
 /// Processes that use files of mounted layers.

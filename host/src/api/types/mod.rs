@@ -13,13 +13,15 @@ mod store;
 
 pub(crate) use driver::{DriverList, ReleaseReport, TraceList};
 pub(crate) use layer::{
-    ApplyReport, ChangeList, ChangeView, LayerList, LayerLookup, LookedUp, MetadataView, MountList,
-    MountedLayer, ProcessList, SizeView, UsageList,
+    ApplyReport, ChangeKind, ChangeList, ChangeView, HoldList, LayerList, LayerLookup, LookedUp,
+    MetadataView, MountList, MountedLayer, ProcessList, SizeView, UsageList,
 };
 pub(crate) use mica_engine::{
-    Access, Attention, BuildView, CallView, DamageView, DriverExplanation, DriverHistory,
-    DriverView, Event, FileKind, FileView, HolderView, LayerKind, LayerRequest, LayerView, LogLine,
-    MountRequest, MountView, Pairs, PassView, QuarantineView, RepairView, RunningView, ScrubView,
+    Access, Attention, BuildView, CallView, CollectReport, DamageView, DifferenceView,
+    DriverExplanation, DriverHistory, DriverJudgement, DriverView, Event, FileKind, FileView,
+    HoldKind, HoldView, HolderView, LayerHolds, LayerKind, LayerRequest, LayerView, LogLine,
+    ManifestView, MountRequest, MountView, MoveReport, OriginView, Pairs, PassView, PathChange,
+    Provenance, QuarantineView, RepairView, RunningView, ScrubView, SignatureState, SignatureView,
     StoreRequest, StoreView, SwapReport, TraceDocument, TraceView, UnmountRequest, UnmountView,
     UsageView, Verdict, VerifyView,
 };
@@ -27,4 +29,4 @@ pub(crate) use operation::{DiffReport, OperationList, OperationView};
 pub(crate) use problem::Problem;
 pub(crate) use snapshot::{SnapshotList, SnapshotUsage, SnapshotView};
 pub(crate) use status::{ConfinementView, KernelView, MemoryView, RuntimeView, StatusView};
-pub(crate) use store::StoreList;
+pub(crate) use store::{MoveBody, RenameRequest, StoreList};

@@ -20,7 +20,7 @@ pub(crate) struct OperationList {
 pub(crate) struct OperationView {
     /// Its id, as the header `Mica-Operation` gave it.
     pub(crate) id: String,
-    /// What it does: `diff`, `changes`, `files`, `content`, `create`, `remove`, `apply`, `mount`, `repair`, `verify`, or to a driver `load`,
+    /// What it does: `diff`, `changes`, `files`, `content`, `create`, `remove`, `apply`, `mount`, `repair`, `verify`, `move`, or to a driver `load`,
     /// `swap` or `rollback`.
     pub(crate) kind: String,
     /// The store; empty where it is about a driver.

@@ -15,3 +15,21 @@ pub(crate) struct StoreList {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) next: Option<String>,
 }
+
+/// Asks for another name of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RenameRequest {
+    /// The new name: 1 to 64 lower-case letters, digits, `-`, `_` and `.`.
+    pub(crate) name: String,
+}
+
+/// Asks for another place of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct MoveBody {
+    /// The directory that the store's own is to lie in: an absolute path where the daemon runs, which only root may change. Without one
+    /// the store comes back below the daemon's root.
+    #[serde(default)]
+    pub(crate) to: Option<String>,
+}

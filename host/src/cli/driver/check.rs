@@ -4,9 +4,11 @@
 
 use std::path::Path;
 
-use mica_runtime::{Error, Generation, Grant, Grants, Measure, World};
+use mica_runtime::{Error, Generation, Grant, Grants, Inspection, Measure, World};
 use serde_json::{Value, json};
 
+use super::manifest;
+use crate::api::types::ManifestView;
 use crate::daemon::{self, Checked};
 use mica_client::{Column, Failure, Printer, pairs, table, words};
 
@@ -17,7 +19,7 @@ pub(super) fn run(
     grants: &[Grant],
     compile: bool,
 ) -> Result<(), Failure> {
-    let bytes = super::read(file)?;
+    let bytes = super::component(printer, file)?;
     let granted = grants
         .iter()
         .fold(Grants::standard(), |all, &one| all.and(one));
@@ -32,9 +34,9 @@ pub(super) fn run(
     }
 }
 
-fn refused(error: Error) -> Failure {
+pub(super) fn refused(error: Error) -> Failure {
     match error {
-        Error::Rejected { .. } => rejected(&error),
+        Error::Rejected { .. } | Error::NotGranted { .. } => rejected(&error),
         other => Failure::Untrue {
             what: other.to_string(),
             remedy: None,
@@ -52,9 +54,9 @@ fn rejected(error: &Error) -> Failure {
 
 /// The reason and what would help.
 fn told(error: &Error) -> (String, String) {
-    match error {
-        Error::Rejected { reason, remedy } => (reason.to_string(), remedy.to_string()),
-        other => (other.to_string(), String::new()),
+    match error.rejection() {
+        Some((reason, remedy)) => (reason.to_string(), remedy.to_string()),
+        None => (error.to_string(), String::new()),
     }
 }
 
@@ -94,9 +96,28 @@ fn document(checked: &Checked) -> Value {
         "composed": inspection.world == World::Proto,
         "contract": inspection.contract,
         "driver": driver,
+        "manifest": inspection.manifest.as_ref().map(ManifestView::from),
+        "unused_capabilities": inspection.unused_capabilities(),
         "imports": imports.collect::<Vec<_>>(),
         "limits": limits.collect::<Vec<_>>(),
     })
+}
+
+/// The manifest, and what of it the component does not use.
+fn told_manifest(inspection: &Inspection) -> String {
+    let Some(manifest) = &inspection.manifest else {
+        return "no manifest\n".to_owned();
+    };
+    let mut text = format!(
+        "manifest\n{}",
+        manifest::render(&ManifestView::from(manifest))
+    );
+    for grant in inspection.unused_capabilities() {
+        text.push_str(&format!(
+            "\nwarning: the manifest asks for `{grant}`, which the component does not import\n"
+        ));
+    }
+    text
 }
 
 fn render(checked: &Checked) -> String {
@@ -136,5 +157,6 @@ fn render(checked: &Checked) -> String {
         ]
     };
     let limits = table(&columns, inspection.measures.iter().map(number).collect());
-    format!("{}\n{imports}\n{limits}", pairs(lines))
+    let manifest = told_manifest(inspection);
+    format!("{}\n{imports}\n{limits}\n{manifest}", pairs(lines))
 }

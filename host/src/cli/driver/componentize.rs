@@ -6,7 +6,6 @@
 //! Invariant: the component is complete, or nothing is there that was not there before.
 
 use std::error::Error;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -16,7 +15,7 @@ use wasi_preview1_component_adapter_provider::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata, metadata};
 use wit_parser::Resolve;
 
-use mica_client::{Failure, NewFile, Printer};
+use mica_client::{Failure, Printer};
 use mica_text::with_causes;
 
 pub(super) const EXAMPLES: &str = "\
@@ -66,12 +65,7 @@ pub(super) fn run(printer: &Printer, arguments: &ComponentizeArguments) -> Resul
         embed(&mut module, wit, world)?;
     }
     let component = encode(&module, &shown)?;
-    let doing = || format!("write `{}`", arguments.file.display());
-    let new = NewFile::create(&arguments.file).map_err(Failure::io(doing()))?;
-    let mut file = new.file();
-    file.write_all(&component).map_err(Failure::io(doing()))?;
-    new.complete(&arguments.file)
-        .map_err(Failure::io(doing()))?;
+    super::write(&arguments.file, &component)?;
     let output = arguments.file.display().to_string();
     let document = json!({ "file": output, "bytes": component.len() });
     printer.result(&document, || output)

@@ -3,8 +3,8 @@
 //! Invariant: what a driver said is shown safely, on one line.
 
 use super::super::builds;
-use super::show;
-use crate::api::types::{DriverExplanation, DriverHistory};
+use super::{manifest, show};
+use crate::api::types::{DriverExplanation, DriverHistory, DriverView};
 use mica_client::{Column, pairs, table, words};
 
 pub(super) const EXAMPLES: &str = "\
@@ -15,7 +15,7 @@ Examples:
   mica driver explain overlay
   mica --output json driver explain overlay";
 
-pub(super) fn render(told: &DriverExplanation) -> String {
+pub(in crate::cli) fn render(told: &DriverExplanation) -> String {
     let driver = &told.driver;
     let mut text = pairs([
         ("name", words::told(&driver.name)),
@@ -23,6 +23,10 @@ pub(super) fn render(told: &DriverExplanation) -> String {
         ("summary", words::told(&driver.summary)),
         ("source", words::told(&told.source)),
         ("digest", words::told(&driver.digest)),
+        ("reference", show::reference(driver.provenance.as_ref())),
+        ("signed by", show::signed_by(driver.provenance.as_ref())),
+        ("comment", comment(driver)),
+        ("verified", verified(driver)),
         ("size", words::bytes(driver.size_bytes)),
         ("world", words::told(&driver.world)),
         ("contract", words::told(&told.contract)),
@@ -34,6 +38,8 @@ pub(super) fn render(told: &DriverExplanation) -> String {
     show::quarantines(driver, &mut text);
     builds::describe(driver, &mut text);
     text.push_str(&imports(told));
+    text.push_str(&manifest_of(told));
+    text.push_str(&granted(told));
     if !told.unused_grants.is_empty() {
         let unused = words::told(&told.unused_grants);
         text.push_str(&format!("\ngranted and not used: {unused}\n"));
@@ -47,6 +53,51 @@ pub(super) fn render(told: &DriverExplanation) -> String {
     text.push_str("\n\n");
     text.push_str(&limits(told));
     text
+}
+
+/// What its author says of it.
+fn manifest_of(told: &DriverExplanation) -> String {
+    match &told.manifest {
+        None => "\nno manifest\n".to_owned(),
+        Some(view) => format!("\nmanifest\n{}", manifest::render(view)),
+    }
+}
+
+/// What it may, who says so, and what it did beyond that.
+fn granted(told: &DriverExplanation) -> String {
+    let mut text = format!(
+        "\n{}",
+        pairs([
+            ("signature", super::install::signature(&told.signature)),
+            ("granted by", words::told(&told.granted_by)),
+            ("approved", words::told(&told.approved)),
+            ("may", words::told(&told.rights)),
+            ("audited", words::told(&told.audited)),
+        ])
+    );
+    for denial in &told.denials {
+        let verb = if denial.allowed { "allowed" } else { "refused" };
+        text.push_str(&format!(
+            "\n{verb} in {} operations: {}; {}\n",
+            denial.operations,
+            words::safe(&denial.what),
+            words::safe(&denial.remedy)
+        ));
+    }
+    text
+}
+
+/// What whoever signed the build says with the signature.
+fn comment(driver: &DriverView) -> String {
+    let known = driver.provenance.as_ref();
+    let signer = known.and_then(|known| known.signer.as_ref());
+    words::told(&signer.and_then(|signer| signer.comment.as_ref()))
+}
+
+/// When it was found out who signed the build.
+fn verified(driver: &DriverView) -> String {
+    let known = driver.provenance.as_ref();
+    known.map_or_else(|| "-".to_owned(), |known| words::seconds(&known.verified))
 }
 
 fn removable(told: &DriverExplanation) -> String {
@@ -88,10 +139,10 @@ fn imports(told: &DriverExplanation) -> String {
 /// What bounds it.
 fn limits(told: &DriverExplanation) -> String {
     let rows = told.limits.iter().map(|limit| {
-        let from = if limit.is_default {
-            "default"
-        } else {
-            "configuration"
+        let from = match limit.wanted {
+            Some(wanted) if wanted == limit.value => "manifest",
+            _ if limit.is_default => "default",
+            _ => "configuration",
         };
         vec![
             words::told(&limit.name),

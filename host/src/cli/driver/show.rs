@@ -4,16 +4,20 @@
 
 use super::super::builds;
 use super::short;
-use crate::api::types::{DriverList, DriverView, QuarantineView, ReleaseReport};
+use crate::api::types::{DriverList, DriverView, Provenance, QuarantineView, ReleaseReport};
 use mica_client::{Column, pairs, table, words};
 
-pub(super) fn list(list: &DriverList) -> String {
+pub(super) fn list(list: &DriverList, is_quiet: bool) -> String {
+    if is_quiet {
+        return words::lines(list.drivers.iter().map(|driver| &driver.name));
+    }
     let rows = list.drivers.iter().map(|driver| {
         vec![
             words::told(&driver.name),
             words::told(&driver.version),
             words::told(&driver.world),
             words::told(&driver.origin),
+            signed_by(driver.provenance.as_ref()),
             driver.generation.to_string(),
             short(&driver.digest),
             builds::state(driver).to_owned(),
@@ -26,6 +30,7 @@ pub(super) fn list(list: &DriverList) -> String {
         Column::Text("version"),
         Column::Text("world"),
         Column::Text("origin"),
+        Column::Text("signed by"),
         Column::Number("generation"),
         Column::Text("digest"),
         Column::Text("state"),
@@ -46,6 +51,8 @@ pub(super) fn describe(driver: &DriverView) -> String {
         ("summary", words::told(&driver.summary)),
         ("world", format!("{}{composed}", words::told(&driver.world))),
         ("origin", words::told(&driver.origin)),
+        ("reference", reference(driver.provenance.as_ref())),
+        ("signed by", signed_by(driver.provenance.as_ref())),
         ("digest", words::told(&driver.digest)),
         ("size", words::bytes(driver.size_bytes)),
         ("generation", driver.generation.to_string()),
@@ -69,6 +76,17 @@ pub(super) fn describe(driver: &DriverView) -> String {
         }
     }
     text
+}
+
+/// By what reference a build was pulled.
+pub(super) fn reference(known: Option<&Provenance>) -> String {
+    words::told(&known.and_then(|known| known.reference.as_ref()))
+}
+
+/// Who signed a build.
+pub(super) fn signed_by(known: Option<&Provenance>) -> String {
+    let signer = known.and_then(|known| known.signer.as_ref());
+    words::or_dash(signer.map_or_else(String::new, |signer| words::safe(&signer.to_string())))
 }
 
 /// What is kept from calling a driver, and why.

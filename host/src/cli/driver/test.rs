@@ -11,6 +11,7 @@ use serde_json::json;
 use super::read;
 use crate::children;
 use crate::cli::store;
+use mica_client::progress::count_bar;
 use mica_client::{Column, Failure, Printer, pairs, table, words};
 
 pub(super) const EXAMPLES: &str = "\
@@ -78,7 +79,9 @@ pub(super) fn run(printer: &Printer, arguments: TestArguments) -> Result<(), Fai
         directory,
     };
     let component = read(&file)?;
-    let report = mica_kit::play(&children::player(), &component, &request, |_| {});
+    let bar = count_bar("play cases".to_owned(), Some(wanted.len() as u64));
+    let report = mica_kit::play(&children::player(), &component, &request, |_| bar.inc(1));
+    bar.finish_and_clear();
     let report = report.map_err(refused)?;
     let (passed, failed, left_out) = report.counts();
     let document = json!({
@@ -113,7 +116,8 @@ fn failure(report: &Report, failed: usize) -> Failure {
     }
 }
 
-fn refused(error: NoReport) -> Failure {
+/// Why there is no report, as a failure of the command.
+pub(super) fn refused(error: NoReport) -> Failure {
     let what = error.to_string();
     match error {
         NoReport::Rejected { remedy, .. } => Failure::Rejected { what, remedy },
@@ -126,6 +130,10 @@ fn refused(error: NoReport) -> Failure {
         NoReport::Io { doing, source } => Failure::Io {
             doing: doing.to_owned(),
             source,
+        },
+        NoReport::Broken { .. } => Failure::Untrue {
+            what,
+            remedy: Some("`mica driver test` tells what it does otherwise".to_owned()),
         },
         NoReport::Ended(..) | NoReport::Failed(_) => Failure::Untrue { what, remedy: None },
     }

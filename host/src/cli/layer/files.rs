@@ -45,9 +45,12 @@ pub(crate) struct ListArguments {
     /// What is in directories of the directory too
     #[arg(short = 'R', long, requires = "id")]
     recursive: bool,
-    /// Only ids, one a line
-    #[arg(short, long, conflicts_with = "id")]
+    /// Only ids, or paths of files, one a line
+    #[arg(short, long)]
     pub(super) quiet: bool,
+    /// End each path with a NUL byte, and write its exact bytes
+    #[arg(short = 'z', long = "null", requires = "id")]
+    is_null: bool,
 }
 
 /// One file of a layer.
@@ -130,7 +133,13 @@ pub(super) fn ls(context: &Context, id: &str, arguments: &ListArguments) -> Resu
     let files = ask(context, (id, &arguments.path), arguments.recursive, &|_| {
         true
     })?;
+    if arguments.is_null {
+        return write_null(context, &files);
+    }
     show(context, &files, |views| {
+        if arguments.quiet {
+            return paths(&views);
+        }
         let columns = [
             Column::Text("mode"),
             Column::Number("links"),
@@ -194,20 +203,28 @@ pub(super) fn find(context: &Context, arguments: &FindArguments) -> Result<(), F
     let fits = |file: Option<&FileView>| file.is_none_or(|view| arguments.fits(view));
     let files = ask(context, (&arguments.id, &arguments.path), true, &fits)?;
     if arguments.is_null {
-        let paths = files.iter().filter_map(|file| file.view.as_ref());
-        let paths = paths.flat_map(|view| {
-            let mut path = bytes_of(&view.path, view.path_base64.as_deref());
-            path.push(0);
-            path
-        });
-        return context.printer.bytes(&paths.collect::<Vec<_>>());
+        return write_null(context, &files);
     }
-    show(context, &files, |views| {
-        let paths = views.into_iter();
-        paths
-            .map(|view| format!("{}\n", words::safe(&view.path)))
-            .collect()
-    })
+    show(context, &files, |views| paths(&views))
+}
+
+/// Paths, one a line.
+fn paths(views: &[&FileView]) -> String {
+    let lines = views.iter();
+    lines
+        .map(|view| format!("{}\n", words::safe(&view.path)))
+        .collect()
+}
+
+/// Writes the exact bytes of paths, with a NUL behind each.
+fn write_null(context: &Context, files: &[Told]) -> Result<(), Failure> {
+    let paths = files.iter().filter_map(|file| file.view.as_ref());
+    let paths = paths.flat_map(|view| {
+        let mut path = bytes_of(&view.path, view.path_base64.as_deref());
+        path.push(0);
+        path
+    });
+    context.printer.bytes(&paths.collect::<Vec<_>>())
 }
 
 impl FindArguments {

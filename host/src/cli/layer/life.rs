@@ -10,7 +10,8 @@ use super::{CreateArguments, layers_target, list, target};
 use crate::api::types::{LayerKind, LayerRequest, LayerView};
 use crate::cli::context::Context;
 use crate::cli::store::options;
-use mica_client::{Exit, Failure, Output, words};
+use crate::cli::waiting::{Sought, with_bar};
+use mica_client::{Exit, Failure, words};
 
 pub(super) const CREATE_EXAMPLES: &str = "\
 Examples:
@@ -30,9 +31,21 @@ pub(super) fn create(context: &Context, arguments: &CreateArguments) -> Result<(
         storage_options: options(arguments.storage_options.clone())?,
         ..LayerRequest::new(&arguments.id, arguments.parent.as_deref())
     };
-    let document = context
-        .client
-        .post(&layers_target(context), Some(&json!(request)))?;
+    // A driver that copies takes as long as its parent is large.
+    let sought = Sought {
+        layer: None,
+        ..Sought::layer("create_layer", context, &arguments.id)
+    };
+    let document = with_bar(
+        context,
+        &format!("create {}", arguments.id),
+        &sought,
+        || {
+            context
+                .client
+                .post(&layers_target(context), Some(&json!(request)))
+        },
+    )?;
     context
         .printer
         .view(&document, |layer: &LayerView| words::told(&layer.id))
@@ -155,11 +168,7 @@ fn remove_all(context: &Context, ids: &[String]) -> Result<(), Failure> {
                 .printer
                 .result(&json!({ "removed": id }), || id.clone())?,
             Err(failure) if first.is_none() => first = Some(failure),
-            Err(failure) => failure.tell(if context.printer.is_json() {
-                Output::Json
-            } else {
-                Output::Table
-            }),
+            Err(failure) => failure.tell(context.printer.output()),
         }
     }
     first.map_or(Ok(()), Err)

@@ -8,9 +8,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{layers_target, target};
-use crate::api::types::{HolderView, LayerKind, LayerList, LayerView, MetadataView, UsageView};
+use crate::api::types::{
+    HoldView, HolderView, LayerKind, LayerList, LayerView, MetadataView, UsageView,
+};
 use crate::cli::context::Context;
-use mica_client::{Column, Failure, pairs, table, words};
+use crate::cli::gc::kept_by as kept_by_words;
+use mica_client::{Column, Failure, pairs, segment, table, words};
 
 /// Lists the layers of the store, or only their ids.
 pub(super) fn ls(context: &Context, is_quiet: bool) -> Result<(), Failure> {
@@ -80,11 +83,33 @@ struct Inspected {
     told: MetadataView,
     #[serde(default)]
     holders: Vec<HolderView>,
+    /// Only when it is to be explained.
+    kept_by: Option<Vec<HoldView>>,
+}
+
+/// Tells all about a layer that the store has, and what keeps it; nothing if the daemon knows none of that id.
+pub(in crate::cli) fn explain(context: &Context, id: &str) -> Option<Result<(), Failure>> {
+    let mut document = context.client.get(&target(context, id, "")).ok()?;
+    let store = segment(&context.store);
+    // In byte order the id itself is the first that begins so.
+    let holds = format!("/v1/stores/{store}/holds?limit=1&prefix={}", segment(id));
+    let told = context.client.get(&holds).and_then(|mut holds| {
+        let kept = holds.pointer_mut("/layers/0/held_by").map(Value::take);
+        if let (Some(fields), Some(kept)) = (document.as_object_mut(), kept) {
+            fields.insert("kept_by".to_owned(), kept);
+        }
+        tell(context, id, document)
+    });
+    Some(told)
 }
 
 /// Tells all about a layer.
 pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
-    let mut document = context.client.get(&target(context, id, ""))?;
+    let document = context.client.get(&target(context, id, ""))?;
+    tell(context, id, document)
+}
+
+fn tell(context: &Context, id: &str, mut document: Value) -> Result<(), Failure> {
     let metadata = context.client.get(&target(context, id, "/metadata"))?;
     let mount = match words::number(&document, "mounts") {
         0 => Value::Null,
@@ -103,6 +128,7 @@ pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
              layer,
              told,
              holders,
+             kept_by,
          }: &Inspected| {
             let text = pairs([
                 ("id", words::told(&layer.id)),
@@ -118,7 +144,11 @@ pub(super) fn inspect(context: &Context, id: &str) -> Result<(), Failure> {
             ]);
             let metadata = words::section("the driver says", &told.metadata.0);
             let holders = held(holders);
-            format!("{text}{holders}{metadata}")
+            let kept = kept_by.as_ref().map(|holds| match holds.is_empty() {
+                true => "\nnothing keeps it\n".to_owned(),
+                false => format!("\nkept by {}\n", kept_by_words(holds)),
+            });
+            format!("{text}{holders}{}{metadata}", kept.unwrap_or_default())
         },
     )
 }

@@ -8,6 +8,7 @@ mod change;
 mod copy;
 mod copy_out;
 mod exec;
+mod explore;
 mod export;
 mod files;
 mod import;
@@ -15,6 +16,9 @@ mod life;
 mod list;
 mod mount;
 mod relay;
+
+pub(super) use list::explain;
+pub(super) use mount::held_by;
 
 use std::path::PathBuf;
 
@@ -51,6 +55,9 @@ pub(crate) enum LayerCommand {
     /// Print the paths of files of a layer
     #[command(after_help = files::FIND_EXAMPLES)]
     Find(files::FindArguments),
+    /// Show which layer of a chain each file comes from, and what is there for nothing
+    #[command(after_help = explore::EXAMPLES)]
+    Explore(explore::ExploreArguments),
     /// Copy files of a layer to this machine
     #[command(after_help = copy_out::EXAMPLES)]
     Cp(copy_out::CopyArguments),
@@ -103,7 +110,7 @@ pub(crate) enum LayerCommand {
     #[command(after_help = scrub::REPAIR_EXAMPLES)]
     Repair(scrub::RepairArguments),
     /// List what is different from the parent: A added, C changed, D deleted
-    Changes(CompareArguments),
+    Changes(ChangesArguments),
     /// Tell how many bytes the difference from the parent has
     Size(CompareArguments),
     /// Tell what a layer occupies on the device beyond its parent
@@ -200,6 +207,16 @@ pub(crate) struct CompareArguments {
     whole: bool,
 }
 
+/// Arguments of `mica layer changes`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChangesArguments {
+    #[command(flatten)]
+    compare: CompareArguments,
+    /// End each line with a NUL byte, and write the exact bytes of its path
+    #[arg(short = 'z', long = "null")]
+    is_null: bool,
+}
+
 impl CompareArguments {
     /// The target of a comparison of the layer.
     fn target(&self, context: &Context, what: &str) -> String {
@@ -224,6 +241,7 @@ pub(crate) fn run(context: &Context, command: LayerCommand) -> Result<(), Failur
         LayerCommand::Cat(arguments) => files::cat(context, &arguments),
         LayerCommand::Find(arguments) => files::find(context, &arguments),
         LayerCommand::Cp(arguments) => copy_out::copy(context, &arguments),
+        LayerCommand::Explore(arguments) => explore::explore(context, &arguments),
         LayerCommand::Tree => list::tree(context),
         LayerCommand::Inspect { id } => list::inspect(context, &id),
         LayerCommand::Rm(arguments) => life::remove(context, &arguments),

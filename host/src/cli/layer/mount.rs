@@ -85,7 +85,7 @@ pub(super) fn list(context: &Context) -> Result<(), Failure> {
 }
 
 /// Who holds a mount, in words.
-pub(super) fn held_by(holders: &[HolderView]) -> Vec<String> {
+pub(in crate::cli) fn held_by(holders: &[HolderView]) -> Vec<String> {
     let holders = holders.iter().map(|holder| {
         let name = words::safe(&holder.reference);
         match (holder.while_pid, holder.has_ended) {

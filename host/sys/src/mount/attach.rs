@@ -7,8 +7,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, openat, statx};
-use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount as unmount_path};
+use rustix::mount::{
+    MountAttrFlags, MoveMountFlags, UnmountFlags, move_mount, unmount as unmount_path,
+};
 
+use super::raw::set_private_with;
 use super::statmount::has_statmount;
 use crate::Name;
 use crate::raw::entry_path;
@@ -45,6 +48,15 @@ impl DetachedMount {
     pub fn root(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(openat(&self.top, c".", flags, Mode::empty())?)
+    }
+
+    /// Lets nobody open a device through the mount, however it lies there.
+    ///
+    /// # Errors
+    /// ENOSYS before Linux 5.12.
+    pub fn forbid_devices(&self) -> io::Result<()> {
+        let flags = MountAttrFlags::MOUNT_ATTR_NODEV.bits();
+        set_private_with(self.top.as_fd(), u64::from(flags))
     }
 
     /// Makes the mount visible on top of the directory `target`. On failure it is gone.

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, fgetxattr, fstat, makedev, mkdirat, mkn
 use rustix::io::Errno;
 
 use super::open::{open_confined, open_directory};
-use super::{Kind, set_mode, set_mode_fd};
+use super::{Kind, set_mode, set_mode_fd, set_owner_fd};
 use crate::raw::{is, os_error};
 use crate::{Name, xattr};
 
@@ -45,6 +45,20 @@ fn settle_rights(dir: BorrowedFd<'_>, made: BorrowedFd<'_>, mode: u32) -> io::Re
         found if found == mode & 0o7777 => Ok(()),
         _ => set_mode_fd(made, mode),
     }
+}
+
+/// Gives an open node an owner, unless it has it already and no set-id bit that this would take away. To look costs a fraction of
+/// the change, and most of what archives hold is root's, as what is made here is. Capabilities of a file go with its owner only.
+///
+/// # Errors
+/// Those of the change.
+pub fn settle_owner(node: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    let found = fstat(node)?;
+    let has_set_id = found.st_mode & 0o6000 != 0;
+    if (found.st_uid, found.st_gid) == (uid, gid) && !has_set_id {
+        return Ok(());
+    }
+    set_owner_fd(node, uid, gid)
 }
 
 /// Takes away the access lists that a new node has from its directory: they give rights that no one asked for.

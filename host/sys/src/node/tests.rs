@@ -3,11 +3,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount, mount_bind};
 
 use super::attributes::set_mode_pinned;
 use super::*;
+use crate::mount::{Access, bind};
 use crate::testing::{Place, in_namespace, name, refused};
 use crate::{Name, content, xattr};
 
@@ -72,8 +74,25 @@ fn only_a_directory_is_opened_as_one_and_no_open_blocks() {
 #[test]
 fn only_a_regular_file_is_opened_as_one_and_no_open_blocks() {
     let place = Place::new();
-    let dir = zoo(&place);
-    let open = |entry: &str| open_regular(dir.as_fd(), &name(entry));
+    only_a_regular_file_is_opened(zoo(&place).as_fd(), open_regular);
+}
+
+#[test]
+fn where_no_device_can_be_opened_the_same_is_opened_and_refused() {
+    in_namespace(|| {
+        let place = Place::new();
+        let mount = bind(zoo(&place).as_fd(), Access::ReadWrite).unwrap();
+        mount.forbid_devices().unwrap();
+        let root = mount.root().unwrap();
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+        let opened = rustix::fs::openat(&root, c"character", flags, Mode::empty());
+        assert_eq!(opened.unwrap_err(), Errno::ACCESS);
+        only_a_regular_file_is_opened(root.as_fd(), open_regular_at_once);
+    });
+}
+
+fn only_a_regular_file_is_opened(dir: BorrowedFd<'_>, open: Open) {
+    let open = |entry: &str| open(dir, &name(entry));
     let opened = open("regular").unwrap();
     let mut buffer = [0; 16];
     let read = content::read_at(opened.as_fd(), &mut buffer, 0).unwrap();
@@ -104,10 +123,11 @@ fn no_open_crosses_a_mount() {
         mount("none", place.path("top/tmpfs"), "tmpfs", flags, None).unwrap();
         mount_bind(place.path("other"), place.path("top/bound")).unwrap();
         mount_bind(place.path("other/file"), place.path("top/file")).unwrap();
-        let cases: [(Open, &str); 3] = [
+        let cases: [(Open, &str); 4] = [
             (open_directory, "tmpfs"),
             (open_directory, "bound"),
             (open_regular, "file"),
+            (open_regular_at_once, "file"),
         ];
         for (open, entry) in cases {
             let crossed = open(dir.as_fd(), &name(entry));
@@ -220,6 +240,26 @@ fn owners_are_set_on_the_node_itself() {
         assert_eq!(refused(by_descriptor), libc::EINVAL);
     }
     assert_eq!(owner("regular"), (4_294_967_294, 7));
+}
+
+#[test]
+fn an_owner_that_is_right_is_left_and_set_id_bits_go_all_the_same() {
+    let place = Place::new();
+    let dir = zoo(&place);
+    let opened = open_regular(dir.as_fd(), &name("regular")).unwrap();
+    let told = || stat_fd(opened.as_fd()).unwrap();
+    settle_owner(opened.as_fd(), 5, 6).unwrap();
+    let before = told();
+    assert_eq!((before.uid, before.gid), (5, 6));
+    settle_owner(opened.as_fd(), 5, 6).unwrap();
+    assert_eq!(told(), before, "not even its time of change is another");
+    set_mode_fd(opened.as_fd(), 0o6755).unwrap();
+    settle_owner(opened.as_fd(), 5, 6).unwrap();
+    assert_eq!((told().mode, told().uid), (0o755, 5));
+    for (uid, gid) in [(u32::MAX, 6), (5, u32::MAX)] {
+        let unset = settle_owner(opened.as_fd(), uid, gid);
+        assert_eq!(refused(unset), libc::EINVAL);
+    }
 }
 
 #[test]

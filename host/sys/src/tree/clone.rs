@@ -42,6 +42,18 @@ pub struct Cloned {
 /// EEXIST when `to` was not empty, EINVAL when it lies in `from`, EXDEV where something is mounted
 /// in `from`.
 pub fn clone_linked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Cloned> {
+    clone_watched(from, to, &|_bytes| true)
+}
+
+/// As [`clone_linked`]. `go_on` is asked after each node, with the bytes that were written for it: none of one that is shared.
+///
+/// # Errors
+/// As there, and `Interrupted` once `go_on` says no.
+pub fn clone_watched(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    go_on: &dyn Fn(u64) -> bool,
+) -> io::Result<Cloned> {
     let from_attributes = node::stat_fd(from)?;
     let to_attributes = node::stat_fd(to)?;
     if identity(&from_attributes) == identity(&to_attributes) {
@@ -60,11 +72,16 @@ pub fn clone_linked(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<Clon
         to: Trail::new(to_top, &to_attributes, ()),
         buffer: Vec::with_capacity(node::LISTING_BYTES),
         made: 0,
+        written: 0,
         may_share,
         several_names,
         copies,
     };
-    while walk.step()? {}
+    while walk.step()? {
+        if !go_on(std::mem::take(&mut walk.written)) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+    }
     let mut own = HashSet::new();
     if let Some(copies) = walk.copies {
         own = copies.end(to)?;
@@ -104,6 +121,8 @@ struct Walk {
     to: Trail<()>,
     buffer: Vec<u8>,
     made: u64,
+    /// Bytes that were written since someone was told.
+    written: u64,
     may_share: bool,
     /// Inode numbers of the nodes of the original that have several names in it.
     several_names: HashSet<u64>,
@@ -126,13 +145,13 @@ impl Walk {
             return self.descend(entry.name);
         }
         let name = &entry.name;
-        match &mut self.copies {
+        self.written += match &mut self.copies {
             Some(copies) if self.several_names.contains(&entry.inode) => {
-                copies.place(from, name, entry.inode, to)?;
+                copies.place(from, name, entry.inode, to)?
             }
             _ if self.may_share => link_or_copy(from, to, name)?,
             _ => copy_node(from, name, to, name)?,
-        }
+        };
         self.made += 1;
         Ok(true)
     }
@@ -186,7 +205,8 @@ fn identity(attributes: &Attributes) -> (u64, u64) {
     (attributes.device, attributes.inode)
 }
 
-fn link_or_copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
+/// Says how many bytes were written.
+fn link_or_copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Result<u64> {
     match node::link(from, name, to, name) {
         Err(error)
             if [libc::EMLINK, libc::EPERM, libc::EXDEV]
@@ -195,17 +215,17 @@ fn link_or_copy(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &Name) -> io::Re
         {
             copy_node(from, name, to, name)
         }
-        linked => linked,
+        linked => linked.map(|()| 0),
     }
 }
 
-/// Copies a node that is no directory, with all that belongs to it, under another name.
+/// Copies a node that is no directory, with all that belongs to it, under another name. Says how many bytes it occupies.
 pub(super) fn copy_node(
     from: BorrowedFd<'_>,
     name: &Name,
     to: BorrowedFd<'_>,
     new_name: &Name,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let found = node::stat(from, name)?;
     match found.kind {
         Kind::Regular => {
@@ -231,7 +251,8 @@ pub(super) fn copy_node(
     if found.kind != Kind::Symlink {
         node::set_mode(to, new_name, found.mode)?;
     }
-    node::set_modified(to, new_name, found.modified)
+    node::set_modified(to, new_name, found.modified)?;
+    Ok(found.blocks_512.saturating_mul(512))
 }
 
 fn copy_xattrs(

@@ -64,18 +64,20 @@ impl Copies {
         })
     }
 
-    /// Gives the copy of the node `name` of `from`, which has this inode number, the same name in `to`.
+    /// Gives the copy of the node `name` of `from`, which has this inode number, the same name in `to`. Says how many bytes were
+    /// written.
     pub(super) fn place(
         &mut self,
         from: BorrowedFd<'_>,
         name: &Name,
         inode: u64,
         to: BorrowedFd<'_>,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
+        let mut written = 0;
         let (kept, copies) = (Name::from_number(inode), self.directory.as_fd());
         match node::stat(copies, &kept) {
             Err(error) if is(&error, libc::ENOENT) => {
-                copy_node(from, name, copies, &kept)?;
+                written = copy_node(from, name, copies, &kept)?;
                 self.own.insert(node::stat(copies, &kept)?.inode);
             }
             found => drop(found?),
@@ -83,7 +85,7 @@ impl Copies {
         match node::link(copies, &kept, to, name) {
             // The name in the directory of copies is one too many.
             Err(error) if is(&error, libc::EMLINK) => copy_node(from, name, to, name),
-            linked => linked,
+            linked => linked.map(|()| written),
         }
     }
 

@@ -87,7 +87,7 @@ impl SharedFiles {
 
 fn replace_with_copy(dir: BorrowedFd<'_>, name: &Name) -> io::Result<()> {
     let before = node::stat_fd(dir)?;
-    let (copy, ()) = under_free_name(|copy| copy_node(dir, name, dir, copy))?;
+    let (copy, _bytes) = under_free_name(|copy| copy_node(dir, name, dir, copy))?;
     renameat(dir, copy.as_c_str(), dir, name.as_c_str())?;
     node::set_modified_fd(dir, before.modified)
 }

@@ -9,7 +9,11 @@
 
 mod copy;
 
+#[cfg(target_family = "wasm")]
 wit_bindgen::generate!({ path: "wit", world: "mica:driver/proto", generate_all });
+// The same names, for `cargo test`.
+#[cfg(not(target_family = "wasm"))]
+use mica_native::{exports, mica};
 
 use exports::mica::driver::proto_driver::{
     Access, CreateOptions, Description, Error, Guest, Mount,
@@ -113,4 +117,53 @@ impl Guest for Driver {
     }
 }
 
+#[cfg(target_family = "wasm")]
 export!(Driver);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use mica_native::{Store, View};
+
+    use super::*;
+
+    fn files(store: &Store<Driver>, id: &str) -> std::path::PathBuf {
+        store.room(id).join("files")
+    }
+
+    #[test]
+    fn a_layer_has_its_parents_files_and_keeps_its_changes_to_itself() {
+        let store = Store::<Driver>::new().unwrap();
+        store.init().unwrap();
+        store.create("base", None).unwrap();
+        fs::write(files(&store, "base").join("hello"), "hello").unwrap();
+        store.create("child", Some("base")).unwrap();
+        fs::write(files(&store, "child").join("hello"), "changed").unwrap();
+        let base = fs::read_to_string(files(&store, "base").join("hello"));
+        assert_eq!(base.unwrap(), "hello");
+        store.remove("child").unwrap();
+        assert_eq!(store.layers(), ["base"]);
+    }
+
+    #[test]
+    fn a_view_is_the_layers_files() {
+        let store = Store::<Driver>::new().unwrap();
+        store.create("base", None).unwrap();
+        let mount = store.get("base", Access::ReadOnly).unwrap();
+        let expected = View::Bind {
+            directory: files(&store, "base"),
+            access: Access::ReadOnly,
+        };
+        assert_eq!(*mount.view(), expected);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told() {
+        let store = Store::<Driver>::new().unwrap();
+        assert!(store.create("child", Some("none")).is_err());
+        assert!(store.get("none", Access::ReadOnly).is_err());
+        let unknown = vec![("color".to_owned(), "red".to_owned())];
+        assert!(Store::<Driver>::with_options(unknown).unwrap().init().is_err());
+    }
+}

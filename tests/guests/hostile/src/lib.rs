@@ -1,7 +1,7 @@
 //! A driver that behaves, but for layers whose id asks for something else: `trap`, `loop`, `eat`, and so on.
 //!
 //! What the host answered to a forbidden call is told back as an `invalid` error: `answers: denied, read-only`.
-//! `HOSTILE_NAME`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name, the call in which every layer
+//! `HOSTILE_NAME`, `HOSTILE_VERSION`, `HOSTILE_FAULT` and `HOSTILE_BTRFS` are set when it is built: its name and version, the call in which every layer
 //! traps, or with `hang-` before it hangs (or `texts`, for a driver that says what it must not; `late`, for one that is worse
 //! than the one before it; `layout`, for one whose layers lie elsewhere), and whether it imports `btrfs`. With the feature `diffs` it exports `diff-driver` as well.
 //!
@@ -20,14 +20,14 @@ mod views;
 #[cfg(not(feature = "diffs"))]
 wit_bindgen::generate!({
     path: "../../../wit",
-    inline: "package mica:hostile; world proto { include mica:driver/all-host-functions@0.1.0; include mica:driver/proto@0.1.0; }",
+    inline: "package mica:hostile; world proto { include mica:driver/all-host-functions@1.0.0; include mica:driver/proto@1.0.0; }",
     world: "mica:hostile/proto",
     generate_all,
 });
 #[cfg(feature = "diffs")]
 wit_bindgen::generate!({
     path: "../../../wit",
-    inline: "package mica:hostile; world full { include mica:driver/all-host-functions@0.1.0; include mica:driver/full@0.1.0; }",
+    inline: "package mica:hostile; world full { include mica:driver/all-host-functions@1.0.0; include mica:driver/full@1.0.0; }",
     world: "mica:hostile/full",
     generate_all,
 });
@@ -42,6 +42,10 @@ use mica::host::{home, mounts};
 const NAME: &str = match option_env!("HOSTILE_NAME") {
     Some(name) => name,
     None => "hostile",
+};
+const VERSION: &str = match option_env!("HOSTILE_VERSION") {
+    Some(version) => version,
+    None => "0.1.0",
 };
 const FAULT: &str = match option_env!("HOSTILE_FAULT") {
     Some(fault) => fault,
@@ -88,7 +92,7 @@ impl Guest for Hostile {
         let summary = "Does what no driver may do.".to_owned();
         Description {
             name: NAME.to_owned(),
-            version: "0.1.0".to_owned(),
+            version: VERSION.to_owned(),
             summary,
             options,
             content: OwnContent::Complete(match FAULT {

@@ -87,6 +87,13 @@ impl Driver for Mistaken {
         mounts::bind(&tree, access).doing(|| "mount the layer")
     }
 
+    fn put(id: &str) -> Result<()> {
+        match makes("fails-to-put") {
+            true => Err(Error::Invalid(format!("layer `{id}` cannot be put"))),
+            false => Ok(()),
+        }
+    }
+
     fn remove(id: &str) -> Result<()> {
         match makes("removes-nothing") {
             true => Ok(()),

@@ -10,7 +10,7 @@ mod program;
 
 wit_bindgen::generate!({
     path: "../../../wit",
-    inline: "package mica:player; world player { include mica:driver/all-host-functions@0.1.0; include mica:driver/full@0.1.0; }",
+    inline: "package mica:player; world player { include mica:driver/all-host-functions@1.0.0; include mica:driver/full@1.0.0; }",
     world: "mica:player/player",
     generate_all,
 });

@@ -16,3 +16,10 @@ pub(crate) struct Described {
     /// The rows may be older than the layers: the record of a snapshot's layer is read in any case.
     pub(crate) is_behind: bool,
 }
+
+impl Described {
+    /// Whether every snapshot that anyone was told of has its row here. A store that has none may not be one of snapshots.
+    pub(super) fn are_complete(&self) -> bool {
+        !self.snapshots.is_empty() && !self.is_behind
+    }
+}

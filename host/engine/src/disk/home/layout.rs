@@ -44,6 +44,9 @@ pub(crate) struct Layout {
     /// The digests of a layer's files, and what they are called until they are whole.
     pub(super) digests: Name,
     pub(super) new_digests: Name,
+    /// The blob that a layer was unpacked from, and what it is called until it is whole.
+    pub(super) origin: Name,
+    pub(super) new_origin: Name,
 }
 
 impl Layout {
@@ -75,6 +78,8 @@ impl Layout {
             given_up: name(b"given-up.json")?,
             digests: name(b"digests")?,
             new_digests: name(b"digests.new")?,
+            origin: name(b"origin.json")?,
+            new_origin: name(b"origin.json.new")?,
         })
     }
 

@@ -4,6 +4,7 @@
 //! layers/<n>/record.json   what the host knows of a layer: see `record`
 //! layers/<n>/record-2.json what it knows since a snapshot is committed; of other layers, the same again
 //! layers/<n>/digests       what is in the room's files, once that was taken: see [`crate::scrub`]
+//! layers/<n>/origin.json   the blob that it was unpacked from: see `origin`
 //! layers/<n>/d/            the driver's room
 //! staging/<random>/        layers that are being made, of the same shape
 //! trash/<random>/          layers that are being deleted
@@ -18,6 +19,7 @@ mod described;
 mod digests;
 mod layout;
 mod numbers;
+mod origin;
 mod publish;
 mod reaper;
 mod record;
@@ -30,6 +32,8 @@ pub(crate) use described::Described;
 pub(crate) use digests::MOST_DIGEST_BYTES;
 pub(crate) use layout::{AREAS, Layout};
 pub(crate) use numbers::look as look_at_numbers;
+pub use origin::BlobOrigin;
+pub(crate) use origin::LayerOrigin;
 pub(crate) use publish::Syncing;
 pub(crate) use reaper::Reaper;
 pub(crate) use record::{Purpose, Record, Row};
@@ -102,7 +106,9 @@ impl Home {
     /// Brings everything on its file system to the device. Callers at once share a sync.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let sync = |all: Vec<()>| {
-            let synced = filesystem::sync(self.layout.top());
+            let synced = self
+                .rows
+                .during_sync(|| filesystem::sync(self.layout.top()));
             vec![synced.map_err(|error| (error.kind(), error.to_string())); all.len()]
         };
         let synced = self.syncs.run((), sync);

@@ -21,7 +21,15 @@ pub(crate) enum Syncing {
     Now,
     /// Later, for what someone else writes down describes the layer, and decides whether it counts.
     Later,
+    /// The same, and nobody waits for that either: whoever asked makes another one, should a power cut take it.
+    Unwaited,
 }
+
+/// The mode of a layer's directory that nobody has waited for. It is changed before the directory gets its name, and a journal
+/// keeps that order, so a name that a power cut left without content can be told from one that is damaged.
+const UNWAITED: u32 = 0o1700;
+/// The mode of any other.
+const WAITED: u32 = 0o700;
 
 impl Home {
     /// Makes a staged layer a published one and says under which number.
@@ -31,6 +39,9 @@ impl Home {
         record: &Record,
         syncing: Syncing,
     ) -> io::Result<u64> {
+        if syncing == Syncing::Unwaited {
+            node::set_mode_fd(staged.directory.as_fd(), UNWAITED)?;
+        }
         let row = self.write_record(&staged, record, syncing)?;
         let number = self.numbers.next()?;
         let name = Name::from_number(number);
@@ -58,13 +69,12 @@ impl Home {
         syncing: Syncing,
     ) -> io::Result<String> {
         let layer = staged.directory.as_fd();
-        let (file, row) = record.write(&self.layout.record, layer)?;
+        let row = record.write(&self.layout.record, layer)?;
         // What a row says already, nobody else has to know. Others are written twice, because their rows are made later.
         if syncing == Syncing::Now {
             record.write(&self.layout.later_record, layer)?;
         }
         if let (Durability::Commit, Syncing::Now) = (self.durability, syncing) {
-            filesystem::sync_file(file.as_fd())?;
             self.sync()?;
         }
         row.to_text()
@@ -101,11 +111,17 @@ impl Home {
 
     /// Gives a published layer the room of a staged one, whose files are on the device by then; what the layer had goes.
     pub(crate) fn exchange(&self, staged: StagedLayer, number: u64) -> io::Result<()> {
-        if self.durability == Durability::Commit {
-            filesystem::sync(self.layout.top())?;
-        }
         let layer = self.layout.open_layer(number)?;
+        take_mark(layer.as_fd())?;
+        if self.durability == Durability::Commit {
+            self.sync()?;
+        }
         self.exchange_rooms(&staged, layer.as_fd())
+    }
+
+    /// Has a published layer count whatever happens, once the device has what its directory and its row are now.
+    pub(crate) fn keep(&self, number: u64) -> io::Result<()> {
+        take_mark(self.layout.open_layer(number)?.as_fd())
     }
 
     /// Gives a published layer the room of a staged one, whose files are on the device already, and its digests.
@@ -138,6 +154,20 @@ impl Home {
 
     /// Makes a published layer disappear; its files go in the background.
     pub(crate) fn discard(&self, number: u64, syncing: Syncing) -> io::Result<()> {
+        let gone = match syncing {
+            Syncing::Now => RowChange::DropLayer(number),
+            Syncing::Later | Syncing::Unwaited => RowChange::DropRemoval(number),
+        };
+        self.move_away(number, syncing, gone)
+    }
+
+    /// Makes a published layer disappear that a newer revision has replaced, on the device: should this one come back after a
+    /// power cut, the next start deletes it, so nobody waits.
+    pub(crate) fn discard_replaced(&self, number: u64) -> io::Result<()> {
+        self.move_away(number, Syncing::Later, RowChange::DropLayer(number))
+    }
+
+    fn move_away(&self, number: u64, syncing: Syncing, gone: RowChange) -> io::Result<()> {
         let trashed = random_name()?;
         let trash = self.layout.area(Area::Trash);
         let (layers, layer) = (self.layout.area(Area::Layers), Name::from_number(number));
@@ -154,10 +184,7 @@ impl Home {
             node::rename(trash, &trashed, layers, &layer)?;
             return Err(error);
         }
-        self.rows.note(match syncing {
-            Syncing::Now => RowChange::DropLayer(number),
-            Syncing::Later => RowChange::DropRemoval(number),
-        });
+        self.rows.note(gone);
         self.layout.detach_image(Area::Trash, &trashed);
         self.reaper.delete(&self.layout, Area::Trash, trashed);
         Ok(())
@@ -168,7 +195,22 @@ impl Home {
             (Durability::Commit, Syncing::Now) => {
                 filesystem::sync_file(self.layout.area(Area::Layers))
             }
-            (Durability::Commit, Syncing::Later) | (Durability::None, _) => Ok(()),
+            (Durability::Commit, Syncing::Later | Syncing::Unwaited) | (Durability::None, _) => {
+                Ok(())
+            }
         }
+    }
+}
+
+/// Whether nobody has waited for a layer with this open directory.
+pub(super) fn is_unwaited(layer: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(node::stat_fd(layer)?.mode & 0o7777 == UNWAITED)
+}
+
+/// Takes the mark of a layer that nobody has waited for.
+fn take_mark(layer: BorrowedFd<'_>) -> io::Result<()> {
+    match is_unwaited(layer)? {
+        true => node::set_mode_fd(layer, WAITED),
+        false => Ok(()),
     }
 }

@@ -225,16 +225,11 @@ impl Record {
     }
 
     /// Writes the record into a layer's open directory, where none of the name may be.
-    pub(super) fn write(&self, name: &Name, layer: BorrowedFd<'_>) -> io::Result<(File, Row)> {
+    pub(super) fn write(&self, name: &Name, layer: BorrowedFd<'_>) -> io::Result<Row> {
         let mut file = File::from(node::create_regular(layer, name, 0o600)?);
         file.write_all(&self.to_bytes()?)?;
         let stamp = Stamp::new(&node::stat_fd(file.as_fd())?);
-        Ok((
-            file,
-            Row {
-                stamp,
-                record: self.clone(),
-            },
-        ))
+        let record = self.clone();
+        Ok(Row { stamp, record })
     }
 }

@@ -7,6 +7,9 @@
 //! | there | any | a snapshot | a layer, as the row says |
 //! | there | newer than the row | a snapshot, and rows that may be older than the layers | a layer, as the record says |
 //! | there | missing, but one of a layer that was given up | none | a layer that nobody needs |
+//! | there, of a layer that nobody waited for | any | none, and the rows are whole | deleted: whoever asked was not told, or the power went |
+//! | the same | not readable | none | the same |
+//! | there | empty or zeros | none, and those of snapshots are complete | deleted: the power went in a Prepare |
 //! | there | not readable | asked to be removed | a layer that nobody needs |
 //! | there | not readable, but the later one | any | a layer, as the later one says; reported |
 //! | there | not readable | the record that was read before | a layer, as the row says; reported |
@@ -15,19 +18,22 @@
 //! | missing | – | any | the row is dropped |
 //! | two with one id | readable | any | the higher revision is the layer, the other is deleted |
 //!
-//! Invariant: recovery can be repeated at any point, and nothing is deleted but what a newer revision replaced and
-//! what lies in staging and trash.
+//! Invariant: recovery can be repeated at any point, and nothing is deleted but what a newer revision replaced, what nobody
+//! waited for, and what lies in staging and trash.
 
 use super::layout::Area;
+use super::publish::is_unwaited;
 use super::record::{Row, Stamp};
 use super::{Described, Home, Layout, Purpose, Record};
 use crate::LayerId;
 use crate::check::{Finding, FindingKind};
+use crate::disk::files;
 use crate::disk::rows::{After, RowChange};
 use mica_runtime::LayerKind;
 use mica_sys::{Name, node};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -43,6 +49,8 @@ pub(crate) struct Recovered {
     fresh: Vec<(u64, Row)>,
     /// Numbers that a newer revision replaced.
     pub(crate) superseded: Vec<u64>,
+    /// Numbers of layers that nobody waited for, and that a kill or a power cut ended before they were made.
+    pub(crate) unmade: Vec<u64>,
     /// Numbers of directories that cannot be read now: nobody knows whether they are layers.
     pub(crate) unseen: HashSet<u64>,
     /// The highest number in use.
@@ -75,6 +83,7 @@ pub(crate) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Re
                     .superseded
                     .extend(older(&mut newest, number, row.record));
             }
+            Ok(Found::Unmade) => recovered.unmade.push(number),
             Ok(Found::Described(record)) => {
                 newest.insert(record.id.clone(), (number, record));
             }
@@ -190,6 +199,8 @@ enum Found {
     Described(Record),
     /// Its row or its later record, because the first cannot be read.
     Recalled(Record, io::Error),
+    /// Nothing: it was never made.
+    Unmade,
 }
 
 /// Looks at a layer that is whole.
@@ -212,11 +223,22 @@ fn inspect(layout: &Layout, number: u64, described: &Described) -> io::Result<Fo
         return Ok(newer.map_or_else(|| Found::Described(record.clone()), Found::Record));
     }
     let known = described.records.get(&number);
+    let is_told = known.is_some() || described.removals.contains_key(&number);
+    let is_unmade = !is_told && is_unwaited(layer.as_fd())?;
+    if is_unmade && !described.is_behind {
+        return Ok(Found::Unmade);
+    }
     match read(layout, layer.as_fd(), known) {
         Ok(row) => Ok(Found::Record(row)),
         Err(error) => {
             if let Some(record) = needless(layout, number, layer.as_fd(), described) {
                 return Ok(Found::Described(record));
+            }
+            let is_nothing =
+                described.are_complete() && known.is_none() && is_blank(layout, layer.as_fd());
+            // An error of the disk may pass; content that was never written does not come.
+            if is_nothing || (is_unmade && error.raw_os_error().is_none()) {
+                return Ok(Found::Unmade);
             }
             let later = Record::read_later(layout, layer.as_fd());
             // A record is never changed, so its row, which has a checksum, is as good.
@@ -252,6 +274,16 @@ fn needless(
     removal.or_else(|| Record::read_given_up(layout, layer).ok())
 }
 
+/// Whether a layer's only record has no bytes, or zeros alone: the directory got its name before the record's bytes were on the
+/// device, and so before anyone was told of the layer.
+fn is_blank(layout: &Layout, layer: BorrowedFd<'_>) -> bool {
+    let is_missing = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    let opened = node::open_regular(layer, &layout.record);
+    let found = opened.and_then(|file| files::read_open(File::from(file)));
+    found.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+        && node::stat(layer, &layout.later_record).is_err_and(is_missing)
+}
+
 fn explained(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {error}"))
 }
@@ -280,6 +312,12 @@ impl Home {
             if let Err(error) = self.discard(*number, super::Syncing::Now) {
                 let path = self.layout.layer_path(*number);
                 tracing::warn!(path = %path.display(), %error, "an old revision stays until the next start");
+            }
+        }
+        for number in &recovered.unmade {
+            if let Err(error) = self.discard(*number, super::Syncing::Later) {
+                let path = self.layout.layer_path(*number);
+                tracing::warn!(path = %path.display(), %error, "a layer that was being made stays until the next start");
             }
         }
         // Whatever lies there was told to no one, or its removal was.

@@ -159,6 +159,73 @@ fn a_layer_is_what_rows_say_or_its_own_record_or_for_a_person_to_look_at() {
 }
 
 #[test]
+fn what_a_power_cut_left_of_a_prepare_is_nobodys() {
+    let rig = Rig::new();
+    let (home, _) = rig.open();
+    let [bare, zeros, other, twice] =
+        ["bare", "zeros", "other", "twice"].map(|id| publish(&home, id));
+    drop(home);
+    for (number, left) in [(bare, ""), (zeros, "\0\0\0"), (other, "{"), (twice, "")] {
+        fs::write(rig.path(&format!("layers/{number}/record.json")), left).unwrap();
+        if number != twice {
+            fs::remove_file(rig.path(&format!("layers/{number}/record-2.json"))).unwrap();
+        }
+    }
+    let left = |is_behind| {
+        let (_home, recovered) = rig.open_described(|described| {
+            described.snapshots = HashMap::from([(777, (record("gone"), 1))]);
+            described.is_behind = is_behind;
+            described.records.clear();
+        });
+        (rig.names("layers").len(), unknown(&recovered))
+    };
+    // Rows that may be older than the layers prove nothing, and a layer that was described twice was told to someone.
+    assert_eq!(left(true), (4, 3));
+    assert_eq!(left(false), (2, 1));
+}
+
+#[test]
+fn a_layer_that_nobody_waited_for_counts_by_its_row_or_goes() {
+    let rig = Rig::new();
+    let (home, _) = rig.open();
+    let make = |id: &str| {
+        let staged = home.stage().unwrap();
+        // Only snapshots are made so, and their records have no rows of their own.
+        let row = serde_json::Value::Null;
+        let purpose = Purpose::Snapshot { written: 0, row };
+        let record = record(id).for_purpose(Some(purpose));
+        home.publish(staged, &record, Syncing::Unwaited).unwrap()
+    };
+    let [told, lost, empty, kept] = ["told", "lost", "empty", "kept"].map(make);
+    home.keep(kept).unwrap();
+    drop(home);
+    // As a journal leaves it whose files were not written.
+    let cut = rig.path(&format!("layers/{empty}/record.json"));
+    fs::write(cut, "").unwrap();
+    let described = |is_behind: bool| {
+        let row = (record("told"), 1);
+        move |described: &mut Described| {
+            described.snapshots = HashMap::from([(told, row)]);
+            described.is_behind = is_behind;
+        }
+    };
+    // Rows that may be incomplete say nothing of a layer whose record is whole.
+    for (is_behind, wanted) in [(true, vec![told, lost, kept]), (false, vec![told, kept])] {
+        let (_home, recovered) = rig.open_described(described(is_behind));
+        let mut found: Vec<_> = recovered.layers.iter().map(|(number, _)| *number).collect();
+        found.sort_unstable();
+        assert_eq!((found, unknown(&recovered)), (wanted.clone(), 0));
+        let mut left: Vec<u64> = rig
+            .names("layers")
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, wanted);
+    }
+}
+
+#[test]
 fn a_staged_layer_goes_with_its_handle() {
     let rig = Rig::new();
     let (home, _) = rig.open();

@@ -74,6 +74,8 @@ pub(super) enum Use {
 #[derive(Debug)]
 pub(super) struct RowFile {
     connection: Connection,
+    /// Whether a transaction waits for the device; none for a file of which none ever does.
+    waits: Option<bool>,
     /// The number of the last transaction.
     pub(super) written: u64,
 }
@@ -103,8 +105,21 @@ impl RowFile {
         connection.pragma_update(None, "synchronous", synchronous)?;
         Ok(Self {
             connection,
+            waits: (use_as == Use::Durable).then_some(true),
             written: 0,
         })
+    }
+
+    /// Has the next transaction wait for the device, or not: then the write-ahead log is synced with a later one, or when it
+    /// is moved into the file.
+    fn wait(&mut self, waits: bool) -> rusqlite::Result<()> {
+        if self.waits.is_some_and(|now| now != waits) {
+            let synchronous = if waits { "FULL" } else { "NORMAL" };
+            let connection = &self.connection;
+            connection.pragma_update(None, "synchronous", synchronous)?;
+            self.waits = Some(waits);
+        }
+        Ok(())
     }
 
     /// Makes the tables that are missing.
@@ -215,11 +230,14 @@ impl RowFile {
         }
     }
 
-    /// Makes changes in one transaction: all or none.
+    /// Makes changes in one transaction: all or none. Whether they are on the device then is what `is_waited` says, for a file
+    /// that is [`Use::Durable`].
     pub(super) fn write<'a>(
         &mut self,
         changes: impl Iterator<Item = &'a RowChange>,
+        is_waited: bool,
     ) -> Result<(), Unwritten> {
+        self.wait(is_waited).map_err(Unwritten::Undone)?;
         let written = self.written + 1;
         if let Err(error) = self.begin(changes, written) {
             self.roll_back();

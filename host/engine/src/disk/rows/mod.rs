@@ -12,7 +12,8 @@
 //! aside, and what can be read of it goes into a new one.
 //!
 //! Invariant: when a commit returns, its changes are on the device, and so are the names of the layers that they
-//! speak of. One that fails has changed nothing; if no one can know that, the rows change no more until a restart.
+//! speak of, unless it said [`After::Unwaited`]; no commit is on the device without all earlier ones. One that fails has
+//! changed nothing; if no one can know that, the rows change no more until a restart.
 //!
 //! See docs/decisions/0023-rows-are-one-sqlite-database.md.
 
@@ -72,6 +73,9 @@ pub(crate) enum After {
     Nothing,
     /// The names in `layers/`.
     Layers,
+    /// Nothing, and the changes themselves need not be either: a kill of the process does not lose them, a power cut may. The
+    /// next commit that is waited for takes them along, and the names in `layers/`.
+    Unwaited,
 }
 
 /// A row of a snapshot.
@@ -129,6 +133,41 @@ struct Later {
     settled: Vec<RowChange>,
 }
 
+/// How many rounds nobody waited for: their rows speak of layers whose names may not be on the device.
+#[derive(Debug)]
+struct Unwaited {
+    made: AtomicU64,
+    /// How many of them are on the device, and the names with them.
+    synced: AtomicU64,
+}
+
+impl Default for Unwaited {
+    /// What a process before this one did not wait for may not be on the device yet.
+    fn default() -> Self {
+        Self {
+            made: AtomicU64::new(1),
+            synced: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Unwaited {
+    /// Whether some may not be on the device.
+    fn are_left(&self) -> bool {
+        self.synced.load(Ordering::Acquire) < self.made.load(Ordering::Acquire)
+    }
+
+    /// Counts a round that nobody waited for, or all before one whose sync took them along.
+    fn count(&self, is_waited: bool) {
+        if is_waited {
+            let made = self.made.load(Ordering::Acquire);
+            self.synced.fetch_max(made, Ordering::AcqRel);
+        } else {
+            self.made.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
 /// The rows of a store.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -145,12 +184,13 @@ pub(crate) struct Rows {
     facts: Mutex<BTreeMap<String, u64>>,
     mark: Mark,
     reserve: OnceLock<Arc<Reserve>>,
+    unwaited: Unwaited,
     written: AtomicU64,
     refusal: OnceLock<String>,
 }
 
 impl Rows {
-    /// Makes changes, all or none, and waits until they are on the device.
+    /// Makes changes, all or none, and waits until they are on the device, if someone wants that.
     ///
     /// # Errors
     /// [`Error::NoSpace`], [`Error::Io`]. Nothing is changed, or the rows refuse every further change: see
@@ -203,6 +243,18 @@ impl Rows {
             let path = self.path.display();
             tracing::warn!(%path, %error, "the write-ahead log stays; the next start reads it");
         }
+    }
+
+    /// Does what brings the whole file system to the device, and with it all rows and names that nobody waited for.
+    pub(crate) fn during_sync<E>(
+        &self,
+        sync: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        // What is made meanwhile may not be among them.
+        let made = self.unwaited.made.load(Ordering::Acquire);
+        sync()?;
+        self.unwaited.synced.fetch_max(made, Ordering::AcqRel);
+        Ok(())
     }
 
     /// The number of the last transaction.

@@ -15,7 +15,7 @@ use super::earlier::{self, Earlier};
 use super::file::{RowFile, Unusable, Unwritten, Use};
 use super::mark::Mark;
 use super::write::told;
-use super::{Found, Loaded, RowChange, Rows};
+use super::{Found, Loaded, RowChange, Rows, Unwaited};
 use crate::check::{Finding, FindingKind};
 use crate::disk::files;
 use crate::disk::group::Group;
@@ -75,6 +75,7 @@ impl Rows {
             facts: Mutex::new(std::mem::take(&mut loaded.found.facts)),
             mark,
             reserve: OnceLock::new(),
+            unwaited: Unwaited::default(),
             refusal: OnceLock::new(),
         };
         Ok((Arc::new(rows), loaded))
@@ -265,7 +266,7 @@ fn take_over(file: &mut RowFile, path: &Path, earlier: Earlier, loaded: &mut Loa
 }
 
 fn write(file: &mut RowFile, path: &Path, changes: Vec<RowChange>) -> Result<()> {
-    let written = file.write(changes.iter());
+    let written = file.write(changes.iter(), true);
     written.map_err(|unwritten| match unwritten {
         Unwritten::Undone(error) | Unwritten::Unknown(error) => {
             Error::path("write", path, told(error))

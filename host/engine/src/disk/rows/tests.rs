@@ -130,6 +130,31 @@ fn a_change_that_does_not_fit_fails_alone_and_leaves_everything_as_it_was() {
     assert_eq!((before.len() - after.len(), after.get(first)), (1, None));
 }
 
+#[test]
+fn what_nobody_waits_for_outlives_a_kill_and_its_loss_says_nothing() {
+    let home = TempDir::new().unwrap();
+    let (rows, _) = open(home.path());
+    rows.commit(vec![put("a")], After::Layers).unwrap();
+    assert!(!rows.unwaited.are_left());
+    let before = open_copy(home.path());
+    rows.commit(vec![put("b")], After::Unwaited).unwrap();
+    assert_eq!(keys(&open_copy(home.path()).1), ["a", "b"]);
+    assert!(rows.unwaited.are_left());
+    // A power cut may take the transaction and leave the mark.
+    let mark = "rows.mark";
+    fs::copy(home.path().join(mark), before.0.path().join(mark)).unwrap();
+    let (_, loaded) = open(before.0.path());
+    assert_eq!(keys(&loaded), ["a"]);
+    assert!(loaded.findings.is_empty() && !loaded.is_behind);
+    // What is made during a sync may not be on the device after it.
+    let sync = || rows.commit(vec![put("c")], After::Unwaited);
+    rows.during_sync(sync).unwrap();
+    assert!(rows.unwaited.are_left());
+    rows.commit(vec![put("d")], After::Nothing).unwrap();
+    assert!(!rows.unwaited.are_left());
+    assert_eq!(keys(&open_copy(home.path()).1), ["a", "b", "c", "d"]);
+}
+
 /// Every row that is found is one that was written, and what is lost is told.
 #[track_caller]
 fn check_damage(home: &Path, wanted: &BTreeSet<String>, what: &str) {

@@ -27,7 +27,9 @@ impl Rows {
     /// more space than there is, and another less.
     pub(super) fn write_all(&self, all: Vec<Batch>) -> Vec<std::result::Result<(), Failure>> {
         let mut file = self.file();
-        let waits = all.iter().any(|batch| batch.after == After::Layers);
+        let is_waited = all.iter().any(Batch::is_waited);
+        let has_names = all.iter().any(|batch| batch.after != After::Nothing);
+        let waits = is_waited && (has_names || self.unwaited.are_left());
         // Taken, not locked: changes may be noted while the transaction runs.
         let mut later = std::mem::take(&mut *self.later());
         // Names first: after a power cut a row must not speak of a layer whose name is lost.
@@ -36,8 +38,11 @@ impl Rows {
             Err(error) => vec![Err(Failure::of(&error)); all.len()],
             Ok(()) => {
                 let changes = all.iter().flat_map(|batch| &batch.changes);
-                match self.write(&mut file, &mut changes.chain(&later.settled)) {
+                let mut changes = changes.chain(&later.settled);
+                match self.write(&mut file, &mut changes, is_waited) {
                     Ok(()) => {
+                        // The file is locked, so no other round comes between.
+                        self.unwaited.count(is_waited);
                         later.settled.clear();
                         if waits {
                             // Their layers are gone on the device only since this sync, so the next transaction may forget
@@ -70,7 +75,11 @@ impl Rows {
 
     /// Writes what one caller wants; what frees space gets what the reserve has.
     fn write_alone(&self, file: &mut RowFile, batch: &Batch) -> std::result::Result<(), Failure> {
-        let written = self.write(file, &mut batch.changes.iter());
+        let is_waited = batch.is_waited();
+        if !is_waited {
+            self.unwaited.count(false);
+        }
+        let written = self.write(file, &mut batch.changes.iter(), is_waited);
         let is_full =
             matches!(&written, Err(failure) if failure.kind == io::ErrorKind::StorageFull);
         if !is_full || !batch.changes.iter().all(RowChange::frees) {
@@ -81,7 +90,7 @@ impl Rows {
             if let Err(error) = file.checkpoint() {
                 tracing::warn!(path = %self.path.display(), %error, "the write-ahead log cannot be emptied");
             }
-            self.write(file, &mut batch.changes.iter())
+            self.write(file, &mut batch.changes.iter(), is_waited)
         };
         match self.reserve() {
             Some(reserve) => reserve.lend(again),
@@ -93,6 +102,7 @@ impl Rows {
         &self,
         file: &mut RowFile,
         changes: &mut dyn Iterator<Item = &RowChange>,
+        is_waited: bool,
     ) -> std::result::Result<(), Failure> {
         if let Some(reason) = self.refusal() {
             let text = reason.to_owned();
@@ -101,10 +111,13 @@ impl Rows {
                 text,
             });
         }
-        match file.write(changes) {
+        match file.write(changes, is_waited) {
             Ok(()) => {
                 self.written.store(file.written, Ordering::Release);
-                self.mark.set(file.written);
+                // After a power cut the mark may be on the device and the transaction not.
+                if is_waited {
+                    self.mark.set(file.written);
+                }
                 if let Some(reserve) = self.reserve() {
                     reserve.refill();
                 }
@@ -152,6 +165,12 @@ impl Rows {
             nanoseconds: passed.subsec_nanos(),
         };
         node::set_modified(self.home.as_fd(), &self.log, now)
+    }
+}
+
+impl Batch {
+    fn is_waited(&self) -> bool {
+        self.after != After::Unwaited
     }
 }
 

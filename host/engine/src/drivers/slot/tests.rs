@@ -6,19 +6,14 @@ fn active(name: &'static str, number: u64) -> Arc<Active<&'static str>> {
     let build = Build {
         bytes: Cow::Borrowed(&[]),
         origin: Origin::Embedded,
+        provenance: None,
         digest: name.to_owned(),
     };
     Active::new(Arc::new(name), build, number)
 }
 
 fn slot() -> Slot<&'static str> {
-    Slot::new(
-        "test",
-        Grants::standard(),
-        &Limits::default(),
-        &Gates::new(&Limits::default()),
-    )
-    .filled(active("old", 1))
+    Slot::new("test", &Limits::default(), &Gates::new(&Limits::default())).filled(active("old", 1))
 }
 
 fn enter(slot: &Slot<&'static str>) -> Result<Ticket<&'static str>> {
@@ -115,7 +110,7 @@ fn a_build_is_made_once_when_it_is_needed_first() {
     let asked = Arc::new(AtomicU64::new(0));
     let empty = || {
         let limits = Limits::default();
-        Slot::new("test", Grants::standard(), &limits, &Gates::new(&limits))
+        Slot::new("test", &limits, &Gates::new(&limits))
     };
     let slot = empty().fed_by(Box::new(Flaky(Arc::clone(&asked))));
     assert!(slot.loaded().is_none());

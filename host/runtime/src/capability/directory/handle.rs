@@ -6,7 +6,7 @@ use super::super::plan::Position;
 use super::super::sharing::Sharing;
 use crate::{Access, Code, Failure};
 use cap_std::fs::Dir;
-use mica_sys::Name;
+use mica_sys::{Name, node};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Directory {
     /// `None` where every node is its own.
     sharing: Option<Sharing>,
     position: Position,
+    /// Whether a device could be opened here.
+    has_devices: bool,
 }
 
 impl Directory {
@@ -31,6 +33,15 @@ impl Directory {
             below: access,
             sharing: None,
             position: Position::Elsewhere,
+            has_devices: true,
+        }
+    }
+
+    /// The top of a view.
+    pub(in crate::capability) fn top(fd: OwnedFd, access: Access, has_devices: bool) -> Self {
+        Self {
+            has_devices,
+            ..Self::new(fd, access)
         }
     }
 
@@ -68,6 +79,8 @@ impl Directory {
         Self {
             sharing: self.sharing.clone(),
             position: self.position.child(name),
+            // No handle leads from one mount into another.
+            has_devices: self.has_devices,
             ..Self::new(fd, self.below)
         }
     }
@@ -95,6 +108,14 @@ impl Directory {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
+    }
+
+    /// Opens a regular file for reading.
+    pub(super) fn open_regular(&self, name: &Name) -> io::Result<OwnedFd> {
+        match self.has_devices {
+            true => node::open_regular(self.fd(), name),
+            false => node::open_regular_at_once(self.fd(), name),
+        }
     }
 
     /// Refuses what only a read-write handle may do.

@@ -1,5 +1,8 @@
 //! Where archives come from.
 //!
+//! Bytes are given out of the pieces in which they came. Only what is kept is collected first, because it is written and hashed in
+//! larger pieces than a client may send.
+//!
 //! Invariant: what is asked for is given whole, or the end of the stream is an error.
 
 use super::CHUNK_BYTES;
@@ -8,18 +11,21 @@ use super::wait::Wait;
 use crate::{Code, Failure};
 use mica_sys::content;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Where an archive comes from.
 pub struct Source {
-    reader: Box<dyn Read + Send>,
+    reader: Box<dyn BufRead + Send>,
+    /// Bytes that the reader has at hand, which are given out where they lie.
+    ready: usize,
+    /// What was read to be kept and is not given out yet.
     buffer: Arc<[u8]>,
-    /// Buffers that the digest was made of, or still is.
-    spare: Vec<Arc<[u8]>>,
     start: usize,
     end: usize,
+    /// Buffers that the digest was made of, or still is.
+    spare: Vec<Arc<[u8]>>,
     given: u64,
     keep: Keeping,
     pub(super) wait: Wait,
@@ -75,6 +81,10 @@ impl Keep {
     }
 }
 
+fn unread(error: io::Error) -> Failure {
+    Failure::from_io("read the client's stream", &error)
+}
+
 fn buffer() -> Arc<[u8]> {
     vec![0; CHUNK_BYTES].into()
 }
@@ -82,7 +92,7 @@ fn buffer() -> Arc<[u8]> {
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Source")
-            .field("buffered", &(self.end - self.start))
+            .field("ready", &(self.ready + self.end - self.start))
             .finish_non_exhaustive()
     }
 }
@@ -91,12 +101,19 @@ impl Source {
     /// A source that gives out what `reader` gives. The reader bounds its own waiting.
     #[must_use]
     pub fn from_reader(reader: Box<dyn Read + Send>) -> Self {
+        Self::from_pieces(Box::new(BufReader::with_capacity(CHUNK_BYTES, reader)))
+    }
+
+    /// As [`Source::from_reader`], of a reader that has its bytes in pieces already: they are not copied once more.
+    #[must_use]
+    pub fn from_pieces(reader: Box<dyn BufRead + Send>) -> Self {
         Self {
             reader,
-            buffer: buffer(),
-            spare: Vec::new(),
+            ready: 0,
+            buffer: Arc::new([]),
             start: 0,
             end: 0,
+            spare: Vec::new(),
             given: 0,
             keep: Keeping::Not,
             wait: Wait::default(),
@@ -124,22 +141,20 @@ impl Source {
             let text = "something was taken from the archive already";
             return Err(Failure::new(Code::Busy, text));
         }
-        let mut keep = Keep {
+        self.keep = Keeping::Now(Keep {
             file,
             hashing: Hashing::new(),
             bytes: 0,
-        };
-        // Nothing was given out, so all that was read is there yet.
-        if self.end > 0 {
-            keep.take(self.piece())?;
-        }
-        self.keep = Keeping::Now(keep);
+        });
+        // Nothing was given out, so the reader still has all of it.
+        self.ready = 0;
+        self.buffer = buffer();
         Ok(())
     }
 
-    /// Keeps what was just read. An archive of which a part could not be kept is not kept at all.
+    /// Keeps what was just read to be kept. An archive of which a part could not be kept is not kept at all.
     fn keep_buffer(&mut self) -> Result<(), Failure> {
-        if self.end == 0 {
+        if self.start == self.end {
             return Ok(());
         }
         match std::mem::replace(&mut self.keep, Keeping::Not) {
@@ -199,7 +214,12 @@ impl Source {
 
     /// Passes over bytes that were given out.
     fn pass(&mut self, bytes: usize) {
-        self.start += bytes;
+        if self.start < self.end {
+            self.start += bytes;
+        } else {
+            self.reader.consume(bytes);
+            self.ready = self.ready.saturating_sub(bytes);
+        }
         self.given += bytes as u64;
     }
 
@@ -209,27 +229,51 @@ impl Source {
         reason = "what is buffered lies within the buffer: nothing would be taken for the end of the stream"
     )]
     fn peek(&mut self, most: u64) -> Result<&[u8], Failure> {
-        while self.start == self.end && most > 0 {
-            self.own_buffer();
-            let reader = &mut self.reader;
-            let Some(buffer) = Arc::get_mut(&mut self.buffer) else {
-                continue;
-            };
-            match self.wait.during(|_| reader.read(buffer)) {
-                Ok(read) => {
-                    self.start = 0;
-                    self.end = read.min(self.buffer.len());
-                    self.keep_buffer()?;
-                    break;
+        if self.start == self.end && self.ready == 0 && most > 0 {
+            self.fill()?;
+        }
+        let bytes = if self.start < self.end {
+            &self.buffer[self.start..self.end]
+        } else if self.ready > 0 {
+            // They are there, so nothing is waited for.
+            self.reader.fill_buf().map_err(unread)?
+        } else {
+            &[]
+        };
+        let length = usize::try_from(most).map_or(bytes.len(), |most| most.min(bytes.len()));
+        Ok(&bytes[..length])
+    }
+
+    /// Waits for bytes; there are none at the end.
+    fn fill(&mut self) -> Result<(), Failure> {
+        loop {
+            let filled = match self.keep {
+                Keeping::Now(_) => self.fill_buffer(),
+                Keeping::Not | Keeping::Done(_) => {
+                    let reader = &mut self.reader;
+                    let ready = self.wait.during(|_| reader.fill_buf().map(<[u8]>::len));
+                    ready.map(|ready| self.ready = ready)
                 }
+            };
+            match filled {
+                Ok(()) => return self.keep_buffer(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Failure::from_io("read the client's stream", &error)),
+                Err(error) => return Err(unread(error)),
             }
         }
-        let length = usize::try_from(most)
-            .unwrap_or(usize::MAX)
-            .min(self.end - self.start);
-        Ok(&self.buffer[self.start..self.start + length])
+    }
+
+    /// Reads what is kept before it is given out.
+    fn fill_buffer(&mut self) -> io::Result<()> {
+        self.own_buffer();
+        let reader = &mut self.reader;
+        let Some(buffer) = Arc::get_mut(&mut self.buffer) else {
+            return Err(io::Error::other("the buffer is somebody else's"));
+        };
+        let read = self.wait.during(|_| reader.read(buffer))?;
+        self.start = 0;
+        self.end = read.min(self.buffer.len());
+        Ok(())
     }
 
     pub(super) fn read(&mut self, length: usize) -> Result<Vec<u8>, Failure> {
@@ -267,3 +311,6 @@ impl Source {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

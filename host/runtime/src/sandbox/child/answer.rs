@@ -29,6 +29,13 @@ pub(in crate::sandbox) enum Outcome {
         /// What would help.
         remedy: String,
     },
+    /// It imports what it was not granted.
+    NotGranted {
+        /// What it imports.
+        reason: String,
+        /// The line to add.
+        remedy: String,
+    },
     /// There was none: the process only tells how it is confined.
     Probed,
 }

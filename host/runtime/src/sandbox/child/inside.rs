@@ -67,6 +67,10 @@ fn outcome(prepare: impl FnOnce() -> Result<Prepared, Error>) -> (Outcome, Vec<u
     match catch_unwind(AssertUnwindSafe(prepare)) {
         Ok(Ok(Prepared { facts, code })) => (Outcome::Accepted(facts), code),
         Ok(Err(Error::Rejected { reason, remedy })) => rejected(reason, remedy),
+        Ok(Err(Error::NotGranted { reason, remedy })) => {
+            let (reason, remedy) = (reason.into(), remedy.into());
+            (Outcome::NotGranted { reason, remedy }, Vec::new())
+        }
         Ok(Err(other)) => rejected(other.to_string().into(), REPORT.into()),
         Err(panic) => rejected(broke(&*panic), REPORT.into()),
     }

@@ -104,6 +104,7 @@ mod tests {
             usage: None,
             mapping: None,
             late_parent: false,
+            replaceable: false,
             place: None,
         }
     }

@@ -5,7 +5,7 @@ import { count, moment } from "./format.js";
 
 /** Events that are on the page at once. */
 const SHOWN = 200;
-const BAD = new Set(["layer.quarantined", "store.failed", "driver.failed", "driver.quarantined", "driver.went-back"]);
+const BAD = new Set(["layer.quarantined", "store.failed", "driver.failed", "driver.quarantined", "driver.went-back", "driver.denied"]);
 const WARN = new Set(["layer.left-out"]);
 
 /** An event as a line of a list. */
