@@ -9,15 +9,17 @@ use std::path::Path;
 
 use mica_tests::containerd::{Bench, Labels, Snapshotter, wire};
 use mica_tests::daemon::Settings;
+use mica_tests::docker::Plugin;
 use mica_tests::fault::{end, inject, strace_is_there};
 use mica_tests::lab::{FileSystem, Lab};
 use mica_tests::ledger::{self, Known, Ledger, Looks, content};
 use mica_tests::power::{Cache, LoggedDisk, Writes};
 use mica_tests::script::noise;
+use serde_json::json;
 
 /// Cuts of a test unless something else is said.
 const CUTS: usize = 4;
-/// Lives of layers for each client of REST, and of snapshots for the one of containerd.
+/// Lives of layers for each client of REST and the one of Docker's protocol, and of snapshots for the one of containerd.
 const LIVES: u32 = 10;
 
 /// What was done on a disk, and what of it was acknowledged when.
@@ -27,6 +29,7 @@ struct Rig {
     writes: Writes,
     looks: Looks,
     layers: Ledger,
+    docker: Docker,
     snapshots: Ledger,
     /// When the clients began and ended, by the disk's clock.
     began: u64,
@@ -77,6 +80,92 @@ fn content_of(name: &str) -> Vec<u8> {
     noise(name.as_bytes(), 9000)
 }
 
+/// What a client of Docker's plugin protocol did.
+struct Docker {
+    plugin: Plugin,
+    driver: String,
+    ledger: Ledger,
+    /// The archives of a layer that nothing was applied to, and of one that has the content.
+    looks: [Vec<u8>; 2],
+}
+
+impl Docker {
+    /// Makes a store with a base, and what is needed to know layers again.
+    fn prepare(plugin: Plugin, driver: &str, ledger: Ledger, content: &[u8]) -> Self {
+        let driver = format!("mica.driver={driver}");
+        let prepared = Self {
+            plugin,
+            driver,
+            ledger,
+            looks: [Vec::new(), Vec::new()],
+        };
+        prepared.init();
+        let plugin = &prepared.plugin;
+        plugin.create("base", "").expect("Create");
+        let looks = ["empty", "full"].map(|id| {
+            plugin.create(id, "base").expect("Create");
+            if id == "full" {
+                plugin.apply(id, "base", content).expect("ApplyDiff");
+            }
+            plugin.diff(id, "base").expect("Diff")
+        });
+        assert!(looks[0] != looks[1], "nothing was applied");
+        Self { looks, ..prepared }
+    }
+
+    fn init(&self) {
+        let home = "/var/lib/docker/mica";
+        self.plugin.init(home, &[&self.driver]).expect("Init");
+    }
+
+    /// Creates layers, applies an archive to each second one, and removes a third.
+    fn work(&self, content: &[u8]) {
+        let Self { plugin, ledger, .. } = self;
+        for number in 0..LIVES {
+            let id = format!("docker-{number}");
+            ledger.note(&id, Known::Perhaps);
+            plugin.create(&id, "base").expect("Create");
+            ledger.note(&id, Known::Created);
+            if number % 2 == 1 {
+                ledger.note(&id, Known::PerhapsApplied);
+                plugin.apply(&id, "base", content).expect("ApplyDiff");
+                ledger.note(&id, Known::Applied);
+            }
+            if number % 3 == 1 {
+                ledger.note(&id, Known::PerhapsRemoved);
+                plugin.about("Remove", &id).expect("Remove");
+                ledger.note(&id, Known::Removed);
+            }
+        }
+    }
+
+    fn check(&self, moment: u64) {
+        self.init();
+        for (id, known) in self.ledger.known_at(moment) {
+            let there = self.plugin.about("Exists", &id).expect("Exists");
+            let is_there = there == json!({ "Exists": true });
+            match known {
+                Known::Created | Known::PerhapsApplied | Known::Applied => {
+                    assert!(is_there, "`{id}` is lost: {known:?}");
+                }
+                Known::Removed => assert!(!is_there, "`{id}` is back"),
+                Known::Perhaps | Known::PerhapsRemoved => {}
+            }
+            if !is_there {
+                continue;
+            }
+            let diff = self.plugin.diff(&id, "base").expect("Diff");
+            let [is_empty, is_full] = [0, 1].map(|look| diff == self.looks[look]);
+            let is_right = match known {
+                Known::Perhaps | Known::Created => is_empty,
+                Known::Applied => is_full,
+                _ => is_empty || is_full,
+            };
+            assert!(is_right, "`{id}` is damaged: {known:?}");
+        }
+    }
+}
+
 impl Rig {
     /// Lets clients work on a disk that logs. Without syncs nothing reaches it before the kernel thinks so.
     fn new(driver: &str, file_system: FileSystem, has_syncs: bool) -> Self {
@@ -85,6 +174,11 @@ impl Rig {
         lab.attach(&disk.image());
         let mut settings = Bench::settings(&lab, driver);
         settings.configuration = Some(format!("[containerd]\ndriver = \"{driver}\"\n"));
+        let socket = lab.path("run/docker.sock");
+        let path = socket.to_str().expect("a path that is text").to_owned();
+        settings
+            .arguments
+            .extend(["--docker-socket".to_owned(), path]);
         let bench = Bench::of(lab, &settings);
         let (content, store) = (content(), bench.daemon.client.default_store());
         let looks = ledger::prepare(&store, &content);
@@ -93,19 +187,20 @@ impl Rig {
         client
             .commit("base", "x", "", &Labels::new())
             .expect("commit");
+        let [layers, docker, snapshots] = [(); 3].map(|()| Ledger::by(Box::new(disk.clock())));
+        let docker = Docker::prepare(Plugin { socket }, driver, docker, &content);
         // What is there before the first cut is on the disk, with or without syncs of the daemon.
         rustix::fs::sync();
         let faked =
             (!has_syncs).then(|| inject(&bench.daemon, "fsync,fdatasync,syncfs", "retval=0", "1+"));
         let clock = disk.clock();
-        let [layers, snapshots] =
-            [disk.clock(), disk.clock()].map(|clock| Ledger::by(Box::new(clock)));
         let began = clock();
         std::thread::scope(|scope| {
             for worker in 0..2 {
                 let (store, layers, content) = (&store, &layers, &content);
                 scope.spawn(move || ledger::work(store, layers, worker, 0..LIVES, content));
             }
+            scope.spawn(|| docker.work(&content));
             work(&mut client, &snapshots);
         });
         let ended = clock();
@@ -122,6 +217,7 @@ impl Rig {
             writes,
             looks,
             layers,
+            docker,
             snapshots,
             began,
             ended,
@@ -158,6 +254,7 @@ impl Rig {
         let daemon = self.settings.start();
         let store = daemon.client.default_store();
         ledger::check(&store, &self.layers.known_at(moment), &self.looks);
+        self.docker.check(moment);
         let mut client = Snapshotter::new(&self.lab.path("run/containerd.sock"));
         check(&mut client, &self.snapshots.known_at(moment));
         let status = daemon.client.get("/v1/status").expect("status");

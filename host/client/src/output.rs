@@ -57,6 +57,10 @@ pub fn shown(text: &str) -> String {
 
 /// JSON in characters that a terminal prints: the others become its own escapes, so that a program reads the same.
 pub fn printable_json(text: &str) -> String {
+    // Nearly always; a list of a large layer has megabytes.
+    if text.bytes().all(|byte| matches!(byte, b'\n' | b' '..=b'~')) {
+        return text.to_owned();
+    }
     let mut printable = String::with_capacity(text.len());
     let mut units = [0; 2];
     for character in text.chars() {

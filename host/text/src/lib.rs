@@ -40,6 +40,9 @@ impl SafeText {
     /// `\n`, `\u{202e}`. Letters of all scripts stay as they are, and so do quotes and backslashes.
     #[must_use]
     pub fn within(text: &str, most: usize) -> Self {
+        if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Self(text.to_owned());
+        }
         let mut safe = String::with_capacity(text.len().min(most));
         for character in text.chars() {
             let before = safe.len();

@@ -30,9 +30,16 @@ impl<T: DeserializeOwned> Write for Lines<'_, T> {
         let mut rest = bytes;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let (line, behind) = rest.split_at(end);
-            self.begun.extend_from_slice(line);
-            let whole = std::mem::take(&mut self.begun);
-            if let Err(failure) = self.line(&whole) {
+            // Most lines come in one piece, and are read where they lie.
+            let read = match self.begun.is_empty() {
+                true => self.line(line),
+                false => {
+                    let mut whole = std::mem::take(&mut self.begun);
+                    whole.extend_from_slice(line);
+                    self.line(&whole)
+                }
+            };
+            if let Err(failure) = read {
                 self.failed = Some(failure);
                 return Err(std::io::Error::other("the reader of the lines has failed"));
             }

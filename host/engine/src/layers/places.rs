@@ -73,6 +73,26 @@ impl OpenStore<'_> {
         Ok(!is_there(&upper)? && is_there(&sealed)?)
     }
 
+    /// The one directory that has all that a layer itself has, where there is one: what may also be an image has none.
+    ///
+    /// # Errors
+    /// `unknown-driver`; [`Error::Io`] when it cannot be opened.
+    pub(super) fn own_tree(&self, id: &LayerId) -> Result<Option<OwnedFd>> {
+        let store = &*self.store;
+        let name = match self.own_content()? {
+            OwnContent::Complete(name) => name,
+            OwnContent::Stacked(Stack {
+                upper,
+                sealed: None,
+                ..
+            }) => upper,
+            OwnContent::Room | OwnContent::Stacked(_) => return Ok(None),
+        };
+        let opened = open(store, store.facts(id)?.number, &name);
+        let doing = || format!("open `{name}` of layer `{id}` of store `{}`", store.name);
+        opened.map_err(|error| Error::io(doing(), error))
+    }
+
     /// Where a layer lies whose lock is held, and where it is mounted: moby's keys in moby's order.
     ///
     /// # Errors
