@@ -141,6 +141,8 @@ impl Docker {
 
     fn check(&self, moment: u64) {
         self.init();
+        let full = self.plugin.diff("full", "base").expect("Diff");
+        assert!(full == self.looks[1], "what was there before is damaged");
         for (id, known) in self.ledger.known_at(moment) {
             let there = self.plugin.about("Exists", &id).expect("Exists");
             let is_there = there == json!({ "Exists": true });

@@ -1,8 +1,8 @@
 //! Tells which layer of a chain each file comes from.
 //!
 //! The lowest layer adds all that it has, so its view is walked and no driver compares. Of each further layer the driver lists the
-//! changes, and the files are looked at in the layer's own directory, which costs a third of a look through the view of all layers;
-//! in that view what is not there. Nothing is gathered: a chain may have millions of files.
+//! changes, and the files are looked at in the layer's own directory, because a view makes the kernel look through all layers; what is not
+//! there is looked at in the view. Nothing is gathered: a chain may have millions of files.
 //!
 //! Invariant: nothing is changed. While the driver lists the changes of a layer nobody can change that layer; the walk of the lowest holds no
 //! lock, since a layer below another cannot change.

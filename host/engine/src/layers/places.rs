@@ -63,13 +63,7 @@ impl OpenStore<'_> {
             return Ok(false);
         };
         let number = store.facts(id)?.number;
-        let is_there = |name| {
-            let doing = || format!("open `{name}` of layer `{id}` of store `{}`", store.name);
-            let opened = open(store, number, name);
-            opened
-                .map(|opened| opened.is_some())
-                .map_err(|error| Error::io(doing(), error))
-        };
+        let is_there = |name| open_own(store, id, number, name).map(|opened| opened.is_some());
         Ok(!is_there(&upper)? && is_there(&sealed)?)
     }
 
@@ -88,9 +82,7 @@ impl OpenStore<'_> {
             }) => upper,
             OwnContent::Room | OwnContent::Stacked(_) => return Ok(None),
         };
-        let opened = open(store, store.facts(id)?.number, &name);
-        let doing = || format!("open `{name}` of layer `{id}` of store `{}`", store.name);
-        opened.map_err(|error| Error::io(doing(), error))
+        open_own(store, id, store.facts(id)?.number, &name)
     }
 
     /// Where a layer lies whose lock is held, and where it is mounted: moby's keys in moby's order.
@@ -110,9 +102,7 @@ impl OpenStore<'_> {
         };
         let is_mounted = store.mounts.get(id).is_some();
         let there = |key, name: &Name| -> Result<Option<Place>> {
-            let opened = open(store, facts.number, name);
-            let doing = || format!("open `{name}` of layer `{id}` of store `{}`", store.name);
-            let opened = opened.map_err(|error| Error::io(doing(), error))?;
+            let opened = open_own(store, id, facts.number, name)?;
             let path = store.layers.room_path(facts.number).join(name.to_string());
             Ok(opened.map(|_directory| (key, path.display().to_string())))
         };
@@ -171,6 +161,12 @@ impl OpenStore<'_> {
             rules.check(&plan, &*scope)
         })
     }
+}
+
+/// As [`open`], with an error that names the layer.
+fn open_own(store: &Store, id: &LayerId, number: u64, name: &Name) -> Result<Option<OwnedFd>> {
+    let doing = || format!("open `{name}` of layer `{id}` of store `{}`", store.name);
+    open(store, number, name).map_err(|error| Error::io(doing(), error))
 }
 
 /// Opens a directory of a layer's room that a driver names; `None` if the room has none of that name.

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mica_kit::{BenchReport, BenchRequest, MOST_ARCHIVE_BYTES, OperationReport, SideReport};
-use mica_runtime::Grant;
 use serde_json::json;
 
-use super::{read, test};
+use super::read;
+use super::test::{self, Trial};
 use crate::children;
 use crate::cli::store;
 use mica_client::progress::age_bar;
@@ -56,15 +56,8 @@ pub(crate) struct BenchArguments {
     /// Do less in each round: a small archive, 4 parents instead of 16
     #[arg(long)]
     quick: bool,
-    /// A grant that its daemon has for it, beside the standard ones; may be given more than once
-    #[arg(long, value_name = "GRANT")]
-    grant: Vec<Grant>,
-    /// An option of its store; may be given more than once
-    #[arg(long = "opt", value_name = "KEY=VALUE", value_parser = store::key_value)]
-    options: Vec<(String, String)>,
-    /// Work on the file system of this directory instead of one in memory
-    #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
+    #[command(flatten)]
+    trial: Trial,
 }
 
 /// Measures, and prints what came of it.
@@ -74,17 +67,15 @@ pub(super) fn run(printer: &Printer, arguments: BenchArguments) -> Result<(), Fa
         rounds,
         archive,
         quick,
-        grant,
-        options,
-        directory,
+        trial,
     } = arguments;
     let usual = if quick { QUICK_ROUNDS } else { ROUNDS };
     let request = BenchRequest {
-        grants: grant.iter().map(|grant| grant.name().to_owned()).collect(),
-        options: store::options(options)?.0,
+        grants: trial.grants(),
+        options: store::options(trial.options)?.0,
         rounds: rounds.unwrap_or(usual),
         is_quick: quick,
-        directory,
+        directory: trial.directory,
     };
     let component = read(&file)?;
     let archive = archive.as_deref().map(read_archive).transpose()?;

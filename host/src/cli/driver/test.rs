@@ -41,15 +41,30 @@ pub(crate) struct TestArguments {
     /// Name the cases instead of playing them
     #[arg(long)]
     list: bool,
+    #[command(flatten)]
+    trial: Trial,
+}
+
+/// What a driver has that is tried without a daemon.
+#[derive(Debug, clap::Args)]
+pub(super) struct Trial {
     /// A grant that its daemon has for it, beside the standard ones; may be given more than once
     #[arg(long, value_name = "GRANT")]
     grant: Vec<Grant>,
-    /// An option of the store; may be given more than once
+    /// An option of its store; may be given more than once
     #[arg(long = "opt", value_name = "KEY=VALUE", value_parser = store::key_value)]
-    options: Vec<(String, String)>,
-    /// Play on the file system of this directory instead of one in memory
+    pub(super) options: Vec<(String, String)>,
+    /// Work on the file system of this directory instead of one in memory
     #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
+    pub(super) directory: Option<PathBuf>,
+}
+
+impl Trial {
+    /// The names of the grants.
+    pub(super) fn grants(&self) -> Vec<String> {
+        let names = self.grant.iter().map(|grant| grant.name().to_owned());
+        names.collect()
+    }
 }
 
 /// Plays the cases, prints what became of each, and fails if one failed.
@@ -58,9 +73,7 @@ pub(super) fn run(printer: &Printer, arguments: TestArguments) -> Result<(), Fai
         file,
         case,
         list,
-        grant,
-        options,
-        directory,
+        trial,
     } = arguments;
     let wanted = mica_kit::list(&case);
     if wanted.is_empty() {
@@ -73,10 +86,10 @@ pub(super) fn run(printer: &Printer, arguments: TestArguments) -> Result<(), Fai
         return printer.result(&json!({ "cases": wanted }), || names(&wanted));
     };
     let request = Request {
-        grants: grant.iter().map(|grant| grant.name().to_owned()).collect(),
-        options: store::options(options)?.0,
+        grants: trial.grants(),
+        options: store::options(trial.options)?.0,
         only: case,
-        directory,
+        directory: trial.directory,
     };
     let component = read(&file)?;
     let bar = count_bar("play cases".to_owned(), Some(wanted.len() as u64));
