@@ -22,7 +22,7 @@ help:
 	@echo '             JOBS="builds --before FILE" to stand this build beside an earlier one)'
 	@echo 'make fuzz    the fuzz targets, SECONDS=60 each (TARGETS="archive rest" for some); as root'
 	@echo 'make crash   kills, errors, damaged files and flipped bits in their long forms, ROUNDS=1; as root'
-	@echo 'make soak    clients of all protocols under swaps, DURATION=1800 seconds each of three parts; as root'
+	@echo 'make soak    clients of all protocols under swaps for DURATION=3600 seconds, and a third of that without; as root'
 	@echo 'make build   target/release/mica, and mica-demo'
 	@echo 'make static  target/ARCHITECTURE-unknown-linux-musl/release/mica, linked statically'
 	@echo 'make deb     a Debian package in target/'
@@ -99,7 +99,7 @@ crash:
 
 soak:
 	@tests/setup/packages.sh $(PROGRAMS)
-	MICA_SOAK_SECONDS=$(or $(DURATION),1800) MICA_TEST_PROFILE=long tests/setup/run.sh --test soak
+	MICA_SOAK_SECONDS=$(or $(DURATION),3600) MICA_TEST_PROFILE=long tests/setup/run.sh --test soak
 
 clean:
 	cargo clean

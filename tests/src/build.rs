@@ -256,7 +256,7 @@ fn cargo(arguments: &[&str], environment: &[(&str, &str)], target: Option<&Path>
         .any(|prefix| text.starts_with(prefix));
         let is_flag = matches!(
             text.as_ref(),
-            "CARGO_ENCODED_RUSTFLAGS" | "RUSTFLAGS" | "RUSTC_WORKSPACE_WRAPPER"
+            "CARGO_ENCODED_RUSTFLAGS" | "OUT_DIR" | "RUSTFLAGS" | "RUSTC_WORKSPACE_WRAPPER"
         );
         if is_of_build || is_flag {
             command.env_remove(&name);

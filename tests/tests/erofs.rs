@@ -470,6 +470,25 @@ fn a_driver_that_forges_indexes_is_refused_by_the_rule_that_it_breaks() {
 }
 
 #[test]
+fn holes_are_not_compared_though_an_image_counts_their_blocks() {
+    let bench = setup::EROFS_EXT4.start();
+    let store = &bench.store;
+    // Half a terabyte would take minutes to read.
+    let sparse = "f file data=x pax:GNU.sparse.size=549755813888 pax:GNU.sparse.numblocks=1 pax:GNU.sparse.map=0,1";
+    for (id, more) in [("one", ""), ("other", "\nf more data=1")] {
+        store.create(id, None).expect("create");
+        let content = archive(&format!("{sparse}{more}"));
+        store.apply(id, &content).expect("apply");
+    }
+    assert_eq!(
+        store
+            .changes("other", Against::Layer("one"))
+            .expect("changes"),
+        "A /more\n"
+    );
+}
+
+#[test]
 fn a_file_system_that_cannot_hold_images_is_refused_and_why() {
     let lab = Lab::on(FileSystem::Tmpfs);
     let daemon = setup::VFS_TMPFS.settings(&lab).start();

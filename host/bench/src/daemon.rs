@@ -3,12 +3,16 @@
 //! Invariant: it ends with the value that stands for it.
 
 use crate::place::run;
-use anyhow::{Context, Result};
+use crate::request::json;
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Time that a start may take.
+const MOST_START: Duration = Duration::from_secs(60);
 
 /// A daemon of its own directory; it ends with the value.
 pub(crate) struct Daemon<'a> {
@@ -18,9 +22,10 @@ pub(crate) struct Daemon<'a> {
 }
 
 impl<'a> Daemon<'a> {
-    /// Starts it with root, run directory and socket below `path`, and waits until it answers.
+    /// Starts it with root, run directory and socket below `path`, which may be there from a start before, and waits until it
+    /// answers.
     pub(crate) fn start(mica: &'a Path, path: &'a Path, more: &[&OsStr]) -> Result<Self> {
-        fs::create_dir(path)?;
+        fs::create_dir_all(path)?;
         let mut command = Command::new(mica);
         command
             .arg("serve")
@@ -39,19 +44,24 @@ impl<'a> Daemon<'a> {
                 mica.display()
             )
         })?;
-        let daemon = Self { child, mica, path };
-        for _ in 0..500 {
-            let status = daemon
-                .command(&["status"])
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()?;
-            if status.success() {
-                return Ok(daemon);
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let mut daemon = Self { child, mica, path };
+        let began = Instant::now();
+        while json(&path.join("socket"), "GET /v1/status", "").is_err() {
+            let ended = daemon.child.try_wait()?;
+            ensure!(ended.is_none(), "the daemon ended: {ended:?}");
+            ensure!(began.elapsed() < MOST_START, "the daemon does not answer");
+            std::thread::sleep(Duration::from_millis(1));
         }
-        anyhow::bail!("the daemon does not answer")
+        Ok(daemon)
+    }
+
+    /// Ends it as a service manager does.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let pid = self.child.id().to_string();
+        run(Command::new("kill").args(["-TERM", &pid]))?;
+        let ended = self.child.wait()?;
+        ensure!(ended.success(), "the daemon ended with {ended}");
+        Ok(())
     }
 
     /// A command that talks to it.

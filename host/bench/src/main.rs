@@ -23,7 +23,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Only the jobs whose names begin with one of these: diff, apply, sealed, changes, life, instance, scale, memory,
+    /// Only the jobs whose names begin with one of these: diff, apply, sealed, changes, life, instance, scale, start, memory,
     /// containerd, containers, builds
     jobs: Vec<String>,
     /// The root file system to work on, a tar archive that is not compressed

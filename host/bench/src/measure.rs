@@ -5,6 +5,7 @@
 use crate::processor;
 use anyhow::Result;
 use comfy_table::Table;
+use std::fmt::Write as _;
 use std::ops::Div;
 use std::time::{Duration, Instant};
 
@@ -106,9 +107,8 @@ impl Report {
     }
 
     /// Says on standard error what runs now; what follows is told under this name.
-    #[expect(clippy::print_stderr, reason = "a person waits")]
     pub(crate) fn begin(&mut self, group: &str) {
-        eprintln!("{group} …");
+        say(&format!("{group} …"));
         self.groups.push(Group {
             name: group.to_owned(),
             rows: Vec::new(),
@@ -147,8 +147,11 @@ impl Report {
         let Some(group) = self.groups.last_mut() else {
             return;
         };
+        let mut line = format!("  {job}:");
         for (place, (side, spent)) in sides.iter().enumerate() {
             let ratio = own.wall.as_secs_f64() / spent.wall.as_secs_f64().max(1e-12);
+            let comma = if place == 0 { "" } else { "," };
+            let _written = write!(line, "{comma} {side} {} ({ratio:.2})", duration(spent.wall));
             let processor = match spent.processor {
                 little if little < LEAST_PROCESSOR => String::new(),
                 much => duration(much),
@@ -161,6 +164,7 @@ impl Report {
                 processor,
             ]);
         }
+        say(&line);
     }
 
     /// Tells something that is not a comparison.
@@ -190,6 +194,12 @@ impl Report {
             println!("{fact}");
         }
     }
+}
+
+/// Tells on standard error how far it is: a long run that is ended early has told what it found.
+#[expect(clippy::print_stderr, reason = "a person waits")]
+fn say(line: &str) {
+    eprintln!("{line}");
 }
 
 /// The median by the clock, and the mean by the processors, which are counted too coarsely for a median.

@@ -27,7 +27,8 @@ pub(crate) fn request(
         stream,
         "{head} HTTP/1.1\r\nHost: mica\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
     )?;
-    io::copy(body, &mut stream)?;
+    // Who refuses a body does not read it to its end, and says why.
+    let sent = io::copy(body, &mut stream);
     let mut answer = Vec::with_capacity(HEAD_BYTES);
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -39,7 +40,12 @@ pub(crate) fn request(
         answer.extend_from_slice(buffer.get(..room).unwrap_or_default());
     }
     let answer = String::from_utf8_lossy(&answer).into_owned();
-    ensure!(answer.starts_with("HTTP/1.1 2"), "`{head}`: {answer}");
+    ensure!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 2"),
+        "`{head}`: {answer}"
+    );
+    sent.with_context(|| format!("send the body of `{head}`"))?;
+    ensure!(!answer.is_empty(), "`{head}` has no answer");
     Ok(answer)
 }
 

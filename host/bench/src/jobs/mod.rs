@@ -12,6 +12,7 @@ mod moby;
 mod peers;
 mod scale;
 mod sealed;
+mod start;
 mod trees;
 
 use crate::Arguments;
@@ -23,7 +24,7 @@ use anyhow::Result;
 type Job = fn(&Arguments, &Place, &mut Report) -> Result<()>;
 
 /// Every job by name.
-pub(crate) const ALL: [(&str, Job); 11] = [
+pub(crate) const ALL: [(&str, Job); 12] = [
     ("diff", archives::diff),
     ("apply", archives::apply),
     ("sealed", sealed::sealed),
@@ -31,6 +32,7 @@ pub(crate) const ALL: [(&str, Job); 11] = [
     ("life", life::life),
     ("instance", life::instance),
     ("scale", scale::scale),
+    ("start", start::start),
     ("memory", memory::memory),
     ("containerd", peers::containerd),
     ("containers", containers::containers),

@@ -35,8 +35,10 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 /// What a home has.
 #[derive(Debug, Default)]
@@ -60,53 +62,99 @@ pub(crate) struct Recovered {
 /// Compares the directory with the rows, and changes nothing.
 pub(crate) fn reconcile(layout: &Layout, described: &Described) -> io::Result<Recovered> {
     let mut recovered = Recovered::default();
-    let mut newest: HashMap<_, (u64, Record)> = HashMap::new();
+    let mut numbers = Vec::new();
     for name in node::names(layout.area(Area::Layers))? {
-        let Some(number) = parse_number(&name) else {
-            let path = layout
-                .path()
-                .join("layers")
-                .join(String::from_utf8_lossy(&name).as_ref());
-            recovered
-                .findings
-                .push(no_layer(path, "its name is no layer's number"));
+        if let Some(number) = parse_number(&name) {
+            numbers.push(number);
             continue;
-        };
+        }
+        let path = layout
+            .path()
+            .join("layers")
+            .join(String::from_utf8_lossy(&name).as_ref());
+        let finding = no_layer(path, "its name is no layer's number");
+        recovered.findings.push(finding);
+    }
+    let mut newest = HashMap::with_capacity(numbers.len());
+    for (number, found) in inspect_all(layout, &numbers, described) {
         recovered.highest = recovered.highest.max(number);
-        match inspect(layout, number, described) {
+        recovered.take(layout, described, &mut newest, number, found);
+    }
+    recovered.layers = newest.into_values().collect();
+    Ok(recovered)
+}
+
+impl Recovered {
+    /// Takes what was found of one layer.
+    fn take(
+        &mut self,
+        layout: &Layout,
+        described: &Described,
+        newest: &mut HashMap<LayerId, (u64, Record)>,
+        number: u64,
+        found: io::Result<Found>,
+    ) {
+        match found {
             Ok(Found::Record(row)) => {
                 // The row of a snapshot says the same.
                 if row.record.purpose.is_none() && described.records.get(&number) != Some(&row) {
-                    recovered.fresh.push((number, row.clone()));
+                    self.fresh.push((number, row.clone()));
                 }
-                recovered
-                    .superseded
-                    .extend(older(&mut newest, number, row.record));
+                self.superseded.extend(older(newest, number, row.record));
             }
-            Ok(Found::Unmade) => recovered.unmade.push(number),
+            Ok(Found::Unmade) => self.unmade.push(number),
             Ok(Found::Described(record)) => {
                 newest.insert(record.id.clone(), (number, record));
             }
             Ok(Found::Recalled(record, error)) => {
                 let path = layout.layer_path(number).join("record.json");
-                recovered
-                    .findings
-                    .push(unreadable(&path, &record.id, &error));
-                recovered
-                    .superseded
-                    .extend(older(&mut newest, number, record));
+                self.findings.push(unreadable(&path, &record.id, &error));
+                self.superseded.extend(older(newest, number, record));
             }
             Err(error) => {
                 let finding = unknown(layout.layer_path(number), &error);
                 if finding.kind == FindingKind::Unseen {
-                    recovered.unseen.insert(number);
+                    self.unseen.insert(number);
                 }
-                recovered.findings.push(finding);
+                self.findings.push(finding);
             }
         }
     }
-    recovered.layers = newest.into_values().collect();
-    Ok(recovered)
+}
+
+/// Layers that a thread looks at, at least, and how many threads there are at most: the kernel's work is what there is to share.
+const INSPECTED_TOGETHER: usize = 512;
+const MOST_INSPECTORS: usize = 8;
+
+/// Looks at all layers, in the order of `numbers`.
+fn inspect_all(
+    layout: &Layout,
+    numbers: &[u64],
+    described: &Described,
+) -> Vec<(u64, io::Result<Found>)> {
+    let inspect_some = |numbers: &[u64]| -> Vec<_> {
+        let found = |number: &u64| (*number, inspect(layout, *number, described));
+        numbers.iter().map(found).collect()
+    };
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let inspectors = (numbers.len() / INSPECTED_TOGETHER).clamp(1, processors.min(MOST_INSPECTORS));
+    let mut parts = numbers.chunks(numbers.len().div_ceil(inspectors).max(1));
+    let own = parts.next().unwrap_or_default();
+    thread::scope(|scope| {
+        let started: Vec<_> = parts
+            .map(|part| {
+                let inspector = thread::Builder::new().name("inspect".to_owned());
+                (part, inspector.spawn_scoped(scope, || inspect_some(part)))
+            })
+            .collect();
+        let mut found = inspect_some(own);
+        for (part, inspector) in started {
+            // Where there is no thread to be had, or it broke, this one looks.
+            let inspected = inspector.ok().and_then(|thread| thread.join().ok());
+            found.extend(inspected.unwrap_or_else(|| inspect_some(part)));
+        }
+        found
+    })
 }
 
 /// ELOOP: a symbolic link stands where a directory should be.
