@@ -116,10 +116,21 @@ impl Report {
     }
 
     /// Compares the sides of a job; the first one is Mica's own.
-    pub(crate) fn compare(&mut self, job: &str, mut sides: Vec<Side<'_>>) -> Result<()> {
+    pub(crate) fn compare(&mut self, job: &str, sides: Vec<Side<'_>>) -> Result<()> {
+        self.compare_at_most(self.rounds, job, sides)
+    }
+
+    /// Compares sides that leave something behind in each round, of which only so much has room.
+    pub(crate) fn compare_at_most(
+        &mut self,
+        rounds: usize,
+        job: &str,
+        mut sides: Vec<Side<'_>>,
+    ) -> Result<()> {
+        let rounds = self.rounds.min(rounds);
         let mut spent: Vec<Vec<Spent>> = sides.iter().map(|_| Vec::new()).collect();
         // The first round warms the caches up and does not count.
-        for round in 0..=self.rounds {
+        for round in 0..=rounds {
             // Whoever runs second waits for the disk to write what the first one has left, so the order turns each time.
             let mut turn: Vec<_> = sides.iter_mut().zip(&mut spent).collect();
             if round % 2 == 1 {
@@ -176,7 +187,7 @@ impl Report {
     #[expect(clippy::print_stdout, reason = "the report is what was asked for")]
     pub(crate) fn print(&self) {
         println!(
-            "TIME: median of {} runs in turns (peers: of their own count). MICA / SIDE: below 1.00 Mica is faster.\n\
+            "TIME: median of {} runs in turns (layers as archives: of 6 at most; peers: of their own count). MICA / SIDE: below 1.00 Mica is faster.\n\
              CPU: user and system time of all processes of a side, mean of the runs; empty below a millisecond.",
             self.rounds
         );

@@ -8,6 +8,7 @@
 //! the one that it had.
 
 use super::attributes::{self, its_time};
+use super::level::Level;
 use super::seen::{PathHash, Seen, TOP, hash};
 use super::target::Target;
 use super::waiting::Waiting;
@@ -18,16 +19,6 @@ use crate::tree::trail::Trail;
 use crate::{AttributeChanges, Code, Failure, Result};
 use std::collections::VecDeque;
 use std::rc::Rc;
-
-struct Level {
-    name: Vec<u8>,
-    hash: PathHash,
-    /// Whether the archive is known to have brought something in it.
-    brought: bool,
-    /// The link that waits which this lies behind.
-    behind: Option<PathHash>,
-    at_close: Option<AttributeChanges>,
-}
 
 /// Directories, each within the one before.
 pub(super) struct Chain<T> {
@@ -48,16 +39,12 @@ pub(super) struct Chain<T> {
 impl<T: Target> Chain<T> {
     /// Begins at the top of a layer.
     pub(super) fn new(root: T) -> Self {
-        let top = Level {
-            name: Vec::new(),
-            hash: TOP,
-            brought: true,
-            behind: None,
-            at_close: None,
-        };
         Self {
             trail: Trail::new(root),
-            top,
+            top: Level {
+                brought: true,
+                ..Level::new(b"", TOP, None, false)
+            },
             below: Vec::new(),
             depth: 0,
             seen: Seen::default(),
@@ -130,7 +117,7 @@ impl<T: Target> Chain<T> {
         let here = self.open_here(part)?;
         match here.open_directory(part) {
             Ok(directory) => {
-                self.push(part, directory);
+                self.push(part, directory, false);
                 Ok(Step::In)
             }
             // A `..` behind the link means what is above its target, which the place where it waits cannot show.
@@ -185,7 +172,7 @@ impl<T: Target> Chain<T> {
         let root = Rc::clone(self.root());
         let place = self.waiting.place(&*root, link);
         let place = place.map_err(|failure| self.obstacle("put aside", part, failure))?;
-        self.push(part, place);
+        self.push(part, place, false);
         self.level_mut().behind = Some(link);
         Ok(())
     }
@@ -236,7 +223,7 @@ impl<T: Target> Chain<T> {
         let made = self.open_here(part)?.renew_directory(part, IMPLIED_MODE);
         let directory = made.map_err(|failure| self.obstacle("make directory", part, failure))?;
         self.saw(part).map_err(Obstacle::Archive)?;
-        self.push(part, directory);
+        self.push(part, directory, true);
         Ok(())
     }
 
@@ -249,17 +236,12 @@ impl<T: Target> Chain<T> {
         Obstacle::Host(format!("{doing} `{}`", printable(part)), failure)
     }
 
-    /// Steps into a directory of the current one.
-    pub(super) fn push(&mut self, name: &[u8], directory: T) {
+    /// Steps into a directory of the current one, which was made here if it `is_new`.
+    pub(super) fn push(&mut self, name: &[u8], directory: T, is_new: bool) {
         self.forget_path();
         let above = self.level();
-        let level = Level {
-            name: name.to_vec(),
-            hash: hash(above.hash, name),
-            brought: false,
-            behind: above.behind,
-            at_close: None,
-        };
+        let hash = hash(above.hash, name);
+        let level = Level::new(name, hash, above.behind, is_new);
         self.below.push(level);
         self.trail.enter(name, directory);
         self.depth += 1;
@@ -333,9 +315,13 @@ impl<T: Target> Chain<T> {
     /// Leaves all directories; answers which attributes of them were left out.
     pub(super) fn close(mut self) -> Result<LeftOut> {
         self.depth = 0;
-        let (top, changes) = (Rc::clone(self.root()), self.top.at_close.take());
+        let root = Rc::clone(self.root());
+        let top = Level {
+            at_close: self.top.at_close.take(),
+            ..Level::new(b".", TOP, None, false)
+        };
         let closed = self.close_behind();
-        let closed = closed.and_then(|()| self.leave(b".", changes, &*top));
+        let closed = closed.and_then(|()| self.leave(top, &*root));
         let closed = self.failed.take().map_or(closed, Err);
         closed.map(|()| self.left_out).map_err(Obstacle::unnamed)
     }
@@ -352,7 +338,7 @@ impl<T: Target> Chain<T> {
                 let directory = self.trail.here();
                 let directory =
                     directory.map_err(|failure| self.obstacle("open", &level.name, failure))?;
-                self.leave(&level.name, level.at_close, &*directory)?;
+                self.leave(level, &*directory)?;
             }
             self.trail.leave();
         }
@@ -360,16 +346,15 @@ impl<T: Target> Chain<T> {
     }
 
     /// Sets what waited for the end of the work in a directory.
-    fn leave(
-        &mut self,
-        name: &[u8],
-        changes: Option<AttributeChanges>,
-        directory: &T,
-    ) -> Result<(), Obstacle> {
-        let Some(changes) = changes else {
+    fn leave(&mut self, level: Level, directory: &T) -> Result<(), Obstacle> {
+        let name = level.name.as_slice();
+        let Some(changes) = level.at_close else {
             return Ok(());
         };
-        let set = attributes::set_of_directory(&changes, directory);
+        let set = match level.is_new {
+            true => attributes::set(&changes, |changes| directory.set_attributes(changes)),
+            false => attributes::set_of_directory(&changes, directory),
+        };
         let doing = || format!("set attributes of directory `{}`", printable(name));
         let refused = set.map_err(|failure| Obstacle::Host(doing(), failure))?;
         if !refused.is_empty() {

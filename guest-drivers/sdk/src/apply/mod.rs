@@ -21,6 +21,7 @@
 pub(crate) mod attributes;
 mod aufs;
 mod chain;
+mod level;
 mod link;
 mod prune;
 mod rebase;
@@ -190,7 +191,8 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         // The entry says that the name is a directory, so what waited behind a link of that name belongs into it.
         self.chain.unfold(name).map_err(failed)?;
         let here = self.here(entry)?;
-        let directory = target::open_or_make(&*here, name, entry.mode).map_err(failed)?;
+        let opened = target::open_or_make(&*here, name, entry.mode);
+        let (directory, is_new) = opened.map_err(failed)?;
         let changes = self.changes(entry)?;
         // Named by its own entry, the directory counts as seen before it is entered.
         self.chain
@@ -199,7 +201,7 @@ impl<T: Target, S: Source<File = T::File>> Apply<T, S> {
         self.chain
             .describe(name)
             .map_err(|what| self.reader.invalid(what))?;
-        self.chain.push(name, directory);
+        self.chain.push(name, directory, is_new);
         self.chain.at_close(changes);
         self.chain.rest_at_parent();
         Ok(())

@@ -58,19 +58,26 @@ pub(super) fn remove<D: Directory>(directory: &D, name: &[u8]) -> Result<(), Fai
     removed.unless(Code::NotFound).map(|_| ())
 }
 
-/// Opens a directory that an entry describes, or makes it where something else or nothing is. One that is there has none
-/// of its extended attributes any more: the entry tells them all.
-pub(super) fn open_or_make<T: Target>(parent: &T, name: &[u8], mode: u32) -> Result<T, Failure> {
-    match parent.open_directory(name) {
+/// Opens a directory that an entry describes, or makes it where something else or nothing is, and says whether it was made. One
+/// that is there has none of its extended attributes any more: the entry tells them all.
+pub(super) fn open_or_make<T: Target>(
+    parent: &T,
+    name: &[u8],
+    mode: u32,
+) -> Result<(T, bool), Failure> {
+    let made = match parent.open_directory(name) {
+        // Nothing has to make way.
+        Err(failure) if failure.code == Code::NotFound => parent.create_directory(name, mode),
         Err(failure) if is_missing(failure.code) || failure.code == Code::Symlink => {
             parent.renew_directory(name, mode)
         }
         opened => {
             let directory = opened?;
             directory.clear_own_xattrs()?;
-            Ok(directory)
+            return Ok((directory, false));
         }
-    }
+    };
+    Ok((made?, true))
 }
 
 impl Target for directory::Directory {}

@@ -43,8 +43,9 @@ fn octal_digits(field: &[u8]) -> Option<i64> {
     if tail.first() == Some(&b' ') && !tail.iter().all(blank) {
         return None;
     }
+    // By shifts, because WebAssembly has no multiplication that tells an overflow.
     digits.iter().try_fold(0i64, |value, byte| match byte {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(byte - b'0')),
+        b'0'..=b'7' if value >> 60 == 0 => Some(value << 3 | i64::from(byte - b'0')),
         _ => None,
     })
 }

@@ -30,6 +30,8 @@ pub struct Reader<S> {
     sparse: Option<Map>,
     /// Bytes up to the next header after the content.
     gap: usize,
+    /// What lies at the next header's place, if it was read with what describes it.
+    ahead: Option<Vec<u8>>,
     /// Where the current entry begins.
     start: u64,
     /// What it is called, for errors.
@@ -52,6 +54,7 @@ impl<S: Source> Reader<S> {
             body: 0,
             sparse: None,
             gap: 0,
+            ahead: None,
             start: 0,
             current: Vec::new(),
             entries: 0,
@@ -209,7 +212,10 @@ impl<S: Source> Reader<S> {
     )]
     fn next_header(&mut self) -> Result<Found> {
         let gap = std::mem::take(&mut self.gap);
-        let bytes = self.read(gap + BLOCK_BYTES)?;
+        let bytes = match self.ahead.take() {
+            Some(bytes) => bytes,
+            None => self.read(gap + BLOCK_BYTES)?,
+        };
         if bytes.len() < gap {
             return Err(self.invalid("the archive ends within the padding before it"));
         }
@@ -251,10 +257,13 @@ impl<S: Source> Reader<S> {
             return Err(self.invalid("its long name or its PAX records exceed 1 MiB"));
         }
         let size = usize::try_from(size).unwrap_or(usize::MAX);
-        let mut bytes = self.read(size + padding(size as u64))?;
+        let padded = size + padding(size as u64);
+        // With the header that must follow: two calls instead of three for an entry with records.
+        let mut bytes = self.read(padded + BLOCK_BYTES)?;
         if bytes.len() < size {
             return Err(self.invalid("the archive ends within a long name or PAX records"));
         }
+        self.ahead = Some(bytes.split_off(padded.min(bytes.len())));
         bytes.truncate(size);
         // Global records belong to no entry.
         extensions.given |= type_flag != b'g';

@@ -1,6 +1,7 @@
 //! The life of a layer, and what one call into the sandbox costs.
 //!
-//! Invariant: *system calls* makes the mount and the directories that the engine makes, and keeps no records.
+//! Invariant: *system calls* makes the mount and the directories that the engine makes, and keeps no records; *and their syncs*
+//! waits for the disk as well, when the layer has its name and when it has lost it.
 
 use crate::Arguments;
 use crate::measure::{Report, Side, watched};
@@ -28,8 +29,14 @@ pub(super) fn life(_: &Arguments, place: &Place, report: &mut Report) -> Result<
     });
     let scratch = place.disk().join("calls");
     fs::create_dir(&scratch)?;
-    let calls = Side::new("system calls", || by_calls(&scratch));
-    report.compare("create, get, put, remove (overlay)", vec![whole, calls])?;
+    let calls = Side::new("system calls", || by_calls(&scratch, Waits::Never));
+    let synced = Side::new("system calls and their syncs", || {
+        by_calls(&scratch, Waits::ForTheDisk)
+    });
+    report.compare(
+        "create, get, put, remove (overlay)",
+        vec![whole, calls, synced],
+    )?;
     bench.create("mounted", Some("base"))?;
     bench.mount("mounted")?;
     let get = Side::new("get and put of a mounted layer", || {
@@ -43,8 +50,15 @@ pub(super) fn life(_: &Arguments, place: &Place, report: &mut Report) -> Result<
     bench.unmount("mounted")
 }
 
+/// Whether what was changed is on the device when a step is done.
+#[derive(Clone, Copy, PartialEq)]
+enum Waits {
+    Never,
+    ForTheDisk,
+}
+
 /// What an overlay layer's life is at least.
-fn by_calls(scratch: &Path) -> Result<()> {
+fn by_calls(scratch: &Path, waits: Waits) -> Result<()> {
     let at = File::open(scratch)?;
     let names = ["layer", "upper", "work", "lower", "point"].map(|name| Name::new(name.as_bytes()));
     let [layer, upper, work, lower, point] = names;
@@ -54,6 +68,10 @@ fn by_calls(scratch: &Path) -> Result<()> {
     let work = node::create_directory(room.as_fd(), &work?, 0o700)?;
     let lower = node::create_directory(room.as_fd(), &lower?, 0o755)?;
     let target = node::create_directory(room.as_fd(), &point, 0o755)?;
+    if waits == Waits::ForTheDisk {
+        File::from(node::open_directory(at.as_fd(), &layer)?).sync_all()?;
+        at.sync_all()?;
+    }
     let mount = mount::overlay(&Overlay {
         lowers: &[lower.as_fd()],
         upper_and_work: Some((upper.as_fd(), work.as_fd())),
@@ -64,6 +82,9 @@ fn by_calls(scratch: &Path) -> Result<()> {
     mount::unmount(room.as_fd(), &point, Unmount::Plain)?;
     drop((upper, work, lower, target));
     tree::remove(at.as_fd(), &layer)?;
+    if waits == Waits::ForTheDisk {
+        at.sync_all()?;
+    }
     Ok(())
 }
 
