@@ -3,14 +3,14 @@
 //! Invariant: a layer that has nothing is sealed, or unpacked by the same archive that was kept; any other is changed in its
 //! upper.
 
-use crate::layers::{NONE, Parts, SEALED, is_empty};
+use crate::layers::{self, NONE, Opened, SEALED, is_empty};
 use mica_sdk::bindings::diff::exports::mica::driver::diff_driver::{ApplyReport, ArchiveForm};
 use mica_sdk::driver::apply_report;
 use mica_sdk::host::directory::Directory;
 use mica_sdk::host::mounts::{self, Access};
 use mica_sdk::host::streams::Source;
-use mica_sdk::host::{images, log};
-use mica_sdk::index::{self, Archive, Index, Outcome, Unsettled, View};
+use mica_sdk::host::{home, images, log};
+use mica_sdk::index::{self, Archive, Below, Found, Index, Outcome, Unsettled, View};
 use mica_sdk::stacked::{UPPER, WORK};
 use mica_sdk::tree::wanted;
 use mica_sdk::{Code, Doing as _, Error, Failure, Result, apply};
@@ -23,47 +23,37 @@ const ENTRIES: &[u8] = b"entries";
 const PIECE_BYTES: usize = 256 << 10;
 
 /// Applies an archive to a layer.
-pub(crate) fn apply(
-    id: &str,
-    mut parts: Parts,
-    form: ArchiveForm,
-    source: &Source,
-) -> Result<ApplyReport> {
+pub(crate) fn apply(id: &str, form: ArchiveForm, source: &Source) -> Result<ApplyReport> {
+    let layer = layers::open(id)?;
     if form == ArchiveForm::Rebase {
-        return unpack_alone(id, parts, form, source);
+        return unpack_alone(id, layer, form, source);
     }
-    let Some(upper) = fresh(&parts).doing(|| format!("look at layer `{id}`"))? else {
-        return unpack(id, &mut parts, form, source);
+    let Some(upper) = fresh(&layer).doing(|| format!("look at layer `{id}`"))? else {
+        return unpack(id, form, source);
     };
     let top = upper
         .get_attributes(&wanted::of_archives())
         .doing(|| format!("look at the top of layer `{id}`"))?;
-    images::keep(&parts.room, source).doing(|| "keep the archive")?;
+    images::keep(&layer.room, source).doing(|| "keep the archive")?;
     let unfit = match index::read(&top, form, source)? {
         Outcome::Unfit(unfit) => unfit,
-        Outcome::Tree(tree, report) => {
-            let settled = with_below(&parts, |below| Ok(tree.settle(below)))
-                .doing(|| format!("view what lies below layer `{id}`"))?;
-            match settled {
-                Ok(index) => {
-                    seal(&parts, source, &index, report.entries)?;
-                    return Ok(apply_report(report));
-                }
-                Err(Unsettled::Unfit(unfit)) => unfit,
-                Err(Unsettled::Below(failure)) => {
-                    return Err(failure).doing(|| format!("look below layer `{id}`"));
-                }
+        Outcome::Tree(tree, report) => match tree.settle(LookedAt::of(id)?) {
+            Ok(index) => {
+                seal(&layer.room, source, &index, report.entries)?;
+                return Ok(apply_report(report));
             }
-        }
+            Err(Unsettled::Unfit(unfit)) => unfit,
+            Err(Unsettled::Below(error)) => return Err(error),
+        },
     };
     log::write(
         log::Level::Info,
         &format!("layer `{id}` is unpacked, because {unfit}"),
     );
-    let again = images::again(&parts.room).doing(|| "read the kept archive")?;
-    let report = unpack(id, &mut parts, form, &again)?;
+    let again = images::again(&layer.room).doing(|| "read the kept archive")?;
+    let report = unpack(id, form, &again)?;
     drop(again);
-    parts
+    layer
         .room
         .remove_tree(SEALED)
         .doing(|| "remove the kept archive")?;
@@ -71,14 +61,15 @@ pub(crate) fn apply(
 }
 
 /// The upper of a layer that has nothing yet.
-fn fresh(parts: &Parts) -> Result<Option<&Directory>, Failure> {
-    match (&parts.upper, &parts.image) {
+fn fresh(layer: &Opened) -> Result<Option<&Directory>, Failure> {
+    match (&layer.upper, &layer.image) {
         (Some(upper), None) if is_empty(upper)? => Ok(Some(upper)),
         _ => Ok(None),
     }
 }
 
-fn unpack(id: &str, parts: &mut Parts, form: ArchiveForm, source: &Source) -> Result<ApplyReport> {
+fn unpack(id: &str, form: ArchiveForm, source: &Source) -> Result<ApplyReport> {
+    let mut parts = layers::parts(id)?;
     parts.make_writable(id)?;
     let mount = parts
         .mount(Access::ReadWrite, None)
@@ -88,34 +79,83 @@ fn unpack(id: &str, parts: &mut Parts, form: ArchiveForm, source: &Source) -> Re
 }
 
 /// Unpacks into the upper of a layer whose parent is told later: an index is settled against what lies below.
-fn unpack_alone(id: &str, parts: Parts, form: ArchiveForm, source: &Source) -> Result<ApplyReport> {
+fn unpack_alone(
+    id: &str,
+    layer: Opened,
+    form: ArchiveForm,
+    source: &Source,
+) -> Result<ApplyReport> {
     let none = || {
         Error::Invalid(format!(
             "layer `{id}` is sealed, so it gets no parent any more"
         ))
     };
-    let upper = parts.upper.ok_or_else(none)?;
+    let upper = layer.upper.ok_or_else(none)?;
     let report = apply::apply(apply::Upper::new(upper), form, source)?;
     Ok(apply_report(report))
 }
 
-/// Shows what lies below a layer.
-fn with_below<T>(
-    parts: &Parts,
-    work: impl FnOnce(Option<View<Directory>>) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let below: Vec<&Directory> = parts.below.iter().collect();
-    let mount = match below.as_slice() {
-        [] => return work(None),
+/// What lies below a layer. It is opened and viewed when somebody looks first: an archive that describes the directories of its
+/// members and deletes nothing needs no look.
+struct LookedAt<'a> {
+    id: &'a str,
+    ancestors: Vec<String>,
+    seen: Option<Seen>,
+}
+
+/// A view lasts as long as the mount behind it.
+struct Seen {
+    view: View<Directory>,
+    _mount: mounts::Mount,
+}
+
+impl<'a> LookedAt<'a> {
+    /// `None` if nothing lies below.
+    fn of(id: &'a str) -> Result<Option<Self>> {
+        let ancestors = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
+        let seen = None;
+        Ok((!ancestors.is_empty()).then_some(Self {
+            id,
+            ancestors,
+            seen,
+        }))
+    }
+
+    fn view(&mut self) -> Result<&mut View<Directory>> {
+        let seen = match self.seen.take() {
+            Some(seen) => seen,
+            None => {
+                let below = layers::open_all(&self.ancestors)?;
+                see(&below).doing(|| format!("view what lies below layer `{}`", self.id))?
+            }
+        };
+        Ok(&mut self.seen.insert(seen).view)
+    }
+}
+
+fn see(below: &[Directory]) -> Result<Seen, Failure> {
+    let mount = match below {
         [only] => mounts::bind(only, Access::ReadOnly)?,
-        all => mounts::overlay_view(all, None)?,
+        all => mounts::overlay_view(&all.iter().collect::<Vec<_>>(), None)?,
     };
-    work(Some(View::new(mount.root()?)))
+    let view = View::new(mount.root()?);
+    Ok(Seen {
+        view,
+        _mount: mount,
+    })
+}
+
+impl Below for LookedAt<'_> {
+    type Error = Error;
+
+    fn look(&mut self, path: &[&[u8]]) -> Result<Found> {
+        let found = self.view()?.look(path);
+        found.doing(|| format!("look below layer `{}`", self.id))
+    }
 }
 
 /// Puts an image in the place of the empty upper.
-fn seal(parts: &Parts, source: &Source, index: &Index, entries: u64) -> Result<()> {
-    let room = &parts.room;
+fn seal(room: &Directory, source: &Source, index: &Index, entries: u64) -> Result<()> {
     let kept = images::kept(source).doing(|| "keep the archive")?;
     let sha256 = kept.sha256.try_into().map_err(|_other| {
         Error::NotSupported("the host has another kind of digest than SHA-256".to_owned())

@@ -156,7 +156,7 @@ impl DiffDriver for Erofs {
         form: ArchiveForm,
         source: &Source,
     ) -> Result<ApplyReport> {
-        apply::apply(id, parts(id)?, form, source)
+        apply::apply(id, form, source)
     }
 
     fn diff_size(id: &str, parent: Option<&str>) -> Result<u64> {

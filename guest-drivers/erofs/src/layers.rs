@@ -23,14 +23,15 @@ pub(crate) struct Parts {
     pub(crate) below: Vec<Directory>,
 }
 
-/// Opens what a layer itself has.
-struct Opened {
-    room: Directory,
-    upper: Option<Directory>,
-    image: Option<Directory>,
+/// What a layer itself has, opened.
+pub(crate) struct Opened {
+    pub(crate) room: Directory,
+    pub(crate) upper: Option<Directory>,
+    pub(crate) image: Option<Directory>,
 }
 
-fn open(id: &str) -> Result<Opened> {
+/// Opens what a layer itself has.
+pub(crate) fn open(id: &str) -> Result<Opened> {
     let room = home::open(id).doing(|| format!("open layer `{id}`"))?;
     let upper = room.open_directory(UPPER).unless(Code::NotFound);
     let upper = upper.doing(|| format!("open the upper of layer `{id}`"))?;
@@ -53,8 +54,13 @@ pub(crate) fn parts(id: &str) -> Result<Parts> {
 /// Opens what lies below a layer.
 fn below(id: &str) -> Result<Vec<Directory>> {
     let ancestors = home::ancestors(id).doing(|| format!("look up layer `{id}`"))?;
+    open_all(&ancestors)
+}
+
+/// Opens the content of layers.
+pub(crate) fn open_all(ancestors: &[String]) -> Result<Vec<Directory>> {
     let mut all = Vec::new();
-    for ancestor in &ancestors {
+    for ancestor in ancestors {
         let Opened { upper, image, .. } = open(ancestor)?;
         all.extend(upper.into_iter().chain(image));
     }

@@ -13,8 +13,8 @@ use crate::archive::{Entry, Kind, acl, name};
 use crate::bindings::diff::exports::mica::driver::diff_driver::ArchiveForm;
 use crate::tree::{Directory, Source, wanted};
 use crate::{Attributes, Code, Failure, NodeKind, Result, Xattr};
-use mica_erofs_index::{self as index, Below, Content, Data, Found, Segment, Tree};
-pub use mica_erofs_index::{Archive, Index, Unfit, Unsettled};
+use mica_erofs_index::{self as index, Content, Data, Segment, Tree};
+pub use mica_erofs_index::{Archive, Below, Found, Index, Unfit, Unsettled};
 
 /// Memory for the tree of an archive: half of what an operation has, for the index is written in pieces.
 const TREE_BYTES: usize = 64 << 20;
